@@ -1,0 +1,11 @@
+// Format, lint, types, and what JSR would say, with what the runtimes bring.
+
+import { build } from "./build.mjs";
+import { root, run, tool } from "./toolchain.mjs";
+
+await build(["bindings"]);
+await run(tool("zig"), ["fmt", "--check", "zig/src", "zig/build.zig", "test"]);
+await run(tool("deno"), ["fmt", "--check"]);
+await run(tool("deno"), ["lint"]);
+await run(tool("deno"), ["check", "mod.ts", "src", "test", "bench", "scripts"]);
+await run(tool("deno"), ["publish", "--dry-run", "--allow-dirty"], { cwd: root });

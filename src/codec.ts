@@ -1,0 +1,88 @@
+/** FFmpeg's `AVCodecID` numbers of the codecs that a packet ring usually carries (libavcodec/codec_id.h). */
+export const CODEC_IDS = { mjpeg: 7, h264: 27, vp8: 139, vp9: 167, hevc: 173, av1: 225 } as const;
+
+/**
+ * A WebCodecs codec string for a stream, as in the WebCodecs codec registry; undefined where the parameters do
+ * not tell. H.264 and HEVC are read from their parameter sets (Annex B).
+ */
+export function codecString(codecId: number, codecParameters: Uint8Array): string | undefined {
+  switch (codecId) {
+    case CODEC_IDS.h264:
+      return avcString(codecParameters);
+    case CODEC_IDS.hevc:
+      return hevcString(codecParameters);
+    case CODEC_IDS.vp8:
+      return "vp8";
+    case CODEC_IDS.vp9:
+      return "vp09.00.10.08"; // profile 0, level 1, 8 bit: what the registry takes as unspecified
+    case CODEC_IDS.av1:
+      return "av01.0.04M.08"; // main profile, level 3.0, 8 bit
+    default:
+      return undefined;
+  }
+}
+
+/** Codecs whose packets are Annex B byte streams here. */
+export function isAnnexB(codecId: number): boolean {
+  return codecId === CODEC_IDS.h264 || codecId === CODEC_IDS.hevc;
+}
+
+/** The NAL units of an Annex B byte stream, without start codes and trailing zeros (H.264 Annex B). */
+export function* nalUnits(bytes: Uint8Array): Generator<Uint8Array> {
+  let start = -1;
+  for (let index = 0; index + 2 < bytes.length; index++) {
+    if (bytes[index] !== 0 || bytes[index + 1] !== 0 || bytes[index + 2] !== 1) continue;
+    if (start >= 0) yield trimmed(bytes, start, index);
+    start = index + 3;
+    index += 2;
+  }
+  if (start >= 0) yield trimmed(bytes, start, bytes.length);
+}
+
+function trimmed(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  while (end > start && bytes[end - 1] === 0) end--;
+  return bytes.subarray(start, end);
+}
+
+const hex = (byte: number): string => byte.toString(16).padStart(2, "0");
+
+/** profile_idc, constraint flags and level_idc are the three bytes behind the SPS's header (H.264 7.3.2.1.1). */
+function avcString(codecParameters: Uint8Array): string | undefined {
+  for (const [header = 0, profile, constraints, level] of nalUnits(codecParameters)) {
+    const isSps = (header & 0x1f) === 7;
+    if (isSps && profile !== undefined && constraints !== undefined && level !== undefined) {
+      return `avc1.${hex(profile)}${hex(constraints)}${hex(level)}`;
+    }
+  }
+  return undefined;
+}
+
+/** The SPS's profile_tier_level (H.265 7.3.3), written as ISO/IEC 14496-15 Annex E says. */
+function hevcString(codecParameters: Uint8Array): string | undefined {
+  for (const unit of nalUnits(codecParameters)) {
+    const isSps = ((unit[0] ?? 0) >> 1 & 0x3f) === 33;
+    if (!isSps) continue;
+    const payload = withoutEmulationPrevention(unit.subarray(2));
+    if (payload.length < 13) return undefined;
+    const view = new DataView(payload.buffer);
+    const general = view.getUint8(1);
+    const space = ["", "A", "B", "C"][general >> 6] ?? "";
+    const tier = (general & 0x20) === 0 ? "L" : "H";
+    const compatibility = reversedBits(view.getUint32(2)).toString(16).toUpperCase();
+    const constraints = [...payload.subarray(6, 12)].map((byte) => hex(byte).toUpperCase());
+    while (constraints.length > 0 && constraints.at(-1) === "00") constraints.pop();
+    const level = view.getUint8(12);
+    return [`hvc1.${space}${general & 0x1f}`, compatibility, `${tier}${level}`, ...constraints].join(".");
+  }
+  return undefined;
+}
+
+function withoutEmulationPrevention(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(bytes.filter((byte, index) => !(byte === 3 && bytes[index - 1] === 0 && bytes[index - 2] === 0)));
+}
+
+function reversedBits(word: number): number {
+  let reversed = 0;
+  for (let bit = 0; bit < 32; bit++) reversed = reversed * 2 + (word >>> bit & 1);
+  return reversed;
+}

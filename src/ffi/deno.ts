@@ -1,0 +1,32 @@
+import type { NativeCallback, NativeSymbols, Runtime } from "./runtime.ts";
+import { SYMBOLS } from "./symbols.ts";
+
+const parameterTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "buffer", callback: "function" } as const;
+
+/** Callbacks must outlive every native thread that may call them. */
+const callbacks: unknown[] = [];
+
+export const deno: Runtime = {
+  open(path: string): NativeSymbols {
+    const table = Object.fromEntries(
+      Object.entries(SYMBOLS).map(([name, { parameters, result }]) => [
+        name,
+        { parameters: parameters.map((type) => parameterTypes[type]), result },
+      ]),
+    );
+    return Deno.dlopen(path, table as Deno.ForeignLibraryInterface).symbols as unknown as NativeSymbols;
+  },
+
+  view(address: bigint, size: number): ArrayBuffer {
+    const pointer = Deno.UnsafePointer.create(address);
+    if (pointer === null) throw new TypeError("address 0 cannot be viewed");
+    return Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+  },
+
+  callback(listener: (token: number) => void): NativeCallback {
+    const callback = Deno.UnsafeCallback.threadSafe({ parameters: ["u32"], result: "void" } as const, listener);
+    callback.unref();
+    callbacks.push(callback);
+    return callback.pointer as unknown as NativeCallback;
+  },
+};

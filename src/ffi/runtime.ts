@@ -1,0 +1,42 @@
+import type { SYMBOLS } from "./symbols.ts";
+
+/** How each type name of the symbol table looks in TypeScript. */
+interface ParameterTypes {
+  u32: number;
+  i32: number;
+  u64: bigint;
+  /** Memory that the callee uses during the call only. */
+  buffer: Uint8Array | null;
+  callback: NativeCallback;
+}
+
+interface ResultTypes {
+  void: void;
+  u32: number;
+  i32: number;
+  u64: bigint;
+}
+
+/** A C function pointer, as the runtime represents it. */
+export type NativeCallback = { readonly callback: unique symbol };
+
+type Table = typeof SYMBOLS;
+type Parameters<P extends readonly (keyof ParameterTypes)[]> = { -readonly [I in keyof P]: ParameterTypes[P[I]] };
+
+/** The shim's functions, as called from TypeScript. */
+export type NativeSymbols = {
+  readonly [Name in keyof Table]: (...parameters: Parameters<Table[Name]["parameters"]>) => ResultTypes[Table[Name]["result"]];
+};
+
+/** All that the library needs of a JavaScript runtime. One implementation each for Deno, Bun and Node. */
+export interface Runtime {
+  /** Opens a shared library and binds the table's functions. */
+  open(path: string): NativeSymbols;
+  /** The memory at an address, not copied. It must be detached before the memory is unmapped. */
+  view(address: bigint, size: number): ArrayBuffer;
+  /**
+   * A function pointer that any thread may call; `listener` runs on the event loop. It does not keep the process
+   * alive and lives as long as the process.
+   */
+  callback(listener: (token: number) => void): NativeCallback;
+}

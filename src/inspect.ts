@@ -1,0 +1,131 @@
+import { connect } from "./connecting.ts";
+import { MEMORY_KINDS, MODES, NAME_SIZE_MAX, POLICIES, Report, ReportSubscriber, SUBSCRIBERS_MAX, WANT_PACKETS, WANT_REPORT } from "./ffi/layout.ts";
+import type { Struct } from "./ffi/struct.ts";
+import { formatOfCode, type PixelFormat } from "./format.ts";
+import type { MemoryKind, Policy } from "./publisher.ts";
+import type { Mode } from "./subscriber.ts";
+
+/** One subscriber, as its publisher sees it. Counters are what the subscriber itself wrote. */
+export interface SubscriberReport {
+  name: string;
+  /** As the kernel knows it; 0 across PID namespaces. */
+  pid: number;
+  mode: Mode;
+  wantsPackets: boolean;
+  /** Frames delivered. */
+  received: number;
+  /** Frames not delivered. */
+  dropped: number;
+  /** Frames published after the last one delivered. */
+  lag: number;
+  /** Frames held now. */
+  held: number;
+  packetsReceived: number;
+  packetsLost: number;
+  /** Seconds. */
+  connectedFor: number;
+}
+
+/** What is published under a key, by whom, to whom. */
+export interface PublisherReport {
+  key: string;
+  pid: number;
+  format: PixelFormat;
+  codedWidth: number;
+  codedHeight: number;
+  memory: MemoryKind;
+  policy: Policy;
+  slots: number;
+  slotsLeased: number;
+  /** Bytes of each slot. */
+  slotSize: number;
+  /** Frames so far. */
+  published: number;
+  /** Frames per second over the last ring of frames; 0 while there are fewer than two. */
+  frameRate: number;
+  /** Seconds since the last frame; undefined before the first. */
+  lastFrameAge: number | undefined;
+  /** Seconds. */
+  publishingFor: number;
+  /** Undefined without a packet ring. */
+  packets: { codecId: number; published: number } | undefined;
+  /** Connections dropped for what they sent or failed to send. */
+  rejected: number;
+  subscribers: SubscriberReport[];
+}
+
+/** Options of {@linkcode inspect}. */
+export interface InspectOptions {
+  /** Milliseconds to wait for a publisher; default 0. */
+  timeout?: number;
+  signal?: AbortSignal;
+  /** Where to look for the socket; default: see docs/protocol.md, "Runtime directory". */
+  runtimeDirectory?: string;
+}
+
+/**
+ * Asks a publisher what it does. Answered by its control thread, whatever its JavaScript is busy with; takes no
+ * subscriber's place.
+ *
+ * @throws {CuframesError} as `Subscriber.connect`
+ * @example
+ * ```ts
+ * import { inspect } from "@cuframes/core";
+ *
+ * const report = await inspect("cam-parking");
+ * console.log(report.frameRate, report.subscribers.map(({ name, lag }) => `${name} +${lag}`));
+ * ```
+ */
+export async function inspect(key: string, options: InspectOptions = {}): Promise<PublisherReport> {
+  const { timeout = 0, runtimeDirectory, signal } = options;
+  const { report } = await connect({ key, runtimeDirectory, name: undefined, mode: 0, wants: WANT_REPORT, timeout }, signal);
+  return readReport(key, report);
+}
+
+function readReport(key: string, report: Struct): PublisherReport {
+  const now = report.count(Report.nowNs);
+  const published = report.count(Report.published);
+  const codecId = report.u32(Report.packetCodecId);
+  const seconds = (since: number) => Math.max(0, now - since) / 1e9;
+  return {
+    key,
+    pid: report.count(Report.publisherPid),
+    format: formatOfCode(report.u32(Report.geometryFormat)),
+    codedWidth: report.u32(Report.geometryWidth),
+    codedHeight: report.u32(Report.geometryHeight),
+    memory: nameOf(MEMORY_KINDS, report.u32(Report.memory)),
+    policy: nameOf(POLICIES, report.u32(Report.policy)),
+    slots: report.u32(Report.slotCount),
+    slotsLeased: report.u32(Report.slotsLeased),
+    slotSize: report.count(Report.slotSize),
+    published,
+    frameRate: report.count(Report.rateMillihertz) / 1000,
+    lastFrameAge: published === 0 ? undefined : seconds(report.count(Report.newestPublishedNs)),
+    publishingFor: seconds(report.count(Report.createdNs)),
+    packets: codecId === 0 ? undefined : { codecId, published: report.count(Report.packetsPublished) },
+    rejected: report.u32(Report.rejected),
+    subscribers: Array.from({ length: Math.min(report.u32(Report.subscriberCount), SUBSCRIBERS_MAX) }, (_, index) => {
+      const base = Report.subscribers + index * ReportSubscriber.SIZE;
+      const field = (name: keyof typeof ReportSubscriber) => base + ReportSubscriber[name];
+      return {
+        name: report.text(field("name"), NAME_SIZE_MAX + 1),
+        pid: report.i32(field("pid")),
+        mode: nameOf(MODES, report.u32(field("mode"))),
+        wantsPackets: (report.u32(field("wants")) & WANT_PACKETS) !== 0,
+        received: report.count(field("received")),
+        dropped: report.count(field("dropped")),
+        lag: Math.max(0, published - report.count(field("cursor"))),
+        held: report.u32(field("held")),
+        packetsReceived: report.count(field("packetsReceived")),
+        packetsLost: report.count(field("packetsLost")),
+        connectedFor: seconds(report.count(field("connectedNs"))),
+      };
+    }),
+  };
+}
+
+/** The name of a code; the first one for a code of a later release. */
+function nameOf<Name extends string>(table: Readonly<Record<Name, number>>, code: number): Name {
+  const names = Object.keys(table) as Name[];
+  return names.find((name) => table[name] === code) ?? names[0]!;
+}

@@ -1,0 +1,88 @@
+import { invalid } from "./errors.ts";
+import { KEY_SIZE_MAX, NAME_SIZE_MAX } from "./ffi/layout.ts";
+import { environment } from "./ffi/library.ts";
+import type { Struct } from "./ffi/struct.ts";
+
+/** How long to wait, and when to give up. */
+export interface WaitOptions {
+  /** Milliseconds; 0 looks once; default: for ever. After it a `TIMEOUT` error. */
+  timeout?: number;
+  /** Gives up with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+const keyPattern = new RegExp(`^[A-Za-z0-9_-]{1,${KEY_SIZE_MAX}}$`);
+
+export function checkKey(key: string): string {
+  if (typeof key !== "string" || !keyPattern.test(key)) {
+    throw invalid(`key ${JSON.stringify(key)}: it must be 1 to ${KEY_SIZE_MAX} characters of A–Z a–z 0–9 _ -`);
+  }
+  return key;
+}
+
+export function checkInteger(name: string, value: number, minimum: number, maximum: number): number {
+  if (!Number.isInteger(value) || value < minimum || value > maximum) {
+    throw invalid(`${name} is ${value}: it must be a whole number from ${minimum} to ${maximum}`);
+  }
+  return value;
+}
+
+/** The code of one of a table's names. */
+export function checkChoice(name: string, value: string, choices: Readonly<Record<string, number>>): number {
+  const code = Object.hasOwn(choices, value) ? choices[value] : undefined;
+  if (code === undefined) throw invalid(`${name} is ${JSON.stringify(value)}: it must be one of ${Object.keys(choices).join(", ")}`);
+  return code;
+}
+
+/** A time-out for the C ABI: whole milliseconds, rounded up, -1 for ever. */
+export function timeoutMilliseconds(name: string, timeout: number): number {
+  if (typeof timeout !== "number" || Number.isNaN(timeout) || timeout < 0) {
+    throw invalid(`${name} is ${timeout}: it must be a number of milliseconds from 0 on`);
+  }
+  return timeout > 0x7fffffff ? -1 : Math.ceil(timeout);
+}
+
+/** Writes key and runtime directory where both kinds of options have them. */
+export function setPlace(
+  struct: Struct,
+  offsets: { readonly key: number; readonly directory: number },
+  directorySize: number,
+  key: string,
+  runtimeDirectory: string | undefined,
+): void {
+  struct.setText(offsets.key, KEY_SIZE_MAX + 1, checkKey(key));
+  // Read here, since a variable set by JavaScript is not always in the C environment.
+  const directory = runtimeDirectory ?? environment("CUFRAMES_RUNTIME_DIR");
+  if (directory === undefined) return;
+  if (directory === "" || !struct.setText(offsets.directory, directorySize, directory)) {
+    throw invalid(`runtime directory ${JSON.stringify(directory)}: it must have 1 to ${directorySize - 1} bytes`);
+  }
+}
+
+export function checkName(name: string): string {
+  const size = new TextEncoder().encode(name).length;
+  if (size > NAME_SIZE_MAX || name.includes("\0")) {
+    throw invalid(`name ${JSON.stringify(name)} has ${size} bytes of UTF-8: at most ${NAME_SIZE_MAX}, without NUL`);
+  }
+  return name;
+}
+
+/** Nanoseconds from whichever of the two units was given. */
+export function nanoseconds(name: string, microseconds: number | undefined, exact: bigint | undefined): bigint | undefined {
+  if (exact !== undefined) {
+    if (typeof exact !== "bigint" || exact !== BigInt.asIntN(64, exact)) throw invalid(`${name}Ns is ${exact}: it must be a bigint of 64 bits`);
+    return exact;
+  }
+  if (microseconds === undefined) return undefined;
+  if (!Number.isFinite(microseconds) || Math.abs(microseconds) > 9e15) {
+    throw invalid(`${name} is ${microseconds}: it must be a number of microseconds`);
+  }
+  // Whole microseconds stay exact; a fraction is kept to the nanosecond.
+  const whole = Math.trunc(microseconds);
+  return BigInt(whole) * 1000n + BigInt(Math.round((microseconds - whole) * 1000));
+}
+
+/** Microseconds, as WebCodecs counts. */
+export function microseconds(nanoseconds: bigint): number {
+  return Number(nanoseconds) / 1000;
+}

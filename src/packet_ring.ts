@@ -1,0 +1,385 @@
+import { CODEC_IDS, codecString, isAnnexB } from "./codec.ts";
+import { CuframesError, invalid } from "./errors.ts";
+import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
+import {
+  ERROR_CODES,
+  EXTRADATA_SIZE_MAX,
+  PACKET_FLAG_CORRUPT,
+  PACKET_FLAG_DISCONTINUITY,
+  PACKET_FLAG_KEY,
+  PACKET_FLAG_LAST_IN_AU,
+  PacketOptions,
+  PacketRecord,
+  PacketStats,
+  PacketView,
+} from "./ffi/layout.ts";
+import type { NativeSymbols } from "./ffi/runtime.ts";
+import { Struct } from "./ffi/struct.ts";
+import { checkInteger, microseconds, nanoseconds, timeoutMilliseconds, type WaitOptions } from "./options.ts";
+import { Waits } from "./waiting.ts";
+
+/** Codecs by name. */
+export type CodecName = keyof typeof CODEC_IDS;
+
+/** Options of `Publisher.enablePackets`. */
+export interface PacketRingOptions {
+  /** A name, or FFmpeg's `AVCodecID` number for any other codec. */
+  codec: CodecName | number;
+  /** Annex B parameter sets for H.264 and HEVC, else what the codec calls extradata; at most 4096 bytes. */
+  codecParameters?: Uint8Array;
+  /** Packets in the ring, 1 to 1024; default 64. */
+  slots?: number;
+  /** Bytes of payload in the ring, at most 1 GiB; default 8 MiB. */
+  dataSize?: number;
+  /** Bytes; default 2 MiB. */
+  maxPacketSize?: number;
+  /** Also as `/dev/shm/cuframes-<key>-packets`, where tools made for the C library look; costs a second copy. */
+  named?: boolean;
+}
+
+/** An encoded access unit and what goes with it. */
+export interface PacketInit {
+  /** The access unit: Annex B for H.264 and HEVC. Copied. */
+  data: Uint8Array;
+  /** `"key"` when decoding can begin here. */
+  type: "key" | "delta";
+  /** Presentation time in microseconds. */
+  timestamp?: number;
+  /** Presentation time in nanoseconds, instead of `timestamp`. */
+  timestampNs?: bigint;
+  /** Microseconds; default: the presentation time. */
+  decodeTimestamp?: number;
+  /** Nanoseconds, instead of `decodeTimestamp`. */
+  decodeTimestampNs?: bigint;
+  /** This packet does not continue the one before it. */
+  discontinuity?: boolean;
+  /** The packet is known to be damaged. */
+  corrupt?: boolean;
+}
+
+/** The one writer of a publisher's packet ring. Ends with its publisher. */
+export class PacketRingWriter {
+  /** FFmpeg's `AVCodecID`. */
+  readonly codecId: number;
+  readonly #key: string;
+  readonly #publisher: () => number;
+  readonly #symbols: NativeSymbols;
+  readonly #record: Struct = new Struct(PacketRecord.SIZE);
+
+  /** @internal Made by `Publisher.enablePackets`. */
+  constructor(key: string, publisher: () => number, options: PacketRingOptions) {
+    const { codec, slots = 64, dataSize = 8 * 1024 * 1024, maxPacketSize = Math.min(2 * 1024 * 1024, dataSize), named = false } = options;
+    this.#key = key;
+    this.#publisher = publisher;
+    this.#symbols = library().symbols;
+    this.codecId = codecIdOf(codec);
+    const struct = new Struct(PacketOptions.SIZE);
+    struct.setU32(PacketOptions.ringSlots, checkInteger("slots", slots, 1, 1024));
+    struct.setU32(PacketOptions.dataSize, checkInteger("dataSize", dataSize, 1, 1024 ** 3));
+    struct.setU32(PacketOptions.maxPacketSize, checkInteger("maxPacketSize", maxPacketSize, 1, dataSize));
+    struct.setU32(PacketOptions.codecId, this.codecId);
+    struct.setU32(PacketOptions.named, named ? 1 : 0);
+    if (options.codecParameters !== undefined) checkParameters(options.codecParameters);
+    checked(this.#symbols.cuframes_publisher_enable_packets(publisher(), struct.bytes), `adding a packet ring to ${key}`);
+    if (options.codecParameters !== undefined) this.setCodecParameters(options.codecParameters);
+  }
+
+  /**
+   * Replaces the codec parameters that new readers are given.
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT`: more than 4096 bytes
+   */
+  setCodecParameters(codecParameters: Uint8Array): void {
+    checkParameters(codecParameters);
+    const result = this.#symbols.cuframes_publisher_set_codec_parameters(this.#publisher(), codecParameters, codecParameters.length);
+    checked(result, `setting the codec parameters of ${this.#key}`);
+  }
+
+  /**
+   * Publishes one packet.
+   *
+   * @returns its sequence: 0 for the first, and one more each time
+   * @throws {CuframesError} `PACKET_OVERSIZED`: larger than `maxPacketSize`; `INVALID_ARGUMENT`: empty or no
+   * timestamp; `DISCONNECTED`: the publisher is closed
+   */
+  write(packet: PacketInit): bigint {
+    const timestamp = nanoseconds("timestamp", packet.timestamp, packet.timestampNs);
+    if (timestamp === undefined) throw invalid("a packet needs a timestamp or timestampNs");
+    if (!(packet.data instanceof Uint8Array)) throw invalid("a packet's data must be a Uint8Array");
+    if (packet.type !== "key" && packet.type !== "delta") throw invalid(`type is ${JSON.stringify(packet.type)}: it must be "key" or "delta"`);
+    const record = this.#record;
+    record.setI64(PacketRecord.timestampNs, timestamp);
+    record.setI64(
+      PacketRecord.decodeTimestampNs,
+      nanoseconds("decodeTimestamp", packet.decodeTimestamp, packet.decodeTimestampNs) ?? timestamp,
+    );
+    record.setU32(
+      PacketRecord.flags,
+      PACKET_FLAG_LAST_IN_AU | (packet.type === "key" ? PACKET_FLAG_KEY : 0) |
+        (packet.discontinuity ? PACKET_FLAG_DISCONTINUITY : 0) | (packet.corrupt ? PACKET_FLAG_CORRUPT : 0),
+    );
+    record.setU32(PacketRecord.size, packet.data.length);
+    const result = this.#symbols.cuframes_publisher_publish_packet(this.#publisher(), record.bytes, packet.data);
+    checked(result, `publishing a packet of ${this.#key}`);
+    return record.u64(PacketRecord.sequence);
+  }
+}
+
+function codecIdOf(codec: CodecName | number): number {
+  if (typeof codec === "number") return checkInteger("codec", codec, 1, 0xffff_ffff);
+  if (Object.hasOwn(CODEC_IDS, codec)) return CODEC_IDS[codec];
+  throw invalid(`codec ${JSON.stringify(codec)} is not known: use one of ${Object.keys(CODEC_IDS).join(", ")} or FFmpeg's AVCodecID number`);
+}
+
+function checkParameters(codecParameters: Uint8Array): void {
+  if (codecParameters.length > EXTRADATA_SIZE_MAX) {
+    throw invalid(`codecParameters has ${codecParameters.length} bytes: at most ${EXTRADATA_SIZE_MAX}`);
+  }
+}
+
+/** One encoded access unit, as WebCodecs' `EncodedVideoChunk`, and more. Its bytes are the receiver's own. */
+export class Packet {
+  /** `"key"` when decoding can begin here. */
+  readonly type: "key" | "delta";
+  /** The access unit: Annex B for H.264 and HEVC. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** From 0, in the order of publishing. */
+  readonly sequence: bigint;
+  /** Presentation time in nanoseconds. */
+  readonly timestampNs: bigint;
+  /** Decoding time in nanoseconds. */
+  readonly decodeTimestampNs: bigint;
+  /** Packets before this one are missing, or the stream itself was interrupted. */
+  readonly discontinuity: boolean;
+  /** The publisher knows that the packet is damaged. */
+  readonly corrupt: boolean;
+  /** Packet rings carry none; for `EncodedVideoChunk`'s sake. */
+  readonly duration: null = null;
+
+  /** @internal Made by {@linkcode PacketRingReader}. */
+  constructor(view: Struct, data: Uint8Array<ArrayBuffer>) {
+    const flags = view.u32(PacketView.flags);
+    this.type = (flags & PACKET_FLAG_KEY) !== 0 ? "key" : "delta";
+    this.data = data;
+    this.sequence = view.u64(PacketView.sequence);
+    this.timestampNs = view.i64(PacketView.timestampNs);
+    this.decodeTimestampNs = view.i64(PacketView.decodeTimestampNs);
+    this.discontinuity = (flags & PACKET_FLAG_DISCONTINUITY) !== 0;
+    this.corrupt = (flags & PACKET_FLAG_CORRUPT) !== 0;
+  }
+
+  /** Presentation time in microseconds. */
+  get timestamp(): number {
+    return microseconds(this.timestampNs);
+  }
+
+  /** Decoding time in microseconds. */
+  get decodeTimestamp(): number {
+    return microseconds(this.decodeTimestampNs);
+  }
+
+  /** Bytes of `data`. */
+  get byteLength(): number {
+    return this.data.length;
+  }
+
+  /** Copies the bytes to the start of `destination`. @throws {CuframesError} `INVALID_ARGUMENT`: too small */
+  copyTo(destination: AllowSharedBufferSource): void {
+    const target = bytesOf(destination);
+    if (target.length < this.data.length) {
+      throw invalid(`the destination has ${target.length} bytes, the packet ${this.data.length}`);
+    }
+    target.set(this.data);
+  }
+}
+
+/** Memory to copy to: a buffer or a view of one, shared or not. */
+export type AllowSharedBufferSource = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
+
+export function bytesOf(memory: AllowSharedBufferSource): Uint8Array {
+  return ArrayBuffer.isView(memory) ? new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength) : new Uint8Array(memory);
+}
+
+/** What a WebCodecs `VideoDecoder` is configured with, for packets as they are here. */
+export interface DecoderConfig {
+  /** As `"avc1.64001f"`. */
+  codec: string;
+  /** Width in pixels. */
+  codedWidth: number;
+  /** Height in pixels. */
+  codedHeight: number;
+  /** Absent for H.264 and HEVC: without it WebCodecs takes packets as Annex B, which they are. */
+  description?: Uint8Array;
+}
+
+/** Counters of a packet reader. */
+export interface PacketReaderStats {
+  /** Packets delivered. */
+  received: number;
+  /** Packets lost to a faster writer, or passed over up to the next key packet. */
+  lost: number;
+  /** Packets published and not delivered yet. */
+  lag: number;
+}
+
+/**
+ * Reads a publisher's packets in order, from the last key packet on. A reader that falls too far behind gets
+ * `PACKET_OVERRUN` once and goes on at the next key packet, which says `discontinuity`; async iteration goes on
+ * without the error.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking", { frames: false });
+ * using packets = camera.packets();
+ * for await (const packet of packets) console.log(packet.type, packet.timestamp, packet.byteLength);
+ * ```
+ */
+export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
+  readonly #key: string;
+  readonly #size: { readonly codedWidth: number; readonly codedHeight: number };
+  readonly #symbols: NativeSymbols;
+  readonly #view: Struct = new Struct(PacketView.SIZE);
+  readonly #waits: Waits<Packet>;
+  readonly #forget: (reader: PacketRingReader) => void;
+  #handle: number | undefined;
+
+  /** @internal Made by `Subscriber.packets`. */
+  constructor(
+    key: string,
+    subscriber: number,
+    size: { readonly codedWidth: number; readonly codedHeight: number },
+    forget: (reader: PacketRingReader) => void,
+  ) {
+    const { symbols, wake } = library();
+    this.#key = key;
+    this.#size = size;
+    this.#symbols = symbols;
+    this.#forget = forget;
+    const handle = checked(symbols.cuframes_packet_reader_open(subscriber), `reading the packets of ${key}`);
+    this.#handle = handle;
+    this.#waits = new Waits(
+      "packet",
+      () => this.#take(0),
+      () => checked(symbols.cuframes_packet_reader_arm(handle, wake), `waiting for a packet of ${key}`),
+    );
+    onWake(handle, () => this.#waits.poke());
+  }
+
+  /** FFmpeg's `AVCodecID`. */
+  get codecId(): number {
+    return this.#stats().u32(PacketStats.codecId);
+  }
+
+  /**
+   * Annex B parameter sets for H.264 and HEVC, else the codec's extradata.
+   *
+   * @throws {CuframesError} `NO_CODEC_PARAMETERS`: the publisher has set none yet
+   */
+  get codecParameters(): Uint8Array<ArrayBuffer> {
+    const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
+    const result = this.#symbols.cuframes_packet_reader_codec_parameters(this.#open(), buffer);
+    return buffer.slice(0, checked(result, `reading the codec parameters of ${this.#key}`));
+  }
+
+  /**
+   * The configuration of a WebCodecs decoder for these packets.
+   *
+   * @throws {CuframesError} `NO_CODEC_PARAMETERS`: none are set; `UNSUPPORTED`: WebCodecs has no name for the codec
+   */
+  get decoderConfig(): DecoderConfig {
+    const codecId = this.codecId;
+    const parameters = this.codecParameters;
+    const codec = codecString(codecId, parameters);
+    if (codec === undefined) {
+      throw new CuframesError("UNSUPPORTED", `the packets of ${this.#key} have FFmpeg codec ${codecId}, for which there is no WebCodecs name`);
+    }
+    const { codedWidth, codedHeight } = this.#size;
+    if (isAnnexB(codecId) || parameters.length === 0) return { codec, codedWidth, codedHeight };
+    return { codec, codedWidth, codedHeight, description: parameters };
+  }
+
+  /**
+   * The next packet. Waits without blocking the event loop and without keeping the process alive.
+   *
+   * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0; `PACKET_OVERRUN`: packets were lost,
+   * reading goes on; `DISCONNECTED`: the publisher is gone and every packet it left was delivered
+   */
+  next(options: WaitOptions = {}): Promise<Packet> {
+    return this.#waits.wait(options);
+  }
+
+  /** As {@linkcode PacketRingReader.next}, blocking the thread. */
+  nextSync({ timeout = Infinity }: { timeout?: number } = {}): Packet {
+    const packet = this.#take(timeoutMilliseconds("timeout", timeout));
+    if (packet !== undefined) return packet;
+    const code = timeout === 0 ? "WOULD_BLOCK" : "TIMEOUT";
+    throw new CuframesError(code, `no packet of ${this.#key} came within ${timeout} ms`);
+  }
+
+  #take(timeout: number): Packet | undefined {
+    const handle = this.#open();
+    const result = this.#symbols.cuframes_packet_reader_next(handle, timeout, this.#view.bytes);
+    if (result === ERROR_CODES.WOULD_BLOCK || result === ERROR_CODES.TIMEOUT) return undefined;
+    if (result < 0) throw nativeError(result, `reading the packets of ${this.#key}`);
+    const data = new Uint8Array(this.#view.u32(PacketView.size));
+    const copied = this.#symbols.cuframes_packet_reader_copy(handle, data, data.length);
+    if (copied < 0) throw nativeError(copied, `reading the packets of ${this.#key}`);
+    return new Packet(this.#view, data);
+  }
+
+  /** Every packet from here on; ends when the publisher is gone. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Packet, void, void> {
+    while (true) {
+      try {
+        yield await this.next();
+      } catch (error) {
+        if (!(error instanceof CuframesError)) throw error;
+        if (error.code === "DISCONNECTED") return;
+        if (error.code !== "PACKET_OVERRUN") throw error;
+      }
+    }
+  }
+
+  /** Counters so far. */
+  stats(): PacketReaderStats {
+    const struct = this.#stats();
+    return {
+      received: struct.count(PacketStats.received),
+      lost: struct.count(PacketStats.lost),
+      lag: struct.count(PacketStats.lag),
+    };
+  }
+
+  #stats(): Struct {
+    const struct = new Struct(PacketStats.SIZE);
+    checked(this.#symbols.cuframes_packet_reader_stats(this.#open(), struct.bytes), `reading the counters of ${this.#key}`);
+    return struct;
+  }
+
+  /** Ends reading; a pending `next` fails with `DISCONNECTED`. Idempotent. */
+  close(): void {
+    const handle = this.#handle;
+    if (handle === undefined) return;
+    this.#handle = undefined;
+    offWake(handle);
+    this.#symbols.cuframes_packet_reader_close(handle);
+    this.#waits.fail(this.#isClosed());
+    this.#forget(this);
+  }
+
+  /** Same as {@linkcode PacketRingReader.close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #open(): number {
+    if (this.#handle === undefined) throw this.#isClosed();
+    return this.#handle;
+  }
+
+  #isClosed(): CuframesError {
+    return new CuframesError("DISCONNECTED", `this reader of the packets of ${this.#key} is closed`);
+  }
+}

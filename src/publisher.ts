@@ -1,0 +1,440 @@
+import { CuframesError, invalid } from "./errors.ts";
+import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
+import {
+  ERROR_CODES,
+  FLAG_CORRUPT,
+  FLAG_DISCONTINUITY,
+  MEMORY_KINDS,
+  METADATA_SIZE_MAX,
+  POLICIES,
+  PublisherOptions as Layout,
+  PublisherStats as StatsLayout,
+  PublishRecord,
+  RingInfo,
+  SLOTS_MAX,
+  SLOTS_MIN,
+} from "./ffi/layout.ts";
+import type { NativeSymbols } from "./ffi/runtime.ts";
+import { Struct } from "./ffi/struct.ts";
+import { checkDimension, formatCode, type PixelFormat, planCopy } from "./format.ts";
+import { checkChoice, checkInteger, nanoseconds, setPlace, timeoutMilliseconds, type WaitOptions } from "./options.ts";
+import { type PacketRingOptions, PacketRingWriter } from "./packet_ring.ts";
+import { type Plane, type PlaneGeometry, readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
+import { Waits } from "./waiting.ts";
+
+/** What a publisher does when no slot of its ring is free. */
+export type Policy = keyof typeof POLICIES;
+
+/** Where frames live. */
+export type MemoryKind = keyof typeof MEMORY_KINDS;
+
+/** Options of {@linkcode Publisher.create}. */
+export interface PublisherOptions {
+  /** The name that subscribers connect to: 1–63 characters of `A–Z a–z 0–9 _ -`. */
+  key: string;
+  /** Pixels, 1 to 16384. */
+  width: number;
+  /** Pixels, 1 to 16384. */
+  height: number;
+  /** Default: `"NV12"`. */
+  format?: PixelFormat;
+  /** Frames in the ring, 2 to 64; default 8. A slot that a subscriber holds is not available to write. */
+  slots?: number;
+  /**
+   * `"drop-oldest"` (default): the oldest frame that nobody holds is overwritten; ordered subscribers count what
+   * they miss. `"wait"`: no frame is overwritten before every ordered subscriber has had it; `acquire` waits.
+   */
+  policy?: Policy;
+  /** With the policy `"wait"`: how long `acquire` waits by default. Milliseconds; default 1000. */
+  timeout?: number;
+  /** Default: `"host"`. */
+  memory?: MemoryKind;
+  /** Where the socket is made; default: see docs/protocol.md, "Runtime directory". */
+  runtimeDirectory?: string;
+  /** Permission bits of the socket; default `0o660`. */
+  socketMode?: number;
+}
+
+/** What travels with a frame; see {@linkcode WritableFrame.publish}. */
+export interface FrameInit {
+  /** Presentation time in microseconds; default: the monotonic clock at publish. */
+  timestamp?: number;
+  /** Presentation time in nanoseconds, instead of `timestamp`. */
+  timestampNs?: bigint;
+  /** Microseconds. */
+  duration?: number;
+  /** Nanoseconds, instead of `duration`. */
+  durationNs?: bigint;
+  /** Up to 1024 bytes of the publisher's own; copied. */
+  metadata?: Uint8Array;
+  /** This frame does not continue the one before it. */
+  discontinuity?: boolean;
+  /** The decoder concealed errors in this frame. */
+  corrupt?: boolean;
+}
+
+/** Counters of a publisher. */
+export interface PublisherStats {
+  /** Frames published. */
+  published: number;
+  /** Packets published. */
+  packetsPublished: number;
+  /** Subscribers connected now. */
+  subscribers: number;
+  /** Slots that some subscriber holds now. */
+  slotsLeased: number;
+  /** Connections dropped for what they sent or failed to send. */
+  rejected: number;
+}
+
+/**
+ * The one writer of a ring of frames. Everything that other processes see of it disappears with
+ * {@linkcode Publisher.close} or with the process; frames they hold stay theirs.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720, format: "NV12" });
+ * using frame = publisher.acquire();
+ * frame.planes[0]!.data.fill(128);
+ * frame.publish({ timestamp: 0 });
+ * ```
+ */
+export class Publisher implements Disposable {
+  /** The name subscribers connect to. */
+  readonly key: string;
+  /** Where the frames live. */
+  readonly memory: MemoryKind;
+  readonly #symbols: NativeSymbols;
+  readonly #geometry: RingGeometry;
+  readonly #views: SlotViews;
+  readonly #record: Struct = new Struct(PublishRecord.SIZE);
+  readonly #timeout: number;
+  readonly #room: Waits<WritableFrame>;
+  readonly #frames = new Set<WritableFrame>();
+  readonly #owner: Owner;
+  #handle: number | undefined;
+  #packets: PacketRingWriter | undefined;
+
+  private constructor(options: PublisherOptions) {
+    const { key, width, height, format = "NV12", slots = 8, policy = "drop-oldest", memory = "host" } = options;
+    const struct = new Struct(Layout.SIZE);
+    setPlace(struct, Layout, Layout.format - Layout.directory, key, options.runtimeDirectory);
+    struct.setU32(Layout.format, formatCode(format));
+    struct.setU32(Layout.width, checkDimension("width", width));
+    struct.setU32(Layout.height, checkDimension("height", height));
+    struct.setU32(Layout.slotCount, checkInteger("slots", slots, SLOTS_MIN, SLOTS_MAX));
+    struct.setU32(Layout.policy, checkChoice("policy", policy, POLICIES));
+    struct.setU32(Layout.memory, checkChoice("memory", memory, MEMORY_KINDS));
+    struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));
+    timeoutMilliseconds("timeout", options.timeout ?? 0);
+
+    const { symbols, wake } = library();
+    const info = new Struct(RingInfo.SIZE);
+    const handle = checked(symbols.cuframes_publisher_create(struct.bytes, info.bytes), `creating the publisher ${key}`);
+    this.key = key;
+    this.memory = memory;
+    this.#handle = handle;
+    this.#symbols = symbols;
+    this.#geometry = readGeometry(info);
+    this.#views = new SlotViews(this.#geometry, (slot) => symbols.cuframes_publisher_slot_address(handle, slot));
+    this.#owner = {
+      geometry: this.#geometry,
+      check: () => this.#open(),
+      planes: (slot) => this.#views.planes(slot),
+      publish: (slot, init) => this.#publish(slot, init),
+      abandon: (slot) => checked(symbols.cuframes_publisher_abandon(this.#open(), slot), "giving a slot back"),
+      forget: (frame) => this.#frames.delete(frame),
+    };
+    this.#timeout = policy === "wait" ? options.timeout ?? 1000 : 0;
+    this.#room = new Waits(
+      "free slot",
+      () => this.#tryAcquire(),
+      () => checked(symbols.cuframes_publisher_arm(handle, wake), `waiting for a slot of ${key}`),
+    );
+    onWake(handle, () => this.#room.poke());
+  }
+
+  /**
+   * Takes the key and makes the ring.
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT`, `FORMAT`: an option is wrong; `ALREADY_EXISTS`: another process
+   * publishes under this key; `PERMISSION`, `IO`: the runtime directory cannot be used; `OUT_OF_MEMORY`.
+   */
+  static create(options: PublisherOptions): Publisher {
+    return new Publisher(options);
+  }
+
+  /** Pixel format of every frame. */
+  get format(): PixelFormat {
+    return this.#geometry.format;
+  }
+
+  /** Width of every frame in pixels. */
+  get codedWidth(): number {
+    return this.#geometry.codedWidth;
+  }
+
+  /** Height of every frame in pixels. */
+  get codedHeight(): number {
+    return this.#geometry.codedHeight;
+  }
+
+  /** Frames in the ring. */
+  get slots(): number {
+    return this.#geometry.slots;
+  }
+
+  /** Where the planes are in every frame. */
+  get planes(): readonly PlaneGeometry[] {
+    return this.#geometry.planes;
+  }
+
+  /**
+   * Leases a free slot to fill. Under the policy `"wait"` this blocks the thread until there is one, at most for
+   * `timeout` milliseconds (default: the publisher's); {@linkcode Publisher.acquireAsync} does not block.
+   *
+   * @throws {CuframesError} `WOULD_BLOCK`: every slot is held; `TIMEOUT`: and stayed so; `DISCONNECTED`: closed.
+   */
+  acquire({ timeout = this.#timeout }: { timeout?: number } = {}): WritableFrame {
+    const slot = this.#symbols.cuframes_publisher_acquire(this.#open(), timeoutMilliseconds("timeout", timeout));
+    if (slot < 0) throw this.#noSlot(slot, timeout);
+    return this.#writable(slot);
+  }
+
+  /**
+   * As {@linkcode Publisher.acquire}, without blocking the event loop, under either policy.
+   *
+   * @throws {CuframesError} `TIMEOUT`: every slot stayed held; `DISCONNECTED`: closed.
+   */
+  acquireAsync({ timeout = this.#timeout || Infinity, signal }: WaitOptions = {}): Promise<WritableFrame> {
+    return this.#room.wait(signal === undefined ? { timeout } : { timeout, signal });
+  }
+
+  #tryAcquire(): WritableFrame | undefined {
+    const slot = this.#symbols.cuframes_publisher_acquire(this.#open(), 0);
+    if (slot >= 0) return this.#writable(slot);
+    if (slot === ERROR_CODES.WOULD_BLOCK || slot === ERROR_CODES.TIMEOUT) return undefined;
+    throw nativeError(slot, `acquiring a slot of ${this.key}`);
+  }
+
+  #noSlot(result: number, timeout: number): CuframesError {
+    const held = `every slot of ${this.key} is held by a subscriber, by an unpublished frame, or not yet delivered`;
+    if (result === ERROR_CODES.WOULD_BLOCK) {
+      return new CuframesError("WOULD_BLOCK", `${held}: give the ring more slots (it has ${this.slots}) or close frames sooner`);
+    }
+    if (result === ERROR_CODES.TIMEOUT) return new CuframesError("TIMEOUT", `${held} for ${timeout} ms`);
+    return nativeError(result, `acquiring a slot of ${this.key}`);
+  }
+
+  #writable(slot: number): WritableFrame {
+    const frame = new WritableFrame(this.#owner, slot);
+    this.#frames.add(frame);
+    return frame;
+  }
+
+  /**
+   * Makes a filled frame visible to every subscriber; the frame is closed by it. Same as `frame.publish(init)`.
+   *
+   * @returns the frame's sequence: 1 for the first, and one more each time
+   * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed already, or a wrong `init`; `DISCONNECTED`
+   */
+  publish(frame: WritableFrame, init: FrameInit = {}): bigint {
+    if (!this.#frames.has(frame) && !frame.closed) throw invalid("this frame was acquired from another publisher");
+    return frame.publish(init);
+  }
+
+  #publish(slot: number, init: FrameInit): bigint {
+    const handle = this.#open();
+    const record = this.#record;
+    const metadata = init.metadata;
+    if (metadata !== undefined && metadata.length > METADATA_SIZE_MAX) {
+      throw invalid(`metadata has ${metadata.length} bytes: a frame carries at most ${METADATA_SIZE_MAX}`);
+    }
+    const duration = nanoseconds("duration", init.duration, init.durationNs) ?? 0n;
+    if (duration < 0n) throw invalid(`duration is ${duration} ns: it must not be negative`);
+    record.setI64(PublishRecord.timestampNs, nanoseconds("timestamp", init.timestamp, init.timestampNs) ?? this.#symbols.cuframes_now_ns());
+    record.setU64(PublishRecord.durationNs, duration);
+    record.setU32(PublishRecord.flags, (init.discontinuity ? FLAG_DISCONTINUITY : 0) | (init.corrupt ? FLAG_CORRUPT : 0));
+    record.setU32(PublishRecord.metadataSize, metadata?.length ?? 0);
+    if (metadata !== undefined) record.bytes.set(metadata, PublishRecord.metadata);
+    checked(this.#symbols.cuframes_publisher_publish(handle, slot, record.bytes), `publishing a frame of ${this.key}`);
+    return record.u64(PublishRecord.sequence);
+  }
+
+  /**
+   * Adds a ring of encoded packets beside the frames, for consumers that record or remux. Subscribers that are
+   * connected get it too.
+   *
+   * @throws {CuframesError} `ALREADY_EXISTS`: it was called before; `INVALID_ARGUMENT`; `OUT_OF_MEMORY`
+   */
+  enablePackets(options: PacketRingOptions): PacketRingWriter {
+    return this.#packets = new PacketRingWriter(this.key, () => this.#open(), options);
+  }
+
+  /** The packet ring, once {@linkcode Publisher.enablePackets} has made it. */
+  get packets(): PacketRingWriter | undefined {
+    return this.#packets;
+  }
+
+  /** Counters so far. */
+  stats(): PublisherStats {
+    const struct = new Struct(StatsLayout.SIZE);
+    checked(this.#symbols.cuframes_publisher_stats(this.#open(), struct.bytes), `reading the counters of ${this.key}`);
+    return {
+      published: struct.count(StatsLayout.published),
+      packetsPublished: struct.count(StatsLayout.packetsPublished),
+      subscribers: struct.u32(StatsLayout.subscribers),
+      slotsLeased: struct.u32(StatsLayout.slotsLeased),
+      rejected: struct.u32(StatsLayout.rejected),
+    };
+  }
+
+  /** Whether {@linkcode Publisher.close} was called. */
+  get closed(): boolean {
+    return this.#handle === undefined;
+  }
+
+  /** Ends the ring: subscribers drain what is in it and are then told. Frames not published are lost. Idempotent. */
+  close(): void {
+    const handle = this.#handle;
+    if (handle === undefined) return;
+    for (const frame of this.#frames) frame.close();
+    this.#handle = undefined;
+    offWake(handle);
+    this.#views.detach();
+    this.#symbols.cuframes_publisher_close(handle);
+    this.#room.fail(this.#isClosed());
+  }
+
+  /** Same as {@linkcode Publisher.close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #open(): number {
+    if (this.#handle === undefined) throw this.#isClosed();
+    return this.#handle;
+  }
+
+  #isClosed(): CuframesError {
+    return new CuframesError("DISCONNECTED", `the publisher ${this.key} is closed`);
+  }
+}
+
+/** What a frame asks of its publisher. */
+interface Owner {
+  readonly geometry: RingGeometry;
+  /** Throws when the publisher is closed. */
+  check(): void;
+  planes(slot: number): Plane[];
+  publish(slot: number, init: FrameInit): bigint;
+  abandon(slot: number): void;
+  forget(frame: WritableFrame): void;
+}
+
+/**
+ * A slot that nobody else can see yet. Fill it, then publish it, once; or close it to give it back.
+ */
+export class WritableFrame implements Disposable {
+  readonly #owner: Owner;
+  readonly #slot: number;
+  #planes: Plane[] | undefined;
+  #closed = false;
+
+  /** @internal Made by {@linkcode Publisher.acquire}. */
+  constructor(owner: Owner, slot: number) {
+    this.#owner = owner;
+    this.#slot = slot;
+  }
+
+  /** Pixel format. */
+  get format(): PixelFormat {
+    return this.#owner.geometry.format;
+  }
+
+  /** Width in pixels. */
+  get codedWidth(): number {
+    return this.#owner.geometry.codedWidth;
+  }
+
+  /** Height in pixels. */
+  get codedHeight(): number {
+    return this.#owner.geometry.codedHeight;
+  }
+
+  /**
+   * The slot's memory, to be written in place. It holds what an earlier frame left there. Not to be touched after
+   * publish: subscribers read it then.
+   */
+  get planes(): readonly Plane[] {
+    this.#check("use");
+    return this.#planes ??= this.#owner.planes(this.#slot);
+  }
+
+  /**
+   * Copies a picture into the slot: the planes one behind the other without padding, as WebCodecs' `copyTo` lays
+   * them out by default.
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT`: not exactly that many bytes
+   */
+  write(bytes: Uint8Array): void {
+    const { format, codedWidth, codedHeight } = this.#owner.geometry;
+    const { planes: copies, size } = planCopy(format, codedWidth, codedHeight);
+    if (bytes.length !== size) {
+      throw invalid(`${bytes.length} bytes for a frame: ${format} of ${codedWidth}×${codedHeight} without padding has ${size}`);
+    }
+    for (const [index, plane] of this.planes.entries()) {
+      const copy = copies[index];
+      if (copy === undefined) break;
+      for (let row = 0; row < copy.rows; row++) {
+        const start = copy.offset + row * copy.stride;
+        plane.data.set(bytes.subarray(start, start + copy.rowBytes), row * plane.stride);
+      }
+    }
+  }
+
+  /**
+   * Makes the frame visible to every subscriber, and closes it.
+   *
+   * @returns the frame's sequence: 1 for the first, and one more each time
+   * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed already, or a wrong `init`; `DISCONNECTED`:
+   * its publisher is closed
+   */
+  publish(init: FrameInit = {}): bigint {
+    this.#check("publish");
+    const sequence = this.#owner.publish(this.#slot, init);
+    this.#end();
+    return sequence;
+  }
+
+  /** Whether it was published or closed. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Gives the slot back unpublished; nothing after publish. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#end();
+    this.#owner.abandon(this.#slot);
+  }
+
+  /** Same as {@linkcode WritableFrame.close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #end(): void {
+    this.#closed = true;
+    this.#planes = undefined;
+    this.#owner.forget(this);
+  }
+
+  #check(verb: string): void {
+    this.#owner.check();
+    if (!this.#closed) return;
+    throw invalid(`cannot ${verb} this frame: it was published or closed; acquire another`);
+  }
+}

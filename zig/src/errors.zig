@@ -1,0 +1,136 @@
+//! Error codes of the C ABI, and the sentence that goes with the last failure of each thread.
+
+const std = @import("std");
+const linux = std.os.linux;
+
+/// What every exported function returns when it fails; 0 and positive values are success.
+/// The numbers that the C library had are kept.
+pub const Code = enum(i32) {
+    INVALID_ARGUMENT = -1,
+    OUT_OF_MEMORY = -2,
+    NOT_FOUND = -3,
+    ALREADY_EXISTS = -4,
+    PROTOCOL = -5,
+    CUDA = -6,
+    TIMEOUT = -7,
+    IO = -8,
+    DISCONNECTED = -9,
+    FORMAT = -10,
+    WOULD_BLOCK = -11,
+    TOO_MANY_SUBSCRIBERS = -12,
+    PACKET_OVERSIZED = -20,
+    NO_PACKET_RING = -21,
+    NO_CODEC_PARAMETERS = -22,
+    PACKET_OVERRUN = -23,
+    DEVICE_MISMATCH = -30,
+    PERMISSION = -31,
+    UNSUPPORTED = -32,
+    INTERNAL = -100,
+    _,
+};
+
+pub const Error = error{
+    InvalidArgument,
+    OutOfMemory,
+    NotFound,
+    AlreadyExists,
+    Protocol,
+    Cuda,
+    Timeout,
+    Io,
+    Disconnected,
+    Format,
+    WouldBlock,
+    TooManySubscribers,
+    PacketOversized,
+    NoPacketRing,
+    NoCodecParameters,
+    PacketOverrun,
+    DeviceMismatch,
+    Permission,
+    Unsupported,
+    Internal,
+};
+
+pub fn codeOf(failure: Error) Code {
+    return switch (failure) {
+        error.InvalidArgument => .INVALID_ARGUMENT,
+        error.OutOfMemory => .OUT_OF_MEMORY,
+        error.NotFound => .NOT_FOUND,
+        error.AlreadyExists => .ALREADY_EXISTS,
+        error.Protocol => .PROTOCOL,
+        error.Cuda => .CUDA,
+        error.Timeout => .TIMEOUT,
+        error.Io => .IO,
+        error.Disconnected => .DISCONNECTED,
+        error.Format => .FORMAT,
+        error.WouldBlock => .WOULD_BLOCK,
+        error.TooManySubscribers => .TOO_MANY_SUBSCRIBERS,
+        error.PacketOversized => .PACKET_OVERSIZED,
+        error.NoPacketRing => .NO_PACKET_RING,
+        error.NoCodecParameters => .NO_CODEC_PARAMETERS,
+        error.PacketOverrun => .PACKET_OVERRUN,
+        error.DeviceMismatch => .DEVICE_MISMATCH,
+        error.Permission => .PERMISSION,
+        error.Unsupported => .UNSUPPORTED,
+        error.Internal => .INTERNAL,
+    };
+}
+
+/// The error for a code that came over a socket; an unknown one is a protocol error.
+pub fn errorOf(code: i32) Error {
+    inline for (@typeInfo(Error).error_set.?) |field| {
+        const candidate = @field(Error, field.name);
+        if (@intFromEnum(codeOf(candidate)) == code) return candidate;
+    }
+    return error.Protocol;
+}
+
+pub const message_size_max = 512;
+
+threadlocal var message_buffer: [message_size_max]u8 = undefined;
+threadlocal var message_size: usize = 0;
+
+/// Records a sentence for the caller's thread and returns the error, so that a failure is one expression.
+/// A sentence too long for the buffer is cut.
+pub fn fail(failure: Error, comptime format: []const u8, arguments: anytype) Error {
+    var writer: std.Io.Writer = .fixed(&message_buffer);
+    writer.print(format, arguments) catch {};
+    message_size = writer.end;
+    return failure;
+}
+
+pub fn message() []const u8 {
+    return message_buffer[0..message_size];
+}
+
+/// Turns the result of a Linux system call into a value or an error that names the call and its subject.
+pub fn check(result: usize, comptime call: []const u8, subject: []const u8) Error!usize {
+    const errno = linux.errno(result);
+    if (errno == .SUCCESS) return result;
+    return failErrno(errno, call, subject);
+}
+
+pub fn failErrno(errno: linux.E, comptime call: []const u8, subject: []const u8) Error {
+    const failure: Error = switch (errno) {
+        .NOMEM, .NOSPC, .DQUOT => error.OutOfMemory,
+        .ACCES, .PERM, .ROFS => error.Permission,
+        .NOENT => error.NotFound,
+        else => error.Io,
+    };
+    const hint: []const u8 = switch (errno) {
+        .MFILE => "; this process has as many open files as it may (ulimit -n)",
+        .NFILE => "; the system has as many open files as it may (fs.file-max)",
+        .NOSPC, .NOMEM => "; no memory is left for it",
+        else => "",
+    };
+    return fail(failure, "{s}({s}) failed: {s}{s}", .{ call, subject, @tagName(errno), hint });
+}
+
+test "every error has its own code and back" {
+    inline for (@typeInfo(Error).error_set.?) |field| {
+        const failure = @field(Error, field.name);
+        try std.testing.expectEqual(failure, errorOf(@intFromEnum(codeOf(failure))));
+    }
+    try std.testing.expectEqual(error.Protocol, errorOf(-12345));
+}

@@ -1,0 +1,70 @@
+//! Numbers that stand for native objects across the C ABI. A number of a closed object is refused, not followed.
+
+const std = @import("std");
+const Mutex = @import("os/mutex.zig").Mutex;
+const errors = @import("errors.zig");
+const Publisher = @import("rendezvous/publisher.zig").Publisher;
+const subscriber = @import("rendezvous/subscriber.zig");
+const Connecting = @import("rendezvous/connecting.zig").Connecting;
+
+pub const Object = union(enum) {
+    publisher: *Publisher,
+    subscriber: *subscriber.Subscriber,
+    packet_reader: *subscriber.PacketReader,
+    connecting: *Connecting,
+};
+
+const handles_max = 4096;
+
+/// Positive as an i32, and never 0: `use` counts from 1.
+const Handle = packed struct(u32) { index: u12, use: u19, sign: u1 = 0 };
+
+/// All zero when free, so that the table takes no room in the library's file.
+const Entry = struct {
+    object: ?Object = null,
+    earlier_uses: u18 = 0,
+
+    fn use(entry: *const Entry) u19 {
+        return @as(u19, entry.earlier_uses) + 1;
+    }
+};
+
+var mutex: Mutex = .{};
+var entries: [handles_max]Entry = @splat(.{});
+var search_from: u32 = 0;
+
+pub fn add(object: Object) errors.Error!i32 {
+    mutex.lock();
+    defer mutex.unlock();
+    for (0..handles_max) |offset| {
+        const index = (search_from + offset) % handles_max;
+        const entry = &entries[index];
+        if (entry.object != null) continue;
+        entry.object = object;
+        search_from = @intCast((index + 1) % handles_max);
+        return @bitCast(Handle{ .index = @intCast(index), .use = entry.use() });
+    }
+    return errors.fail(error.OutOfMemory, "this process has {d} publishers, subscribers and readers open, the most it may have", .{handles_max});
+}
+
+/// The object of a handle. The caller is the thread that may close it.
+pub fn get(comptime tag: std.meta.Tag(Object), number: u32) errors.Error!@FieldType(Object, @tagName(tag)) {
+    const handle: Handle = @bitCast(number);
+    const entry = &entries[handle.index];
+    if (handle.sign == 0 and entry.use() == handle.use) {
+        if (entry.object) |object| if (object == tag) return @field(object, @tagName(tag));
+    }
+    return errors.fail(error.InvalidArgument, "this " ++ @tagName(tag) ++ " is closed", .{});
+}
+
+/// The object of a handle, which stands for nothing from now on.
+pub fn take(comptime tag: std.meta.Tag(Object), number: u32) errors.Error!@FieldType(Object, @tagName(tag)) {
+    mutex.lock();
+    defer mutex.unlock();
+    const object = try get(tag, number);
+    const handle: Handle = @bitCast(number);
+    const entry = &entries[handle.index];
+    entry.object = null;
+    entry.earlier_uses +%= 1;
+    return object;
+}

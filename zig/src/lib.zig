@@ -1,0 +1,364 @@
+//! The exported C ABI: argument checks and nothing else. docs/abi.md describes it for callers.
+//!
+//! Every function returns 0 or a positive value, or a negative errors.Code; cuframes_error_message then has the
+//! sentence, for the same thread. Objects are handles; each is used by one thread at a time.
+
+const std = @import("std");
+const errors = @import("errors.zig");
+const handles = @import("handles.zig");
+const packets = @import("ring/packets.zig");
+const clock = @import("os/clock.zig");
+const protocol = @import("rendezvous/protocol.zig");
+const publishing = @import("rendezvous/publisher.zig");
+const subscribing = @import("rendezvous/subscriber.zig");
+const connecting = @import("rendezvous/connecting.zig");
+const waiters = @import("rendezvous/waiter.zig");
+const Error = errors.Error;
+
+/// A failed assertion ends the process with a sentence; std's own way, with a stack trace, weighs half a megabyte.
+pub const panic = std.debug.FullPanic(stop);
+
+fn stop(message: []const u8, _: ?usize) noreturn {
+    for ([_][]const u8{ "cuframes: assertion failed: ", message, "\n" }) |part| _ = std.os.linux.write(2, part.ptr, part.len);
+    std.c.abort();
+}
+
+/// Raised whenever a function, a struct or a code below changes.
+pub const abi_version: u32 = 1;
+
+fn codeOf(result: Error!i32) i32 {
+    return result catch |failure| @intFromEnum(errors.codeOf(failure));
+}
+
+fn done(result: Error!void) i32 {
+    result catch |failure| return @intFromEnum(errors.codeOf(failure));
+    return 0;
+}
+
+fn required(comptime T: type, pointer: ?*T) Error!*T {
+    return pointer orelse errors.fail(error.InvalidArgument, "a required pointer is null", .{});
+}
+
+fn slice(pointer: ?[*]u8, size: u32) Error![]u8 {
+    if (size == 0) return &.{};
+    const start = pointer orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
+    return start[0..size];
+}
+
+/// To be called first; also keeps the library in the process for good, because its threads never end.
+pub export fn cuframes_abi_version() u32 {
+    var location: DlInfo = undefined;
+    if (dladdr(&cuframes_abi_version, &location) != 0) {
+        _ = std.c.dlopen(location.file_name, .{ .LAZY = true, .NOLOAD = true, .NODELETE = true });
+    }
+    return abi_version;
+}
+
+/// Dl_info of <dlfcn.h>.
+const DlInfo = extern struct { file_name: ?[*:0]const u8, file_base: ?*anyopaque, symbol_name: ?[*:0]const u8, symbol_address: ?*anyopaque };
+extern fn dladdr(address: *const anyopaque, info: *DlInfo) c_int;
+
+/// Copies the sentence for this thread's last failure, without a NUL; returns its size.
+pub export fn cuframes_error_message(buffer: ?[*]u8, size: u32) i32 {
+    const destination = slice(buffer, size) catch return 0;
+    const message = errors.message();
+    const copied = @min(message.len, destination.len);
+    @memcpy(destination[0..copied], message[0..copied]);
+    return @intCast(copied);
+}
+
+/// CLOCK_MONOTONIC in nanoseconds, the clock of every frame's published_ns.
+pub export fn cuframes_now_ns() u64 {
+    return clock.monotonicNs();
+}
+
+/// Lets the library's threads call this callback; to be called before it is given to any function.
+pub export fn cuframes_callback_open(callback: ?waiters.Callback) i32 {
+    const function = requiredCallback(callback) catch |failure| return codeOf(failure);
+    return done(waiters.remember(function));
+}
+
+/// For an event loop that is about to end: no thread calls the callback afterwards.
+pub export fn cuframes_callback_close(callback: ?waiters.Callback) void {
+    waiters.forget(callback orelse return);
+}
+
+// Publishers.
+
+pub export fn cuframes_publisher_create(options: ?*const publishing.Options, info: ?*publishing.Info) i32 {
+    return codeOf(createPublisher(options, info));
+}
+
+fn createPublisher(options: ?*const publishing.Options, info: ?*publishing.Info) Error!i32 {
+    const out = try required(publishing.Info, info);
+    const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
+    const publisher = try publishing.Publisher.create(wanted);
+    errdefer publisher.close();
+    out.* = publisher.info();
+    return handles.add(.{ .publisher = publisher });
+}
+
+pub export fn cuframes_publisher_slot_address(handle: u32, slot: u32) u64 {
+    const publisher = handles.get(.publisher, handle) catch return 0;
+    if (slot >= publisher.writer.slot_count) return 0;
+    return publisher.slots.address(slot);
+}
+
+/// Returns the slot to fill. WOULD_BLOCK, or TIMEOUT under the policy "wait".
+pub export fn cuframes_publisher_acquire(handle: u32, timeout_ms: i32) i32 {
+    const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
+    const slot = publisher.acquire(.fromMilliseconds(timeout_ms)) catch |failure| return codeOf(failure);
+    return @intCast(slot);
+}
+
+/// Calls back once when a slot may be free.
+pub export fn cuframes_publisher_arm(handle: u32, callback: ?waiters.Callback) i32 {
+    return done(armPublisher(handle, callback));
+}
+
+fn armPublisher(handle: u32, callback: ?waiters.Callback) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    return publisher.arm(try requiredCallback(callback), handle);
+}
+
+fn requiredCallback(callback: ?waiters.Callback) Error!waiters.Callback {
+    return callback orelse errors.fail(error.InvalidArgument, "a required callback is null", .{});
+}
+
+pub export fn cuframes_publisher_publish(handle: u32, slot: u32, record: ?*publishing.PublishRecord) i32 {
+    return done(publish(handle, slot, record));
+}
+
+fn publish(handle: u32, slot: u32, record: ?*publishing.PublishRecord) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    return publisher.publish(slot, try required(publishing.PublishRecord, record));
+}
+
+/// Gives a slot back unpublished.
+pub export fn cuframes_publisher_abandon(handle: u32, slot: u32) i32 {
+    const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
+    return done(publisher.abandon(slot));
+}
+
+pub export fn cuframes_publisher_enable_packets(handle: u32, options: ?*publishing.PacketOptions) i32 {
+    return done(enablePackets(handle, options));
+}
+
+fn enablePackets(handle: u32, options: ?*publishing.PacketOptions) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    return publisher.enablePackets(try required(publishing.PacketOptions, options));
+}
+
+pub export fn cuframes_publisher_set_codec_parameters(handle: u32, bytes: ?[*]u8, size: u32) i32 {
+    return done(setCodecParameters(handle, bytes, size));
+}
+
+fn setCodecParameters(handle: u32, bytes: ?[*]u8, size: u32) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    return publisher.setCodecParameters(try slice(bytes, size));
+}
+
+pub export fn cuframes_publisher_publish_packet(handle: u32, record: ?*publishing.PacketRecord, bytes: ?[*]u8) i32 {
+    return done(publishPacket(handle, record, bytes));
+}
+
+fn publishPacket(handle: u32, record: ?*publishing.PacketRecord, bytes: ?[*]u8) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    const packet = try required(publishing.PacketRecord, record);
+    return publisher.publishPacket(try slice(bytes, packet.size), packet);
+}
+
+pub export fn cuframes_publisher_stats(handle: u32, stats: ?*publishing.Stats) i32 {
+    const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
+    const out = required(publishing.Stats, stats) catch |failure| return codeOf(failure);
+    out.* = publisher.stats();
+    return 0;
+}
+
+pub export fn cuframes_publisher_close(handle: u32) i32 {
+    const publisher = handles.take(.publisher, handle) catch |failure| return codeOf(failure);
+    publisher.close();
+    return 0;
+}
+
+// Subscribers.
+
+/// Blocks until connected; returns a subscriber, or for `wants` report fills `report`.
+pub export fn cuframes_connect(options: ?*const subscribing.Options, info: ?*publishing.Info, report: ?*protocol.Report) i32 {
+    return codeOf(connect(options, info, report));
+}
+
+fn connect(options: ?*const subscribing.Options, info: ?*publishing.Info, report: ?*protocol.Report) Error!i32 {
+    const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
+    return deliver(try connecting.connect(wanted, null), info, report);
+}
+
+/// A subscriber becomes a handle, a report is copied out: returns 0 for it.
+fn deliver(result: connecting.Result, info: ?*publishing.Info, report: ?*protocol.Report) Error!i32 {
+    switch (result) {
+        .subscriber => |subscriber| {
+            errdefer subscriber.close();
+            const out = try required(publishing.Info, info);
+            out.* = subscriber.info();
+            return handles.add(.{ .subscriber = subscriber });
+        },
+        .report => |received| {
+            defer std.heap.c_allocator.destroy(received);
+            const out = try required(protocol.Report, report);
+            out.* = received.*;
+            return 0;
+        },
+    }
+}
+
+/// Starts connecting on another thread; returns a handle for cuframes_connect_finish, and calls back once.
+pub export fn cuframes_connect_start(options: ?*const subscribing.Options, callback: ?waiters.Callback, token: u32) i32 {
+    return codeOf(connectStart(options, callback, token));
+}
+
+fn connectStart(options: ?*const subscribing.Options, callback: ?waiters.Callback, token: u32) Error!i32 {
+    const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
+    const started = try connecting.Connecting.start(wanted, try requiredCallback(callback), token);
+    errdefer started.close();
+    return handles.add(.{ .connecting = started });
+}
+
+/// As cuframes_connect, after the callback.
+pub export fn cuframes_connect_finish(handle: u32, info: ?*publishing.Info, report: ?*protocol.Report) i32 {
+    const started = handles.get(.connecting, handle) catch |failure| return codeOf(failure);
+    const result = started.finish() catch |failure| return codeOf(failure);
+    return codeOf(deliver(result, info, report));
+}
+
+/// Gives up, or lets go after cuframes_connect_finish.
+pub export fn cuframes_connect_close(handle: u32) i32 {
+    const started = handles.take(.connecting, handle) catch |failure| return codeOf(failure);
+    started.close();
+    return 0;
+}
+
+pub export fn cuframes_subscriber_slot_address(handle: u32, slot: u32) u64 {
+    const subscriber = handles.get(.subscriber, handle) catch return 0;
+    return subscriber.slotAddress(slot) catch 0;
+}
+
+/// timeout_ms: 0 not at all (WOULD_BLOCK), negative for ever. The first spin_us of the wait are spent spinning.
+pub export fn cuframes_subscriber_next(handle: u32, timeout_ms: i32, spin_us: u32, view: ?*subscribing.FrameView) i32 {
+    return done(next(handle, timeout_ms, spin_us, view));
+}
+
+fn next(handle: u32, timeout_ms: i32, spin_us: u32, view: ?*subscribing.FrameView) Error!void {
+    const subscriber = try handles.get(.subscriber, handle);
+    return subscriber.next(timeout_ms, spin_us, try required(subscribing.FrameView, view));
+}
+
+/// Calls back once at the next frame or the connection's end.
+pub export fn cuframes_subscriber_arm(handle: u32, callback: ?waiters.Callback) i32 {
+    return done(armSubscriber(handle, callback));
+}
+
+fn armSubscriber(handle: u32, callback: ?waiters.Callback) Error!void {
+    const subscriber = try handles.get(.subscriber, handle);
+    return subscriber.arm(try requiredCallback(callback), handle);
+}
+
+/// Returns a second lease on a frame that is held.
+pub export fn cuframes_subscriber_clone(handle: u32, lease: u32) i32 {
+    const subscriber = handles.get(.subscriber, handle) catch |failure| return codeOf(failure);
+    const copy = subscriber.clone(lease) catch |failure| return codeOf(failure);
+    return @intCast(copy);
+}
+
+pub export fn cuframes_subscriber_release(handle: u32, lease: u32) i32 {
+    const subscriber = handles.get(.subscriber, handle) catch |failure| return codeOf(failure);
+    return done(subscriber.release(lease));
+}
+
+pub export fn cuframes_subscriber_stats(handle: u32, stats: ?*subscribing.Stats) i32 {
+    const subscriber = handles.get(.subscriber, handle) catch |failure| return codeOf(failure);
+    const out = required(subscribing.Stats, stats) catch |failure| return codeOf(failure);
+    out.* = subscriber.stats();
+    return 0;
+}
+
+pub export fn cuframes_subscriber_close(handle: u32) i32 {
+    const subscriber = handles.take(.subscriber, handle) catch |failure| return codeOf(failure);
+    subscriber.close();
+    return 0;
+}
+
+// Packet readers.
+
+pub export fn cuframes_packet_reader_open(subscriber_handle: u32) i32 {
+    return codeOf(openPacketReader(subscriber_handle));
+}
+
+fn openPacketReader(subscriber_handle: u32) Error!i32 {
+    const subscriber = try handles.get(.subscriber, subscriber_handle);
+    const reader = try subscribing.PacketReader.open(subscriber);
+    errdefer reader.close();
+    return handles.add(.{ .packet_reader = reader });
+}
+
+/// Describes the next packet; cuframes_packet_reader_copy takes it.
+pub export fn cuframes_packet_reader_next(handle: u32, timeout_ms: i32, view: ?*subscribing.PacketView) i32 {
+    return done(nextPacket(handle, timeout_ms, view));
+}
+
+fn nextPacket(handle: u32, timeout_ms: i32, view: ?*subscribing.PacketView) Error!void {
+    const reader = try handles.get(.packet_reader, handle);
+    return reader.next(timeout_ms, try required(subscribing.PacketView, view));
+}
+
+/// PACKET_OVERRUN when the writer was faster: the bytes are then worth nothing.
+pub export fn cuframes_packet_reader_copy(handle: u32, destination: ?[*]u8, size: u32) i32 {
+    return done(copyPacket(handle, destination, size));
+}
+
+fn copyPacket(handle: u32, destination: ?[*]u8, size: u32) Error!void {
+    const reader = try handles.get(.packet_reader, handle);
+    return reader.copy(try slice(destination, size));
+}
+
+/// Copies the codec parameters into a buffer of 4096 bytes; returns their size.
+pub export fn cuframes_packet_reader_codec_parameters(handle: u32, destination: ?*[packets.extradata_size_max]u8) i32 {
+    return codeOf(codecParameters(handle, destination));
+}
+
+fn codecParameters(handle: u32, destination: ?*[packets.extradata_size_max]u8) Error!i32 {
+    const reader = try handles.get(.packet_reader, handle);
+    return @intCast(try reader.extradata(try required([packets.extradata_size_max]u8, destination)));
+}
+
+pub export fn cuframes_packet_reader_arm(handle: u32, callback: ?waiters.Callback) i32 {
+    return done(armPacketReader(handle, callback));
+}
+
+fn armPacketReader(handle: u32, callback: ?waiters.Callback) Error!void {
+    const reader = try handles.get(.packet_reader, handle);
+    return reader.arm(try requiredCallback(callback), handle);
+}
+
+pub export fn cuframes_packet_reader_stats(handle: u32, stats: ?*subscribing.PacketStats) i32 {
+    const reader = handles.get(.packet_reader, handle) catch |failure| return codeOf(failure);
+    const out = required(subscribing.PacketStats, stats) catch |failure| return codeOf(failure);
+    out.* = reader.stats();
+    return 0;
+}
+
+pub export fn cuframes_packet_reader_close(handle: u32) i32 {
+    const reader = handles.take(.packet_reader, handle) catch |failure| return codeOf(failure);
+    reader.close();
+    return 0;
+}
+
+test {
+    _ = errors;
+    _ = protocol;
+    _ = @import("format.zig");
+    _ = @import("os/memfd.zig");
+    _ = @import("os/socket.zig");
+    _ = @import("os/directory.zig");
+    _ = @import("ring/frames.zig");
+    _ = packets;
+}

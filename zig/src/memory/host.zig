@@ -1,0 +1,66 @@
+//! Frame memory on the host: one sealed memfd per slot, read-only for everyone but the publisher.
+
+const std = @import("std");
+const memfd = @import("../os/memfd.zig");
+const layout = @import("../ring/layout.zig");
+const errors = @import("../errors.zig");
+const Error = errors.Error;
+
+/// Strides on the host are multiples of a cache line.
+pub const alignment = 64;
+
+pub const Slots = struct {
+    count: u32 = 0,
+    descriptors: [layout.slots_max]i32 = undefined,
+    mappings: [layout.slots_max][]align(std.heap.page_size_min) u8 = undefined,
+
+    /// The publisher's side: `count` regions of `size` bytes, zeroed, reserved, sealed.
+    pub fn create(slots: *Slots, count: u32, size: usize) Error!void {
+        std.debug.assert(slots.count == 0 and count <= layout.slots_max);
+        errdefer slots.deinit();
+        for (0..count) |index| {
+            const fd = try memfd.create("cuframes-slot", size);
+            errdefer memfd.close(fd);
+            // Mapped before it is sealed: the only writable mapping there will ever be.
+            const mapping = try memfd.map(fd, size, .read_write);
+            errdefer memfd.unmap(mapping);
+            try memfd.seal(fd, .no_future_writers);
+            slots.descriptors[index] = fd;
+            slots.mappings[index] = mapping;
+            slots.count += 1;
+        }
+    }
+
+    /// The subscriber's side. Takes ownership of each descriptor only when all are mapped.
+    pub fn adopt(slots: *Slots, descriptors: []const i32, size: usize) Error!void {
+        std.debug.assert(slots.count == 0 and descriptors.len <= layout.slots_max);
+        errdefer {
+            for (slots.mappings[0..slots.count]) |mapping| memfd.unmap(mapping);
+            slots.count = 0;
+        }
+        for (descriptors, 0..) |fd, index| {
+            slots.mappings[index] = try memfd.mapForeign(fd, size, .read_only);
+            slots.count += 1;
+        }
+        // A mapping outlives its descriptor, and descriptors are scarce.
+        for (descriptors) |fd| memfd.close(fd);
+        @memset(slots.descriptors[0..descriptors.len], -1);
+    }
+
+    pub fn slotSize(slots: *const Slots) u64 {
+        return slots.mappings[0].len;
+    }
+
+    pub fn address(slots: *const Slots, slot: u32) u64 {
+        std.debug.assert(slot < slots.count);
+        return @intFromPtr(slots.mappings[slot].ptr);
+    }
+
+    pub fn deinit(slots: *Slots) void {
+        for (slots.mappings[0..slots.count], slots.descriptors[0..slots.count]) |mapping, fd| {
+            memfd.unmap(mapping);
+            if (fd >= 0) memfd.close(fd);
+        }
+        slots.count = 0;
+    }
+};

@@ -1,0 +1,89 @@
+//! The kinds of memory that frames live in, behind one interface.
+
+const std = @import("std");
+const errors = @import("../errors.zig");
+const layout = @import("../ring/layout.zig");
+const protocol = @import("../rendezvous/protocol.zig");
+const host = @import("host.zig");
+const Error = errors.Error;
+
+/// Codes on the wire.
+pub const Kind = enum(u32) { host = 0 };
+
+pub fn kindOf(code: u32) Error!Kind {
+    return std.enums.fromInt(Kind, code) orelse errors.fail(error.Unsupported, "frame memory of kind {d} is not known to this release", .{code});
+}
+
+pub fn alignmentOf(kind: Kind) u32 {
+    return switch (kind) {
+        .host => host.alignment,
+    };
+}
+
+/// The slots of a ring, on the side that made them or on one that was handed them.
+pub const Slots = union(Kind) {
+    host: host.Slots,
+
+    /// `count` slots with room for `frame_size` bytes each, to be filled by this process.
+    pub fn create(kind: Kind, count: u32, frame_size: u64) Error!Slots {
+        switch (kind) {
+            .host => {
+                var slots: Slots = .{ .host = .{} };
+                try slots.host.create(count, std.mem.alignForward(u64, frame_size, std.heap.page_size_max));
+                return slots;
+            },
+        }
+    }
+
+    /// Slots of another process, read-only. The descriptors are taken over when this succeeds.
+    pub fn adopt(kind: Kind, descriptors_received: []const i32, slot_size: u64) Error!Slots {
+        switch (kind) {
+            .host => {
+                var slots: Slots = .{ .host = .{} };
+                try slots.host.adopt(descriptors_received, slot_size);
+                return slots;
+            },
+        }
+    }
+
+    pub fn deinit(slots: *Slots) void {
+        switch (slots.*) {
+            inline else => |*kind| kind.deinit(),
+        }
+    }
+
+    pub fn slotSize(slots: *const Slots) u64 {
+        switch (slots.*) {
+            inline else => |*kind| return kind.slotSize(),
+        }
+    }
+
+    /// What to send to a subscriber, one descriptor a slot.
+    pub fn descriptors(slots: *const Slots) []const i32 {
+        switch (slots.*) {
+            inline else => |*kind| return kind.descriptors[0..kind.count],
+        }
+    }
+
+    /// Where a slot is in this process: a host address.
+    pub fn address(slots: *const Slots, slot: u32) u64 {
+        switch (slots.*) {
+            inline else => |*kind| return kind.address(slot),
+        }
+    }
+
+    /// The device the slots are on; all zero for the host.
+    pub fn device(slots: *const Slots) [protocol.uuid_size]u8 {
+        switch (slots.*) {
+            .host => return @splat(0),
+        }
+    }
+
+    /// DeviceMismatch unless a subscriber that sees these devices can use the slots.
+    pub fn requireDevice(slots: *const Slots, visible: []const [protocol.uuid_size]u8) Error!void {
+        _ = visible;
+        switch (slots.*) {
+            .host => {},
+        }
+    }
+};

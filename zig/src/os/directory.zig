@@ -1,0 +1,184 @@
+//! Where sockets and locks live, and being told when a socket appears.
+
+const std = @import("std");
+const linux = std.os.linux;
+const errors = @import("../errors.zig");
+const memfd = @import("memfd.zig");
+const socket = @import("socket.zig");
+const Error = errors.Error;
+
+pub const Path = struct {
+    buffer: [socket.path_size_max]u8 = @splat(0),
+    size: usize = 0,
+
+    pub fn init(comptime format: []const u8, arguments: anytype) Error!Path {
+        var path: Path = .{};
+        const written = std.fmt.bufPrint(path.buffer[0 .. path.buffer.len - 1], format, arguments) catch {
+            return errors.fail(
+                error.InvalidArgument,
+                "the path " ++ format ++ " is longer than the {d} bytes that Linux allows for a socket: choose a shorter runtime directory",
+                arguments ++ .{socket.path_size_max - 1},
+            );
+        };
+        path.size = written.len;
+        return path;
+    }
+
+    pub fn slice(path: *const Path) []const u8 {
+        return path.buffer[0..path.size];
+    }
+
+    pub fn z(path: *const Path) [*:0]const u8 {
+        return path.buffer[0..path.size :0];
+    }
+};
+
+const system_directory = "/run/cuframes";
+
+fn environment(name: [*:0]const u8) ?[]const u8 {
+    const value = std.mem.span(std.c.getenv(name) orelse return null);
+    return if (value.len == 0) null else value;
+}
+
+fn usable(path: *const Path) bool {
+    return linux.errno(linux.access(path.z(), linux.R_OK | linux.W_OK | linux.X_OK)) == .SUCCESS;
+}
+
+/// The places to look in when no directory is named, best first.
+const Candidates = struct {
+    paths: [3]Path,
+    count: usize,
+
+    fn init() Error!Candidates {
+        var candidates: Candidates = .{ .paths = undefined, .count = 0 };
+        candidates.add(try Path.init(system_directory, .{}));
+        if (environment("XDG_RUNTIME_DIR")) |directory| candidates.add(try Path.init("{s}/cuframes", .{directory}));
+        candidates.add(try Path.init("/tmp/cuframes-{d}", .{linux.geteuid()}));
+        return candidates;
+    }
+
+    fn add(candidates: *Candidates, path: Path) void {
+        candidates.paths[candidates.count] = path;
+        candidates.count += 1;
+    }
+};
+
+/// The directory to publish in, created 0750 where it is missing: `option`, else $CUFRAMES_RUNTIME_DIR, else the
+/// first usable of /run/cuframes, $XDG_RUNTIME_DIR/cuframes and /tmp/cuframes-<uid>.
+pub fn forPublisher(option: []const u8) Error!Path {
+    if (try named(option)) |path| {
+        try create(&path);
+        return path;
+    }
+    const candidates: Candidates = try .init();
+    for (candidates.paths[0 .. candidates.count - 1]) |path| {
+        create(&path) catch continue;
+        if (usable(&path)) return path;
+    }
+    const last = candidates.paths[candidates.count - 1];
+    try create(&last);
+    try requirePrivate(&last);
+    return last;
+}
+
+/// The directory to connect in: as named, else the first standard one that has this key's socket, else the one
+/// a publisher of this user would choose.
+pub fn forSubscriber(option: []const u8, key: []const u8) Error!Path {
+    if (try named(option)) |path| return path;
+    const candidates: Candidates = try .init();
+    for (candidates.paths[0..candidates.count]) |path| {
+        const entry = Path.init("{s}/{s}.sock", .{ path.slice(), key }) catch continue;
+        if (linux.errno(linux.access(entry.z(), linux.F_OK)) == .SUCCESS) return path;
+    }
+    return forPublisher("");
+}
+
+fn named(option: []const u8) Error!?Path {
+    if (option.len > 0) return try .init("{s}", .{option});
+    if (environment("CUFRAMES_RUNTIME_DIR")) |directory| return try .init("{s}", .{directory});
+    return null;
+}
+
+pub fn create(path: *const Path) Error!void {
+    const result = linux.mkdir(path.z(), 0o750);
+    if (linux.errno(result) == .EXIST) return;
+    _ = try errors.check(result, "mkdir", path.slice());
+}
+
+/// /tmp is everybody's: a directory there that another user made could feed us frames.
+fn requirePrivate(path: *const Path) Error!void {
+    var status: linux.Statx = undefined;
+    const result = linux.statx(linux.AT.FDCWD, path.z(), linux.AT.SYMLINK_NOFOLLOW, .{ .TYPE = true, .MODE = true, .UID = true }, &status);
+    _ = try errors.check(result, "statx", path.slice());
+    const is_directory = status.mode & linux.S.IFMT == linux.S.IFDIR;
+    if (is_directory and status.uid == linux.geteuid() and status.mode & 0o022 == 0) return;
+    return errors.fail(error.Permission, "{s} is not a directory that only this user can write: remove it or set CUFRAMES_RUNTIME_DIR", .{path.slice()});
+}
+
+/// Becomes readable when an entry of the directory is created or renamed into place.
+pub fn watch(path: *const Path) Error!i32 {
+    const flags = linux.IN.CLOEXEC | linux.IN.NONBLOCK;
+    const fd: i32 = @intCast(try errors.check(linux.inotify_init1(flags), "inotify_init1", path.slice()));
+    errdefer memfd.close(fd);
+    const events = linux.IN.CREATE | linux.IN.MOVED_TO | linux.IN.ATTRIB;
+    _ = try errors.check(linux.inotify_add_watch(fd, path.z(), events), "inotify_add_watch", path.slice());
+    return fd;
+}
+
+/// Discards what is queued on a `watch` descriptor.
+pub fn drain(fd: i32) void {
+    var buffer: [4096]u8 = undefined;
+    // Bounded by the kernel's own queue (fs.inotify.max_queued_events).
+    while (linux.errno(linux.read(fd, &buffer, buffer.len)) == .SUCCESS) {}
+}
+
+/// An exclusive lock on a file, dropped by the kernel on any death of its holder.
+pub const Lock = struct {
+    fd: i32,
+
+    /// AlreadyExists when another process holds it.
+    pub fn acquire(path: *const Path) Error!Lock {
+        // A holder that ends unlinks the file: a lock on an unlinked file is a lock on nothing, so look again.
+        for (0..16) |_| {
+            const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .CLOEXEC = true, .NOFOLLOW = true };
+            const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, 0o660), "open", path.slice()));
+            errdefer memfd.close(fd);
+            const result = linux.flock(fd, std.c.LOCK.EX | std.c.LOCK.NB);
+            if (linux.errno(result) == .AGAIN) return error.AlreadyExists;
+            _ = try errors.check(result, "flock", path.slice());
+            if (isStill(fd, path)) return .{ .fd = fd };
+            memfd.close(fd);
+        }
+        return errors.fail(error.Io, "{s} is being replaced again and again by another process", .{path.slice()});
+    }
+
+    fn isStill(fd: i32, path: *const Path) bool {
+        var held: linux.Statx = undefined;
+        var named_now: linux.Statx = undefined;
+        if (linux.errno(linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .INO = true }, &held)) != .SUCCESS) return false;
+        if (linux.errno(linux.statx(linux.AT.FDCWD, path.z(), 0, .{ .INO = true }, &named_now)) != .SUCCESS) return false;
+        return held.ino == named_now.ino and held.dev_major == named_now.dev_major and held.dev_minor == named_now.dev_minor;
+    }
+
+    pub fn release(lock: Lock, path: *const Path) void {
+        _ = linux.unlink(path.z());
+        memfd.close(lock.fd);
+    }
+};
+
+const testing = std.testing;
+
+test "a lock excludes, and can be taken again after its holder has removed it" {
+    const path: Path = try .init("/tmp/cuframes-test-{d}.lock", .{linux.getpid()});
+    const first: Lock = try .acquire(&path);
+    try testing.expectError(error.AlreadyExists, Lock.acquire(&path));
+    first.release(&path);
+    const second: Lock = try .acquire(&path);
+    second.release(&path);
+    try testing.expect(linux.errno(linux.access(path.z(), linux.F_OK)) == .NOENT);
+}
+
+test "a path that does not fit a socket address is refused by name" {
+    try testing.expectError(error.InvalidArgument, Path.init("/{s}", .{"x" ** 200}));
+    try testing.expect(std.mem.indexOf(u8, errors.message(), "shorter runtime directory") != null);
+}

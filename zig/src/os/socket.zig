@@ -1,0 +1,298 @@
+//! SOCK_SEQPACKET Unix sockets: a message arrives whole, with the descriptors that ride on it.
+
+const std = @import("std");
+const linux = std.os.linux;
+const errors = @import("../errors.zig");
+const clock = @import("clock.zig");
+const memfd = @import("memfd.zig");
+const Error = errors.Error;
+
+/// Control region, lease page, 64 slots, packet ring; even, so that the kernel's padding has no room for one more.
+pub const descriptors_max = 68;
+comptime {
+    std.debug.assert(descriptors_max * @sizeOf(i32) % @sizeOf(usize) == 0);
+}
+
+/// sun_path with its terminating NUL.
+pub const path_size_max = 108;
+
+pub fn close(fd: i32) void {
+    memfd.close(fd);
+}
+
+pub const Address = struct {
+    storage: linux.sockaddr.un,
+
+    pub fn init(path: []const u8) Error!Address {
+        if (path.len >= path_size_max) {
+            return errors.fail(
+                error.InvalidArgument,
+                "the socket path {s} has {d} bytes; Linux allows {d}: choose a shorter runtime directory",
+                .{ path, path.len, path_size_max - 1 },
+            );
+        }
+        var storage: linux.sockaddr.un = .{ .path = @splat(0) };
+        @memcpy(storage.path[0..path.len], path);
+        return .{ .storage = storage };
+    }
+
+    pub fn pathZ(address: *const Address) [*:0]const u8 {
+        return @ptrCast(&address.storage.path);
+    }
+};
+
+fn open() Error!i32 {
+    const kind = linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
+    return @intCast(try errors.check(linux.socket(linux.AF.UNIX, kind, 0), "socket", "AF_UNIX"));
+}
+
+/// Binds, sets the mode and listens under a temporary name, then renames: whoever sees the final name can connect.
+/// A stale socket of that name is replaced.
+pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32) Error!i32 {
+    const address = try Address.init(path);
+    const temporary = try Address.init(temporary_path);
+    const fd = try open();
+    errdefer close(fd);
+    _ = linux.unlink(temporary.pathZ());
+    _ = try errors.check(linux.bind(fd, @ptrCast(&temporary.storage), @sizeOf(linux.sockaddr.un)), "bind", path);
+    errdefer _ = linux.unlink(temporary.pathZ());
+    _ = try errors.check(linux.chmod(temporary.pathZ(), @intCast(mode)), "chmod", path);
+    _ = try errors.check(linux.listen(fd, 128), "listen", path);
+    _ = try errors.check(linux.rename(temporary.pathZ(), address.pathZ()), "rename", path);
+    return fd;
+}
+
+/// NotFound where nobody listens. Waits in the kernel while the listener's queue is full; Timeout when it stays so.
+pub fn connect(path: []const u8, timeout_ms: u32) Error!i32 {
+    const address = try Address.init(path);
+    const fd = try open();
+    errdefer close(fd);
+    const timeout: linux.timeval = .{ .sec = timeout_ms / 1000, .usec = timeout_ms % 1000 * 1000 };
+    _ = try errors.check(linux.setsockopt(fd, linux.SOL.SOCKET, linux.SO.SNDTIMEO, std.mem.asBytes(&timeout), @sizeOf(linux.timeval)), "setsockopt", path);
+    const flags = try errors.check(linux.fcntl(fd, linux.F.GETFL, 0), "fcntl", path);
+    const nonblocking: usize = @as(u32, @bitCast(linux.O{ .NONBLOCK = true }));
+    _ = try errors.check(linux.fcntl(fd, linux.F.SETFL, flags & ~nonblocking), "fcntl", path);
+    while (true) {
+        const result = linux.connect(fd, &address.storage, @sizeOf(linux.sockaddr.un));
+        switch (linux.errno(result)) {
+            .SUCCESS => break,
+            .INTR => continue,
+            .NOENT, .CONNREFUSED => return error.NotFound,
+            .AGAIN => return errors.fail(error.Timeout, "{s} does not accept connections: its process is stopped or overrun", .{path}),
+            .PROTOTYPE => return errors.fail(
+                error.Protocol,
+                "{s} is a socket of another type: its owner is not a cuframes publisher of this generation",
+                .{path},
+            ),
+            else => |errno| return errors.failErrno(errno, "connect", path),
+        }
+    }
+    _ = try errors.check(linux.fcntl(fd, linux.F.SETFL, flags | nonblocking), "fcntl", path);
+    return fd;
+}
+
+pub fn accept(listener: i32) error{ WouldBlock, DescriptorsExhausted, Aborted }!i32 {
+    const result = linux.accept4(listener, null, null, linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK);
+    return switch (linux.errno(result)) {
+        .SUCCESS => @intCast(result),
+        .AGAIN => error.WouldBlock,
+        .MFILE, .NFILE, .NOMEM, .NOBUFS => error.DescriptorsExhausted,
+        else => error.Aborted,
+    };
+}
+
+/// The peer's process as the kernel saw it at connect; 0 where its PID namespace has no name for it here.
+pub fn peerPid(fd: i32) i32 {
+    const Credentials = extern struct { pid: i32, uid: u32, gid: u32 };
+    var credentials: Credentials = undefined;
+    var size: linux.socklen_t = @sizeOf(Credentials);
+    const result = linux.getsockopt(fd, linux.SOL.SOCKET, linux.SO.PEERCRED, @ptrCast(&credentials), &size);
+    return if (linux.errno(result) == .SUCCESS) credentials.pid else 0;
+}
+
+// struct cmsghdr of <sys/socket.h>; its data follows, aligned to a size_t.
+const ControlHeader = extern struct { len: usize, level: i32, kind: i32 };
+const SCM_RIGHTS = 1;
+const control_size_max = @sizeOf(ControlHeader) + descriptors_max * @sizeOf(i32);
+const ControlBuffer = [control_size_max]u8;
+
+/// Sends one whole message with its descriptors, never blocking. The caller keeps its descriptors.
+pub fn send(fd: i32, bytes: []const u8, descriptors: []const i32) error{ WouldBlock, Disconnected, Refused }!void {
+    std.debug.assert(descriptors.len <= descriptors_max);
+    var control: ControlBuffer align(@alignOf(ControlHeader)) = @splat(0);
+    var vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
+    var message: linux.msghdr_const = .{
+        .name = null,
+        .namelen = 0,
+        .iov = &vector,
+        .iovlen = 1,
+        .control = null,
+        .controllen = 0,
+        .flags = 0,
+    };
+    if (descriptors.len > 0) {
+        const header: *ControlHeader = @ptrCast(&control);
+        const payload = std.mem.sliceAsBytes(descriptors);
+        header.* = .{ .len = @sizeOf(ControlHeader) + payload.len, .level = linux.SOL.SOCKET, .kind = SCM_RIGHTS };
+        @memcpy(control[@sizeOf(ControlHeader)..][0..payload.len], payload);
+        message.control = &control;
+        message.controllen = @intCast(std.mem.alignForward(usize, header.len, @sizeOf(usize)));
+    }
+    while (true) {
+        const result = linux.sendmsg(fd, &message, linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT);
+        return switch (linux.errno(result)) {
+            .SUCCESS => {},
+            .INTR => continue,
+            .AGAIN, .NOBUFS => error.WouldBlock,
+            .PIPE, .CONNRESET, .NOTCONN => error.Disconnected,
+            else => error.Refused, // ETOOMANYREFS, ENOMEM: this peer cannot be served now
+        };
+    }
+}
+
+/// Descriptors received with a message. Each belongs to the receiver until taken; `deinit` closes the rest.
+pub const Descriptors = struct {
+    items: [descriptors_max]i32 = @splat(-1),
+    count: usize = 0,
+
+    pub fn take(descriptors: *Descriptors, index: usize) i32 {
+        std.debug.assert(index < descriptors.count);
+        const fd = descriptors.items[index];
+        std.debug.assert(fd >= 0);
+        descriptors.items[index] = -1;
+        return fd;
+    }
+
+    pub fn deinit(descriptors: *Descriptors) void {
+        for (descriptors.items[0..descriptors.count]) |fd| {
+            if (fd >= 0) close(fd);
+        }
+        descriptors.* = undefined;
+    }
+};
+
+pub const ReceiveError = error{ WouldBlock, Disconnected, Truncated };
+
+/// Receives one message without blocking. With `descriptors` null, none can enter this process: the kernel
+/// drops what the peer sent and the message counts as truncated, like one that is longer than `buffer`.
+pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![]u8 {
+    var control: ControlBuffer align(@alignOf(ControlHeader)) = undefined;
+    var vector = [1]std.posix.iovec{.{ .base = buffer.ptr, .len = buffer.len }};
+    var message: linux.msghdr = .{
+        .name = null,
+        .namelen = 0,
+        .iov = &vector,
+        .iovlen = 1,
+        .control = if (descriptors != null) &control else null,
+        .controllen = if (descriptors != null) control.len else 0,
+        .flags = 0,
+    };
+    const size = while (true) {
+        const result = linux.recvmsg(fd, &message, linux.MSG.DONTWAIT | linux.MSG.CMSG_CLOEXEC);
+        switch (linux.errno(result)) {
+            .SUCCESS => break result,
+            .INTR => continue,
+            .AGAIN => return error.WouldBlock,
+            else => return error.Disconnected,
+        }
+    };
+    if (descriptors) |list| {
+        list.* = .{};
+        collect(control[0..@min(message.controllen, control.len)], list);
+    }
+    if (message.flags & (linux.MSG.TRUNC | linux.MSG.CTRUNC) != 0) {
+        if (descriptors) |list| list.deinit();
+        return error.Truncated;
+    }
+    // A message of no bytes cannot be told from the end of a SEQPACKET connection; no message of ours is empty.
+    if (size == 0) {
+        if (descriptors) |list| list.deinit();
+        return error.Disconnected;
+    }
+    return buffer[0..size];
+}
+
+fn collect(control: []align(@alignOf(ControlHeader)) u8, list: *Descriptors) void {
+    var offset: usize = 0;
+    while (offset + @sizeOf(ControlHeader) <= control.len) {
+        const header: *const ControlHeader = @ptrCast(@alignCast(control[offset..].ptr));
+        if (header.len < @sizeOf(ControlHeader) or header.len > control.len - offset) break;
+        if (header.level == linux.SOL.SOCKET and header.kind == SCM_RIGHTS) {
+            const payload = control[offset + @sizeOf(ControlHeader) .. offset + header.len];
+            for (0..payload.len / @sizeOf(i32)) |index| {
+                const fd = std.mem.readInt(i32, payload[index * @sizeOf(i32) ..][0..@sizeOf(i32)], .little);
+                // The buffer holds at most descriptors_max of them.
+                list.items[list.count] = fd;
+                list.count += 1;
+            }
+        }
+        offset += std.mem.alignForward(usize, header.len, @sizeOf(usize));
+    }
+}
+
+pub fn pair() Error![2]i32 {
+    var fds: [2]i32 = undefined;
+    const kind = linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
+    _ = try errors.check(linux.socketpair(linux.AF.UNIX, kind, 0, &fds), "socketpair", "AF_UNIX");
+    return fds;
+}
+
+/// Waits until one of up to four descriptors has something to read; returns its index, or Timeout.
+pub fn pollReadable(fds: []const i32, deadline: clock.Deadline) Error!usize {
+    std.debug.assert(fds.len <= 4);
+    var polled: [4]linux.pollfd = undefined;
+    for (fds, 0..) |fd, index| polled[index] = .{ .fd = fd, .events = linux.POLL.IN, .revents = 0 };
+    while (true) {
+        const result = linux.poll(&polled, fds.len, deadline.remainingMs());
+        switch (linux.errno(result)) {
+            .SUCCESS => {},
+            .INTR => continue,
+            else => |errno| return errors.failErrno(errno, "poll", "sockets"),
+        }
+        for (polled[0..fds.len], 0..) |entry, index| {
+            if (entry.revents != 0) return index;
+        }
+        if (deadline.passed()) return error.Timeout;
+    }
+}
+
+const testing = std.testing;
+
+test "a message and its descriptors arrive together" {
+    const fds = try pair();
+    defer close(fds[0]);
+    defer close(fds[1]);
+    const file = try memfd.create("passed", 4096);
+    defer memfd.close(file);
+
+    try send(fds[0], "hello", &.{ file, file });
+    var buffer: [16]u8 = undefined;
+    var descriptors: Descriptors = .{};
+    const bytes = try receive(fds[1], &buffer, &descriptors);
+    defer descriptors.deinit();
+    try testing.expectEqualStrings("hello", bytes);
+    try testing.expectEqual(@as(usize, 2), descriptors.count);
+    try testing.expectEqual(@as(u64, 4096), try memfd.sizeOf(descriptors.items[0]));
+}
+
+test "unwanted descriptors never enter, a long message is refused, silence is not an end" {
+    const fds = try pair();
+    defer close(fds[1]);
+    const file = try memfd.create("passed", 4096);
+    defer memfd.close(file);
+    var buffer: [8]u8 = undefined;
+
+    try testing.expectError(error.WouldBlock, receive(fds[1], &buffer, null));
+    const before = try memfd.create("probe", 1);
+    memfd.close(before);
+    try send(fds[0], "hello", &.{file});
+    try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
+    const after = try memfd.create("probe", 1);
+    memfd.close(after);
+    try testing.expectEqual(before, after); // the lowest free descriptor is the same: nothing came in
+
+    try send(fds[0], "longer than eight", &.{});
+    try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
+    close(fds[0]);
+    try testing.expectError(error.Disconnected, receive(fds[1], &buffer, null));
+}

@@ -1,0 +1,108 @@
+//! Finding a publisher by key, waiting for it where asked to, and the first exchange with it.
+
+const std = @import("std");
+const errors = @import("../errors.zig");
+const layout = @import("../ring/layout.zig");
+const socket = @import("../os/socket.zig");
+const directory = @import("../os/directory.zig");
+const memfd = @import("../os/memfd.zig");
+const clock = @import("../os/clock.zig");
+const protocol = @import("protocol.zig");
+const isKey = @import("publisher.zig").isKey;
+const Error = errors.Error;
+
+/// A publisher whose reactor does not answer in this time is stopped or broken.
+const answer_timeout_ms = 2000;
+/// Publishers that hang up before they answer: one that is closing does so once.
+const hangups_max = 8;
+
+/// The answer, the connection, and the descriptors that came with it; all the caller's.
+pub const Reply = struct {
+    fd: i32,
+    buffer: [protocol.message_size_max + 1]u8 = undefined,
+    size: usize = 0,
+    descriptors: socket.Descriptors = .{},
+
+    pub fn bytes(reply: *const Reply) []const u8 {
+        return reply.buffer[0..reply.size];
+    }
+};
+
+/// Says hello to the publisher of a key. With a time-out it waits for one to appear, as long as `cancel` is not
+/// readable. NotFound, Timeout, Permission, Protocol, or what the publisher refused with.
+pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protocol.Hello, timeout_ms: i32, cancel: ?i32) Error!Reply {
+    if (!isKey(key)) {
+        return errors.fail(error.InvalidArgument, "a key is 1 to {d} characters of A–Z a–z 0–9 _ -", .{layout.key_size_max});
+    }
+    const folder = try directory.forSubscriber(directory_option, key);
+    const path: directory.Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
+    const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
+
+    var watch: ?i32 = null;
+    defer if (watch) |fd| memfd.close(fd);
+    var hangups: u32 = 0;
+    while (true) {
+        if (socket.connect(path.slice(), answer_timeout_ms)) |fd| {
+            errdefer socket.close(fd);
+            if (try exchange(fd, &path, hello, cancel)) |reply| return reply;
+            socket.close(fd);
+            hangups += 1;
+            if (hangups == hangups_max) return errors.fail(error.Protocol, "{s} hangs up without an answer", .{path.slice()});
+            if (timeout_ms == 0) return absent(error.NotFound, key, &path);
+            continue;
+        } else |failure| switch (failure) {
+            error.NotFound => {},
+            else => return failure,
+        }
+        if (timeout_ms == 0) return absent(error.NotFound, key, &path);
+        const watching = watch orelse {
+            // Watch first, then look again: a publisher may have come in between.
+            try directory.create(&folder);
+            watch = try directory.watch(&folder);
+            continue;
+        };
+        try readable(watching, cancel, deadline) orelse return absent(error.Timeout, key, &path);
+        directory.drain(watching);
+    }
+}
+
+fn absent(failure: Error, key: []const u8, path: *const directory.Path) Error {
+    return errors.fail(failure, "nobody publishes as {s}: no one listens on {s}. Start its publisher, or give connect a time-out to wait for it", .{ key, path.slice() });
+}
+
+/// Null when the deadline passes first. Cancelled waits end with an error that nobody sees.
+fn readable(fd: i32, cancel: ?i32, deadline: clock.Deadline) Error!?void {
+    // poll ignores a negative descriptor.
+    const polled: [2]i32 = .{ fd, cancel orelse -1 };
+    const index = socket.pollReadable(&polled, deadline) catch |failure| switch (failure) {
+        error.Timeout => return null,
+        else => return failure,
+    };
+    if (index == 1) return errors.fail(error.Timeout, "the wait was cancelled", .{});
+}
+
+/// Null when the publisher hung up.
+fn exchange(fd: i32, path: *const directory.Path, hello: *const protocol.Hello, cancel: ?i32) Error!?Reply {
+    socket.send(fd, std.mem.asBytes(hello), &.{}) catch return null;
+    const deadline: clock.Deadline = .fromMilliseconds(answer_timeout_ms);
+    try readable(fd, cancel, deadline) orelse {
+        return errors.fail(error.Timeout, "{s} accepted the connection but has not answered for {d} ms: its process is stopped or is not a cuframes publisher", .{ path.slice(), answer_timeout_ms });
+    };
+    var reply: Reply = .{ .fd = fd };
+    const bytes = socket.receive(fd, &reply.buffer, &reply.descriptors) catch |failure| switch (failure) {
+        error.Disconnected, error.WouldBlock => return null,
+        error.Truncated => return errors.fail(error.Protocol, "{s} sent more than a cuframes publisher would, or this process has no file descriptors left for what it sent (ulimit -n)", .{path.slice()}),
+    };
+    reply.size = bytes.len;
+    errdefer reply.descriptors.deinit();
+    if (protocol.prefixProblem(bytes)) |problem| return switch (problem) {
+        .other_version => errors.fail(error.Protocol, "the publisher at {s} speaks another protocol version than {d}: use the same release on both sides", .{ path.slice(), layout.version }),
+        .not_cuframes, .wrong_size => errors.fail(error.Protocol, "{s} is not the socket of a cuframes publisher", .{path.slice()}),
+    };
+    if (protocol.parse(protocol.Refusal, .refusal, bytes)) |refusal| {
+        var message = refusal.message;
+        protocol.sanitizeText(&message);
+        return errors.fail(errors.errorOf(refusal.code), "{s}", .{protocol.text(&message)});
+    }
+    return reply;
+}

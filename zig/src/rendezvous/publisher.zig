@@ -1,0 +1,804 @@
+//! A publisher: its socket and lock, its subscribers, its frame ring and packet ring.
+
+const std = @import("std");
+const linux = std.os.linux;
+const errors = @import("../errors.zig");
+const format = @import("../format.zig");
+const layout = @import("../ring/layout.zig");
+const frames = @import("../ring/frames.zig");
+const packets = @import("../ring/packets.zig");
+const channel = @import("../ring/channel.zig");
+const memory = @import("../memory/memory.zig");
+const memfd = @import("../os/memfd.zig");
+const socket = @import("../os/socket.zig");
+const directory = @import("../os/directory.zig");
+const clock = @import("../os/clock.zig");
+const Mutex = @import("../os/mutex.zig").Mutex;
+const protocol = @import("protocol.zig");
+const reactor = @import("reactor.zig");
+const Waiter = @import("waiter.zig").Waiter;
+const waiters = @import("waiter.zig");
+const Error = errors.Error;
+
+const allocator = std.heap.c_allocator;
+
+/// A connection that has not said its hello by then is dropped.
+const handshake_timeout_ms = 2000;
+/// More silent connections than this push out the oldest of them.
+const pending_max = 64;
+/// Per wake-up, so that one connection cannot keep the reactor from the others.
+const accepts_per_turn = 32;
+const messages_per_turn = 32;
+
+/// What a caller across the C ABI asks for. Text is NUL-padded.
+pub const Options = extern struct {
+    key: [layout.key_size_max + 1]u8,
+    /// Empty: see directory.forPublisher.
+    directory: [socket.path_size_max]u8,
+    format: u32,
+    width: u32,
+    height: u32,
+    slot_count: u32,
+    policy: u32,
+    memory: u32,
+    /// Permission bits of the socket.
+    socket_mode: u32,
+};
+
+/// What the caller needs to know of a ring that was made.
+pub const Info = extern struct {
+    geometry: format.Geometry,
+    slot_size: u64,
+    publisher_pid: u64,
+    memory: u32,
+    slot_count: u32,
+};
+
+pub const PublishRecord = extern struct {
+    timestamp_ns: i64,
+    duration_ns: u64,
+    flags: u32,
+    metadata_size: u32,
+    /// Out.
+    sequence: u64,
+    metadata: [layout.metadata_size_max]u8,
+};
+
+pub const Stats = extern struct {
+    published: u64,
+    packets_published: u64,
+    subscribers: u32,
+    slots_leased: u32,
+    /// Connections dropped for what they sent or failed to send.
+    rejected: u32,
+    reserved: u32,
+};
+
+pub fn isKey(key: []const u8) bool {
+    if (key.len < 1 or key.len > layout.key_size_max) return false;
+    for (key) |byte| {
+        if (!std.ascii.isAlphanumeric(byte) and byte != '_' and byte != '-') return false;
+    }
+    return true;
+}
+
+const Subscriber = struct {
+    fd: i32,
+    token: reactor.Token,
+    page: *layout.LeasePage,
+    page_fd: i32,
+    name: [layout.name_size_max + 1]u8,
+    mode: frames.Mode,
+    wants: u32,
+    pid: i32,
+    connected_ns: u64,
+};
+
+const Pending = struct { fd: i32, token: reactor.Token };
+
+/// What a caller across the C ABI asks for.
+pub const PacketOptions = extern struct {
+    ring_slots: u32,
+    data_size: u32,
+    max_packet_size: u32,
+    codec_id: u32,
+    /// 1: also as /dev/shm/cuframes-<key>-packets.
+    named: u32,
+};
+
+pub const PacketRecord = extern struct {
+    timestamp_ns: i64,
+    decode_timestamp_ns: i64,
+    flags: u32,
+    size: u32,
+    /// Out.
+    sequence: u64,
+};
+
+const PacketRing = struct {
+    fd: i32,
+    region: []align(std.heap.page_size_min) u8,
+    writer: packets.Writer,
+    codec_id: u32,
+    published: u64 = 0,
+    mirror: ?Mirror,
+
+    fn deinit(ring: *PacketRing) void {
+        ring.writer.shutdown();
+        if (ring.mirror) |*mirror| mirror.deinit();
+        memfd.unmap(ring.region);
+        memfd.close(ring.fd);
+    }
+};
+
+/// The packet ring once more, under a name. A named file cannot be sealed, so it is never what subscribers map.
+const Mirror = struct {
+    path: directory.Path,
+    region: []align(std.heap.page_size_min) u8,
+    writer: packets.Writer,
+
+    fn create(key: []const u8, options: packets.Options, size: usize) Error!Mirror {
+        const path: directory.Path = try .init("/dev/shm/cuframes-{s}-packets", .{key});
+        // Left behind by a publisher that was killed: this one holds the key's lock.
+        _ = linux.unlink(path.z());
+        const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .EXCL = true, .CLOEXEC = true, .NOFOLLOW = true };
+        const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, 0o640), "open", path.slice()));
+        defer memfd.close(fd);
+        errdefer _ = linux.unlink(path.z());
+        try memfd.reserve(fd, size, path.slice());
+        const region = try memfd.map(fd, size, .read_write);
+        return .{ .path = path, .region = region, .writer = packets.Writer.init(region, options) catch unreachable };
+    }
+
+    fn deinit(mirror: *Mirror) void {
+        mirror.writer.shutdown();
+        _ = linux.unlink(mirror.path.z());
+        memfd.unmap(mirror.region);
+    }
+};
+
+pub const Publisher = struct {
+    /// Guards everything below against the reactor's thread. Lock order: reactor, then this.
+    mutex: Mutex = .{},
+    references: u32 = 1,
+    closing: bool = false,
+
+    control: *layout.Control,
+    control_fd: i32,
+    slots: memory.Slots,
+    geometry: format.Geometry,
+    slot_size: usize,
+    writer: frames.Writer,
+    audience: frames.Audience = .{},
+    subscribers: [layout.subscribers_max]Subscriber = undefined,
+    packet_ring: ?PacketRing = null,
+    created_ns: u64,
+    rejected: u32 = 0,
+    /// Where acquire waits for a slot; private to this process.
+    room: layout.Channel = .{ .waiting = 0, .wake = 0 },
+    waiter: Waiter = .{},
+
+    lock_path: directory.Path,
+    socket_path: directory.Path,
+    lock: directory.Lock,
+    listener: i32,
+    listener_token: reactor.Token,
+    pending: [pending_max]Pending = undefined,
+    pending_count: usize = 0,
+    /// Given up for a moment when descriptors run out, so that a connection can be accepted and closed
+    /// instead of waking the reactor for ever.
+    spare_fd: i32,
+
+    pub fn create(options: *const Options) Error!*Publisher {
+        const key = protocol.text(&options.key);
+        if (!isKey(key)) {
+            return errors.fail(error.InvalidArgument, "a key is 1 to {d} characters of A–Z a–z 0–9 _ -", .{layout.key_size_max});
+        }
+        if (options.slot_count < layout.slots_min or options.slot_count > layout.slots_max) {
+            return errors.fail(error.InvalidArgument, "a ring of {d} slots: it must have {d} to {d}", .{ options.slot_count, layout.slots_min, layout.slots_max });
+        }
+        const policy = std.enums.fromInt(frames.Policy, options.policy) orelse {
+            return errors.fail(error.InvalidArgument, "policy {d} is not known", .{options.policy});
+        };
+        if (options.socket_mode & ~@as(u32, 0o777) != 0) {
+            return errors.fail(error.InvalidArgument, "socket mode 0o{o}: only permission bits", .{options.socket_mode});
+        }
+        const kind = try memory.kindOf(options.memory);
+        const geometry: format.Geometry = try .init(options.format, options.width, options.height, memory.alignmentOf(kind));
+
+        const folder = try directory.forPublisher(protocol.text(&options.directory));
+        const lock_path: directory.Path = try .init("{s}/{s}.lock", .{ folder.slice(), key });
+        const socket_path: directory.Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
+        const temporary_path: directory.Path = try .init("{s}/.{s}.sock", .{ folder.slice(), key });
+        const lock = directory.Lock.acquire(&lock_path) catch |failure| switch (failure) {
+            error.AlreadyExists => return errors.fail(
+                error.AlreadyExists,
+                "another process publishes as {s} (it holds {s}): close it or choose another key",
+                .{ key, lock_path.slice() },
+            ),
+            else => return failure,
+        };
+        errdefer lock.release(&lock_path);
+
+        const publisher = allocator.create(Publisher) catch return errors.fail(error.OutOfMemory, "no memory for a publisher", .{});
+        errdefer allocator.destroy(publisher);
+
+        var slots: memory.Slots = try .create(kind, options.slot_count, geometry.frame_size);
+        errdefer slots.deinit();
+
+        const control_fd = try memfd.create("cuframes-control", layout.control_size);
+        errdefer memfd.close(control_fd);
+        const region = try memfd.map(control_fd, layout.control_size, .read_write);
+        errdefer memfd.unmap(region);
+        try memfd.seal(control_fd, .no_future_writers);
+
+        const spare_fd: i32 = @intCast(try errors.check(linux.eventfd(0, linux.EFD.CLOEXEC), "eventfd", "spare descriptor"));
+        errdefer memfd.close(spare_fd);
+
+        const control: *layout.Control = @ptrCast(region.ptr);
+        publisher.* = .{
+            .control = control,
+            .control_fd = control_fd,
+            .slots = slots,
+            .geometry = geometry,
+            .slot_size = slots.slotSize(),
+            .writer = .init(control, options.slot_count, policy),
+            .created_ns = clock.monotonicNs(),
+            .lock_path = lock_path,
+            .socket_path = socket_path,
+            .lock = lock,
+            .listener = undefined,
+            .listener_token = undefined,
+            .spare_fd = spare_fd,
+        };
+        control.magic = layout.magic;
+        control.version = layout.version;
+        control.slot_count = options.slot_count;
+        control.memory = options.memory;
+        control.geometry = geometry;
+        control.slot_size = publisher.slot_size;
+        control.publisher_pid = @intCast(linux.getpid());
+
+        reactor.lock();
+        defer reactor.unlock();
+        publisher.listener = try socket.listen(socket_path.slice(), temporary_path.slice(), options.socket_mode);
+        errdefer {
+            _ = linux.unlink(socket_path.z());
+            socket.close(publisher.listener);
+        }
+        publisher.listener_token = try reactor.add(publisher.listener, .{ .context = publisher, .ready = onConnection }, null);
+        return publisher;
+    }
+
+    pub fn info(publisher: *const Publisher) Info {
+        return .{
+            .geometry = publisher.geometry,
+            .slot_size = publisher.slot_size,
+            .publisher_pid = publisher.control.publisher_pid,
+            .memory = publisher.control.memory,
+            .slot_count = publisher.writer.slot_count,
+        };
+    }
+
+    // Frames: called by the owner's thread.
+
+    /// The slot to fill; WouldBlock when none is free now.
+    pub fn tryAcquire(publisher: *Publisher) error{WouldBlock}!u32 {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        return publisher.writer.acquire(&publisher.audience) orelse error.WouldBlock;
+    }
+
+    /// As tryAcquire, but under the policy "wait" it sleeps until a slot is free, Timeout after the deadline.
+    pub fn acquire(publisher: *Publisher, deadline: clock.Deadline) error{ WouldBlock, Timeout }!u32 {
+        while (true) {
+            return publisher.tryAcquire() catch {
+                if (publisher.writer.policy == .drop_oldest) return error.WouldBlock;
+                if (!publisher.waitForRoom(deadline)) return error.Timeout;
+                continue;
+            };
+        }
+    }
+
+    fn waitForRoom(publisher: *Publisher, deadline: clock.Deadline) bool {
+        // Subscribers announce releases only while this is not 0; it is set before the condition is looked at.
+        _ = @atomicRmw(u32, &publisher.control.publisher_waiting, .Add, 1, .seq_cst);
+        defer _ = @atomicRmw(u32, &publisher.control.publisher_waiting, .Sub, 1, .seq_cst);
+        return channel.wait(&publisher.room, publisher, hasRoom, deadline);
+    }
+
+    fn hasRoom(publisher: *Publisher) bool {
+        if (@atomicLoad(bool, &publisher.closing, .seq_cst)) return true;
+        const slot = publisher.tryAcquire() catch return false;
+        publisher.abandon(slot) catch unreachable;
+        return true;
+    }
+
+    pub fn publish(publisher: *Publisher, slot: u32, record: *PublishRecord) Error!void {
+        if (record.metadata_size > layout.metadata_size_max) {
+            return errors.fail(error.InvalidArgument, "{d} bytes of metadata: a frame carries at most {d}", .{ record.metadata_size, layout.metadata_size_max });
+        }
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        if (!publisher.writer.owns(slot)) return notAcquired(slot);
+        const shared = &publisher.control.slots[slot].record;
+        shared.timestamp_ns = record.timestamp_ns;
+        shared.duration_ns = record.duration_ns;
+        shared.flags = record.flags;
+        shared.metadata_size = record.metadata_size;
+        @memcpy(shared.metadata[0..record.metadata_size], record.metadata[0..record.metadata_size]);
+        shared.published_ns = clock.monotonicNs();
+        record.sequence = publisher.writer.number();
+        publisher.writer.complete(@intCast(slot), record.sequence);
+        publisher.audience.notifyFrames();
+    }
+
+    pub fn abandon(publisher: *Publisher, slot: u32) Error!void {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        if (!publisher.writer.owns(slot)) return notAcquired(slot);
+        publisher.writer.abandon(@intCast(slot));
+    }
+
+    fn notAcquired(slot: u32) Error {
+        return errors.fail(error.InvalidArgument, "slot {d} was not acquired, or is published already", .{slot});
+    }
+
+    /// Calls back once when a slot may be free.
+    pub fn arm(publisher: *Publisher, callback: waiters.Callback, token: u32) Error!void {
+        const owner: waiters.Owner = .{ .context = publisher, .block = blockForRoom, .unref = unrefOpaque };
+        if (try publisher.waiter.arm(owner, callback, token)) publisher.ref();
+    }
+
+    fn blockForRoom(context: *anyopaque) void {
+        const publisher: *Publisher = @ptrCast(@alignCast(context));
+        std.debug.assert(publisher.waitForRoom(.never));
+    }
+
+    pub fn stats(publisher: *Publisher) Stats {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        return .{
+            .published = publisher.writer.completed,
+            .packets_published = if (publisher.packet_ring) |*ring| ring.published else 0,
+            .subscribers = @popCount(publisher.audience.active),
+            .slots_leased = @popCount(publisher.audience.leased()),
+            .rejected = publisher.rejected,
+            .reserved = 0,
+        };
+    }
+
+    // Packets.
+
+    /// Makes the packet ring and hands it to the subscribers that are there.
+    pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!void {
+        const options: packets.Options = .{
+            .ring_slots = wanted.ring_slots,
+            .data_size = wanted.data_size,
+            .max_packet_size = wanted.max_packet_size,
+            .codec_id = wanted.codec_id,
+            .producer_pid = publisher.control.publisher_pid,
+        };
+        const size = packets.regionSize(options) catch {
+            return errors.fail(
+                error.InvalidArgument,
+                "a packet ring of {d} slots and {d} bytes with packets of up to {d}: it must have 1 to {d} slots and room for its largest packet",
+                .{ options.ring_slots, options.data_size, options.max_packet_size, packets.ring_slots_max },
+            );
+        };
+        reactor.lock();
+        defer reactor.unlock();
+        if (publisher.packet_ring != null) return errors.fail(error.AlreadyExists, "this publisher has a packet ring already", .{});
+
+        const fd = try memfd.create("cuframes-packets", size);
+        errdefer memfd.close(fd);
+        const region = try memfd.map(fd, size, .read_write);
+        errdefer memfd.unmap(region);
+        try memfd.seal(fd, .no_future_writers);
+        const key = std.fs.path.stem(publisher.socket_path.slice());
+        const mirror: ?Mirror = if (wanted.named != 0) try .create(key, options, size) else null;
+
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        publisher.packet_ring = .{
+            .fd = fd,
+            .region = region,
+            .writer = packets.Writer.init(region, options) catch unreachable, // regionSize accepted them
+            .codec_id = options.codec_id,
+            .mirror = mirror,
+        };
+        const message: protocol.Packets = .{ .size = size };
+        var indexes = bits(publisher.audience.active);
+        while (indexes.next()) |index| {
+            const subscriber = &publisher.subscribers[index];
+            if (subscriber.wants & protocol.want_packets == 0) continue;
+            // A peer that does not read its socket loses its place, and nobody else does.
+            socket.send(subscriber.fd, std.mem.asBytes(&message), &.{fd}) catch publisher.drop(@intCast(index));
+        }
+    }
+
+    fn packetRing(publisher: *Publisher) Error!*PacketRing {
+        if (publisher.packet_ring) |*ring| return ring;
+        return errors.fail(error.NoPacketRing, "this publisher has no packet ring: call enablePackets first", .{});
+    }
+
+    pub fn setCodecParameters(publisher: *Publisher, bytes: []const u8) Error!void {
+        const ring = try publisher.packetRing();
+        ring.writer.setCodecExtradata(bytes) catch {
+            return errors.fail(error.InvalidArgument, "{d} bytes of codec parameters: at most {d}", .{ bytes.len, packets.extradata_size_max });
+        };
+        if (ring.mirror) |*mirror| mirror.writer.setCodecExtradata(bytes) catch unreachable;
+    }
+
+    pub fn publishPacket(publisher: *Publisher, payload: []const u8, record: *PacketRecord) Error!void {
+        const ring = try publisher.packetRing();
+        record.sequence = ring.writer.write(payload, record.timestamp_ns, record.decode_timestamp_ns, record.flags) catch |failure| switch (failure) {
+            error.PacketOversized => return errors.fail(
+                error.PacketOversized,
+                "a packet of {d} bytes: this ring takes at most {d} (maxPacketSize)",
+                .{ payload.len, ring.writer.max_packet_size },
+            ),
+            error.InvalidArgument => return errors.fail(error.InvalidArgument, "a packet must have at least one byte and only known flags", .{}),
+        };
+        if (ring.mirror) |*mirror| {
+            _ = mirror.writer.write(payload, record.timestamp_ns, record.decode_timestamp_ns, record.flags) catch unreachable;
+        }
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        ring.published += 1;
+        publisher.audience.notifyPackets();
+    }
+
+    // Connections: called by the reactor.
+
+    fn onConnection(context: *anyopaque, _: reactor.Token, listener: i32) void {
+        const publisher: *Publisher = @ptrCast(@alignCast(context));
+        for (0..accepts_per_turn) |_| {
+            const fd = socket.accept(listener) catch |failure| switch (failure) {
+                error.WouldBlock => return,
+                error.Aborted => continue,
+                error.DescriptorsExhausted => {
+                    publisher.refuseForDescriptors(listener);
+                    return;
+                },
+            };
+            // An honest subscriber has sent its hello by now.
+            publisher.handshake(fd) catch |failure| switch (failure) {
+                error.WouldBlock => publisher.postpone(fd),
+                error.Done => {},
+            };
+        }
+    }
+
+    fn refuseForDescriptors(publisher: *Publisher, listener: i32) void {
+        publisher.rejected +%= 1;
+        if (publisher.spare_fd >= 0) memfd.close(publisher.spare_fd);
+        if (socket.accept(listener)) |fd| {
+            refuse(fd, error.OutOfMemory, "the publisher has no file descriptors left");
+            socket.close(fd);
+        } else |_| {}
+        const result = linux.eventfd(0, linux.EFD.CLOEXEC);
+        publisher.spare_fd = if (linux.errno(result) == .SUCCESS) @intCast(result) else -1;
+    }
+
+    /// Gives a silent connection its time; the one that has been silent the longest makes room.
+    fn postpone(publisher: *Publisher, fd: i32) void {
+        if (publisher.pending_count == pending_max) publisher.dropPending(0);
+        const deadline: clock.Deadline = .fromMilliseconds(handshake_timeout_ms);
+        const handler: reactor.Handler = .{ .context = publisher, .ready = onPending, .expired = onExpired };
+        const token = reactor.add(fd, handler, deadline) catch {
+            publisher.rejected +%= 1;
+            return socket.close(fd);
+        };
+        publisher.pending[publisher.pending_count] = .{ .fd = fd, .token = token };
+        publisher.pending_count += 1;
+    }
+
+    fn dropPending(publisher: *Publisher, index: usize) void {
+        publisher.rejected +%= 1;
+        const pending = publisher.removePending(index);
+        socket.close(pending.fd);
+    }
+
+    fn removePending(publisher: *Publisher, index: usize) Pending {
+        const pending = publisher.pending[index];
+        reactor.remove(pending.token);
+        std.mem.copyForwards(Pending, publisher.pending[index..], publisher.pending[index + 1 .. publisher.pending_count]);
+        publisher.pending_count -= 1;
+        return pending;
+    }
+
+    fn pendingIndex(publisher: *const Publisher, token: reactor.Token) usize {
+        for (publisher.pending[0..publisher.pending_count], 0..) |pending, index| {
+            if (pending.token == token) return index;
+        }
+        unreachable;
+    }
+
+    fn onPending(context: *anyopaque, token: reactor.Token, _: i32) void {
+        const publisher: *Publisher = @ptrCast(@alignCast(context));
+        const pending = publisher.removePending(publisher.pendingIndex(token));
+        publisher.handshake(pending.fd) catch |failure| switch (failure) {
+            error.WouldBlock => publisher.postpone(pending.fd),
+            error.Done => {},
+        };
+    }
+
+    fn onExpired(context: *anyopaque, token: reactor.Token, _: i32) void {
+        const publisher: *Publisher = @ptrCast(@alignCast(context));
+        publisher.dropPending(publisher.pendingIndex(token));
+    }
+
+    /// Takes the hello and answers it. WouldBlock: nothing was said yet, the descriptor is still the caller's.
+    /// Done: it is not, whatever happened.
+    fn handshake(publisher: *Publisher, fd: i32) error{ WouldBlock, Done }!void {
+        var buffer: [@sizeOf(protocol.Hello) + 1]u8 = undefined;
+        const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
+            error.WouldBlock => return error.WouldBlock,
+            error.Disconnected, error.Truncated => return publisher.reject(fd, null),
+        };
+        const hello = protocol.parse(protocol.Hello, .hello, bytes) orelse {
+            const other_version = protocol.prefixProblem(bytes) == .other_version;
+            return publisher.reject(fd, if (other_version) "this publisher speaks protocol version 5 and the subscriber does not: use the same release on both sides" else null);
+        };
+        const mode = std.enums.fromInt(frames.Mode, hello.mode) orelse return publisher.reject(fd, null);
+        const known_wants = protocol.want_frames | protocol.want_packets | protocol.want_report;
+        if (hello.wants == 0 or hello.wants & ~known_wants != 0 or hello.device_count > protocol.devices_max) return publisher.reject(fd, null);
+
+        if (hello.wants & protocol.want_report != 0) {
+            publisher.sendReport(fd);
+            socket.close(fd);
+            return error.Done;
+        }
+        publisher.admit(fd, &hello, mode) catch |failure| {
+            refuse(fd, failure, errors.message());
+            socket.close(fd);
+        };
+        return error.Done;
+    }
+
+    fn reject(publisher: *Publisher, fd: i32, reason: ?[]const u8) error{Done} {
+        publisher.rejected +%= 1;
+        if (reason) |text| refuse(fd, error.Protocol, text);
+        socket.close(fd);
+        return error.Done;
+    }
+
+    fn refuse(fd: i32, failure: Error, reason: []const u8) void {
+        var refusal: protocol.Refusal = .{ .code = @intFromEnum(errors.codeOf(failure)), .message = undefined };
+        protocol.setText(&refusal.message, reason);
+        // The connection ends either way.
+        socket.send(fd, std.mem.asBytes(&refusal), &.{}) catch {};
+    }
+
+    fn admit(publisher: *Publisher, fd: i32, hello: *const protocol.Hello, mode: frames.Mode) Error!void {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        const index: u6 = @intCast(@ctz(~publisher.audience.active) % layout.subscribers_max);
+        if (~publisher.audience.active == 0) {
+            return errors.fail(error.TooManySubscribers, "the publisher has {d} subscribers, the most it may have", .{layout.subscribers_max});
+        }
+        const wants_frames = hello.wants & protocol.want_frames != 0;
+        if (wants_frames) try publisher.slots.requireDevice(hello.devices[0..hello.device_count]);
+
+        const page_fd = try memfd.create("cuframes-lease", layout.lease_page_size);
+        errdefer memfd.close(page_fd);
+        const mapping = try memfd.map(page_fd, layout.lease_page_size, .read_write);
+        errdefer memfd.unmap(mapping);
+        try memfd.seal(page_fd, .keep_writable);
+        const page: *layout.LeasePage = @ptrCast(mapping.ptr);
+        // The frame that is there now is the first one delivered.
+        const cursor = publisher.writer.completed -| 1;
+        page.cursor = cursor;
+
+        var descriptors: [socket.descriptors_max]i32 = undefined;
+        var count: usize = 0;
+        descriptors[0] = publisher.control_fd;
+        descriptors[1] = page_fd;
+        count = 2;
+        if (wants_frames) {
+            const slots = publisher.slots.descriptors();
+            @memcpy(descriptors[count..][0..slots.len], slots);
+            count += slots.len;
+        }
+        var packets_size: u64 = 0;
+        if (publisher.packet_ring) |*ring| if (hello.wants & protocol.want_packets != 0) {
+            descriptors[count] = ring.fd;
+            count += 1;
+            packets_size = ring.region.len;
+        };
+        const welcome: protocol.Welcome = .{
+            .memory = publisher.control.memory,
+            .slot_count = publisher.writer.slot_count,
+            .geometry = publisher.geometry,
+            .slot_size = publisher.slot_size,
+            .packets_size = packets_size,
+            .cursor = cursor,
+            .publisher_pid = publisher.control.publisher_pid,
+            .device = publisher.slots.device(),
+        };
+        const token = try reactor.add(fd, .{ .context = publisher, .ready = onSubscriber }, null);
+        errdefer reactor.remove(token);
+        socket.send(fd, std.mem.asBytes(&welcome), descriptors[0..count]) catch {
+            return errors.fail(error.Io, "the publisher could not hand over its {d} descriptors", .{count});
+        };
+        var subscriber: Subscriber = .{
+            .fd = fd,
+            .token = token,
+            .page = page,
+            .page_fd = page_fd,
+            .name = hello.name,
+            .mode = mode,
+            .wants = hello.wants,
+            .pid = socket.peerPid(fd),
+            .connected_ns = clock.monotonicNs(),
+        };
+        protocol.sanitizeText(&subscriber.name);
+        publisher.subscribers[index] = subscriber;
+        publisher.audience.add(index, page, wants_frames and mode == .ordered);
+    }
+
+    fn onSubscriber(context: *anyopaque, token: reactor.Token, fd: i32) void {
+        const publisher: *Publisher = @ptrCast(@alignCast(context));
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        for (0..messages_per_turn) |_| {
+            var buffer: [@sizeOf(protocol.Released) + 1]u8 = undefined;
+            const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
+                error.WouldBlock => return,
+                error.Disconnected => return publisher.drop(publisher.indexOf(token)),
+                error.Truncated => return publisher.dropMisbehaved(token),
+            };
+            if (protocol.parse(protocol.Released, .released, bytes) == null) return publisher.dropMisbehaved(token);
+            channel.interrupt(&publisher.room);
+        }
+    }
+
+    fn dropMisbehaved(publisher: *Publisher, token: reactor.Token) void {
+        publisher.rejected +%= 1;
+        publisher.drop(publisher.indexOf(token));
+    }
+
+    fn indexOf(publisher: *const Publisher, token: reactor.Token) u6 {
+        var indexes = bits(publisher.audience.active);
+        while (indexes.next()) |index| {
+            if (publisher.subscribers[index].token == token) return @intCast(index);
+        }
+        unreachable;
+    }
+
+    /// Frees all that a subscriber held. With both locks held.
+    fn drop(publisher: *Publisher, index: u6) void {
+        const subscriber = &publisher.subscribers[index];
+        publisher.audience.remove(index);
+        reactor.remove(subscriber.token);
+        socket.close(subscriber.fd);
+        const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
+        memfd.unmap(page[0..layout.lease_page_size]);
+        memfd.close(subscriber.page_fd);
+        channel.interrupt(&publisher.room);
+    }
+
+    fn sendReport(publisher: *Publisher, fd: i32) void {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        const now = clock.monotonicNs();
+        var report: protocol.Report = std.mem.zeroes(protocol.Report);
+        report.publisher_pid = publisher.control.publisher_pid;
+        report.created_ns = publisher.created_ns;
+        report.now_ns = now;
+        report.memory = publisher.control.memory;
+        report.slot_count = publisher.writer.slot_count;
+        report.policy = @intFromEnum(publisher.writer.policy);
+        report.slots_leased = @popCount(publisher.audience.leased());
+        report.geometry = publisher.geometry;
+        report.slot_size = publisher.slot_size;
+        report.published = publisher.writer.completed;
+        report.rejected = publisher.rejected;
+        report.device = publisher.slots.device();
+        publisher.reportRate(&report, now);
+        if (publisher.packet_ring) |*ring| {
+            report.packets_published = ring.published;
+            report.packet_codec_id = ring.codec_id;
+        }
+        var count: u32 = 0;
+        var indexes = bits(publisher.audience.active);
+        while (indexes.next()) |index| {
+            report.subscribers[count] = describe(&publisher.subscribers[index]);
+            count += 1;
+        }
+        report.subscriber_count = count;
+        const size = protocol.Report.sizeFor(count);
+        report.prefix = .{ .kind = @intFromEnum(protocol.Kind.report), .size = @intCast(size) };
+        // The inspector is gone or does not read: nothing is owed to it.
+        socket.send(fd, std.mem.asBytes(&report)[0..size], &.{}) catch {};
+    }
+
+    /// Over the frames in the ring, and up to now when the next one is late.
+    fn reportRate(publisher: *const Publisher, report: *protocol.Report, now: u64) void {
+        var oldest_ns: u64 = std.math.maxInt(u64);
+        var newest_ns: u64 = 0;
+        var count: u64 = 0;
+        for (publisher.writer.sequences[0..publisher.writer.slot_count], 0..) |sequence, slot| {
+            if (sequence == layout.sequence_none) continue;
+            const published_ns = publisher.control.slots[slot].record.published_ns;
+            oldest_ns = @min(oldest_ns, published_ns);
+            newest_ns = @max(newest_ns, published_ns);
+            count += 1;
+        }
+        report.newest_published_ns = newest_ns;
+        if (count < 2 or newest_ns <= oldest_ns) return;
+        const interval_ns = @max((newest_ns - oldest_ns) / (count - 1), 1);
+        const late_ns = now -| newest_ns;
+        report.rate_millihertz = 1_000 * std.time.ns_per_s / @max(interval_ns, late_ns -| interval_ns);
+    }
+
+    fn describe(subscriber: *const Subscriber) protocol.ReportSubscriber {
+        const page = subscriber.page;
+        var held: u32 = 0;
+        for (&page.leases) |*lease| held += @intFromBool(@atomicLoad(u64, lease, .monotonic) != layout.Ticket.none);
+        return .{
+            .name = subscriber.name,
+            .pid = subscriber.pid,
+            .mode = @intFromEnum(subscriber.mode),
+            .wants = subscriber.wants,
+            .held = held,
+            .received = @atomicLoad(u64, &page.received, .monotonic),
+            .dropped = @atomicLoad(u64, &page.dropped, .monotonic),
+            .cursor = @atomicLoad(u64, &page.cursor, .monotonic),
+            .packets_received = @atomicLoad(u64, &page.packets_received, .monotonic),
+            .packets_lost = @atomicLoad(u64, &page.packets_lost, .monotonic),
+            .connected_ns = subscriber.connected_ns,
+        };
+    }
+
+    // The end.
+
+    /// Nothing is visible under the key when this returns. Subscribers keep what they hold, and drain.
+    pub fn close(publisher: *Publisher) void {
+        {
+            reactor.lock();
+            defer reactor.unlock();
+            publisher.mutex.lock();
+            defer publisher.mutex.unlock();
+            @atomicStore(bool, &publisher.closing, true, .seq_cst);
+            @atomicStore(u32, &publisher.control.closed, 1, .seq_cst);
+            reactor.remove(publisher.listener_token);
+            _ = linux.unlink(publisher.socket_path.z());
+            socket.close(publisher.listener);
+            while (publisher.pending_count > 0) socket.close(publisher.removePending(0).fd);
+            if (publisher.packet_ring) |*ring| ring.deinit();
+            publisher.packet_ring = null;
+            var indexes = bits(publisher.audience.active);
+            while (indexes.next()) |index| publisher.drop(@intCast(index));
+        }
+        publisher.lock.release(&publisher.lock_path);
+        publisher.waiter.stop();
+        channel.interrupt(&publisher.room);
+        publisher.unref();
+    }
+
+    fn ref(publisher: *Publisher) void {
+        _ = @atomicRmw(u32, &publisher.references, .Add, 1, .seq_cst);
+    }
+
+    fn unrefOpaque(context: *anyopaque) void {
+        const publisher: *Publisher = @ptrCast(@alignCast(context));
+        publisher.unref();
+    }
+
+    fn unref(publisher: *Publisher) void {
+        if (@atomicRmw(u32, &publisher.references, .Sub, 1, .seq_cst) != 1) return;
+        publisher.slots.deinit();
+        const region: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(publisher.control));
+        memfd.unmap(region[0..layout.control_size]);
+        memfd.close(publisher.control_fd);
+        if (publisher.spare_fd >= 0) memfd.close(publisher.spare_fd);
+        allocator.destroy(publisher);
+    }
+};
+
+fn bits(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
+    const set: std.bit_set.IntegerBitSet(64) = .{ .mask = mask };
+    return set.iterator(.{});
+}

@@ -1,0 +1,493 @@
+//! One connection to a publisher: handshake, mapped regions, leases, liveness.
+
+const std = @import("std");
+const linux = std.os.linux;
+const errors = @import("../errors.zig");
+const format = @import("../format.zig");
+const layout = @import("../ring/layout.zig");
+const frames = @import("../ring/frames.zig");
+const packets = @import("../ring/packets.zig");
+const channel = @import("../ring/channel.zig");
+const memory = @import("../memory/memory.zig");
+const memfd = @import("../os/memfd.zig");
+const socket = @import("../os/socket.zig");
+const clock = @import("../os/clock.zig");
+const protocol = @import("protocol.zig");
+const reactor = @import("reactor.zig");
+const waiters = @import("waiter.zig");
+const dial = @import("dial.zig");
+const Waiter = waiters.Waiter;
+const Error = errors.Error;
+const Info = @import("publisher.zig").Info;
+
+const allocator = std.heap.c_allocator;
+
+/// What a caller across the C ABI asks for. Text is NUL-padded.
+pub const Options = extern struct {
+    key: [layout.key_size_max + 1]u8,
+    /// Empty: see directory.forSubscriber.
+    directory: [socket.path_size_max]u8,
+    name: [layout.name_size_max + 1]u8,
+    mode: u32,
+    wants: u32,
+    /// How long to wait for a publisher: 0 not at all, negative for ever.
+    timeout_ms: i32,
+};
+
+/// A leased frame.
+pub const FrameView = extern struct {
+    lease: u32,
+    slot: u32,
+    sequence: u64,
+    record: layout.FrameRecord,
+};
+
+pub const Stats = extern struct {
+    received: u64,
+    dropped: u64,
+    /// Published after the last frame delivered.
+    lag: u64,
+    held: u32,
+    /// 1 once the publisher is gone.
+    disconnected: u32,
+};
+
+pub const PacketView = extern struct {
+    timestamp_ns: i64,
+    decode_timestamp_ns: i64,
+    sequence: u64,
+    size: u32,
+    flags: u32,
+};
+
+pub const PacketStats = extern struct {
+    received: u64,
+    lost: u64,
+    lag: u64,
+    codec_id: u32,
+    extradata_size: u32,
+};
+
+pub const Subscriber = struct {
+    references: u32 = 1,
+    fd: i32,
+    token: reactor.Token = undefined,
+    /// Set by the reactor at the connection's end.
+    disconnected: bool = false,
+    closing: bool = false,
+
+    control: *const layout.Control,
+    page: *layout.LeasePage,
+    slots: ?memory.Slots,
+    slot_size: u64,
+    geometry: format.Geometry,
+    memory_code: u32,
+    publisher_pid: u64,
+    reader: frames.Reader,
+    /// Set once, by the handshake or later by the reactor; guarded by the reactor's lock until `packets_ready`.
+    packet_region: []align(std.heap.page_size_min) const u8 = &.{},
+    packets_ready: bool = false,
+    frame_waiter: Waiter = .{},
+
+    /// `cancel` becomes readable when the caller gives up.
+    pub fn connect(options: *const Options, cancel: ?i32) Error!*Subscriber {
+        const mode = std.enums.fromInt(frames.Mode, options.mode) orelse {
+            return errors.fail(error.InvalidArgument, "mode {d} is not known", .{options.mode});
+        };
+        const hello: protocol.Hello = .{ .wants = options.wants, .mode = options.mode, .name = options.name };
+        var reply = try dial.greet(protocol.text(&options.key), protocol.text(&options.directory), &hello, options.timeout_ms, cancel);
+        defer reply.descriptors.deinit();
+        errdefer socket.close(reply.fd);
+        const welcome = protocol.parse(protocol.Welcome, .welcome, reply.bytes()) orelse {
+            return errors.fail(error.Protocol, "the publisher answered with something else than a welcome", .{});
+        };
+        return init(&welcome, &reply, options.wants, mode);
+    }
+
+    /// Takes over the connection and the descriptors when it succeeds.
+    fn init(welcome: *const protocol.Welcome, reply: *dial.Reply, wants: u32, mode: frames.Mode) Error!*Subscriber {
+        const kind = try memory.kindOf(welcome.memory);
+        const told = welcome.geometry;
+        const geometry: format.Geometry = try .init(told.format, told.width, told.height, memory.alignmentOf(kind));
+        const wants_frames = wants & protocol.want_frames != 0;
+        const has_packets = welcome.packets_size != 0;
+        const slot_count = welcome.slot_count;
+        if (slot_count < layout.slots_min or slot_count > layout.slots_max or
+            welcome.slot_size < geometry.frame_size or welcome.slot_size > 1 << 40 or
+            welcome.packets_size > 1 << 40 or welcome.cursor > layout.sequence_max)
+        {
+            return errors.fail(error.Protocol, "the publisher announced an impossible ring", .{});
+        }
+        const frame_descriptors: usize = if (wants_frames) slot_count else 0;
+        if (reply.descriptors.count != 2 + frame_descriptors + @intFromBool(has_packets)) {
+            return errors.fail(error.Protocol, "the publisher sent {d} descriptors, not what it announced", .{reply.descriptors.count});
+        }
+
+        const control = try memfd.mapForeign(reply.descriptors.items[0], layout.control_size, .read_only);
+        errdefer memfd.unmap(control);
+        const page = try memfd.mapForeign(reply.descriptors.items[1], layout.lease_page_size, .read_write);
+        errdefer memfd.unmap(page);
+        const packet_region: []align(std.heap.page_size_min) const u8 = if (has_packets)
+            try memfd.mapForeign(reply.descriptors.items[2 + frame_descriptors], welcome.packets_size, .read_only)
+        else
+            &.{};
+        errdefer if (has_packets) memfd.unmap(packet_region);
+        var slots: ?memory.Slots = null;
+        if (wants_frames) {
+            slots = try .adopt(kind, reply.descriptors.items[2..][0..frame_descriptors], welcome.slot_size);
+            for (0..frame_descriptors) |index| _ = reply.descriptors.take(2 + index);
+        }
+        errdefer if (slots) |*some| some.deinit();
+
+        const subscriber = allocator.create(Subscriber) catch return errors.fail(error.OutOfMemory, "no memory for a subscriber", .{});
+        errdefer allocator.destroy(subscriber);
+        const lease_page: *layout.LeasePage = @ptrCast(page.ptr);
+        subscriber.* = .{
+            .fd = reply.fd,
+            .control = @ptrCast(control.ptr),
+            .page = lease_page,
+            .slots = slots,
+            .slot_size = welcome.slot_size,
+            .geometry = geometry,
+            .memory_code = welcome.memory,
+            .publisher_pid = welcome.publisher_pid,
+            .reader = .init(@ptrCast(control.ptr), lease_page, slot_count, mode, welcome.cursor),
+            .packet_region = packet_region,
+            .packets_ready = has_packets,
+        };
+        reactor.lock();
+        defer reactor.unlock();
+        subscriber.token = try reactor.add(reply.fd, .{ .context = subscriber, .ready = onPublisher }, null);
+        return subscriber;
+    }
+
+    pub fn info(subscriber: *const Subscriber) Info {
+        return .{
+            .geometry = subscriber.geometry,
+            .slot_size = subscriber.slot_size,
+            .publisher_pid = subscriber.publisher_pid,
+            .memory = subscriber.memory_code,
+            .slot_count = subscriber.reader.slot_count,
+        };
+    }
+
+    // Called by the reactor.
+
+    fn onPublisher(context: *anyopaque, token: reactor.Token, fd: i32) void {
+        const subscriber: *Subscriber = @ptrCast(@alignCast(context));
+        // A publisher has one thing to say after its welcome; a second message waits for the next turn.
+        var buffer: [@sizeOf(protocol.Packets) + 1]u8 = undefined;
+        var descriptors: socket.Descriptors = .{};
+        const bytes = socket.receive(fd, &buffer, &descriptors) catch |failure| switch (failure) {
+            error.WouldBlock => return,
+            error.Disconnected, error.Truncated => return subscriber.disconnect(token),
+        };
+        defer descriptors.deinit();
+        const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);
+        if (descriptors.count != 1 or subscriber.packets_ready or message.size > 1 << 40) return subscriber.disconnect(token);
+        subscriber.packet_region = memfd.mapForeign(descriptors.items[0], message.size, .read_only) catch return subscriber.disconnect(token);
+        @atomicStore(bool, &subscriber.packets_ready, true, .seq_cst);
+        channel.interrupt(&subscriber.page.packets);
+    }
+
+    fn disconnect(subscriber: *Subscriber, token: reactor.Token) void {
+        reactor.remove(token);
+        @atomicStore(bool, &subscriber.disconnected, true, .seq_cst);
+        channel.interrupt(&subscriber.page.frames);
+        channel.interrupt(&subscriber.page.packets);
+    }
+
+    // Frames: called by the owner's thread.
+
+    /// Leases the next frame, waiting for it until the deadline: first spinning, then asleep.
+    pub fn next(subscriber: *Subscriber, timeout_ms: i32, spin_us: u32, view: *FrameView) Error!void {
+        if (try subscriber.tryNext(view)) return;
+        if (timeout_ms == 0) return subscriber.nothingYet(error.WouldBlock);
+        const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
+        if (spin_us > 0) subscriber.spin(spin_us, deadline);
+        while (true) {
+            if (try subscriber.tryNext(view)) return;
+            if (!channel.wait(&subscriber.page.frames, subscriber, hasNews, deadline)) {
+                if (try subscriber.tryNext(view)) return;
+                return subscriber.nothingYet(error.Timeout);
+            }
+            if (subscriber.isDisconnected()) {
+                // What was published before the end is delivered first.
+                if (try subscriber.tryNext(view)) return;
+                return subscriber.nothingYet(error.Disconnected);
+            }
+        }
+    }
+
+    fn nothingYet(subscriber: *const Subscriber, failure: Error) Error {
+        if (subscriber.isDisconnected()) return errors.fail(error.Disconnected, "the publisher has closed or died, and every frame it left was delivered", .{});
+        return failure;
+    }
+
+    fn isDisconnected(subscriber: *const Subscriber) bool {
+        return @atomicLoad(bool, &subscriber.disconnected, .seq_cst);
+    }
+
+    fn hasNews(subscriber: *Subscriber) bool {
+        return frames.Reader.hasNews(subscriber.control, subscriber.page) or subscriber.isDisconnected() or
+            @atomicLoad(bool, &subscriber.closing, .seq_cst);
+    }
+
+    fn spin(subscriber: *Subscriber, spin_us: u32, deadline: clock.Deadline) void {
+        const until = @min(clock.monotonicNs() + @as(u64, spin_us) * std.time.ns_per_us, deadline.at_ns);
+        while (true) {
+            // The clock costs more than a look; it need not be exact.
+            for (0..64) |_| {
+                if (subscriber.hasNews()) return;
+                std.atomic.spinLoopHint();
+            }
+            if (clock.monotonicNs() >= until) return;
+        }
+    }
+
+    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!bool {
+        if (subscriber.slots == null) return errors.fail(error.InvalidArgument, "this subscriber asked for packets only", .{});
+        const lease = subscriber.reader.next() catch |failure| switch (failure) {
+            error.TooManyLeases => return tooManyLeases(),
+            error.Protocol => return errors.fail(error.Protocol, "the publisher's control region names a slot that does not exist", .{}),
+        } orelse return false;
+        subscriber.describe(lease, view);
+        return true;
+    }
+
+    fn tooManyLeases() Error {
+        return errors.fail(error.WouldBlock, "{d} frames are held, the most a subscriber may hold: close one first", .{layout.leases_max});
+    }
+
+    fn describe(subscriber: *const Subscriber, lease: frames.Reader.Lease, view: *FrameView) void {
+        const shared = &subscriber.control.slots[lease.slot].record;
+        view.lease = lease.index;
+        view.slot = lease.slot;
+        view.sequence = lease.sequence;
+        view.record.timestamp_ns = shared.timestamp_ns;
+        view.record.duration_ns = shared.duration_ns;
+        view.record.published_ns = shared.published_ns;
+        view.record.flags = shared.flags;
+        // Read once: a hostile publisher may change it between a check and a use.
+        const size = @min(@atomicLoad(u32, &shared.metadata_size, .monotonic), layout.metadata_size_max);
+        view.record.metadata_size = size;
+        @memcpy(view.record.metadata[0..size], shared.metadata[0..size]);
+    }
+
+    pub fn clone(subscriber: *Subscriber, lease: u32) Error!u32 {
+        const copy = subscriber.reader.clone(lease) catch |failure| switch (failure) {
+            error.InvalidArgument => return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease}),
+            error.TooManyLeases => return tooManyLeases(),
+        };
+        return copy.index;
+    }
+
+    pub fn release(subscriber: *Subscriber, lease: u32) Error!void {
+        subscriber.reader.release(lease) catch return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
+        if (@atomicLoad(u32, &subscriber.control.publisher_waiting, .seq_cst) == 0) return;
+        const message: protocol.Released = .{};
+        // Full: the publisher has as many announcements to read already. Gone: the reactor will say so.
+        socket.send(subscriber.fd, std.mem.asBytes(&message), &.{}) catch {};
+    }
+
+    pub fn slotAddress(subscriber: *const Subscriber, slot: u32) Error!u64 {
+        if (subscriber.slots) |*slots| {
+            if (slot < subscriber.reader.slot_count) return slots.address(slot);
+        }
+        return errors.fail(error.InvalidArgument, "there is no slot {d}", .{slot});
+    }
+
+    /// Calls back once at the next frame, or at the connection's end.
+    pub fn arm(subscriber: *Subscriber, callback: waiters.Callback, token: u32) Error!void {
+        const owner: waiters.Owner = .{ .context = subscriber, .block = blockForFrame, .unref = unrefOpaque };
+        if (try subscriber.frame_waiter.arm(owner, callback, token)) subscriber.ref();
+    }
+
+    fn blockForFrame(context: *anyopaque) void {
+        const subscriber: *Subscriber = @ptrCast(@alignCast(context));
+        const woken = channel.wait(&subscriber.page.frames, subscriber, hasNews, .never);
+        std.debug.assert(woken);
+    }
+
+    pub fn stats(subscriber: *const Subscriber) Stats {
+        const newest = layout.Ticket.from(@atomicLoad(u64, &subscriber.control.newest, .seq_cst));
+        var held: u32 = 0;
+        for (subscriber.reader.leases) |lease| held += @intFromBool(lease != layout.Ticket.none);
+        return .{
+            .received = subscriber.reader.received,
+            .dropped = subscriber.reader.dropped,
+            .lag = newest.sequence -| subscriber.reader.cursor,
+            .held = held,
+            .disconnected = @intFromBool(subscriber.isDisconnected()),
+        };
+    }
+
+    // The end.
+
+    /// Ends the connection: the publisher takes back every lease. The mappings stay until the packet readers
+    /// and the waiting thread are done with them.
+    pub fn close(subscriber: *Subscriber) void {
+        @atomicStore(bool, &subscriber.closing, true, .seq_cst);
+        {
+            reactor.lock();
+            defer reactor.unlock();
+            if (!subscriber.disconnected) reactor.remove(subscriber.token);
+            socket.close(subscriber.fd);
+        }
+        subscriber.frame_waiter.stop();
+        channel.interrupt(&subscriber.page.frames);
+        channel.interrupt(&subscriber.page.packets);
+        subscriber.unref();
+    }
+
+    fn ref(subscriber: *Subscriber) void {
+        _ = @atomicRmw(u32, &subscriber.references, .Add, 1, .seq_cst);
+    }
+
+    fn unrefOpaque(context: *anyopaque) void {
+        const subscriber: *Subscriber = @ptrCast(@alignCast(context));
+        subscriber.unref();
+    }
+
+    fn unref(subscriber: *Subscriber) void {
+        if (@atomicRmw(u32, &subscriber.references, .Sub, 1, .seq_cst) != 1) return;
+        if (subscriber.slots) |*slots| slots.deinit();
+        if (subscriber.packets_ready) memfd.unmap(subscriber.packet_region);
+        const control: [*]align(std.heap.page_size_min) const u8 = @ptrCast(@alignCast(subscriber.control));
+        memfd.unmap(control[0..layout.control_size]);
+        const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
+        memfd.unmap(page[0..layout.lease_page_size]);
+        allocator.destroy(subscriber);
+    }
+};
+
+/// One reader of a connection's packet ring. Keeps the connection's mappings alive.
+pub const PacketReader = struct {
+    references: u32 = 1,
+    subscriber: *Subscriber,
+    reader: packets.Reader,
+    received: u64 = 0,
+    /// Atomic copy of the reader's position, for the waiting thread.
+    awaited: u64,
+    closing: bool = false,
+    waiter: Waiter = .{},
+
+    pub fn open(subscriber: *Subscriber) Error!*PacketReader {
+        if (!@atomicLoad(bool, &subscriber.packets_ready, .seq_cst)) {
+            return errors.fail(error.NoPacketRing, "the publisher has no packet ring (it has not called enablePackets), or this subscriber did not ask for packets", .{});
+        }
+        const reader = packets.Reader.init(subscriber.packet_region) catch {
+            return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
+        };
+        const packet_reader = allocator.create(PacketReader) catch return errors.fail(error.OutOfMemory, "no memory for a packet reader", .{});
+        subscriber.ref();
+        packet_reader.* = .{ .subscriber = subscriber, .reader = reader, .awaited = reader.next };
+        return packet_reader;
+    }
+
+    /// Describes the next packet, waiting for it until the deadline. `copy` takes it.
+    pub fn next(packet_reader: *PacketReader, timeout_ms: i32, view: *PacketView) Error!void {
+        const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
+        while (true) {
+            if (try packet_reader.tryNext(view)) return;
+            if (timeout_ms == 0) return error.WouldBlock;
+            if (!channel.wait(&packet_reader.subscriber.page.packets, packet_reader, hasNews, deadline)) {
+                if (try packet_reader.tryNext(view)) return;
+                return error.Timeout;
+            }
+        }
+    }
+
+    fn tryNext(packet_reader: *PacketReader, view: *PacketView) Error!bool {
+        // Looked at first: what was written before the end is seen by the peek that follows.
+        const ended = packet_reader.subscriber.isDisconnected();
+        const peeked = packet_reader.reader.peek();
+        @atomicStore(u64, &packet_reader.awaited, packet_reader.reader.next, .seq_cst);
+        switch (peeked) {
+            .packet => |packet| {
+                view.* = .{
+                    .timestamp_ns = packet.pts_ns,
+                    .decode_timestamp_ns = packet.dts_ns,
+                    .sequence = packet.sequence,
+                    .size = packet.size,
+                    .flags = packet.flags,
+                };
+                return true;
+            },
+            .empty => if (!ended) return false,
+            .overrun => return packet_reader.overrun(),
+            .disconnected => {},
+        }
+        return errors.fail(error.Disconnected, "the publisher has closed or died, and every packet it left was delivered", .{});
+    }
+
+    fn overrun(packet_reader: *PacketReader) Error {
+        @atomicStore(u64, &packet_reader.subscriber.page.packets_lost, packet_reader.reader.lost, .monotonic);
+        return errors.fail(error.PacketOverrun, "this reader was overtaken and lost packets ({d} so far); it goes on at the next key packet", .{packet_reader.reader.lost});
+    }
+
+    pub fn copy(packet_reader: *PacketReader, destination: []u8) Error!void {
+        packet_reader.reader.copy(destination) catch |failure| switch (failure) {
+            error.PacketOverrun => return packet_reader.overrun(),
+            error.InvalidArgument => return errors.fail(error.InvalidArgument, "{d} bytes are not the size of the next packet", .{destination.len}),
+        };
+        @atomicStore(u64, &packet_reader.awaited, packet_reader.reader.next, .seq_cst);
+        packet_reader.received += 1;
+        @atomicStore(u64, &packet_reader.subscriber.page.packets_received, packet_reader.received, .monotonic);
+    }
+
+    pub fn extradata(packet_reader: *PacketReader, destination: *[packets.extradata_size_max]u8) Error!usize {
+        const bytes = packet_reader.reader.extradata(destination) catch |failure| switch (failure) {
+            error.NoCodecParameters => return errors.fail(error.NoCodecParameters, "the publisher has not set codec parameters", .{}),
+            error.Protocol => return errors.fail(error.Protocol, "the packet ring's codec parameters are malformed", .{}),
+        };
+        return bytes.len;
+    }
+
+    pub fn stats(packet_reader: *const PacketReader) PacketStats {
+        return .{
+            .received = packet_reader.received,
+            .lost = packet_reader.reader.lost,
+            .lag = packet_reader.reader.lag(),
+            .codec_id = packet_reader.reader.codec_id,
+            .extradata_size = 0,
+        };
+    }
+
+    fn hasNews(packet_reader: *PacketReader) bool {
+        if (@atomicLoad(bool, &packet_reader.closing, .seq_cst)) return true;
+        if (packet_reader.subscriber.isDisconnected()) return true;
+        return packet_reader.reader.hasNewsFrom(@atomicLoad(u64, &packet_reader.awaited, .seq_cst));
+    }
+
+    pub fn arm(packet_reader: *PacketReader, callback: waiters.Callback, token: u32) Error!void {
+        const owner: waiters.Owner = .{ .context = packet_reader, .block = blockForPacket, .unref = unrefOpaque };
+        if (try packet_reader.waiter.arm(owner, callback, token)) {
+            _ = @atomicRmw(u32, &packet_reader.references, .Add, 1, .seq_cst);
+        }
+    }
+
+    fn blockForPacket(context: *anyopaque) void {
+        const packet_reader: *PacketReader = @ptrCast(@alignCast(context));
+        const woken = channel.wait(&packet_reader.subscriber.page.packets, packet_reader, hasNews, .never);
+        std.debug.assert(woken);
+    }
+
+    pub fn close(packet_reader: *PacketReader) void {
+        @atomicStore(bool, &packet_reader.closing, true, .seq_cst);
+        packet_reader.waiter.stop();
+        channel.interrupt(&packet_reader.subscriber.page.packets);
+        packet_reader.unref();
+    }
+
+    fn unrefOpaque(context: *anyopaque) void {
+        const packet_reader: *PacketReader = @ptrCast(@alignCast(context));
+        packet_reader.unref();
+    }
+
+    fn unref(packet_reader: *PacketReader) void {
+        if (@atomicRmw(u32, &packet_reader.references, .Sub, 1, .seq_cst) != 1) return;
+        packet_reader.subscriber.unref();
+        allocator.destroy(packet_reader);
+    }
+};

@@ -1,0 +1,120 @@
+//! Waiting on behalf of an event loop: a thread that sleeps until its owner has news, then calls back once.
+
+const std = @import("std");
+const errors = @import("../errors.zig");
+const futex = @import("../os/futex.zig");
+const thread = @import("../os/thread.zig");
+const clock = @import("../os/clock.zig");
+const Mutex = @import("../os/mutex.zig").Mutex;
+
+/// Called on a thread of the library; the runtimes' callbacks queue it for their event loop.
+pub const Callback = *const fn (token: u32) callconv(.c) void;
+
+pub const Owner = struct {
+    context: *anyopaque,
+    /// Returns when there is news, or the owner closes.
+    block: *const fn (context: *anyopaque) void,
+    /// Drops the thread's reference to the owner, as its last act.
+    unref: *const fn (context: *anyopaque) void,
+};
+
+const State = enum(u32) { idle, armed, stopping };
+
+/// At most one callback per `arm`. A callback that nobody waits for any more is harmless: the receiver looks
+/// at the ring again.
+pub const Waiter = struct {
+    state: u32 = @intFromEnum(State.idle),
+    started: bool = false,
+    callback: Callback = undefined,
+    token: u32 = 0,
+
+    /// Asks for one callback at the next news. The owner has counted a reference for the thread when this
+    /// returns true: the thread was started by this call.
+    pub fn arm(waiter: *Waiter, owner: Owner, callback: Callback, token: u32) errors.Error!bool {
+        const first = !waiter.started;
+        if (first) {
+            waiter.callback = callback;
+            waiter.token = token;
+            waiter.state = @intFromEnum(State.armed);
+            try thread.spawn("cuframes-wait", run, .{ waiter, owner });
+            waiter.started = true;
+            return true;
+        }
+        std.debug.assert(waiter.token == token and waiter.callback == callback);
+        if (@cmpxchgStrong(u32, &waiter.state, @intFromEnum(State.idle), @intFromEnum(State.armed), .seq_cst, .seq_cst) == null) {
+            futex.wakeAll(&waiter.state);
+        }
+        return false;
+    }
+
+    /// Ends the thread; the caller then makes `block` return. No callback starts afterwards.
+    pub fn stop(waiter: *Waiter) void {
+        if (!waiter.started) return;
+        @atomicStore(u32, &waiter.state, @intFromEnum(State.stopping), .seq_cst);
+        futex.wakeAll(&waiter.state);
+    }
+
+    fn run(waiter: *Waiter, owner: Owner) void {
+        defer owner.unref(owner.context);
+        while (true) {
+            const state: State = @enumFromInt(@atomicLoad(u32, &waiter.state, .seq_cst));
+            switch (state) {
+                .stopping => return,
+                .idle => futex.wait(&waiter.state, @intFromEnum(State.idle), .never),
+                .armed => {
+                    owner.block(owner.context);
+                    const previous = @cmpxchgStrong(u32, &waiter.state, @intFromEnum(State.armed), @intFromEnum(State.idle), .seq_cst, .seq_cst);
+                    if (previous != null) return;
+                    call(waiter.callback, waiter.token);
+                },
+            }
+        }
+    }
+};
+
+/// One event loop's callback. A process has one for each of its isolates.
+const Loop = struct { callback: ?Callback = null, calling: u32 = 0 };
+
+/// Workers come and go; this many at a time may use the library.
+const loops_max = 256;
+
+var mutex: Mutex = .{};
+var loops: [loops_max]Loop = @splat(.{});
+
+/// Lets threads call this callback, until `forget`.
+pub fn remember(callback: Callback) errors.Error!void {
+    mutex.lock();
+    defer mutex.unlock();
+    const free = find(null) orelse return errors.fail(error.OutOfMemory, "{d} workers of this process use cuframes, the most that may", .{loops_max});
+    free.callback = callback;
+}
+
+fn find(callback: ?Callback) ?*Loop {
+    for (&loops) |*loop| {
+        if (loop.callback == callback and (callback != null or loop.calling == 0)) return loop;
+    }
+    return null;
+}
+
+/// Calls into the runtime, unless that loop has ended or is about to.
+pub fn call(callback: Callback, token: u32) void {
+    mutex.lock();
+    const loop = find(callback) orelse return mutex.unlock();
+    loop.calling += 1;
+    mutex.unlock();
+    callback(token);
+    mutex.lock();
+    loop.calling -= 1;
+    mutex.unlock();
+}
+
+/// For a loop that is about to end: no call to it begins afterwards, and those that were answered have returned.
+/// One that still waits for the loop cannot be waited for; hence the bound.
+pub fn forget(callback: Callback) void {
+    mutex.lock();
+    const loop = find(callback) orelse return mutex.unlock();
+    loop.callback = null;
+    mutex.unlock();
+    const deadline: clock.Deadline = .fromMilliseconds(20);
+    while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0 and !deadline.passed()) std.Thread.yield() catch {};
+}

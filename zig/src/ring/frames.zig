@@ -1,0 +1,530 @@
+//! The frame ring on plain memory: which slot may be written, which frame may be read. No system calls.
+//!
+//! A lease is a hazard pointer. Reader: store the ticket in the lease page, then check that the slot still has
+//! that sequence. Writer: set the slot's sequence to 0, then look at the leases. All four accesses are
+//! sequentially consistent, so at least one side sees the other.
+
+const std = @import("std");
+const layout = @import("layout.zig");
+const channel = @import("channel.zig");
+const Ticket = layout.Ticket;
+
+/// The lease pages the writer must respect. Pages are written by other processes; only the masks are trusted.
+pub const Audience = struct {
+    pages: [layout.subscribers_max]*layout.LeasePage = undefined,
+    active: u64 = 0,
+    /// Those that are to get every frame: the policy "wait" waits for them.
+    ordered: u64 = 0,
+
+    pub fn add(audience: *Audience, index: u6, page: *layout.LeasePage, is_ordered: bool) void {
+        const bit = @as(u64, 1) << index;
+        std.debug.assert(audience.active & bit == 0);
+        audience.pages[index] = page;
+        audience.active |= bit;
+        if (is_ordered) audience.ordered |= bit;
+    }
+
+    pub fn remove(audience: *Audience, index: u6) void {
+        const bit = @as(u64, 1) << index;
+        std.debug.assert(audience.active & bit != 0);
+        audience.active &= ~bit;
+        audience.ordered &= ~bit;
+    }
+
+    fn iterator(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
+        const set: std.bit_set.IntegerBitSet(64) = .{ .mask = mask };
+        return set.iterator(.{});
+    }
+
+    /// Slots that some lease names, as a mask.
+    pub fn leased(audience: *const Audience) u64 {
+        var slots: u64 = 0;
+        var indexes = iterator(audience.active);
+        while (indexes.next()) |index| {
+            for (&audience.pages[index].leases) |*lease| {
+                const word = @atomicLoad(u64, lease, .seq_cst);
+                if (word != Ticket.none) slots |= @as(u64, 1) << Ticket.from(word).slot;
+            }
+        }
+        return slots;
+    }
+
+    /// The sequence that every ordered subscriber has been given.
+    fn deliveredToAll(audience: *const Audience) u64 {
+        var lowest: u64 = layout.sequence_max;
+        var indexes = iterator(audience.ordered);
+        while (indexes.next()) |index| {
+            lowest = @min(lowest, @atomicLoad(u64, &audience.pages[index].cursor, .seq_cst));
+        }
+        return lowest;
+    }
+
+    pub fn notifyFrames(audience: *const Audience) void {
+        var indexes = iterator(audience.active);
+        while (indexes.next()) |index| channel.notify(&audience.pages[index].frames);
+    }
+
+    pub fn notifyPackets(audience: *const Audience) void {
+        var indexes = iterator(audience.active);
+        while (indexes.next()) |index| channel.notify(&audience.pages[index].packets);
+    }
+};
+
+pub const Policy = enum(u32) { drop_oldest = 0, wait = 1 };
+
+pub const Writer = struct {
+    control: *layout.Control,
+    slot_count: u32,
+    policy: Policy,
+    /// idle: completed or empty, may be taken; busy: being filled, or published and not completed.
+    busy: u64 = 0,
+    /// The writer's own copy of what is in the slots.
+    sequences: [layout.slots_max]u64 = @splat(layout.sequence_none),
+    newest_slot: ?u6 = null,
+    /// Sequences given out by `number`; the newest completed one is `completed`.
+    numbered: u64 = 0,
+    completed: u64 = 0,
+
+    pub fn init(control: *layout.Control, slot_count: u32, policy: Policy) Writer {
+        std.debug.assert(slot_count >= layout.slots_min and slot_count <= layout.slots_max);
+        return .{ .control = control, .slot_count = slot_count, .policy = policy };
+    }
+
+    /// A slot that nobody reads, invalidated and owned by the caller until `complete` or `abandon`; null when
+    /// every slot is leased, busy, the newest, or (policy "wait") not yet delivered to every ordered subscriber.
+    pub fn acquire(writer: *Writer, audience: *const Audience) ?u6 {
+        var excluded = audience.leased() | writer.busy;
+        if (writer.newest_slot) |newest| excluded |= @as(u64, 1) << newest;
+        const overwritable: u64 = switch (writer.policy) {
+            .drop_oldest => layout.sequence_max,
+            .wait => audience.deliveredToAll(),
+        };
+        for (0..writer.slot_count) |_| {
+            const slot = writer.oldest(excluded, overwritable) orelse return null;
+            const bit = @as(u64, 1) << slot;
+            if (writer.invalidate(slot, audience)) {
+                writer.busy |= bit;
+                return slot;
+            }
+            excluded |= bit;
+        }
+        return null;
+    }
+
+    fn oldest(writer: *const Writer, excluded: u64, overwritable: u64) ?u6 {
+        var found: ?u6 = null;
+        for (writer.sequences[0..writer.slot_count], 0..) |sequence, index| {
+            const slot: u6 = @intCast(index);
+            if (excluded & (@as(u64, 1) << slot) != 0) continue;
+            if (sequence > overwritable) continue;
+            if (found == null or sequence < writer.sequences[found.?]) found = slot;
+        }
+        return found;
+    }
+
+    fn invalidate(writer: *Writer, slot: u6, audience: *const Audience) bool {
+        const sequence = writer.sequences[slot];
+        // An empty slot has no sequence that a lease could have been checked against.
+        if (sequence == layout.sequence_none) return true;
+        const shared = &writer.control.slots[slot].sequence;
+        @atomicStore(u64, shared, layout.sequence_none, .seq_cst);
+        if (audience.leased() & (@as(u64, 1) << slot) != 0) {
+            // A lease came first: its frame is whole and stays.
+            @atomicStore(u64, shared, sequence, .seq_cst);
+            return false;
+        }
+        writer.sequences[slot] = layout.sequence_none;
+        return true;
+    }
+
+    pub fn owns(writer: *const Writer, slot: u32) bool {
+        return slot < writer.slot_count and writer.busy & (@as(u64, 1) << @as(u6, @intCast(slot))) != 0;
+    }
+
+    /// The next sequence. Frames must be completed in the order in which they were numbered.
+    pub fn number(writer: *Writer) u64 {
+        std.debug.assert(writer.numbered < layout.sequence_max);
+        writer.numbered += 1;
+        return writer.numbered;
+    }
+
+    /// Makes a filled slot visible. Its record has been written.
+    pub fn complete(writer: *Writer, slot: u6, sequence: u64) void {
+        std.debug.assert(writer.owns(slot));
+        std.debug.assert(sequence > writer.completed and sequence <= writer.numbered);
+        writer.busy &= ~(@as(u64, 1) << slot);
+        writer.sequences[slot] = sequence;
+        writer.newest_slot = slot;
+        writer.completed = sequence;
+        @atomicStore(u64, &writer.control.slots[slot].sequence, sequence, .seq_cst);
+        @atomicStore(u64, &writer.control.newest, Ticket.init(sequence, slot), .seq_cst);
+    }
+
+    /// Gives a slot back unpublished.
+    pub fn abandon(writer: *Writer, slot: u6) void {
+        std.debug.assert(writer.owns(slot));
+        writer.busy &= ~(@as(u64, 1) << slot);
+    }
+};
+
+pub const Mode = enum(u32) { newest = 0, ordered = 1 };
+
+pub const ReadError = error{ Protocol, TooManyLeases };
+
+/// One subscriber's view. `control` may be written at any moment by a publisher that nobody trusts.
+pub const Reader = struct {
+    control: *const layout.Control,
+    page: *layout.LeasePage,
+    slot_count: u32,
+    mode: Mode,
+    /// Frames after this one are news.
+    cursor: u64,
+    leases: [layout.leases_max]u64 = @splat(Ticket.none),
+    received: u64 = 0,
+    dropped: u64 = 0,
+
+    /// A publisher that laps a reader this often within one call is hostile or broken.
+    const attempts_max = 1024;
+
+    pub const Lease = struct { index: u32, slot: u6, sequence: u64 };
+
+    pub fn init(control: *const layout.Control, page: *layout.LeasePage, slot_count: u32, mode: Mode, cursor: u64) Reader {
+        std.debug.assert(slot_count <= layout.slots_max);
+        @atomicStore(u64, &page.cursor, cursor, .seq_cst);
+        return .{ .control = control, .page = page, .slot_count = slot_count, .mode = mode, .cursor = cursor };
+    }
+
+    /// Whether `next` has something to return. Safe from another thread.
+    pub fn hasNews(control: *const layout.Control, page: *const layout.LeasePage) bool {
+        const newest = Ticket.from(@atomicLoad(u64, &control.newest, .seq_cst));
+        return newest.sequence > @atomicLoad(u64, &page.cursor, .seq_cst);
+    }
+
+    /// Leases the next frame of the reader's mode; null when there is none yet.
+    pub fn next(reader: *Reader) ReadError!?Lease {
+        const index = reader.freeLease() orelse return error.TooManyLeases;
+        for (0..attempts_max) |_| {
+            const newest = Ticket.from(@atomicLoad(u64, &reader.control.newest, .seq_cst));
+            if (newest.sequence <= reader.cursor) return null;
+            const wanted = switch (reader.mode) {
+                .newest => newest,
+                .ordered => reader.following(newest.sequence) orelse continue,
+            };
+            if (wanted.slot >= reader.slot_count) return error.Protocol;
+            if (!reader.lease(index, wanted)) continue;
+            reader.dropped += wanted.sequence - reader.cursor - 1;
+            reader.received += 1;
+            reader.cursor = wanted.sequence;
+            @atomicStore(u64, &reader.page.cursor, reader.cursor, .seq_cst);
+            @atomicStore(u64, &reader.page.received, reader.received, .monotonic);
+            @atomicStore(u64, &reader.page.dropped, reader.dropped, .monotonic);
+            return .{ .index = index, .slot = wanted.slot, .sequence = wanted.sequence };
+        }
+        return null;
+    }
+
+    /// The lowest sequence after the cursor that is still in a slot. Bounded by what was complete before the
+    /// scan began: a frame stored during it must not make an earlier one look dropped.
+    fn following(reader: *const Reader, newest: u64) ?Ticket {
+        var found: ?Ticket = null;
+        for (reader.control.slots[0..reader.slot_count], 0..) |*slot, index| {
+            const sequence = @atomicLoad(u64, &slot.sequence, .seq_cst);
+            if (sequence <= reader.cursor or sequence > newest) continue;
+            if (found == null or sequence < found.?.sequence) {
+                found = .{ .sequence = @intCast(sequence), .slot = @intCast(index) };
+            }
+        }
+        return found;
+    }
+
+    fn lease(reader: *Reader, index: u32, wanted: Ticket) bool {
+        const word: u64 = @bitCast(wanted);
+        @atomicStore(u64, &reader.page.leases[index], word, .seq_cst);
+        if (@atomicLoad(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst) != wanted.sequence) {
+            @atomicStore(u64, &reader.page.leases[index], Ticket.none, .seq_cst);
+            return false;
+        }
+        reader.leases[index] = word;
+        return true;
+    }
+
+    fn freeLease(reader: *const Reader) ?u32 {
+        for (reader.leases, 0..) |word, index| {
+            if (word == Ticket.none) return @intCast(index);
+        }
+        return null;
+    }
+
+    pub fn held(reader: *const Reader, index: u32) ?Lease {
+        if (index >= layout.leases_max or reader.leases[index] == Ticket.none) return null;
+        const ticket = Ticket.from(reader.leases[index]);
+        return .{ .index = index, .slot = ticket.slot, .sequence = ticket.sequence };
+    }
+
+    /// A second lease on a frame that is held; needs no check, since the first one protects the slot.
+    pub fn clone(reader: *Reader, index: u32) error{ InvalidArgument, TooManyLeases }!Lease {
+        const original = reader.held(index) orelse return error.InvalidArgument;
+        const copy = reader.freeLease() orelse return error.TooManyLeases;
+        const word = reader.leases[index];
+        @atomicStore(u64, &reader.page.leases[copy], word, .seq_cst);
+        reader.leases[copy] = word;
+        return .{ .index = copy, .slot = original.slot, .sequence = original.sequence };
+    }
+
+    pub fn release(reader: *Reader, index: u32) error{InvalidArgument}!void {
+        if (reader.held(index) == null) return error.InvalidArgument;
+        reader.leases[index] = Ticket.none;
+        @atomicStore(u64, &reader.page.leases[index], Ticket.none, .seq_cst);
+    }
+};
+
+const testing = std.testing;
+
+/// A ring in one process: control region and some lease pages on the heap.
+const TestRing = struct {
+    control: *layout.Control,
+    writer: Writer,
+    audience: Audience = .{},
+    pages: []layout.LeasePage,
+
+    fn init(slot_count: u32, readers: usize, policy: Policy) !TestRing {
+        const control = try testing.allocator.create(layout.Control);
+        @memset(std.mem.asBytes(control), 0);
+        const pages = try testing.allocator.alloc(layout.LeasePage, readers);
+        @memset(std.mem.sliceAsBytes(pages), 0);
+        return .{ .control = control, .writer = .init(control, slot_count, policy), .pages = pages };
+    }
+
+    fn deinit(ring: *TestRing) void {
+        testing.allocator.destroy(ring.control);
+        testing.allocator.free(ring.pages);
+    }
+
+    fn reader(ring: *TestRing, index: u6, mode: Mode) Reader {
+        ring.audience.add(index, &ring.pages[index], mode == .ordered);
+        return .init(ring.control, &ring.pages[index], ring.writer.slot_count, mode, ring.writer.completed);
+    }
+
+    fn publish(ring: *TestRing) ?u64 {
+        const slot = ring.writer.acquire(&ring.audience) orelse return null;
+        const sequence = ring.writer.number();
+        ring.writer.complete(slot, sequence);
+        return sequence;
+    }
+};
+
+test "a leased slot and the newest one are never handed out" {
+    var ring: TestRing = try .init(3, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .newest);
+    _ = ring.publish();
+    const lease = (try reader.next()).?;
+    for (0..100) |_| {
+        const slot = ring.writer.acquire(&ring.audience).?;
+        try testing.expect(slot != lease.slot);
+        try testing.expect(slot != ring.writer.newest_slot.?);
+        ring.writer.complete(slot, ring.writer.number());
+        try testing.expectEqual(lease.sequence, ring.control.slots[lease.slot].sequence);
+    }
+    try reader.release(lease.index);
+    try testing.expectEqual(@as(u64, 101), (try reader.next()).?.sequence);
+}
+
+test "no slot is free when all are leased, busy or the newest; and again after a release" {
+    var ring: TestRing = try .init(2, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .ordered);
+    try testing.expectEqual(@as(?u64, 1), ring.publish());
+    const first = (try reader.next()).?;
+    try testing.expectEqual(@as(?u64, 2), ring.publish());
+    try testing.expectEqual(@as(?u64, null), ring.publish());
+    try reader.release(first.index);
+    const slot = ring.writer.acquire(&ring.audience).?;
+    try testing.expectEqual(@as(?u6, null), ring.writer.acquire(&ring.audience));
+    ring.writer.abandon(slot);
+    try testing.expectEqual(@as(?u64, 3), ring.publish());
+}
+
+test "a lease that lands between the writer's two looks keeps its frame" {
+    var ring: TestRing = try .init(2, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .ordered);
+    _ = ring.publish();
+    _ = ring.publish();
+    // The reader stored its ticket and checked it; the writer had computed its mask before that.
+    const victim = ring.writer.oldest(@as(u64, 1) << ring.writer.newest_slot.?, layout.sequence_max).?;
+    const lease = (try reader.next()).?;
+    try testing.expectEqual(victim, lease.slot);
+    try testing.expect(!ring.writer.invalidate(victim, &ring.audience));
+    try testing.expectEqual(lease.sequence, ring.control.slots[victim].sequence);
+}
+
+test "ordered: every sequence is delivered or counted; newest: the newest is delivered" {
+    var ring: TestRing = try .init(4, 2, .drop_oldest);
+    defer ring.deinit();
+    var ordered = ring.reader(0, .ordered);
+    var newest = ring.reader(1, .newest);
+    var random: std.Random.DefaultPrng = .init(7);
+    var last: u64 = 0;
+    for (0..5000) |_| {
+        for (0..random.random().uintLessThan(u32, 7)) |_| _ = ring.publish().?;
+        for (0..random.random().uintLessThan(u32, 7)) |_| {
+            const lease = (try ordered.next()) orelse break;
+            try testing.expect(lease.sequence > last);
+            last = lease.sequence;
+            try testing.expectEqual(last, ordered.received + ordered.dropped);
+            try ordered.release(lease.index);
+        }
+        if (try newest.next()) |lease| {
+            try testing.expectEqual(ring.writer.completed, lease.sequence);
+            try newest.release(lease.index);
+        }
+    }
+    try testing.expect(ordered.dropped > 0);
+}
+
+test "policy wait: nothing is overwritten before every ordered subscriber had it" {
+    var ring: TestRing = try .init(3, 2, .wait);
+    defer ring.deinit();
+    var ordered = ring.reader(0, .ordered);
+    _ = ring.reader(1, .newest); // never reads, and is not waited for
+    for (1..4) |sequence| try testing.expectEqual(@as(?u64, sequence), ring.publish());
+    try testing.expectEqual(@as(?u64, null), ring.publish());
+    for (1..100) |expected| {
+        const lease = (try ordered.next()).?;
+        try testing.expectEqual(@as(u64, expected), lease.sequence);
+        try ordered.release(lease.index);
+        _ = ring.publish().?;
+    }
+    try testing.expectEqual(@as(u64, 0), ordered.dropped);
+    ring.audience.remove(0);
+    for (0..10) |_| _ = ring.publish().?;
+}
+
+test "several leases, clones, one too many, and a double release" {
+    var ring: TestRing = try .init(16, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .ordered);
+    _ = ring.publish();
+    const first = (try reader.next()).?;
+    for (1..layout.leases_max) |_| {
+        const copy = try reader.clone(first.index);
+        try testing.expectEqual(first.slot, copy.slot);
+    }
+    try testing.expectError(error.TooManyLeases, reader.clone(first.index));
+    try testing.expectError(error.TooManyLeases, reader.next());
+    for (0..layout.leases_max - 1) |index| try reader.release(@intCast(index));
+    try testing.expectError(error.InvalidArgument, reader.release(0));
+    try testing.expectError(error.InvalidArgument, reader.release(layout.leases_max));
+    for (0..100) |_| {
+        const slot = ring.writer.acquire(&ring.audience).?;
+        try testing.expect(slot != first.slot);
+        ring.writer.complete(slot, ring.writer.number());
+    }
+}
+
+test "any bytes in a lease page: the writer goes on with the slots they do not name" {
+    var ring: TestRing = try .init(8, 1, .drop_oldest);
+    defer ring.deinit();
+    _ = ring.reader(0, .ordered);
+    var random: std.Random.DefaultPrng = .init(1);
+    for (0..20_000) |_| {
+        random.random().bytes(std.mem.asBytes(&ring.pages[0]));
+        if (ring.writer.acquire(&ring.audience)) |slot| {
+            if (random.random().boolean()) {
+                ring.writer.complete(slot, ring.writer.number());
+            } else {
+                ring.writer.abandon(slot);
+            }
+        }
+    }
+    // Once the hostile subscriber is removed, every slot but the newest is free.
+    ring.audience.remove(0);
+    for (0..7) |_| try testing.expect(ring.writer.acquire(&ring.audience) != null);
+    try testing.expectEqual(@as(?u6, null), ring.writer.acquire(&ring.audience));
+}
+
+test "any bytes in the control region: the reader gets an error, a frame in bounds or nothing" {
+    var ring: TestRing = try .init(8, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .ordered);
+    var random: std.Random.DefaultPrng = .init(2);
+    for (0..20_000) |round| {
+        reader.mode = if (round % 2 == 0) .ordered else .newest;
+        random.random().bytes(std.mem.asBytes(&ring.control.newest));
+        for (ring.control.slots[0..8]) |*slot| slot.sequence = random.random().int(u64) >> random.random().int(u6);
+        reader.cursor = random.random().uintLessThan(u64, 1 << 30);
+        const lease = reader.next() catch continue orelse continue;
+        try testing.expect(lease.slot < 8);
+        try reader.release(lease.index);
+    }
+}
+
+// The stress test's frames: every word of the payload is the sequence.
+const payload_words = 512;
+
+const Stress = struct {
+    ring: *TestRing,
+    payloads: *[layout.slots_max][payload_words]u64,
+    done: bool = false,
+    torn: u64 = 0,
+
+    fn read(stress: *Stress, reader: *Reader, hold: usize) void {
+        var held: [layout.leases_max]Reader.Lease = undefined;
+        var held_count: usize = 0;
+        var last: u64 = 0;
+        while (true) {
+            const finished = @atomicLoad(bool, &stress.done, .acquire);
+            if (reader.next() catch unreachable) |lease| {
+                if (lease.sequence <= last) _ = @atomicRmw(u64, &stress.torn, .Add, 1, .monotonic);
+                last = lease.sequence;
+                stress.verify(lease);
+                held[held_count] = lease;
+                held_count += 1;
+            } else if (finished) break;
+            if (held_count > hold) {
+                // Held for a while, then looked at again.
+                for (held[0..held_count]) |lease| {
+                    stress.verify(lease);
+                    reader.release(lease.index) catch unreachable;
+                }
+                held_count = 0;
+            }
+        }
+        for (held[0..held_count]) |lease| reader.release(lease.index) catch unreachable;
+    }
+
+    fn verify(stress: *Stress, lease: Reader.Lease) void {
+        for (stress.payloads[lease.slot]) |word| {
+            if (word != lease.sequence) _ = @atomicRmw(u64, &stress.torn, .Add, 1, .monotonic);
+        }
+    }
+};
+
+test "stress: one writer, three readers, no torn frame" {
+    var ring: TestRing = try .init(8, 3, .drop_oldest);
+    defer ring.deinit();
+    const payloads = try testing.allocator.create([layout.slots_max][payload_words]u64);
+    defer testing.allocator.destroy(payloads);
+    var stress: Stress = .{ .ring = &ring, .payloads = payloads };
+    var readers = [_]Reader{ ring.reader(0, .ordered), ring.reader(1, .newest), ring.reader(2, .ordered) };
+    var threads: [readers.len]std.Thread = undefined;
+    for (&threads, &readers, 0..) |*thread, *reader, index| {
+        thread.* = try std.Thread.spawn(.{}, Stress.read, .{ &stress, reader, index });
+    }
+    var published: u64 = 0;
+    for (0..20_000) |_| {
+        const slot = ring.writer.acquire(&ring.audience) orelse continue;
+        const sequence = ring.writer.number();
+        @memset(&payloads[slot], sequence);
+        ring.writer.complete(slot, sequence);
+        published = sequence;
+    }
+    @atomicStore(bool, &stress.done, true, .release);
+    for (threads) |thread| thread.join();
+    try testing.expectEqual(@as(u64, 0), stress.torn);
+    for (&readers) |*reader| {
+        try testing.expectEqual(published, reader.cursor);
+        try testing.expectEqual(published, reader.received + reader.dropped);
+    }
+}
