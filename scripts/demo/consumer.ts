@@ -1,0 +1,36 @@
+// Holds every frame it is given, and hashes it before and after.
+
+import { setTimeout } from "node:timers/promises";
+import { type Mode, monotonicNow, Subscriber } from "../../mod.ts";
+import { digest, equal, main, type Task, task, tell } from "./events.ts";
+
+export interface ConsumerTask extends Task {
+  name: string;
+  mode: Mode;
+  /** Milliseconds to hold each frame. */
+  hold: number;
+}
+
+await main(async () => {
+  const { key, runtimeDirectory, name, mode, hold } = task<ConsumerTask>();
+  using camera = await Subscriber.connect(key, { name, mode, runtimeDirectory, packets: false });
+  tell({ event: "ready" });
+
+  const latencies: number[] = [];
+  let torn = 0;
+  let first = 0;
+  let last = 0;
+  for await (using frame of camera) {
+    latencies.push(Number(monotonicNow() - frame.publishedNs) / 1000);
+    const before = digest(frame.planes);
+    await setTimeout(hold);
+    const after = digest(frame.planes);
+    if (!equal(before, frame.metadata) || !equal(after, frame.metadata)) torn++;
+    last = Number(frame.sequence);
+    first ||= last;
+  }
+  const { received, dropped } = camera.stats();
+  latencies.sort((one, other) => one - other);
+  const quantile = (share: number) => Math.round(latencies[Math.floor(latencies.length * share)] ?? 0);
+  tell({ event: "consumed", received, dropped, torn, first, last, p50: quantile(0.5), p99: quantile(0.99) });
+});

@@ -1,0 +1,80 @@
+// Decodes the input once; publishes its frames, each with its hash, and its packets.
+
+import { CuframesError, Publisher, type WritableFrame } from "../../mod.ts";
+import { type MediaFrame, type MediaPacket, openMedia } from "../../src/media/mod.ts";
+import { digest, go, main, type Task, task, tell } from "./events.ts";
+
+export interface PublisherTask extends Task {
+  input: string;
+  fast: boolean;
+}
+
+await main(async () => {
+  const { key, runtimeDirectory, input, fast } = task<PublisherTask>();
+  await using media = await openMedia(input, { realtime: !fast });
+  // At the input's own pace a slow reader loses frames; as fast as it goes, the publisher waits for the ordered one.
+  using publisher = Publisher.create({
+    key,
+    runtimeDirectory,
+    width: media.width,
+    height: media.height,
+    format: media.format,
+    policy: fast ? "wait" : "drop-oldest",
+    timeout: 10_000,
+  });
+  const packets = publisher.enablePackets({
+    codec: media.video.codecId,
+    codecParameters: media.video.description,
+    slots: 1024,
+    dataSize: 64 * 1024 * 1024,
+    maxPacketSize: 16 * 1024 * 1024,
+  });
+  tell({ event: "ready" });
+  await go();
+
+  let decoded = 0;
+  let published = 0;
+  let reported = 0;
+  let packetCount = 0;
+
+  function writePacket(packet: MediaPacket): void {
+    packets.write(packet);
+    packetCount++;
+  }
+
+  function publishFrame(frame: MediaFrame, slot: WritableFrame): void {
+    frame.copyInto(slot.planes);
+    slot.publish({
+      timestampNs: frame.timestampNs,
+      durationNs: frame.durationNs,
+      corrupt: frame.corrupt,
+      discontinuity: frame.discontinuity,
+      metadata: digest(slot.planes),
+    });
+    published++;
+  }
+
+  async function acquire(): Promise<WritableFrame | undefined> {
+    try {
+      return fast ? await publisher.acquireAsync() : publisher.acquire();
+    } catch (error) {
+      const full = error instanceof CuframesError && (error.code === "TIMEOUT" || error.code === "WOULD_BLOCK");
+      if (full) return undefined; // decoded, and not published
+      throw error;
+    }
+  }
+
+  for await (const event of media) {
+    if (event.kind === "packet") {
+      writePacket(event);
+      continue;
+    }
+    decoded++;
+    using slot = await acquire();
+    if (slot !== undefined) publishFrame(event, slot);
+    if (performance.now() - reported < 500) continue;
+    reported = performance.now();
+    tell({ event: "progress", decoded, published });
+  }
+  tell({ event: "published", decoded, published, packets: packetCount });
+});

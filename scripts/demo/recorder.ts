@@ -1,0 +1,42 @@
+// Writes the packets to a file as they are.
+
+import { CuframesError, type Packet, type PacketRingReader, Subscriber } from "../../mod.ts";
+import { Recorder } from "../../src/media/mod.ts";
+import { main, type Task, task, tell } from "./events.ts";
+
+export interface RecorderTask extends Task {
+  file: string;
+}
+
+await main(async () => {
+  const { key, runtimeDirectory, file } = task<RecorderTask>();
+  using camera = await Subscriber.connect(key, { name: "recorder", frames: false, runtimeDirectory });
+  using packets = camera.packets();
+  await using recorder = await Recorder.create(file, {
+    codecId: packets.codecId,
+    description: parameters(packets),
+    codedWidth: camera.codedWidth,
+    codedHeight: camera.codedHeight,
+  });
+  tell({ event: "ready" });
+
+  let count = 0;
+  let first: Packet | undefined;
+  for await (const packet of packets) {
+    first ??= packet;
+    await recorder.write(packet);
+    count++;
+  }
+  await recorder.close();
+  tell({ event: "recorded", packets: count, first: Number(first?.sequence ?? 0), lost: packets.stats().lost, file });
+});
+
+function parameters(packets: PacketRingReader): Uint8Array {
+  try {
+    return packets.codecParameters;
+  } catch (error) {
+    // Codecs such as VP8 have none.
+    if (error instanceof CuframesError && error.code === "NO_CODEC_PARAMETERS") return new Uint8Array(0);
+    throw error;
+  }
+}
