@@ -9,6 +9,7 @@ export { CuframesError, type CuframesErrorCode } from "./src/errors.ts";
 export type { CopyOptions, PixelFormat, PlaneLayout, Rect } from "./src/format.ts";
 export { inspect, type InspectOptions, type PublisherReport, type SubscriberReport } from "./src/inspect.ts";
 export { monotonicNow } from "./src/clock.ts";
+export { type Device, devices } from "./src/devices.ts";
 export type { WaitOptions } from "./src/options.ts";
 export {
   type AllowSharedBufferSource,
@@ -23,12 +24,12 @@ export {
 } from "./src/packet_ring.ts";
 export {
   type FrameInit,
-  type MemoryKind,
+  type DevicePicture,
   type Policy,
   Publisher,
   type PublisherOptions,
   type PublisherStats,
   WritableFrame,
 } from "./src/publisher.ts";
-export type { Plane, PlaneGeometry } from "./src/ring_memory.ts";
+export type { MemoryKind, Plane, PlaneGeometry } from "./src/ring_memory.ts";
 export { Frame, type Mode, Subscriber, type SubscriberOptions, type SubscriberStats } from "./src/subscriber.ts";

@@ -1,8 +1,9 @@
 import { connect } from "./connecting.ts";
-import { MEMORY_KINDS, MODES, NAME_SIZE_MAX, POLICIES, Report, ReportSubscriber, SUBSCRIBERS_MAX, WANT_PACKETS, WANT_REPORT } from "./ffi/layout.ts";
+import { MEMORY_KINDS, MODES, NAME_SIZE_MAX, POLICIES, Report, ReportSubscriber, SUBSCRIBERS_MAX, UUID_SIZE, WANT_PACKETS, WANT_REPORT } from "./ffi/layout.ts";
 import type { Struct } from "./ffi/struct.ts";
 import { formatOfCode, type PixelFormat } from "./format.ts";
-import type { MemoryKind, Policy } from "./publisher.ts";
+import type { Policy } from "./publisher.ts";
+import { deviceName, type MemoryKind } from "./ring_memory.ts";
 import type { Mode } from "./subscriber.ts";
 
 /** One subscriber, as its publisher sees it. Counters are what the subscriber itself wrote. */
@@ -34,6 +35,8 @@ export interface PublisherReport {
   codedWidth: number;
   codedHeight: number;
   memory: MemoryKind;
+  /** The GPU the frames are on, as `"GPU-<uuid>"`; undefined on host memory. */
+  device: string | undefined;
   policy: Policy;
   slots: number;
   slotsLeased: number;
@@ -94,6 +97,9 @@ function readReport(key: string, report: Struct): PublisherReport {
     codedWidth: report.u32(Report.geometryWidth),
     codedHeight: report.u32(Report.geometryHeight),
     memory: nameOf(MEMORY_KINDS, report.u32(Report.memory)),
+    device: report.u32(Report.memory) === MEMORY_KINDS.cuda
+      ? deviceName(report.bytes.subarray(Report.device, Report.device + UUID_SIZE))
+      : undefined,
     policy: nameOf(POLICIES, report.u32(Report.policy)),
     slots: report.u32(Report.slotCount),
     slotsLeased: report.u32(Report.slotsLeased),

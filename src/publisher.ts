@@ -5,6 +5,7 @@ import {
   FLAG_CORRUPT,
   FLAG_DISCONTINUITY,
   MEMORY_KINDS,
+  CopySource,
   METADATA_SIZE_MAX,
   POLICIES,
   PublisherOptions as Layout,
@@ -13,20 +14,18 @@ import {
   RingInfo,
   SLOTS_MAX,
   SLOTS_MIN,
+  SourcePlane,
 } from "./ffi/layout.ts";
 import type { NativeSymbols } from "./ffi/runtime.ts";
 import { Struct } from "./ffi/struct.ts";
 import { checkDimension, formatCode, type PixelFormat, planCopy } from "./format.ts";
 import { checkChoice, checkInteger, nanoseconds, setPlace, timeoutMilliseconds, type WaitOptions } from "./options.ts";
 import { type PacketRingOptions, PacketRingWriter } from "./packet_ring.ts";
-import { type Plane, type PlaneGeometry, readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
+import { type MemoryKind, type Plane, type PlaneGeometry, readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
 import { Waits } from "./waiting.ts";
 
 /** What a publisher does when no slot of its ring is free. */
 export type Policy = keyof typeof POLICIES;
-
-/** Where frames live. */
-export type MemoryKind = keyof typeof MEMORY_KINDS;
 
 /** Options of {@linkcode Publisher.create}. */
 export interface PublisherOptions {
@@ -47,8 +46,12 @@ export interface PublisherOptions {
   policy?: Policy;
   /** With the policy `"wait"`: how long `acquire` waits by default. Milliseconds; default 1000. */
   timeout?: number;
-  /** Default: `"host"`. */
-  memory?: MemoryKind;
+  /**
+   * `"host"` (default), `"cuda"`, or `"auto"`: CUDA where it works, else host memory.
+   */
+  memory?: MemoryKind | "auto";
+  /** For CUDA: a device's number in this process, or its UUID (`"GPU-…"`); default: the first. */
+  device?: number | string;
   /** Where the socket is made; default: see docs/protocol.md, "Runtime directory". */
   runtimeDirectory?: string;
   /** Permission bits of the socket; default `0o660`. */
@@ -71,6 +74,21 @@ export interface FrameInit {
   discontinuity?: boolean;
   /** The decoder concealed errors in this frame. */
   corrupt?: boolean;
+  /**
+   * On a GPU: the CUstream whose work so far fills the frame, which becomes visible when that is done; 0n is the legacy
+   * default stream. Default: the stream of the frame's last `copyFrom`, else the library's own. Ignored on host memory.
+   */
+  stream?: bigint;
+}
+
+/** A picture on the GPU that a frame is on; see {@linkcode WritableFrame.copyFrom}. */
+export interface DevicePicture {
+  /** CUdeviceptr of the first plane. */
+  devicePointer: bigint;
+  /** Bytes; default: rows and planes one behind the other without padding. */
+  planes?: { offset: number; stride: number }[];
+  /** CUstream that orders the copy; default: the library's own. */
+  stream?: bigint;
 }
 
 /** Counters of a publisher. */
@@ -85,6 +103,8 @@ export interface PublisherStats {
   slotsLeased: number;
   /** Connections dropped for what they sent or failed to send. */
   rejected: number;
+  /** Frames whose GPU work failed, and which nobody saw. */
+  failed: number;
 }
 
 /**
@@ -117,8 +137,8 @@ export class Publisher implements Disposable {
   #handle: number | undefined;
   #packets: PacketRingWriter | undefined;
 
-  private constructor(options: PublisherOptions) {
-    const { key, width, height, format = "NV12", slots = 8, policy = "drop-oldest", memory = "host" } = options;
+  private constructor(options: PublisherOptions, memory: MemoryKind) {
+    const { key, width, height, format = "NV12", slots = 8, policy = "drop-oldest" } = options;
     const struct = new Struct(Layout.SIZE);
     setPlace(struct, Layout, Layout.format - Layout.directory, key, options.runtimeDirectory);
     struct.setU32(Layout.format, formatCode(format));
@@ -128,6 +148,8 @@ export class Publisher implements Disposable {
     struct.setU32(Layout.policy, checkChoice("policy", policy, POLICIES));
     struct.setU32(Layout.memory, checkChoice("memory", memory, MEMORY_KINDS));
     struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));
+    const device = String(options.device ?? "");
+    if (!struct.setText(Layout.device, Layout.SIZE - Layout.device, device)) throw invalid(`device is ${JSON.stringify(device)}: too long for a UUID`);
     timeoutMilliseconds("timeout", options.timeout ?? 0);
 
     const { symbols, wake } = library();
@@ -143,6 +165,11 @@ export class Publisher implements Disposable {
       geometry: this.#geometry,
       check: () => this.#open(),
       planes: (slot) => this.#views.planes(slot),
+      address: (slot) => this.#views.address(slot),
+      upload: (slot, bytes) =>
+        checked(symbols.cuframes_publisher_upload(this.#open(), slot, bytes, bytes.length), `writing a frame of ${key}`),
+      copyFrom: (slot, source) =>
+        checked(symbols.cuframes_publisher_copy_from(this.#open(), slot, source.bytes), `copying into a frame of ${key}`),
       publish: (slot, init) => this.#publish(slot, init),
       abandon: (slot) => checked(symbols.cuframes_publisher_abandon(this.#open(), slot), "giving a slot back"),
       forget: (frame) => this.#frames.delete(frame),
@@ -160,10 +187,24 @@ export class Publisher implements Disposable {
    * Takes the key and makes the ring.
    *
    * @throws {CuframesError} `INVALID_ARGUMENT`, `FORMAT`: an option is wrong; `ALREADY_EXISTS`: another process
-   * publishes under this key; `PERMISSION`, `IO`: the runtime directory cannot be used; `OUT_OF_MEMORY`.
+   * publishes under this key; `PERMISSION`, `IO`: the runtime directory cannot be used; `OUT_OF_MEMORY`;
+   * `UNSUPPORTED`, `CUDA`: CUDA was asked for and cannot be used
    */
   static create(options: PublisherOptions): Publisher {
-    return new Publisher(options);
+    const { memory = "host" } = options;
+    if (memory !== "auto") return new Publisher(options, memory);
+    try {
+      return new Publisher(options, "cuda");
+    } catch (error) {
+      const unusable = error instanceof CuframesError && (error.code === "UNSUPPORTED" || error.code === "CUDA");
+      if (!unusable) throw error;
+      return new Publisher(options, "host");
+    }
+  }
+
+  /** The GPU the frames are on, as `"GPU-<uuid>"`; undefined on host memory. */
+  get device(): string | undefined {
+    return this.#geometry.device;
   }
 
   /** Pixel format of every frame. */
@@ -221,7 +262,7 @@ export class Publisher implements Disposable {
 
   #noSlot(result: number, timeout: number): CuframesError {
     const held = `every slot of ${this.key} is held by a subscriber, by an unpublished frame, or not yet delivered`;
-    if (result === ERROR_CODES.WOULD_BLOCK) {
+    if (result === ERROR_CODES.WOULD_BLOCK || (result === ERROR_CODES.TIMEOUT && timeout === 0)) {
       return new CuframesError("WOULD_BLOCK", `${held}: give the ring more slots (it has ${this.slots}) or close frames sooner`);
     }
     if (result === ERROR_CODES.TIMEOUT) return new CuframesError("TIMEOUT", `${held} for ${timeout} ms`);
@@ -249,6 +290,7 @@ export class Publisher implements Disposable {
     const handle = this.#open();
     const record = this.#record;
     const metadata = init.metadata;
+    if (metadata !== undefined && !(metadata instanceof Uint8Array)) throw invalid("a frame's metadata must be a Uint8Array");
     if (metadata !== undefined && metadata.length > METADATA_SIZE_MAX) {
       throw invalid(`metadata has ${metadata.length} bytes: a frame carries at most ${METADATA_SIZE_MAX}`);
     }
@@ -257,6 +299,8 @@ export class Publisher implements Disposable {
     record.setI64(PublishRecord.timestampNs, nanoseconds("timestamp", init.timestamp, init.timestampNs) ?? this.#symbols.cuframes_now_ns());
     record.setU64(PublishRecord.durationNs, duration);
     record.setU32(PublishRecord.flags, (init.discontinuity ? FLAG_DISCONTINUITY : 0) | (init.corrupt ? FLAG_CORRUPT : 0));
+    record.setU32(PublishRecord.hasStream, init.stream === undefined ? 0 : 1);
+    if (init.stream !== undefined) record.setU64(PublishRecord.stream, checkStream(init.stream));
     record.setU32(PublishRecord.metadataSize, metadata?.length ?? 0);
     if (metadata !== undefined) record.bytes.set(metadata, PublishRecord.metadata);
     checked(this.#symbols.cuframes_publisher_publish(handle, slot, record.bytes), `publishing a frame of ${this.key}`);
@@ -288,6 +332,7 @@ export class Publisher implements Disposable {
       subscribers: struct.u32(StatsLayout.subscribers),
       slotsLeased: struct.u32(StatsLayout.slotsLeased),
       rejected: struct.u32(StatsLayout.rejected),
+      failed: struct.u32(StatsLayout.failed),
     };
   }
 
@@ -323,12 +368,20 @@ export class Publisher implements Disposable {
   }
 }
 
+function checkStream(stream: bigint): bigint {
+  if (typeof stream === "bigint" && stream === BigInt.asUintN(64, stream)) return stream;
+  throw invalid(`stream is ${stream}: it must be a CUstream handle as a bigint`);
+}
+
 /** What a frame asks of its publisher. */
 interface Owner {
   readonly geometry: RingGeometry;
   /** Throws when the publisher is closed. */
   check(): void;
   planes(slot: number): Plane[];
+  address(slot: number): bigint;
+  upload(slot: number, bytes: Uint8Array): void;
+  copyFrom(slot: number, source: Struct): void;
   publish(slot: number, init: FrameInit): bigint;
   abandon(slot: number): void;
   forget(frame: WritableFrame): void;
@@ -341,6 +394,7 @@ export class WritableFrame implements Disposable {
   readonly #owner: Owner;
   readonly #slot: number;
   #planes: Plane[] | undefined;
+  #stream: bigint | undefined;
   #closed = false;
 
   /** @internal Made by {@linkcode Publisher.acquire}. */
@@ -373,6 +427,42 @@ export class WritableFrame implements Disposable {
     return this.#planes ??= this.#owner.planes(this.#slot);
   }
 
+  /** On a GPU the slot's CUdeviceptr, where plane 0 begins; undefined on host memory. */
+  get devicePointer(): bigint | undefined {
+    this.#check("use");
+    return this.memory === "cuda" ? this.#owner.address(this.#slot) : undefined;
+  }
+
+  /** Where the pixels are. */
+  get memory(): MemoryKind {
+    return this.#owner.geometry.memory;
+  }
+
+  /**
+   * Copies a picture that is on the same GPU into the slot, as pitched 2-D copies on the stream. The source must stay as
+   * it is until the stream has passed. Publish on the same stream (the default then).
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT`: a null pointer, a stride too small, an allocation too small for the
+   * declared picture, not device memory; `DEVICE_MISMATCH`: on another GPU; `UNSUPPORTED`: this ring is on host memory
+   */
+  copyFrom(picture: DevicePicture): void {
+    this.#check("use");
+    const { devicePointer, stream } = picture;
+    const { format, codedWidth, codedHeight } = this.#owner.geometry;
+    const { planes } = planCopy(format, codedWidth, codedHeight, picture.planes === undefined ? {} : { layout: picture.planes });
+    const source = new Struct(CopySource.SIZE);
+    source.setU32(CopySource.hasStream, stream === undefined ? 0 : 1);
+    if (stream !== undefined) source.setU64(CopySource.stream, checkStream(stream));
+    source.setU32(CopySource.planeCount, planes.length);
+    for (const [index, plane] of planes.entries()) {
+      const base = CopySource.planes + index * SourcePlane.SIZE;
+      source.setU64(base + SourcePlane.address, devicePointer === 0n ? 0n : devicePointer + BigInt(plane.offset));
+      source.setU64(base + SourcePlane.stride, BigInt(plane.stride));
+    }
+    this.#owner.copyFrom(this.#slot, source);
+    this.#stream = stream;
+  }
+
   /**
    * Copies a picture into the slot: the planes one behind the other without padding, as WebCodecs' `copyTo` lays
    * them out by default.
@@ -385,6 +475,7 @@ export class WritableFrame implements Disposable {
     if (bytes.length !== size) {
       throw invalid(`${bytes.length} bytes for a frame: ${format} of ${codedWidth}×${codedHeight} without padding has ${size}`);
     }
+    if (this.memory === "cuda") return this.#owner.upload(this.#slot, bytes);
     for (const [index, plane] of this.planes.entries()) {
       const copy = copies[index];
       if (copy === undefined) break;
@@ -404,7 +495,8 @@ export class WritableFrame implements Disposable {
    */
   publish(init: FrameInit = {}): bigint {
     this.#check("publish");
-    const sequence = this.#owner.publish(this.#slot, init);
+    const stream = init.stream ?? this.#stream;
+    const sequence = this.#owner.publish(this.#slot, stream === undefined ? init : { ...init, stream });
     this.#end();
     return sequence;
   }

@@ -1,14 +1,23 @@
+import { CuframesError } from "./errors.ts";
 import { library } from "./ffi/library.ts";
-import { PLANES_MAX, PlanePlace, RingInfo } from "./ffi/layout.ts";
+import { MEMORY_KINDS, PLANES_MAX, PlanePlace, RingInfo, UUID_SIZE } from "./ffi/layout.ts";
 import type { Struct } from "./ffi/struct.ts";
 import { formatOfCode, type PixelFormat, type PlaneLayout } from "./format.ts";
 
-/** One plane of a frame on host memory. */
+/** Where frames live. */
+export type MemoryKind = keyof typeof MEMORY_KINDS;
+
+/** One plane of a frame, in place. */
 export interface Plane extends PlaneLayout {
   /** Rows of this plane: for 4:2:0 chroma half the frame's, rounded up. */
   readonly rows: number;
-  /** The plane's `stride × rows` bytes, in place. Empty once the frame is closed and its ring is gone. */
+  /**
+   * On host memory the plane's `stride × rows` bytes; empty once the frame is closed and its ring is gone. Reading it
+   * on a GPU throws `UNSUPPORTED`.
+   */
   readonly data: Uint8Array<ArrayBuffer>;
+  /** On a GPU the plane's CUdeviceptr; undefined on host memory. */
+  readonly devicePointer: bigint | undefined;
 }
 
 /** A plane's place in every slot of a ring. Bytes. */
@@ -28,6 +37,9 @@ export interface RingGeometry {
   /** Bytes from the first plane's begin to the last one's end. */
   readonly frameSize: number;
   readonly publisherPid: number;
+  readonly memory: MemoryKind;
+  /** `"GPU-<uuid>"`; undefined on host memory. */
+  readonly device: string | undefined;
 }
 
 export function readGeometry(info: Struct): RingGeometry {
@@ -47,7 +59,25 @@ export function readGeometry(info: Struct): RingGeometry {
     planes,
     frameSize: info.count(RingInfo.geometryFrameSize),
     publisherPid: info.count(RingInfo.publisherPid),
+    ...(info.u32(RingInfo.memory) === MEMORY_KINDS.cuda
+      ? { memory: "cuda", device: deviceName(info.bytes.subarray(RingInfo.device, RingInfo.device + UUID_SIZE)) }
+      : { memory: "host", device: undefined }),
   };
+}
+
+/** A CUDA device's UUID as CUDA_VISIBLE_DEVICES and nvidia-smi write it. */
+export function deviceName(uuid: Uint8Array): string {
+  const digits = [...uuid].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `GPU-${digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")}`;
+}
+
+/** A plane that the CPU cannot reach. */
+class DevicePlane implements Plane {
+  constructor(readonly offset: number, readonly stride: number, readonly rows: number, readonly devicePointer: bigint) {}
+
+  get data(): never {
+    throw new CuframesError("UNSUPPORTED", "this plane is on a GPU: use devicePointer there, or toHost() or copyTo() for a copy here");
+  }
 }
 
 /**
@@ -69,14 +99,17 @@ export class SlotViews {
     return this.#buffers[slot] ??= library().runtime.view(this.#address(slot), this.#geometry.frameSize);
   }
 
+  /** Where a slot is: a host or device address. */
+  address(slot: number): bigint {
+    return this.#address(slot);
+  }
+
   planes(slot: number): Plane[] {
-    const buffer = this.buffer(slot);
-    return this.#geometry.planes.map(({ offset, stride, rows }) => ({
-      offset,
-      stride,
-      rows,
-      data: new Uint8Array(buffer, offset, stride * rows),
-    }));
+    if (this.#geometry.memory === "cuda") {
+      const start = this.#address(slot);
+      return this.#geometry.planes.map(({ offset, stride, rows }) => new DevicePlane(offset, stride, rows, start + BigInt(offset)));
+    }
+    return planesIn(this.buffer(slot), this.#geometry);
   }
 
   detach(): void {
@@ -85,4 +118,15 @@ export class SlotViews {
       this.#buffers[slot] = undefined;
     }
   }
+}
+
+/** The planes of a whole frame in host memory. */
+export function planesIn(buffer: ArrayBuffer, geometry: RingGeometry): Plane[] {
+  return geometry.planes.map(({ offset, stride, rows }) => ({
+    offset,
+    stride,
+    rows,
+    data: new Uint8Array(buffer, offset, stride * rows),
+    devicePointer: undefined,
+  }));
 }

@@ -18,8 +18,7 @@ import { Struct } from "./ffi/struct.ts";
 import { type CopyOptions, type PixelFormat, planCopy, type PlaneLayout } from "./format.ts";
 import { checkChoice, checkInteger, microseconds, timeoutMilliseconds, type WaitOptions } from "./options.ts";
 import { type AllowSharedBufferSource, bytesOf, PacketRingReader } from "./packet_ring.ts";
-import type { MemoryKind } from "./publisher.ts";
-import { type Plane, readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
+import { type MemoryKind, type Plane, planesIn, readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
 import { Waits } from "./waiting.ts";
 
 /** Which frames a subscriber is given. */
@@ -72,6 +71,8 @@ class Connection {
   readonly #symbols: NativeSymbols;
   readonly #frames: (Frame | undefined)[] = new Array(LEASES_MAX).fill(undefined);
   readonly #readers = new Set<PacketRingReader>();
+  /** The library's page-locked copies of GPU frames, made once each. */
+  readonly #hostBuffers: (ArrayBuffer | undefined)[] = new Array(LEASES_MAX).fill(undefined);
   #retired = false;
   #closed = false;
 
@@ -92,11 +93,24 @@ class Connection {
     return checked(this.#symbols.cuframes_subscriber_clone(this.handle, lease), "cloning a frame");
   }
 
-  release(lease: number): void {
-    this.#frames[lease] = undefined;
+  /** With a stream: when its work so far is done. */
+  release(lease: number, stream?: bigint): void {
     if (this.#closed) return;
-    checked(this.#symbols.cuframes_subscriber_release(this.handle, lease), "releasing a frame");
+    const result = stream === undefined
+      ? this.#symbols.cuframes_subscriber_release(this.handle, lease)
+      : this.#symbols.cuframes_subscriber_release_when_done(this.handle, lease, stream);
+    checked(result, "releasing a frame");
+    this.#frames[lease] = undefined;
     if (this.#retired) this.#closeIfUnused();
+  }
+
+  /** A whole frame in host memory: the slot itself, or a copy that stays as it is while the lease lasts. */
+  hostBuffer(slot: number, lease: number): ArrayBuffer {
+    if (this.geometry.memory === "host") return this.views.buffer(slot);
+    const address = new BigUint64Array(1);
+    const result = this.#symbols.cuframes_subscriber_to_host(this.handle, lease, new Uint8Array(address.buffer));
+    const index = checked(result, "copying a frame from the GPU");
+    return this.#hostBuffers[index] ??= library().runtime.view(address[0]!, this.geometry.frameSize);
   }
 
   openPackets(key: string): PacketRingReader {
@@ -135,6 +149,7 @@ class Connection {
     this.#closed = true;
     offWake(this.handle);
     this.views.detach();
+    for (const buffer of this.#hostBuffers) buffer?.transfer(0);
     this.#symbols.cuframes_subscriber_close(this.handle);
   }
 }
@@ -231,6 +246,16 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /** Frames in the publisher's ring. */
   get slots(): number {
     return this.#connection.geometry.slots;
+  }
+
+  /** Where the frames are. */
+  get memory(): MemoryKind {
+    return this.#connection.geometry.memory;
+  }
+
+  /** The GPU the frames are on, as `"GPU-<uuid>"`; undefined on host memory. */
+  get device(): string | undefined {
+    return this.#connection.geometry.device;
   }
 
   /** The publisher's process id, as it says. */
@@ -504,7 +529,13 @@ export class Frame implements Disposable {
 
   /** Where the pixels are. */
   get memory(): MemoryKind {
-    return "host";
+    return this.#connection.geometry.memory;
+  }
+
+  /** On a GPU the frame's CUdeviceptr, where plane 0 begins, read-only; undefined on host memory. */
+  get devicePointer(): bigint | undefined {
+    this.#check();
+    return this.memory === "cuda" ? this.#connection.views.address(this.#content.slot) : undefined;
   }
 
   /** From 1, in the order of publishing; starts again with a new publisher. */
@@ -580,7 +611,8 @@ export class Frame implements Disposable {
   async copyTo(destination: AllowSharedBufferSource, options: CopyOptions = {}): Promise<PlaneLayout[]> {
     const target = bytesOf(destination);
     const { planes: copies, size } = planCopy(this.format, this.codedWidth, this.codedHeight, options);
-    const planes = this.planes;
+    this.#check();
+    const planes = planesIn(this.#hostBuffer(), this.#connection.geometry);
     if (target.length < size) throw invalid(`the destination has ${target.length} bytes, the copy needs ${size}`);
     for (const [index, copy] of copies.entries()) {
       const plane = planes[index];
@@ -600,12 +632,19 @@ export class Frame implements Disposable {
 
   /**
    * The whole frame in host memory, its planes at their `offset` and `stride`. On host memory that is the frame
-   * itself, not a copy.
+   * itself; on a GPU a copy in page-locked memory, made once and shared by clones. Not to be used after
+   * {@linkcode Frame.close}.
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT`: closed; `CUDA`, `OUT_OF_MEMORY`: the copy failed
    */
-  // deno-lint-ignore require-await -- other kinds of memory need it
+  // deno-lint-ignore require-await -- a promise, so that the copy may become asynchronous
   async toHost(): Promise<Uint8Array<ArrayBuffer>> {
     this.#check();
-    return new Uint8Array(this.#connection.views.buffer(this.#content.slot));
+    return new Uint8Array(this.#hostBuffer());
+  }
+
+  #hostBuffer(): ArrayBuffer {
+    return this.#connection.hostBuffer(this.#content.slot, this.#lease);
   }
 
   /**
@@ -628,10 +667,25 @@ export class Frame implements Disposable {
 
   /** Ends the lease: the publisher may write the slot again. Idempotent. */
   close(): void {
+    this.#end(undefined);
+  }
+
+  /**
+   * As {@linkcode Frame.close}, on a GPU: the lease ends when the work queued on `stream` so far, which reads the
+   * frame, is done. This call does not wait for it.
+   *
+   * @param options `stream`: a CUstream; 0n is the legacy default stream
+   * @throws {CuframesError} `UNSUPPORTED`: on host memory; `CUDA`
+   */
+  release({ stream }: { stream: bigint }): void {
+    this.#end(stream);
+  }
+
+  #end(stream: bigint | undefined): void {
     if (this.#closed) return;
+    this.#connection.release(this.#lease, stream);
     this.#closed = true;
     this.#planes = undefined;
-    this.#connection.release(this.#lease);
   }
 
   /** Same as {@linkcode Frame.close}. */

@@ -5,6 +5,7 @@ pub fn build(b: *std.Build) void {
     const target = b.standardTargetOptions(.{ .default_target = .{
         .os_tag = .linux,
         .abi = .gnu,
+        .cpu_model = .baseline,
         .glibc_version = .{ .major = 2, .minor = 28, .patch = 0 },
     } });
     const optimize = b.option(std.builtin.OptimizeMode, "optimize", "How to optimise the library") orelse .ReleaseSafe;

@@ -10,6 +10,8 @@ export const KEY_SIZE_MAX = 63 as const;
 export const NAME_SIZE_MAX = 31 as const;
 export const DIMENSION_MAX = 16384 as const;
 export const PLANES_MAX = 3 as const;
+export const UUID_SIZE = 16 as const;
+export const DEVICES_MAX = 64 as const;
 export const EXTRADATA_SIZE_MAX = 4096 as const;
 export const FLAG_DISCONTINUITY = 1 as const;
 export const FLAG_CORRUPT = 2 as const;
@@ -61,12 +63,12 @@ export const POLICIES = { "drop-oldest": 0, "wait": 1 } as const;
 
 export const MODES = { "newest": 0, "ordered": 1 } as const;
 
-export const MEMORY_KINDS = { "host": 0 } as const;
+export const MEMORY_KINDS = { "host": 0, "cuda": 1 } as const;
 
 // Byte offsets of the fields of each struct, and its size.
 
 export const PublisherOptions = {
-  SIZE: 200,
+  SIZE: 248,
   key: 0,
   directory: 64,
   format: 172,
@@ -76,10 +78,11 @@ export const PublisherOptions = {
   policy: 188,
   memory: 192,
   socketMode: 196,
+  device: 200,
 } as const;
 
 export const RingInfo = {
-  SIZE: 128,
+  SIZE: 144,
   geometryFormat: 0,
   geometryWidth: 4,
   geometryHeight: 8,
@@ -91,16 +94,19 @@ export const RingInfo = {
   publisherPid: 112,
   memory: 120,
   slotCount: 124,
+  device: 128,
 } as const;
 
 export const PublishRecord = {
-  SIZE: 1056,
+  SIZE: 1072,
   timestampNs: 0,
   durationNs: 8,
   flags: 16,
   metadataSize: 20,
   sequence: 24,
-  metadata: 32,
+  stream: 32,
+  hasStream: 40,
+  metadata: 48,
 } as const;
 
 export const PublisherStats = {
@@ -110,6 +116,7 @@ export const PublisherStats = {
   subscribers: 16,
   slotsLeased: 20,
   rejected: 24,
+  failed: 28,
 } as const;
 
 export const PacketOptions = {
@@ -233,4 +240,32 @@ export const PlanePlace = {
   stride: 8,
   rows: 12,
   rowBytes: 16,
+} as const;
+
+export const CopySource = {
+  SIZE: 64,
+  stream: 0,
+  hasStream: 8,
+  planeCount: 12,
+  planes: 16,
+} as const;
+
+export const SourcePlane = {
+  SIZE: 16,
+  address: 0,
+  stride: 8,
+} as const;
+
+export const Device = {
+  SIZE: 176,
+  totalMemory: 0,
+  uuid: 8,
+  name: 24,
+  ordinal: 152,
+  computeCapabilityMajor: 156,
+  computeCapabilityMinor: 160,
+  driverVersion: 164,
+  virtualMemoryManagement: 168,
+  posixFileDescriptors: 169,
+  dmaBuf: 170,
 } as const;

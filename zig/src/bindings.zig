@@ -12,6 +12,8 @@ const memory = @import("memory/memory.zig");
 const protocol = @import("rendezvous/protocol.zig");
 const publishing = @import("rendezvous/publisher.zig");
 const subscribing = @import("rendezvous/subscriber.zig");
+const cuda = @import("memory/cuda.zig");
+const cuda_devices = @import("cuda/devices.zig");
 
 const structs = .{
     .PublisherOptions = publishing.Options,
@@ -28,6 +30,9 @@ const structs = .{
     .Report = protocol.Report,
     .ReportSubscriber = protocol.ReportSubscriber,
     .PlanePlace = format.Plane,
+    .CopySource = cuda.CopySource,
+    .SourcePlane = cuda.SourcePlane,
+    .Device = cuda_devices.Device,
 };
 
 const constants = .{
@@ -41,6 +46,8 @@ const constants = .{
     .NAME_SIZE_MAX = layout.name_size_max,
     .DIMENSION_MAX = format.dimension_max,
     .PLANES_MAX = format.planes_max,
+    .UUID_SIZE = protocol.uuid_size,
+    .DEVICES_MAX = cuda_devices.devices_max,
     .EXTRADATA_SIZE_MAX = packets.extradata_size_max,
     .FLAG_DISCONTINUITY = layout.flag_discontinuity,
     .FLAG_CORRUPT = layout.flag_corrupt,

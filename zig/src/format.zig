@@ -75,6 +75,13 @@ pub const Geometry = extern struct {
         }
         return geometry;
     }
+
+    /// Bytes of the picture with its rows and planes one behind the other.
+    pub fn packedSize(geometry: *const Geometry) u64 {
+        var size: u64 = 0;
+        for (geometry.planes[0..geometry.plane_count]) |plane| size += @as(u64, plane.row_bytes) * plane.rows;
+        return size;
+    }
 };
 
 const testing = std.testing;

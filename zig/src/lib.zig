@@ -13,6 +13,9 @@ const publishing = @import("rendezvous/publisher.zig");
 const subscribing = @import("rendezvous/subscriber.zig");
 const connecting = @import("rendezvous/connecting.zig");
 const waiters = @import("rendezvous/waiter.zig");
+const cuda = @import("memory/cuda.zig");
+const cuda_context = @import("cuda/context.zig");
+const cuda_driver = @import("cuda/driver.zig");
 const Error = errors.Error;
 
 /// A failed assertion ends the process with a sentence; std's own way, with a stack trace, weighs half a megabyte.
@@ -83,6 +86,25 @@ pub export fn cuframes_callback_close(callback: ?waiters.Callback) void {
     waiters.forget(callback orelse return);
 }
 
+/// Fills a table of at most `capacity` CUDA devices; returns how many there are in it. UNSUPPORTED, with the reason,
+/// where CUDA cannot be used.
+pub export fn cuframes_devices(devices: ?[*]u8, capacity: u32) i32 {
+    return codeOf(listDevices(devices, capacity));
+}
+
+fn listDevices(devices: ?[*]u8, capacity: u32) Error!i32 {
+    const Device = cuda_driver.devices.Device;
+    const size = std.math.mul(u32, capacity, @sizeOf(Device)) catch return errors.fail(error.InvalidArgument, "room for {d} devices", .{capacity});
+    const bytes = try slice(devices, size);
+    const driver = try cuda_context.openDriver();
+    var failure: cuda_driver.Failure = .none;
+    var described: [cuda_driver.devices.devices_max]Device = undefined;
+    const count = cuda_driver.devices.list(driver, &described, &failure) catch return cuda_context.explain(failure);
+    const copied = @min(count, capacity);
+    @memcpy(bytes[0 .. copied * @sizeOf(Device)], std.mem.sliceAsBytes(described[0..copied]));
+    return @intCast(copied);
+}
+
 // Publishers.
 
 pub export fn cuframes_publisher_create(options: ?*const publishing.Options, info: ?*publishing.Info) i32 {
@@ -132,6 +154,27 @@ pub export fn cuframes_publisher_publish(handle: u32, slot: u32, record: ?*publi
 fn publish(handle: u32, slot: u32, record: ?*publishing.PublishRecord) Error!void {
     const publisher = try handles.get(.publisher, handle);
     return publisher.publish(slot, try required(publishing.PublishRecord, record));
+}
+
+/// Copies a picture without padding from host memory into an acquired slot on a GPU, ordered by the library's stream.
+pub export fn cuframes_publisher_upload(handle: u32, slot: u32, bytes: ?[*]u8, size: u32) i32 {
+    return done(upload(handle, slot, bytes, size));
+}
+
+fn upload(handle: u32, slot: u32, bytes: ?[*]u8, size: u32) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    return publisher.upload(slot, try slice(bytes, size));
+}
+
+/// Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream.
+pub export fn cuframes_publisher_copy_from(handle: u32, slot: u32, source: ?*const cuda.CopySource) i32 {
+    return done(copyFrom(handle, slot, source));
+}
+
+fn copyFrom(handle: u32, slot: u32, source: ?*const cuda.CopySource) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    const from = source orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
+    return publisher.copyFrom(slot, from);
 }
 
 /// Gives a slot back unpublished.
@@ -274,6 +317,26 @@ pub export fn cuframes_subscriber_release(handle: u32, lease: u32) i32 {
     return done(subscriber.release(lease));
 }
 
+/// Ends a lease on a GPU frame when the CUstream's work so far is done.
+pub export fn cuframes_subscriber_release_when_done(handle: u32, lease: u32, stream: u64) i32 {
+    const subscriber = handles.get(.subscriber, handle) catch |failure| return codeOf(failure);
+    return done(subscriber.releaseWhenDone(lease, @ptrFromInt(stream)));
+}
+
+/// Copies a held GPU frame to page-locked host memory, once; returns which of 8 buffers, and its address. The bytes stay
+/// as they are for as long as the frame is held.
+pub export fn cuframes_subscriber_to_host(handle: u32, lease: u32, address: ?*u64) i32 {
+    return codeOf(toHost(handle, lease, address));
+}
+
+fn toHost(handle: u32, lease: u32, address: ?*u64) Error!i32 {
+    const subscriber = try handles.get(.subscriber, handle);
+    const out = try required(u64, address);
+    const copy = try subscriber.toHost(lease);
+    out.* = copy.address;
+    return @intCast(copy.index);
+}
+
 pub export fn cuframes_subscriber_stats(handle: u32, stats: ?*subscribing.Stats) i32 {
     const subscriber = handles.get(.subscriber, handle) catch |failure| return codeOf(failure);
     const out = required(subscribing.Stats, stats) catch |failure| return codeOf(failure);
@@ -360,5 +423,7 @@ test {
     _ = @import("os/socket.zig");
     _ = @import("os/directory.zig");
     _ = @import("ring/frames.zig");
+    _ = cuda_context;
+    _ = cuda_driver;
     _ = packets;
 }

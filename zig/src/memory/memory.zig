@@ -5,10 +5,12 @@ const errors = @import("../errors.zig");
 const layout = @import("../ring/layout.zig");
 const protocol = @import("../rendezvous/protocol.zig");
 const host = @import("host.zig");
+const cuda = @import("cuda.zig");
+const Selection = @import("../cuda/context.zig").Selection;
 const Error = errors.Error;
 
 /// Codes on the wire.
-pub const Kind = enum(u32) { host = 0 };
+pub const Kind = enum(u32) { host = 0, cuda = 1 };
 
 pub fn kindOf(code: u32) Error!Kind {
     return std.enums.fromInt(Kind, code) orelse errors.fail(error.Unsupported, "frame memory of kind {d} is not known to this release", .{code});
@@ -17,16 +19,20 @@ pub fn kindOf(code: u32) Error!Kind {
 pub fn alignmentOf(kind: Kind) u32 {
     return switch (kind) {
         .host => host.alignment,
+        .cuda => cuda.alignment,
     };
 }
 
 /// The slots of a ring, on the side that made them or on one that was handed them.
 pub const Slots = union(Kind) {
     host: host.Slots,
+    cuda: cuda.Slots,
 
-    /// `count` slots with room for `frame_size` bytes each, to be filled by this process.
-    pub fn create(kind: Kind, count: u32, frame_size: u64) Error!Slots {
+    /// `count` slots with room for `frame_size` bytes each, to be filled by this process. `device` names a GPU; the
+    /// host takes none.
+    pub fn create(kind: Kind, device_name: []const u8, count: u32, frame_size: u64) Error!Slots {
         switch (kind) {
+            .cuda => return .{ .cuda = try .create(try Selection.parse(device_name), count, frame_size) },
             .host => {
                 var slots: Slots = .{ .host = .{} };
                 try slots.host.create(count, std.mem.alignForward(u64, frame_size, std.heap.page_size_max));
@@ -36,8 +42,9 @@ pub const Slots = union(Kind) {
     }
 
     /// Slots of another process, read-only. The descriptors are taken over when this succeeds.
-    pub fn adopt(kind: Kind, descriptors_received: []const i32, slot_size: u64) Error!Slots {
+    pub fn adopt(kind: Kind, uuid: [protocol.uuid_size]u8, descriptors_received: []const i32, slot_size: u64) Error!Slots {
         switch (kind) {
+            .cuda => return .{ .cuda = try .adopt(uuid, descriptors_received, slot_size) },
             .host => {
                 var slots: Slots = .{ .host = .{} };
                 try slots.host.adopt(descriptors_received, slot_size);
@@ -65,7 +72,7 @@ pub const Slots = union(Kind) {
         }
     }
 
-    /// Where a slot is in this process: a host address.
+    /// Where a slot is in this process: a host or a device address.
     pub fn address(slots: *const Slots, slot: u32) u64 {
         switch (slots.*) {
             inline else => |*kind| return kind.address(slot),
@@ -76,14 +83,21 @@ pub const Slots = union(Kind) {
     pub fn device(slots: *const Slots) [protocol.uuid_size]u8 {
         switch (slots.*) {
             .host => return @splat(0),
+            .cuda => |*slots_on_device| return slots_on_device.context.uuid,
         }
     }
 
     /// DeviceMismatch unless a subscriber that sees these devices can use the slots.
     pub fn requireDevice(slots: *const Slots, visible: []const [protocol.uuid_size]u8) Error!void {
-        _ = visible;
-        switch (slots.*) {
-            .host => {},
+        if (slots.* == .host) return;
+        const uuid = slots.device();
+        for (visible) |candidate| {
+            if (std.mem.eql(u8, &candidate, &uuid)) return;
         }
+        return errors.fail(
+            error.DeviceMismatch,
+            "the frames are on the CUDA device GPU-{x}, which is not among the {d} that the subscriber sees (driver, CUDA_VISIBLE_DEVICES, container device access)",
+            .{ uuid, visible.len },
+        );
     }
 };

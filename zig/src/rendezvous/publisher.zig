@@ -16,6 +16,9 @@ const clock = @import("../os/clock.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
 const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
+const cuda = @import("../memory/cuda.zig");
+const completion = @import("../cuda/completion.zig");
+const CUstream = @import("../cuda/driver.zig").abi.CUstream;
 const Waiter = @import("waiter.zig").Waiter;
 const waiters = @import("waiter.zig");
 const Error = errors.Error;
@@ -43,7 +46,12 @@ pub const Options = extern struct {
     memory: u32,
     /// Permission bits of the socket.
     socket_mode: u32,
+    /// For memory on a GPU: its number or UUID; empty: the first.
+    device: [device_name_size]u8,
 };
+
+/// "GPU-" and a UUID, NUL-padded.
+const device_name_size = 48;
 
 /// What the caller needs to know of a ring that was made.
 pub const Info = extern struct {
@@ -52,6 +60,8 @@ pub const Info = extern struct {
     publisher_pid: u64,
     memory: u32,
     slot_count: u32,
+    /// Of the GPU; all zero for the host.
+    device: [protocol.uuid_size]u8,
 };
 
 pub const PublishRecord = extern struct {
@@ -61,6 +71,11 @@ pub const PublishRecord = extern struct {
     metadata_size: u32,
     /// Out.
     sequence: u64,
+    /// For memory on a GPU: the CUstream whose work so far fills the frame, where `has_stream` is 1; else the
+    /// library's own.
+    stream: u64,
+    has_stream: u32,
+    reserved: u32,
     metadata: [layout.metadata_size_max]u8,
 };
 
@@ -71,7 +86,8 @@ pub const Stats = extern struct {
     slots_leased: u32,
     /// Connections dropped for what they sent or failed to send.
     rejected: u32,
-    reserved: u32,
+    /// Frames whose GPU work failed: they were never visible.
+    failed: u32,
 };
 
 pub fn isKey(key: []const u8) bool {
@@ -174,6 +190,10 @@ pub const Publisher = struct {
     packet_ring: ?PacketRing = null,
     created_ns: u64,
     rejected: u32 = 0,
+    failed: u32 = 0,
+    completions: completion.Completions = .{},
+    /// Of published frames whose GPU work is under way.
+    pending_sequences: [layout.slots_max]u64 = undefined,
     /// Where acquire waits for a slot; private to this process.
     room: layout.Channel = .{ .waiting = 0, .wake = 0 },
     waiter: Waiter = .{},
@@ -223,7 +243,7 @@ pub const Publisher = struct {
         const publisher = allocator.create(Publisher) catch return errors.fail(error.OutOfMemory, "no memory for a publisher", .{});
         errdefer allocator.destroy(publisher);
 
-        var slots: memory.Slots = try .create(kind, options.slot_count, geometry.frame_size);
+        var slots: memory.Slots = try .create(kind, protocol.text(&options.device), options.slot_count, geometry.frame_size);
         errdefer slots.deinit();
 
         const control_fd = try memfd.create("cuframes-control", layout.control_size);
@@ -277,6 +297,7 @@ pub const Publisher = struct {
             .publisher_pid = publisher.control.publisher_pid,
             .memory = publisher.control.memory,
             .slot_count = publisher.writer.slot_count,
+            .device = publisher.slots.device(),
         };
     }
 
@@ -320,7 +341,7 @@ pub const Publisher = struct {
         }
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
-        if (!publisher.writer.owns(slot)) return notAcquired(slot);
+        if (!publisher.writer.owns(slot) or publisher.completions.has(slot)) return notAcquired(slot);
         const shared = &publisher.control.slots[slot].record;
         shared.timestamp_ns = record.timestamp_ns;
         shared.duration_ns = record.duration_ns;
@@ -328,15 +349,72 @@ pub const Publisher = struct {
         shared.metadata_size = record.metadata_size;
         @memcpy(shared.metadata[0..record.metadata_size], record.metadata[0..record.metadata_size]);
         shared.published_ns = clock.monotonicNs();
-        record.sequence = publisher.writer.number();
-        publisher.writer.complete(@intCast(slot), record.sequence);
+        switch (publisher.slots) {
+            .host => {
+                record.sequence = publisher.writer.number();
+                publisher.complete(@intCast(slot), record.sequence);
+            },
+            .cuda => |*slots| try publisher.publishWhenDone(slots, @intCast(slot), record),
+        }
+    }
+
+    /// Makes a frame visible. With the mutex held.
+    fn complete(publisher: *Publisher, slot: u6, sequence: u64) void {
+        publisher.writer.complete(slot, sequence);
         publisher.audience.notifyFrames();
+    }
+
+    /// The frame becomes visible when the stream's work so far is done, and never before an earlier one.
+    fn publishWhenDone(publisher: *Publisher, slots: *cuda.Slots, slot: u6, record: *PublishRecord) Error!void {
+        const context = &slots.context;
+        try context.enter();
+        defer context.leave();
+        const stream = if (record.has_stream != 0) @as(CUstream, @ptrFromInt(record.stream)) else context.stream;
+        const done = try publisher.completions.announce(context, stream, slot);
+        record.sequence = publisher.writer.number();
+        if (done) return publisher.complete(slot, record.sequence);
+        publisher.pending_sequences[slot] = record.sequence;
+        const owner: completion.Owner = .{ .context = publisher, .done = onCompletion, .unref = unrefOpaque };
+        if (try publisher.completions.push(context, owner, slot)) publisher.ref();
+    }
+
+    fn onCompletion(context: *anyopaque, slot: u32, succeeded: bool) void {
+        const publisher: *Publisher = @ptrCast(@alignCast(context));
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        if (succeeded) return publisher.complete(@intCast(slot), publisher.pending_sequences[slot]);
+        publisher.failed += 1;
+        publisher.writer.abandon(@intCast(slot));
+        channel.interrupt(&publisher.room);
+    }
+
+    /// Copies a picture that is on the same GPU into an acquired slot.
+    pub fn copyFrom(publisher: *Publisher, slot: u32, source: *const cuda.CopySource) Error!void {
+        if (source.plane_count > format.planes_max) return errors.fail(error.InvalidArgument, "the source has {d} planes", .{source.plane_count});
+        const slots = try publisher.slotsOnDevice(slot);
+        return slots.copyFrom(slot, &publisher.geometry, source);
+    }
+
+    /// Copies a picture without padding from host memory into an acquired slot on a GPU.
+    pub fn upload(publisher: *Publisher, slot: u32, bytes: []const u8) Error!void {
+        const slots = try publisher.slotsOnDevice(slot);
+        const size = publisher.geometry.packedSize();
+        if (bytes.len != size) return errors.fail(error.InvalidArgument, "{d} bytes for a frame that has {d} without padding", .{ bytes.len, size });
+        return slots.upload(slot, &publisher.geometry, bytes);
+    }
+
+    fn slotsOnDevice(publisher: *Publisher, slot: u32) Error!*cuda.Slots {
+        if (publisher.slots != .cuda) return errors.fail(error.Unsupported, "this ring is in host memory: write to its planes", .{});
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        if (!publisher.writer.owns(slot) or publisher.completions.has(slot)) return notAcquired(slot);
+        return &publisher.slots.cuda;
     }
 
     pub fn abandon(publisher: *Publisher, slot: u32) Error!void {
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
-        if (!publisher.writer.owns(slot)) return notAcquired(slot);
+        if (!publisher.writer.owns(slot) or publisher.completions.has(slot)) return notAcquired(slot);
         publisher.writer.abandon(@intCast(slot));
     }
 
@@ -364,7 +442,7 @@ pub const Publisher = struct {
             .subscribers = @popCount(publisher.audience.active),
             .slots_leased = @popCount(publisher.audience.leased()),
             .rejected = publisher.rejected,
-            .reserved = 0,
+            .failed = publisher.failed,
         };
     }
 
@@ -756,6 +834,9 @@ pub const Publisher = struct {
 
     /// Nothing is visible under the key when this returns. Subscribers keep what they hold, and drain.
     pub fn close(publisher: *Publisher) void {
+        // What was published is to be delivered. A GPU that hangs keeps its memory mapped, not this thread.
+        _ = publisher.completions.drain(.fromMilliseconds(completion.drain_timeout_ms));
+        publisher.completions.stop();
         {
             reactor.lock();
             defer reactor.unlock();
@@ -789,6 +870,7 @@ pub const Publisher = struct {
 
     fn unref(publisher: *Publisher) void {
         if (@atomicRmw(u32, &publisher.references, .Sub, 1, .seq_cst) != 1) return;
+        if (publisher.slots == .cuda) publisher.completions.deinit(&publisher.slots.cuda.context);
         publisher.slots.deinit();
         const region: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(publisher.control));
         memfd.unmap(region[0..layout.control_size]);

@@ -14,6 +14,10 @@ const socket = @import("../os/socket.zig");
 const clock = @import("../os/clock.zig");
 const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
+const cuda = @import("../memory/cuda.zig");
+const completion = @import("../cuda/completion.zig");
+const visibleUuids = @import("../cuda/context.zig").visibleUuids;
+const CUstream = @import("../cuda/driver.zig").abi.CUstream;
 const waiters = @import("waiter.zig");
 const dial = @import("dial.zig");
 const Waiter = waiters.Waiter;
@@ -88,14 +92,23 @@ pub const Subscriber = struct {
     packet_region: []align(std.heap.page_size_min) const u8 = &.{},
     packets_ready: bool = false,
     frame_waiter: Waiter = .{},
+    completions: completion.Completions = .{},
+    host_copies: cuda.HostCopies = .{},
 
     /// `cancel` becomes readable when the caller gives up.
     pub fn connect(options: *const Options, cancel: ?i32) Error!*Subscriber {
         const mode = std.enums.fromInt(frames.Mode, options.mode) orelse {
             return errors.fail(error.InvalidArgument, "mode {d} is not known", .{options.mode});
         };
-        const hello: protocol.Hello = .{ .wants = options.wants, .mode = options.mode, .name = options.name };
-        var reply = try dial.greet(protocol.text(&options.key), protocol.text(&options.directory), &hello, options.timeout_ms, cancel);
+        var hello: protocol.Hello = .{ .wants = options.wants, .mode = options.mode, .name = options.name };
+        const key = protocol.text(&options.key);
+        const folder = protocol.text(&options.directory);
+        var reply = dial.greet(key, folder, &hello, options.timeout_ms, cancel) catch |failure| reply: {
+            // Frames on a GPU: only now is the driver loaded, which takes a while.
+            if (failure != error.DeviceMismatch) return failure;
+            hello.device_count = visibleUuids(&hello.devices);
+            break :reply try dial.greet(key, folder, &hello, options.timeout_ms, cancel);
+        };
         defer reply.descriptors.deinit();
         errdefer socket.close(reply.fd);
         const welcome = protocol.parse(protocol.Welcome, .welcome, reply.bytes()) orelse {
@@ -134,7 +147,7 @@ pub const Subscriber = struct {
         errdefer if (has_packets) memfd.unmap(packet_region);
         var slots: ?memory.Slots = null;
         if (wants_frames) {
-            slots = try .adopt(kind, reply.descriptors.items[2..][0..frame_descriptors], welcome.slot_size);
+            slots = try .adopt(kind, welcome.device, reply.descriptors.items[2..][0..frame_descriptors], welcome.slot_size);
             for (0..frame_descriptors) |index| _ = reply.descriptors.take(2 + index);
         }
         errdefer if (slots) |*some| some.deinit();
@@ -168,6 +181,7 @@ pub const Subscriber = struct {
             .publisher_pid = subscriber.publisher_pid,
             .memory = subscriber.memory_code,
             .slot_count = subscriber.reader.slot_count,
+            .device = if (subscriber.slots) |*slots| slots.device() else @splat(0),
         };
     }
 
@@ -283,7 +297,48 @@ pub const Subscriber = struct {
     }
 
     pub fn release(subscriber: *Subscriber, lease: u32) Error!void {
-        subscriber.reader.release(lease) catch return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
+        if (subscriber.reader.held(lease) == null or subscriber.completions.has(lease)) {
+            return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
+        }
+        subscriber.letGo(lease);
+    }
+
+    /// Ends the lease when the stream's work so far, which reads the frame, is done.
+    pub fn releaseWhenDone(subscriber: *Subscriber, lease: u32, stream: CUstream) Error!void {
+        if (subscriber.reader.held(lease) == null or subscriber.completions.has(lease)) {
+            return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
+        }
+        const slots = try subscriber.slotsOnDevice();
+        try slots.context.enter();
+        defer slots.context.leave();
+        if (try subscriber.completions.announce(&slots.context, stream, lease)) return subscriber.letGo(lease);
+        const owner: completion.Owner = .{ .context = subscriber, .done = onCompletion, .unref = unrefOpaque };
+        if (try subscriber.completions.push(&slots.context, owner, lease)) subscriber.ref();
+    }
+
+    /// Work that failed reads nothing any more.
+    fn onCompletion(context: *anyopaque, lease: u32, _: bool) void {
+        const subscriber: *Subscriber = @ptrCast(@alignCast(context));
+        subscriber.letGo(lease);
+    }
+
+    fn slotsOnDevice(subscriber: *Subscriber) Error!*cuda.Slots {
+        if (subscriber.slots) |*slots| if (slots.* == .cuda) return &slots.cuda;
+        return errors.fail(error.Unsupported, "these frames are in host memory", .{});
+    }
+
+    /// The frame of a lease in page-locked host memory, copied once.
+    pub fn toHost(subscriber: *Subscriber, lease: u32) Error!cuda.HostCopies.Copy {
+        const held = subscriber.reader.held(lease) orelse return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
+        const slots = try subscriber.slotsOnDevice();
+        var tickets: [layout.leases_max]u64 = undefined;
+        for (&subscriber.reader.leases, &tickets) |*word, *ticket| ticket.* = @atomicLoad(u64, word, .acquire);
+        const ticket = layout.Ticket.init(held.sequence, held.slot);
+        return subscriber.host_copies.of(slots, ticket, subscriber.geometry.frame_size, &tickets);
+    }
+
+    fn letGo(subscriber: *Subscriber, lease: u32) void {
+        subscriber.reader.release(lease) catch unreachable;
         if (@atomicLoad(u32, &subscriber.control.publisher_waiting, .seq_cst) == 0) return;
         const message: protocol.Released = .{};
         // Full: the publisher has as many announcements to read already. Gone: the reactor will say so.
@@ -312,7 +367,7 @@ pub const Subscriber = struct {
     pub fn stats(subscriber: *const Subscriber) Stats {
         const newest = layout.Ticket.from(@atomicLoad(u64, &subscriber.control.newest, .seq_cst));
         var held: u32 = 0;
-        for (subscriber.reader.leases) |lease| held += @intFromBool(lease != layout.Ticket.none);
+        for (&subscriber.reader.leases) |*lease| held += @intFromBool(@atomicLoad(u64, lease, .acquire) != layout.Ticket.none);
         return .{
             .received = subscriber.reader.received,
             .dropped = subscriber.reader.dropped,
@@ -327,6 +382,9 @@ pub const Subscriber = struct {
     /// Ends the connection: the publisher takes back every lease. The mappings stay until the packet readers
     /// and the waiting thread are done with them.
     pub fn close(subscriber: *Subscriber) void {
+        // A lease under a queued read ends with the connection: not before the read does.
+        _ = subscriber.completions.drain(.fromMilliseconds(completion.drain_timeout_ms));
+        subscriber.completions.stop();
         @atomicStore(bool, &subscriber.closing, true, .seq_cst);
         {
             reactor.lock();
@@ -351,7 +409,13 @@ pub const Subscriber = struct {
 
     fn unref(subscriber: *Subscriber) void {
         if (@atomicRmw(u32, &subscriber.references, .Sub, 1, .seq_cst) != 1) return;
-        if (subscriber.slots) |*slots| slots.deinit();
+        if (subscriber.slots) |*slots| {
+            if (slots.* == .cuda) {
+                subscriber.host_copies.deinit(&slots.cuda);
+                subscriber.completions.deinit(&slots.cuda.context);
+            }
+            slots.deinit();
+        }
         if (subscriber.packets_ready) memfd.unmap(subscriber.packet_region);
         const control: [*]align(std.heap.page_size_min) const u8 = @ptrCast(@alignCast(subscriber.control));
         memfd.unmap(control[0..layout.control_size]);

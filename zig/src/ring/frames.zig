@@ -179,6 +179,8 @@ pub const Reader = struct {
     mode: Mode,
     /// Frames after this one are news.
     cursor: u64,
+    /// The reader's own copy of what it holds. Atomic: a lease may be released by the thread that saw the GPU's last
+    /// read of it; taking one is the owner's alone.
     leases: [layout.leases_max]u64 = @splat(Ticket.none),
     received: u64 = 0,
     dropped: u64 = 0,
@@ -244,20 +246,22 @@ pub const Reader = struct {
             @atomicStore(u64, &reader.page.leases[index], Ticket.none, .seq_cst);
             return false;
         }
-        reader.leases[index] = word;
+        @atomicStore(u64, &reader.leases[index], word, .release);
         return true;
     }
 
     fn freeLease(reader: *const Reader) ?u32 {
-        for (reader.leases, 0..) |word, index| {
-            if (word == Ticket.none) return @intCast(index);
+        for (&reader.leases, 0..) |*word, index| {
+            if (@atomicLoad(u64, word, .acquire) == Ticket.none) return @intCast(index);
         }
         return null;
     }
 
     pub fn held(reader: *const Reader, index: u32) ?Lease {
-        if (index >= layout.leases_max or reader.leases[index] == Ticket.none) return null;
-        const ticket = Ticket.from(reader.leases[index]);
+        if (index >= layout.leases_max) return null;
+        const word = @atomicLoad(u64, &reader.leases[index], .acquire);
+        if (word == Ticket.none) return null;
+        const ticket = Ticket.from(word);
         return .{ .index = index, .slot = ticket.slot, .sequence = ticket.sequence };
     }
 
@@ -265,16 +269,17 @@ pub const Reader = struct {
     pub fn clone(reader: *Reader, index: u32) error{ InvalidArgument, TooManyLeases }!Lease {
         const original = reader.held(index) orelse return error.InvalidArgument;
         const copy = reader.freeLease() orelse return error.TooManyLeases;
-        const word = reader.leases[index];
+        const word = Ticket.init(original.sequence, original.slot);
         @atomicStore(u64, &reader.page.leases[copy], word, .seq_cst);
-        reader.leases[copy] = word;
+        @atomicStore(u64, &reader.leases[copy], word, .release);
         return .{ .index = copy, .slot = original.slot, .sequence = original.sequence };
     }
 
     pub fn release(reader: *Reader, index: u32) error{InvalidArgument}!void {
         if (reader.held(index) == null) return error.InvalidArgument;
-        reader.leases[index] = Ticket.none;
+        // Free in the page before it is free here, where it could be taken again.
         @atomicStore(u64, &reader.page.leases[index], Ticket.none, .seq_cst);
+        @atomicStore(u64, &reader.leases[index], Ticket.none, .release);
     }
 };
 

@@ -397,10 +397,10 @@ pub const Reader = struct {
     /// Copies the codec's parameter sets to `destination` and gives the part that they fill.
     ///
     /// They are the newest ones, which packets read later may already not need, and in one piece: the layout has no
-    /// counter for them, so they are copied twice, and count only if both copies agree and the size was the same, and
-    /// never 0, before, between and behind. One replacement meanwhile is always noticed, and they are read again. To go
-    /// unnoticed it takes two that end within one call, all three of the same size, with the third like the first in
-    /// every byte that was copied from it.
+    /// counter for them, so they are copied twice, and count only if both copies agree and the size is the same, and
+    /// not 0, between the two. One replacement meanwhile is always noticed, and they are read again. To go unnoticed it
+    /// takes a second one within the same call, all three of the same size, and the third like the first in every byte
+    /// that was copied from it.
     ///
     /// `NoCodecParameters`: none are set, or they are being replaced at this moment. `Protocol`: no valid size.
     pub fn extradata(
@@ -417,8 +417,6 @@ pub const Reader = struct {
             barrier.loadLoad();
             if (barrier.load(u32, size_shared, .acquire) != size) continue;
             barrier.copyOut(again[0..size], reader.header.codec_extradata[0..size]);
-            barrier.loadLoad();
-            if (barrier.load(u32, size_shared, .monotonic) != size) continue;
             if (std.mem.eql(u8, destination[0..size], again[0..size])) return destination[0..size];
         }
         return error.NoCodecParameters;
@@ -911,95 +909,125 @@ test "a reader in front of any access of a write finds no torn packet, and the s
     }
 }
 
-/// Lets a writer go ahead in front of one access that a reader makes.
-const Overtaking = struct {
-    ring: *TestRing,
-    random: std.Random,
-    writes: usize,
-    at_access: usize,
-    shutdown: bool = false,
-    accesses: usize = 0,
+/// Every state of a region that its writer leads it through, for readers to see at any pace.
+const Film = struct {
+    region: []align(64) u8,
+    states: std.ArrayList([]u8) = .empty,
     failure: ?anyerror = null,
+    /// At the reader's access `at[i]` the region takes on state `show[i]`.
+    at: [2]usize = undefined,
+    show: [2]usize = undefined,
+    accesses: usize = 0,
 
-    fn beforeAccess(context: *anyopaque) void {
-        const self: *Overtaking = @ptrCast(@alignCast(context));
-        if (self.accesses == self.at_access) {
-            for (0..self.writes) |_| self.ring.writeRandom(self.random, 3) catch |err| {
-                self.failure = err;
-            };
-            if (self.shutdown) self.ring.writer.shutdown();
-        }
-        self.accesses += 1;
+    fn deinit(film: *Film) void {
+        for (film.states.items) |state| testing.allocator.free(state);
+        film.states.deinit(testing.allocator);
     }
 
-    fn observe(self: *Overtaking) void {
-        barrier.testing.observer = .{ .context = self, .before_access = beforeAccess };
+    fn record(film: *Film) void {
+        barrier.testing.observer = .{ .context = film, .before_access = keep };
+    }
+
+    /// The end of recording or showing.
+    fn stop(film: *Film) !void {
+        barrier.testing.observer = null;
+        if (film.failure) |failure| return failure;
+    }
+
+    fn keep(context: *anyopaque) void {
+        const film: *Film = @ptrCast(@alignCast(context));
+        film.keepState() catch |err| {
+            film.failure = err;
+        };
+    }
+
+    fn keepState(film: *Film) !void {
+        const state = try testing.allocator.dupe(u8, film.region);
+        errdefer testing.allocator.free(state);
+        try film.states.append(testing.allocator, state);
+    }
+
+    fn cut(film: *Film, state: usize) void {
+        @memcpy(film.region, film.states.items[state]);
+    }
+
+    fn start(film: *Film, at: [2]usize, show: [2]usize) void {
+        film.at = at;
+        film.show = show;
+        film.accesses = 0;
+        film.cut(0);
+        barrier.testing.observer = .{ .context = film, .before_access = play };
+    }
+
+    fn play(context: *anyopaque) void {
+        const film: *Film = @ptrCast(@alignCast(context));
+        for (film.at, film.show) |at, state| if (film.accesses == at) film.cut(state);
+        film.accesses += 1;
     }
 };
 
-test "a reader overtaken at any access reports it and delivers no torn packet" {
+test "a reader overtaken at any access, by any part of some writes, reports it and delivers no torn packet" {
     var overtaken_in_copy: usize = 0;
     var delivered: usize = 0;
-    for (0..600) |seed| {
-        for (0..1_000) |at_access| {
-            var prng: std.Random.DefaultPrng = .init(0x5EED_0003 + seed);
-            const random = prng.random();
-            var ring: TestRing = try .init(TestRing.randomOptions(random));
-            defer ring.deinit();
-            const destination = try testing.allocator.alloc(u8, ring.options.max_packet_size);
-            defer testing.allocator.free(destination);
-            for (0..random.uintLessThan(usize, 10)) |_| try ring.writeRandom(random, 3);
-            var test_reader: TestReader = try .init(&ring);
-            for (0..random.uintLessThan(usize, 5)) |_| try ring.writeRandom(random, 3);
-            for (0..random.uintLessThan(usize, 3)) |_| _ = try test_reader.step(&ring, destination, true);
+    for (0..200) |seed| {
+        var prng: std.Random.DefaultPrng = .init(0x5EED_0003 + seed);
+        const random = prng.random();
+        var ring: TestRing = try .init(TestRing.randomOptions(random));
+        defer ring.deinit();
+        const destination = try testing.allocator.alloc(u8, ring.options.max_packet_size);
+        defer testing.allocator.free(destination);
+        for (0..random.uintLessThan(usize, 10)) |_| try ring.writeRandom(random, 3);
+        var test_reader: TestReader = try .init(&ring);
+        for (0..random.intRangeAtMost(usize, 1, 5)) |_| try ring.writeRandom(random, 3);
+        for (0..random.uintLessThan(usize, 3)) |_| _ = try test_reader.step(&ring, destination, true);
 
-            const following = test_reader.following;
-            const reader = &test_reader.reader;
-            const lost = reader.lost;
-            const first = reader.next;
-            var overtaking: Overtaking = .{
-                .ring = &ring,
-                .random = random,
-                .writes = random.intRangeAtMost(usize, 1, 6),
-                .at_access = at_access,
-            };
-            var end: union(enum) { delivered: PacketInfo, overtaken: PacketInfo, peek: Peek } = undefined;
-            {
-                overtaking.observe();
-                defer barrier.testing.observer = null;
+        const following = test_reader.following;
+        const first = test_reader.reader.next;
+        const count_before = ring.packets.items.len;
+        var film: Film = .{ .region = ring.region };
+        defer film.deinit();
+        film.record();
+        for (0..random.intRangeAtMost(usize, 1, 6)) |_| try ring.writeRandom(random, 3);
+        try film.stop();
+        try film.keepState();
+        const last_state = film.states.items.len - 1;
+
+        for (0..3_000) |showing| {
+            const at_access = showing / 3;
+            const at_later = at_access + random.uintLessThan(usize, 40);
+            var reader = test_reader.reader;
+            const peek, const copied = taken: {
+                film.start(.{ at_access, at_later }, .{ random.uintAtMost(usize, last_state), last_state });
+                defer film.stop() catch unreachable; // Showing cannot fail.
                 const peek = reader.peek();
-                end = if (peek != .packet)
-                    .{ .peek = peek }
-                else if (reader.copy(destination))
-                    .{ .delivered = peek.packet }
-                else |err| switch (err) {
-                    error.PacketOverrun => .{ .overtaken = peek.packet },
-                    error.InvalidArgument => return err,
-                };
-            }
-            if (overtaking.failure) |failure| return failure;
-            switch (end) {
-                .delivered => |info| {
+                break :taken .{ peek, if (peek == .packet) reader.copy(destination) else {} };
+            };
+            film.cut(last_state);
+
+            var lost_some = false;
+            switch (peek) {
+                .packet => |info| if (copied) {
                     try expectContent(destination[0..info.size], info.sequence);
                     var account = ring.packets.items[info.sequence].info;
-                    account.flags |= info.flags & flag.discontinuity;
+                    if (test_reader.gap) account.flags |= flag.discontinuity;
                     try testing.expectEqual(account, info);
                     if (following) try testing.expectEqual(first, info.sequence);
                     delivered += 1;
-                },
-                .overtaken => |info| {
+                } else |err| {
+                    try testing.expectEqual(error.PacketOverrun, err);
                     try testing.expect(!ring.readable(info.sequence));
                     try testing.expectError(error.InvalidArgument, reader.copy(destination));
+                    lost_some = true;
                     overtaken_in_copy += 1;
                 },
-                .peek => |peek| switch (peek) {
-                    .overrun => try testing.expect(following and !ring.readable(first)),
-                    .empty => {},
-                    .packet, .disconnected => return error.Unexpected,
+                .overrun => {
+                    try testing.expect(following and !ring.readable(first));
+                    lost_some = true;
                 },
+                .empty => try testing.expect(!following or first == count_before),
+                .disconnected => return error.NotShutDown,
             }
-            const lost_now = end == .overtaken or (end == .peek and end.peek == .overrun);
-            if (lost_now) {
+            if (lost_some) {
                 // Reported: what follows is the next key packet that can be read, or the wait for one.
                 const key = ring.readableKey(first, ring.packets.items.len);
                 switch (reader.peek()) {
@@ -1012,13 +1040,10 @@ test "a reader overtaken at any access reports it and delivers no torn packet" {
                     .empty => try testing.expectEqual(null, key),
                     .overrun, .disconnected => return error.ReportedTwice,
                 }
-                try testing.expect(reader.lost > lost);
-                if (following) {
-                    const resumed = if (reader.position == .following) reader.next - 1 else reader.next;
-                    try testing.expectEqual(resumed - first, reader.lost - lost);
-                }
+                const resumed = if (key == null) reader.next else reader.next - 1;
+                if (following) try testing.expectEqual(resumed - first, reader.lost - test_reader.reader.lost);
             }
-            if (overtaking.accesses <= at_access) break;
+            if (film.accesses <= at_access) break;
         } else return error.TooManyAccesses;
     }
     try testing.expect(overtaken_in_copy > 1_000);
@@ -1026,38 +1051,35 @@ test "a reader overtaken at any access reports it and delivers no torn packet" {
 }
 
 test "what was written before the shutdown is drained, whenever the reader looks" {
-    for (0..100) |at_access| {
-        var ring: TestRing = try .init(small_ring);
-        defer ring.deinit();
-        var prng: std.Random.DefaultPrng = .init(at_access);
-        try ring.write(4, flag.key);
-        var reader: Reader = try .init(ring.region);
-        var destination: [small_ring.max_packet_size]u8 = undefined;
-        _ = reader.peek();
-        try reader.copy(&destination);
+    var ring: TestRing = try .init(small_ring);
+    defer ring.deinit();
+    var destination: [small_ring.max_packet_size]u8 = undefined;
+    try ring.write(4, flag.key);
+    var initial: Reader = try .init(ring.region);
+    try testing.expectEqual(0, initial.peek().packet.sequence);
+    try initial.copy(&destination);
+    var film: Film = .{ .region = ring.region };
+    defer film.deinit();
+    film.record();
+    try ring.write(4, 0);
+    ring.writer.shutdown();
+    try film.stop();
+    try film.keepState();
 
-        var overtaking: Overtaking = .{
-            .ring = &ring,
-            .random = prng.random(),
-            .writes = 2,
-            .at_access = at_access,
-            .shutdown = true,
-        };
-        overtaking.observe();
-        const during = reader.peek();
-        barrier.testing.observer = null;
-        if (overtaking.accesses <= at_access) {
-            try testing.expectEqual(Peek.empty, during);
-            return;
-        }
-        try testing.expect(during != .disconnected);
-        for (1..3) |sequence| {
-            try testing.expectEqual(sequence, reader.peek().packet.sequence);
+    for (0..film.states.items.len) |state| {
+        for (0..100) |at_access| {
+            var reader = initial;
+            film.start(.{ at_access, at_access + 1 }, .{ state, film.states.items.len - 1 });
+            const early = reader.peek();
+            try film.stop();
+            film.cut(film.states.items.len - 1);
+            try testing.expect(early != .disconnected);
+            try testing.expectEqual(1, reader.peek().packet.sequence);
             try reader.copy(&destination);
-        }
-        try testing.expectEqual(Peek.disconnected, reader.peek());
+            try testing.expectEqual(Peek.disconnected, reader.peek());
+            if (film.accesses <= at_access) break;
+        } else return error.TooManyAccesses;
     }
-    return error.TooManyAccesses;
 }
 
 test "bytes passed by write_offset are not delivered, though the slot is valid" {
@@ -1304,81 +1326,39 @@ test "extradata: set, replaced, taken away, bounds" {
     try testing.expectError(error.NoCodecParameters, reader.extradata(&destination));
 }
 
-/// Either side of an extradata replacement, run in front of one access of the other.
-const ExtradataMeeting = struct {
-    ring: *TestRing,
-    bytes: []const u8,
-    at_access: usize,
-    accesses: usize = 0,
-    failure: ?anyerror = null,
-
-    fn replaceBeforeAccess(context: *anyopaque) void {
-        const self: *ExtradataMeeting = @ptrCast(@alignCast(context));
-        if (self.accesses == self.at_access) self.ring.writer.setCodecExtradata(self.bytes) catch |err| {
-            self.failure = err;
-        };
-        self.accesses += 1;
-    }
-
-    fn readBeforeAccess(context: *anyopaque) void {
-        const self: *ExtradataMeeting = @ptrCast(@alignCast(context));
-        self.accesses += 1;
-        self.read() catch |err| {
-            self.failure = err;
-        };
-    }
-
-    fn read(self: *ExtradataMeeting) !void {
-        const reader: Reader = try .init(self.ring.region);
-        var destination: [extradata_size_max]u8 = undefined;
-        const found = reader.extradata(&destination) catch |err| switch (err) {
-            error.NoCodecParameters => return,
-            error.Protocol => return err,
-        };
-        if (!std.mem.allEqual(u8, found, found[0])) return error.TornExtradata;
-    }
-};
-
-test "extradata replaced in front of any access of a reader, and read in front of any of the writer's, is whole" {
-    const old_size = 24;
+test "extradata replaced at any access of a reader, in one go or in two, is whole" {
+    const old_size = 6;
     for ([_]usize{ old_size, old_size / 2, old_size * 2 }) |new_size| {
-        for (0..1_000) |at_access| {
-            var ring: TestRing = try .init(small_ring);
-            defer ring.deinit();
-            const reader: Reader = try .init(ring.region);
-            var buffer: [extradata_size_max]u8 = undefined;
-            var destination: [extradata_size_max]u8 = undefined;
-            try ring.writer.setCodecExtradata(parameterSets(&buffer, 1, old_size));
-            var meeting: ExtradataMeeting = .{
-                .ring = &ring,
-                .bytes = parameterSets(&buffer, 2, new_size),
-                .at_access = at_access,
-            };
-            barrier.testing.observer = .{
-                .context = &meeting,
-                .before_access = ExtradataMeeting.replaceBeforeAccess,
-            };
-            const result = reader.extradata(&destination);
-            barrier.testing.observer = null;
-            if (meeting.failure) |failure| return failure;
-            const found = try result;
-            try testing.expect(found.len == old_size or found.len == new_size);
-            try testing.expect(found[0] == 1 or found[0] == 2);
-            if (!std.mem.allEqual(u8, found, found[0])) return error.TornExtradata;
-            if (meeting.accesses <= at_access) break;
-        } else return error.TooManyAccesses;
-
         var ring: TestRing = try .init(small_ring);
         defer ring.deinit();
+        const reader: Reader = try .init(ring.region);
         var buffer: [extradata_size_max]u8 = undefined;
+        var destination: [extradata_size_max]u8 = undefined;
         try ring.writer.setCodecExtradata(parameterSets(&buffer, 1, old_size));
-        var meeting: ExtradataMeeting = .{ .ring = &ring, .bytes = &.{}, .at_access = 0 };
-        barrier.testing.observer = .{ .context = &meeting, .before_access = ExtradataMeeting.readBeforeAccess };
-        const result = ring.writer.setCodecExtradata(parameterSets(&buffer, 2, new_size));
-        barrier.testing.observer = null;
-        try result;
-        if (meeting.failure) |failure| return failure;
-        try testing.expectEqual(new_size + 2, meeting.accesses);
+        var film: Film = .{ .region = ring.region };
+        defer film.deinit();
+        film.record();
+        try ring.writer.setCodecExtradata(parameterSets(&buffer, 2, new_size));
+        try film.stop();
+        try film.keepState();
+        const last_state = film.states.items.len - 1;
+        try testing.expectEqual(new_size + 2, last_state);
+
+        for (0..last_state + 1) |state| for (0..100) |at_access| {
+            for (at_access + 1..at_access + 2 * old_size + 4) |at_later| {
+                film.start(.{ at_access, at_later }, .{ state, last_state });
+                const result = reader.extradata(&destination);
+                try film.stop();
+                const found = result catch |err| {
+                    try testing.expectEqual(error.NoCodecParameters, err);
+                    try testing.expect(state > 0 and state < last_state);
+                    continue;
+                };
+                try testing.expect(found.len == if (found[0] == 1) old_size else new_size);
+                if (!std.mem.allEqual(u8, found, found[0])) return error.TornExtradata;
+            }
+            if (film.accesses <= at_access) break;
+        } else return error.TooManyAccesses;
     }
 }
 

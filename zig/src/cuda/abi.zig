@@ -1,0 +1,295 @@
+//! The CUDA driver API as this library uses it: types, constants and one table of functions.
+//!
+//! Names are NVIDIA's own, so that each can be looked up in the CUDA Driver API reference. The
+//! layouts are those of CUDA 10.2 to 13; they have not changed since the versions in the table.
+
+const std = @import("std");
+const assert = std.debug.assert;
+
+pub const CUdevice = c_int;
+/// A device address. Never dereferenced on the host.
+pub const CUdeviceptr = u64;
+pub const CUmemGenericAllocationHandle = u64;
+pub const CUcontext = ?*opaque {};
+/// null is the legacy default stream.
+pub const CUstream = ?*opaque {};
+pub const CUevent = ?*opaque {};
+pub const CUarray = ?*opaque {};
+pub const CUuuid = [16]u8;
+
+/// What a driver call returns: the codes that the calls below are documented or seen to return.
+/// The driver itself names and explains any code, listed or not (`cuGetErrorName`).
+pub const CUresult = enum(c_int) {
+    CUDA_SUCCESS = 0,
+    CUDA_ERROR_INVALID_VALUE = 1,
+    CUDA_ERROR_OUT_OF_MEMORY = 2,
+    CUDA_ERROR_NOT_INITIALIZED = 3,
+    CUDA_ERROR_DEINITIALIZED = 4,
+    CUDA_ERROR_STUB_LIBRARY = 34,
+    CUDA_ERROR_CALL_REQUIRES_NEWER_DRIVER = 36,
+    CUDA_ERROR_DEVICE_UNAVAILABLE = 46,
+    CUDA_ERROR_NO_DEVICE = 100,
+    CUDA_ERROR_INVALID_DEVICE = 101,
+    CUDA_ERROR_INVALID_CONTEXT = 201,
+    CUDA_ERROR_MAP_FAILED = 205,
+    CUDA_ERROR_UNMAP_FAILED = 206,
+    CUDA_ERROR_NOT_MAPPED = 211,
+    CUDA_ERROR_ECC_UNCORRECTABLE = 214,
+    CUDA_ERROR_PEER_ACCESS_UNSUPPORTED = 217,
+    CUDA_ERROR_OPERATING_SYSTEM = 304,
+    CUDA_ERROR_INVALID_HANDLE = 400,
+    CUDA_ERROR_ILLEGAL_STATE = 401,
+    CUDA_ERROR_NOT_FOUND = 500,
+    CUDA_ERROR_NOT_READY = 600,
+    CUDA_ERROR_ILLEGAL_ADDRESS = 700,
+    CUDA_ERROR_CONTEXT_IS_DESTROYED = 709,
+    CUDA_ERROR_LAUNCH_FAILED = 719,
+    CUDA_ERROR_NOT_PERMITTED = 800,
+    CUDA_ERROR_NOT_SUPPORTED = 801,
+    CUDA_ERROR_SYSTEM_NOT_READY = 802,
+    CUDA_ERROR_SYSTEM_DRIVER_MISMATCH = 803,
+    CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE = 804,
+    CUDA_ERROR_UNKNOWN = 999,
+    _,
+};
+
+pub const CUdevice_attribute = enum(c_int) {
+    COMPUTE_CAPABILITY_MAJOR = 75,
+    COMPUTE_CAPABILITY_MINOR = 76,
+    VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED = 102,
+    HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED = 103,
+    DMA_BUF_SUPPORTED = 124,
+    _,
+};
+
+pub const CUpointer_attribute = enum(c_int) {
+    /// CUcontext; null for memory of `cuMemCreate`, which belongs to none.
+    CONTEXT = 1,
+    /// CUmemorytype, a c_uint; 0 for an address that the driver does not know.
+    MEMORY_TYPE = 2,
+    DEVICE_POINTER = 3,
+    HOST_POINTER = 4,
+    /// c_uint, not 0 for managed memory.
+    IS_MANAGED = 8,
+    /// c_int; −2 for an address that the driver does not know.
+    DEVICE_ORDINAL = 9,
+    /// CUdeviceptr.
+    RANGE_START_ADDR = 11,
+    /// usize.
+    RANGE_SIZE = 12,
+    /// c_uint, not 0 where an address reservation is mapped.
+    MAPPED = 13,
+    /// c_uint, a CUmemAccess_flags: what the current context's device may do there.
+    ACCESS_FLAGS = 16,
+    /// usize.
+    MAPPING_SIZE = 18,
+    /// CUdeviceptr.
+    MAPPING_BASE_ADDR = 19,
+    _,
+};
+
+pub const CUmemorytype = enum(c_uint) { UNKNOWN = 0, HOST = 1, DEVICE = 2, ARRAY = 3, UNIFIED = 4, _ };
+
+pub const CUmemAllocationType = enum(c_int) { INVALID = 0, PINNED = 1, _ };
+pub const CUmemAllocationHandleType = enum(c_int) { NONE = 0, POSIX_FILE_DESCRIPTOR = 1, _ };
+pub const CUmemLocationType = enum(c_int) { INVALID = 0, DEVICE = 1, _ };
+pub const CUmemAccess_flags = enum(c_int) { NONE = 0, READ = 1, READWRITE = 3, _ };
+pub const CUmemAllocationGranularity_flags = enum(c_int) { MINIMUM = 0, RECOMMENDED = 1, _ };
+pub const CUmemRangeHandleType = enum(c_int) { DMA_BUF_FD = 1, _ };
+
+pub const CU_STREAM_NON_BLOCKING: c_uint = 0x1;
+pub const CU_EVENT_BLOCKING_SYNC: c_uint = 0x1;
+pub const CU_EVENT_DISABLE_TIMING: c_uint = 0x2;
+pub const CU_MEMHOSTALLOC_PORTABLE: c_uint = 0x1;
+
+pub const CUmemLocation = extern struct {
+    type: CUmemLocationType,
+    id: c_int,
+};
+
+pub const CUmemAllocationProp = extern struct {
+    type: CUmemAllocationType,
+    requestedHandleTypes: CUmemAllocationHandleType,
+    location: CUmemLocation,
+    win32HandleMetaData: ?*anyopaque = null,
+    allocFlags: extern struct {
+        compressionType: u8 = 0,
+        gpuDirectRDMACapable: u8 = 0,
+        usage: u16 = 0,
+        reserved: [4]u8 = @splat(0),
+    } = .{},
+};
+
+pub const CUmemAccessDesc = extern struct {
+    location: CUmemLocation,
+    flags: CUmemAccess_flags,
+};
+
+pub const CUDA_MEMCPY2D = extern struct {
+    srcXInBytes: usize = 0,
+    srcY: usize = 0,
+    srcMemoryType: CUmemorytype,
+    srcHost: ?*const anyopaque = null,
+    srcDevice: CUdeviceptr = 0,
+    srcArray: CUarray = null,
+    srcPitch: usize = 0,
+
+    dstXInBytes: usize = 0,
+    dstY: usize = 0,
+    dstMemoryType: CUmemorytype,
+    dstHost: ?*anyopaque = null,
+    dstDevice: CUdeviceptr = 0,
+    dstArray: CUarray = null,
+    dstPitch: usize = 0,
+
+    WidthInBytes: usize,
+    Height: usize,
+};
+
+comptime {
+    assert(@sizeOf(CUmemLocation) == 8);
+    assert(@offsetOf(CUmemLocation, "id") == 4);
+
+    assert(@sizeOf(CUmemAllocationProp) == 32);
+    assert(@offsetOf(CUmemAllocationProp, "requestedHandleTypes") == 4);
+    assert(@offsetOf(CUmemAllocationProp, "location") == 8);
+    assert(@offsetOf(CUmemAllocationProp, "win32HandleMetaData") == 16);
+    assert(@offsetOf(CUmemAllocationProp, "allocFlags") == 24);
+
+    assert(@sizeOf(CUmemAccessDesc) == 12);
+    assert(@offsetOf(CUmemAccessDesc, "flags") == 8);
+
+    assert(@sizeOf(CUDA_MEMCPY2D) == 128);
+    assert(@offsetOf(CUDA_MEMCPY2D, "srcMemoryType") == 16);
+    assert(@offsetOf(CUDA_MEMCPY2D, "srcHost") == 24);
+    assert(@offsetOf(CUDA_MEMCPY2D, "srcPitch") == 48);
+    assert(@offsetOf(CUDA_MEMCPY2D, "dstXInBytes") == 56);
+    assert(@offsetOf(CUDA_MEMCPY2D, "dstMemoryType") == 72);
+    assert(@offsetOf(CUDA_MEMCPY2D, "dstHost") == 80);
+    assert(@offsetOf(CUDA_MEMCPY2D, "dstPitch") == 104);
+    assert(@offsetOf(CUDA_MEMCPY2D, "WidthInBytes") == 112);
+    assert(@offsetOf(CUDA_MEMCPY2D, "Height") == 120);
+}
+
+pub const Declaration = struct {
+    /// The exported symbol, version suffix and all: it names one ABI for ever.
+    name: [:0]const u8,
+    /// The first CUDA version whose driver has it, as `cuDriverGetVersion` counts
+    /// (1000 × major + 10 × minor).
+    since: u16,
+    parameters: []const type,
+    /// Whether the library works without it.
+    optional: bool = false,
+
+    /// Every driver function returns a CUresult.
+    pub fn Type(comptime declaration: Declaration) type {
+        return @Fn(declaration.parameters, &@splat(.{}), CUresult, .{ .@"callconv" = .c });
+    }
+};
+
+/// Every driver function that the library calls, declared here and nowhere else.
+pub const functions = [_]Declaration{
+    .{ .name = "cuInit", .since = 2000, .parameters = &.{c_uint} },
+    .{ .name = "cuDriverGetVersion", .since = 2020, .parameters = &.{*c_int} },
+    .{ .name = "cuGetErrorName", .since = 6000, .parameters = &.{ CUresult, *?[*:0]const u8 } },
+    .{ .name = "cuGetErrorString", .since = 6000, .parameters = &.{ CUresult, *?[*:0]const u8 } },
+
+    .{ .name = "cuDeviceGetCount", .since = 2000, .parameters = &.{*c_int} },
+    .{ .name = "cuDeviceGet", .since = 2000, .parameters = &.{ *CUdevice, c_int } },
+    .{ .name = "cuDeviceGetName", .since = 2000, .parameters = &.{ [*]u8, c_int, CUdevice } },
+    .{ .name = "cuDeviceGetUuid", .since = 9020, .parameters = &.{ *CUuuid, CUdevice } },
+    // Tells the instances of a partitioned (MIG) device apart, which the first one does not.
+    .{ .name = "cuDeviceGetUuid_v2", .since = 11040, .parameters = &.{ *CUuuid, CUdevice }, .optional = true },
+    .{ .name = "cuDeviceGetAttribute", .since = 2000, .parameters = &.{ *c_int, CUdevice_attribute, CUdevice } },
+    .{ .name = "cuDeviceTotalMem_v2", .since = 3020, .parameters = &.{ *usize, CUdevice } },
+
+    .{ .name = "cuDevicePrimaryCtxRetain", .since = 7000, .parameters = &.{ *CUcontext, CUdevice } },
+    .{ .name = "cuDevicePrimaryCtxRelease_v2", .since = 11000, .parameters = &.{CUdevice} },
+    .{ .name = "cuCtxPushCurrent_v2", .since = 4000, .parameters = &.{CUcontext} },
+    .{ .name = "cuCtxPopCurrent_v2", .since = 4000, .parameters = &.{*CUcontext} },
+    .{ .name = "cuCtxSetCurrent", .since = 4000, .parameters = &.{CUcontext} },
+    .{ .name = "cuCtxGetCurrent", .since = 4000, .parameters = &.{*CUcontext} },
+    .{ .name = "cuCtxGetDevice", .since = 2000, .parameters = &.{*CUdevice} },
+
+    .{ .name = "cuMemGetInfo_v2", .since = 3020, .parameters = &.{ *usize, *usize } },
+    .{ .name = "cuMemGetAllocationGranularity", .since = 10020, .parameters = &.{
+        *usize, *const CUmemAllocationProp, CUmemAllocationGranularity_flags,
+    } },
+    .{ .name = "cuMemCreate", .since = 10020, .parameters = &.{
+        *CUmemGenericAllocationHandle, usize, *const CUmemAllocationProp, c_ulonglong,
+    } },
+    .{ .name = "cuMemRelease", .since = 10020, .parameters = &.{CUmemGenericAllocationHandle} },
+    .{ .name = "cuMemExportToShareableHandle", .since = 10020, .parameters = &.{
+        *anyopaque, CUmemGenericAllocationHandle, CUmemAllocationHandleType, c_ulonglong,
+    } },
+    // The second argument of a descriptor import is the descriptor itself, as wide as a pointer.
+    .{ .name = "cuMemImportFromShareableHandle", .since = 10020, .parameters = &.{
+        *CUmemGenericAllocationHandle, usize, CUmemAllocationHandleType,
+    } },
+    .{ .name = "cuMemAddressReserve", .since = 10020, .parameters = &.{
+        *CUdeviceptr, usize, usize, CUdeviceptr, c_ulonglong,
+    } },
+    .{ .name = "cuMemAddressFree", .since = 10020, .parameters = &.{ CUdeviceptr, usize } },
+    .{ .name = "cuMemMap", .since = 10020, .parameters = &.{
+        CUdeviceptr, usize, usize, CUmemGenericAllocationHandle, c_ulonglong,
+    } },
+    .{ .name = "cuMemUnmap", .since = 10020, .parameters = &.{ CUdeviceptr, usize } },
+    .{ .name = "cuMemSetAccess", .since = 10020, .parameters = &.{
+        CUdeviceptr, usize, [*]const CUmemAccessDesc, usize,
+    } },
+    .{ .name = "cuMemGetHandleForAddressRange", .since = 11070, .parameters = &.{
+        *anyopaque, CUdeviceptr, usize, CUmemRangeHandleType, c_ulonglong,
+    }, .optional = true },
+
+    .{ .name = "cuMemAlloc_v2", .since = 3020, .parameters = &.{ *CUdeviceptr, usize } },
+    .{ .name = "cuMemFree_v2", .since = 3020, .parameters = &.{CUdeviceptr} },
+    .{ .name = "cuMemHostAlloc", .since = 2020, .parameters = &.{ *?*anyopaque, usize, c_uint } },
+    .{ .name = "cuMemFreeHost", .since = 2000, .parameters = &.{*anyopaque} },
+    .{ .name = "cuMemGetAddressRange_v2", .since = 3020, .parameters = &.{ ?*CUdeviceptr, ?*usize, CUdeviceptr } },
+    .{ .name = "cuPointerGetAttributes", .since = 7000, .parameters = &.{
+        c_uint, [*]const CUpointer_attribute, [*]const *anyopaque, CUdeviceptr,
+    } },
+
+    .{ .name = "cuMemcpy2DAsync_v2", .since = 3020, .parameters = &.{ *const CUDA_MEMCPY2D, CUstream } },
+    .{ .name = "cuMemcpyDtoHAsync_v2", .since = 3020, .parameters = &.{ *anyopaque, CUdeviceptr, usize, CUstream } },
+    .{ .name = "cuMemcpyHtoDAsync_v2", .since = 3020, .parameters = &.{ CUdeviceptr, *const anyopaque, usize, CUstream } },
+    .{ .name = "cuMemcpyDtoDAsync_v2", .since = 3020, .parameters = &.{ CUdeviceptr, CUdeviceptr, usize, CUstream } },
+    .{ .name = "cuMemsetD8Async", .since = 3020, .parameters = &.{ CUdeviceptr, u8, usize, CUstream } },
+    .{ .name = "cuMemsetD2D8Async", .since = 3020, .parameters = &.{ CUdeviceptr, usize, u8, usize, usize, CUstream } },
+
+    .{ .name = "cuStreamCreateWithPriority", .since = 5050, .parameters = &.{ *CUstream, c_uint, c_int } },
+    .{ .name = "cuStreamDestroy_v2", .since = 4000, .parameters = &.{CUstream} },
+    .{ .name = "cuStreamSynchronize", .since = 2000, .parameters = &.{CUstream} },
+    .{ .name = "cuStreamQuery", .since = 2000, .parameters = &.{CUstream} },
+    .{ .name = "cuStreamWaitEvent", .since = 3020, .parameters = &.{ CUstream, CUevent, c_uint } },
+    .{ .name = "cuEventCreate", .since = 2000, .parameters = &.{ *CUevent, c_uint } },
+    .{ .name = "cuEventDestroy_v2", .since = 4000, .parameters = &.{CUevent} },
+    .{ .name = "cuEventRecord", .since = 2000, .parameters = &.{ CUevent, CUstream } },
+    .{ .name = "cuEventQuery", .since = 2000, .parameters = &.{CUevent} },
+    .{ .name = "cuEventSynchronize", .since = 2000, .parameters = &.{CUevent} },
+};
+
+/// The functions' names, one tag each, in the table's order.
+pub const Function = @Enum(u8, .exhaustive, &function_names, &std.simd.iota(u8, functions.len));
+
+const function_names = names: {
+    var names: [functions.len][]const u8 = undefined;
+    for (functions, &names) |declaration, *name| name.* = declaration.name;
+    break :names names;
+};
+
+/// Pointers to all of them, one field each; an optional one may be null.
+pub const Functions = @Struct(.auto, null, &function_names, &function_pointers, &@splat(.{}));
+
+const function_pointers = pointers: {
+    var pointers: [functions.len]type = undefined;
+    for (functions, &pointers) |declaration, *pointer| {
+        const Pointer = *const declaration.Type();
+        pointer.* = if (declaration.optional) ?Pointer else Pointer;
+    }
+    break :pointers pointers;
+};
+
+pub fn declarationOf(comptime function: Function) Declaration {
+    return functions[@intFromEnum(function)];
+}

@@ -1,0 +1,143 @@
+//! One device as this library uses it: its primary context, which other CUDA users of the process share, and a
+//! stream of the library's own.
+
+const std = @import("std");
+const errors = @import("../errors.zig");
+const cuda = @import("driver.zig");
+const abi = cuda.abi;
+const Error = errors.Error;
+
+/// Which device to use, as text: "" the first, "1" by its number in this process, "GPU-<uuid>" or a bare UUID.
+pub const Selection = union(enum) {
+    ordinal: u32,
+    uuid: abi.CUuuid,
+
+    pub fn parse(text: []const u8) Error!Selection {
+        if (text.len == 0) return .{ .ordinal = 0 };
+        if (std.fmt.parseInt(u32, text, 10)) |ordinal| return .{ .ordinal = ordinal } else |_| {}
+        const digits = if (std.mem.startsWith(u8, text, "GPU-")) text[4..] else text;
+        var compact: [32]u8 = undefined;
+        var count: usize = 0;
+        for (digits) |digit| {
+            if (digit == '-') continue;
+            if (count == compact.len) return notADevice(text);
+            compact[count] = digit;
+            count += 1;
+        }
+        var uuid: abi.CUuuid = undefined;
+        if (count != compact.len) return notADevice(text);
+        _ = std.fmt.hexToBytes(&uuid, &compact) catch return notADevice(text);
+        return .{ .uuid = uuid };
+    }
+
+    fn notADevice(text: []const u8) Error {
+        return errors.fail(error.InvalidArgument, "device \"{s}\": it must be a device's number or its UUID", .{text});
+    }
+};
+
+/// The error and sentence for a failure of the driver table.
+pub fn explain(failure: cuda.Failure) Error {
+    const kind: Error = switch (failure) {
+        .call_failed => |call| if (call.result == .CUDA_ERROR_OUT_OF_MEMORY) error.OutOfMemory else error.Cuda,
+        else => error.Unsupported,
+    };
+    return errors.fail(kind, "{f}", .{failure});
+}
+
+pub fn openDriver() Error!*const cuda.Driver {
+    var failure: cuda.Failure = .none;
+    return cuda.open(&failure) catch explain(failure);
+}
+
+/// Every visible device's UUID; none where CUDA cannot be used.
+pub fn visibleUuids(uuids: []abi.CUuuid) u32 {
+    const driver = openDriver() catch return 0;
+    var failure: cuda.Failure = .none;
+    var described: [cuda.devices.devices_max]cuda.devices.Device = undefined;
+    const count = cuda.devices.list(driver, &described, &failure) catch return 0;
+    const copied = @min(count, uuids.len);
+    for (described[0..copied], uuids[0..copied]) |device, *uuid| uuid.* = device.uuid;
+    return @intCast(copied);
+}
+
+pub const Context = struct {
+    driver: *const cuda.Driver,
+    device: abi.CUdevice,
+    uuid: abi.CUuuid,
+    handle: abi.CUcontext,
+    /// Orders the library's own copies. Does not wait for the legacy default stream.
+    stream: abi.CUstream = null,
+
+    /// Unsupported without a driver or where the device cannot share memory; DeviceMismatch where it is not visible.
+    pub fn open(selection: Selection) Error!Context {
+        const driver = try openDriver();
+        const ordinal = try ordinalOf(driver, selection);
+        var failure: cuda.Failure = .none;
+        cuda.devices.requireShareable(driver, ordinal, &failure) catch return explain(failure);
+        const described = cuda.devices.describe(driver, ordinal, &failure) catch return explain(failure);
+        var context: Context = .{ .driver = driver, .device = @intCast(ordinal), .uuid = described.uuid, .handle = null };
+        try context.call(.cuDeviceGet, .{ &context.device, @as(c_int, @intCast(ordinal)) });
+        try context.call(.cuDevicePrimaryCtxRetain, .{ &context.handle, context.device });
+        errdefer _ = driver.functions.cuDevicePrimaryCtxRelease_v2(context.device);
+        try context.enter();
+        defer context.leave();
+        try context.call(.cuStreamCreateWithPriority, .{ &context.stream, abi.CU_STREAM_NON_BLOCKING, @as(c_int, 0) });
+        return context;
+    }
+
+    fn ordinalOf(driver: *const cuda.Driver, selection: Selection) Error!u32 {
+        var described: [cuda.devices.devices_max]cuda.devices.Device = undefined;
+        var failure: cuda.Failure = .none;
+        const count = cuda.devices.list(driver, &described, &failure) catch return explain(failure);
+        switch (selection) {
+            .ordinal => |ordinal| {
+                if (ordinal < count) return ordinal;
+                return errors.fail(error.InvalidArgument, "there is no CUDA device {d}: this process sees {d}", .{ ordinal, count });
+            },
+            .uuid => |uuid| {
+                for (described[0..count]) |device| if (std.mem.eql(u8, &device.uuid, &uuid)) return device.ordinal;
+                return errors.fail(error.DeviceMismatch, "the CUDA device GPU-{x} is not visible to this process, which sees {d} (CUDA_VISIBLE_DEVICES, container device access)", .{ uuid, count });
+            },
+        }
+    }
+
+    pub fn deinit(context: *Context) void {
+        if (context.enter()) {
+            _ = context.driver.functions.cuStreamDestroy_v2(context.stream);
+            context.leave();
+        } else |_| {}
+        _ = context.driver.functions.cuDevicePrimaryCtxRelease_v2(context.device);
+    }
+
+    /// Makes the context current on this thread, until `leave`; what was current before is so again then.
+    pub fn enter(context: *const Context) Error!void {
+        try context.call(.cuCtxPushCurrent_v2, .{context.handle});
+    }
+
+    pub fn leave(context: *const Context) void {
+        var popped: abi.CUcontext = null;
+        _ = context.driver.functions.cuCtxPopCurrent_v2(&popped);
+    }
+
+    pub fn call(context: *const Context, comptime function: abi.Function, arguments: cuda.Arguments(function)) Error!void {
+        var failure: cuda.Failure = .none;
+        context.driver.call(function, arguments, &failure) catch return explain(failure);
+    }
+
+    pub fn isComplete(context: *const Context, event: abi.CUevent) Error!bool {
+        var failure: cuda.Failure = .none;
+        return context.driver.isComplete(.cuEventQuery, .{event}, &failure) catch explain(failure);
+    }
+};
+
+const testing = std.testing;
+
+test "a device is named by number or UUID" {
+    try testing.expectEqual(Selection{ .ordinal = 0 }, try Selection.parse(""));
+    try testing.expectEqual(Selection{ .ordinal = 3 }, try Selection.parse("3"));
+    const expected: abi.CUuuid = .{ 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0, 1, 2, 3, 4, 5, 6, 7 };
+    const parsed = try Selection.parse("GPU-12345678-9abc-def0-0001-020304050607");
+    try testing.expectEqualSlices(u8, &expected, &parsed.uuid);
+    try testing.expectError(error.InvalidArgument, Selection.parse("GPU-12"));
+    try testing.expectError(error.InvalidArgument, Selection.parse("first"));
+}

@@ -1,0 +1,270 @@
+//! Frame memory on a GPU: one VMM allocation a slot, shared as a descriptor, read-only for everyone but the publisher.
+
+const std = @import("std");
+const memfd = @import("../os/memfd.zig");
+const errors = @import("../errors.zig");
+const format = @import("../format.zig");
+const layout = @import("../ring/layout.zig");
+const driver = @import("../cuda/driver.zig");
+const abi = driver.abi;
+const Context = @import("../cuda/context.zig").Context;
+const Selection = @import("../cuda/context.zig").Selection;
+const Error = errors.Error;
+
+/// NVDEC, NPP and textures want pitches of this alignment.
+pub const alignment = 256;
+
+/// Where the planes of somebody else's picture are, on the same device.
+pub const CopySource = extern struct {
+    /// CUstream that orders the copy, where `has_stream` is 1; else the library's own.
+    stream: u64,
+    has_stream: u32,
+    plane_count: u32,
+    planes: [format.planes_max]SourcePlane,
+};
+
+pub const SourcePlane = extern struct { address: u64, stride: u64 };
+
+pub const Slots = struct {
+    context: Context,
+    size: usize,
+    count: u32 = 0,
+    addresses: [layout.slots_max]abi.CUdeviceptr = undefined,
+    descriptors: [layout.slots_max]i32 = undefined,
+    /// Page-locked memory for `upload`, and the event of its last use.
+    staging: ?[*]u8 = null,
+    staged: abi.CUevent = null,
+
+    pub fn create(device: Selection, count: u32, frame_size: u64) Error!Slots {
+        std.debug.assert(count <= layout.slots_max);
+        var slots: Slots = .{ .context = try .open(device), .size = 0 };
+        errdefer slots.deinit();
+        try slots.context.enter();
+        defer slots.context.leave();
+        const properties = slots.allocationProperties();
+        var granularity: usize = 0;
+        try slots.context.call(.cuMemGetAllocationGranularity, .{ &granularity, &properties, .RECOMMENDED });
+        slots.size = std.mem.alignForward(usize, frame_size, granularity);
+        for (0..count) |index| {
+            var handle: abi.CUmemGenericAllocationHandle = 0;
+            try slots.context.call(.cuMemCreate, .{ &handle, slots.size, &properties, 0 });
+            // The mapping and the descriptor keep the memory; the handle is not needed.
+            defer _ = slots.context.driver.functions.cuMemRelease(handle);
+            var fd: c_int = -1;
+            try slots.context.call(.cuMemExportToShareableHandle, .{ &fd, handle, .POSIX_FILE_DESCRIPTOR, 0 });
+            errdefer memfd.close(fd);
+            slots.addresses[index] = try slots.map(handle, .READWRITE);
+            slots.descriptors[index] = fd;
+            slots.count += 1;
+        }
+        return slots;
+    }
+
+    /// Takes the descriptors over when it succeeds.
+    pub fn adopt(device: abi.CUuuid, received: []const i32, size: usize) Error!Slots {
+        std.debug.assert(received.len <= layout.slots_max);
+        var slots: Slots = .{ .context = try .open(.{ .uuid = device }), .size = size };
+        errdefer slots.deinit();
+        try slots.context.enter();
+        defer slots.context.leave();
+        for (received, 0..) |fd, index| {
+            var handle: abi.CUmemGenericAllocationHandle = 0;
+            try slots.context.call(.cuMemImportFromShareableHandle, .{ &handle, @as(usize, @intCast(fd)), .POSIX_FILE_DESCRIPTOR });
+            defer _ = slots.context.driver.functions.cuMemRelease(handle);
+            slots.addresses[index] = try slots.map(handle, .READ);
+            slots.descriptors[index] = -1;
+            slots.count += 1;
+        }
+        for (received) |fd| memfd.close(fd);
+        return slots;
+    }
+
+    fn allocationProperties(slots: *const Slots) abi.CUmemAllocationProp {
+        return .{
+            .type = .PINNED,
+            .requestedHandleTypes = .POSIX_FILE_DESCRIPTOR,
+            .location = .{ .type = .DEVICE, .id = slots.context.device },
+        };
+    }
+
+    fn map(slots: *const Slots, handle: abi.CUmemGenericAllocationHandle, access: abi.CUmemAccess_flags) Error!abi.CUdeviceptr {
+        const functions = &slots.context.driver.functions;
+        var start: abi.CUdeviceptr = 0;
+        try slots.context.call(.cuMemAddressReserve, .{ &start, slots.size, 0, 0, 0 });
+        errdefer _ = functions.cuMemAddressFree(start, slots.size);
+        try slots.context.call(.cuMemMap, .{ start, slots.size, 0, handle, 0 });
+        errdefer _ = functions.cuMemUnmap(start, slots.size);
+        const description = [1]abi.CUmemAccessDesc{.{ .location = .{ .type = .DEVICE, .id = slots.context.device }, .flags = access }};
+        try slots.context.call(.cuMemSetAccess, .{ start, slots.size, &description, 1 });
+        return start;
+    }
+
+    pub fn deinit(slots: *Slots) void {
+        const functions = &slots.context.driver.functions;
+        if (slots.context.enter()) {
+            // Copies of this library's that are still under way touch what is unmapped next.
+            _ = functions.cuStreamSynchronize(slots.context.stream);
+            if (slots.staged != null) _ = functions.cuEventDestroy_v2(slots.staged);
+            if (slots.staging) |staging| _ = functions.cuMemFreeHost(staging);
+            for (slots.addresses[0..slots.count], slots.descriptors[0..slots.count]) |start, fd| {
+                _ = functions.cuMemUnmap(start, slots.size);
+                _ = functions.cuMemAddressFree(start, slots.size);
+                if (fd >= 0) memfd.close(fd);
+            }
+            slots.context.leave();
+        } else |_| {}
+        slots.count = 0;
+        slots.context.deinit();
+    }
+
+    pub fn slotSize(slots: *const Slots) u64 {
+        return slots.size;
+    }
+
+    /// A device address.
+    pub fn address(slots: *const Slots, slot: u32) u64 {
+        std.debug.assert(slot < slots.count);
+        return slots.addresses[slot];
+    }
+
+    /// Copies a picture on the same device into a slot, ordered by the stream. The source must stay as it is until
+    /// the stream has passed.
+    pub fn copyFrom(slots: *const Slots, slot: u32, geometry: *const format.Geometry, source: *const CopySource) Error!void {
+        if (source.plane_count != geometry.plane_count) {
+            return errors.fail(error.InvalidArgument, "the source has {d} planes, the frame {d}", .{ source.plane_count, geometry.plane_count });
+        }
+        try slots.context.enter();
+        defer slots.context.leave();
+        for (source.planes[0..source.plane_count], geometry.planes[0..geometry.plane_count], 0..) |from, to, index| {
+            try slots.checkSource(from, to, index);
+        }
+        for (source.planes[0..source.plane_count], geometry.planes[0..geometry.plane_count]) |from, to| {
+            try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{
+                .srcMemoryType = .DEVICE,
+                .srcDevice = from.address,
+                .srcPitch = from.stride,
+                .dstMemoryType = .DEVICE,
+                .dstDevice = slots.addresses[slot] + to.offset,
+                .dstPitch = to.stride,
+                .WidthInBytes = to.row_bytes,
+                .Height = to.rows,
+            }, slots.streamOf(source) });
+        }
+    }
+
+    pub fn streamOf(slots: *const Slots, source: *const CopySource) abi.CUstream {
+        return if (source.has_stream != 0) @ptrFromInt(source.stream) else slots.context.stream;
+    }
+
+    /// A pointer of the caller's is checked against what the driver knows of it, before the GPU follows it.
+    fn checkSource(slots: *const Slots, from: SourcePlane, to: format.Plane, index: usize) Error!void {
+        if (from.address == 0) return errors.fail(error.InvalidArgument, "planes[{d}]: the device pointer is null", .{index});
+        if (from.stride < to.row_bytes) {
+            return errors.fail(error.InvalidArgument, "planes[{d}]: a stride of {d} bytes, but a row has {d}", .{ index, from.stride, to.row_bytes });
+        }
+        var memory_type: abi.CUmemorytype = .UNKNOWN;
+        var ordinal: c_int = -1;
+        var start: abi.CUdeviceptr = 0;
+        var size: usize = 0;
+        const wanted = [_]abi.CUpointer_attribute{ .MEMORY_TYPE, .DEVICE_ORDINAL, .RANGE_START_ADDR, .RANGE_SIZE };
+        const values = [_]*anyopaque{ &memory_type, &ordinal, @ptrCast(&start), @ptrCast(&size) };
+        try slots.context.call(.cuPointerGetAttributes, .{ wanted.len, &wanted, &values, from.address });
+        if (memory_type != .DEVICE) {
+            return errors.fail(error.InvalidArgument, "planes[{d}]: 0x{x} is not device memory", .{ index, from.address });
+        }
+        if (ordinal != slots.context.device) {
+            return errors.fail(error.DeviceMismatch, "planes[{d}]: 0x{x} is on device {d}, the ring on device {d}", .{ index, from.address, ordinal, slots.context.device });
+        }
+        const rows_before_last = std.math.mul(u64, from.stride, to.rows - 1) catch std.math.maxInt(u64);
+        const needed = rows_before_last +| to.row_bytes;
+        const available = (start +| size) -| from.address;
+        if (start > from.address or available < needed) {
+            return errors.fail(error.InvalidArgument, "planes[{d}]: the allocation at 0x{x} has {d} bytes from there on, {d} rows need {d}", .{ index, from.address, available, to.rows, needed });
+        }
+    }
+
+    /// Copies a picture without padding from host memory into a slot, ordered by the library's stream. The bytes are
+    /// the caller's again when this returns.
+    pub fn upload(slots: *Slots, slot: u32, geometry: *const format.Geometry, bytes: []const u8) Error!void {
+        try slots.context.enter();
+        defer slots.context.leave();
+        const staging = try slots.stagingFor();
+        @memcpy(staging[0..bytes.len], bytes);
+        var offset: usize = 0;
+        for (geometry.planes[0..geometry.plane_count]) |to| {
+            try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{
+                .srcMemoryType = .HOST,
+                .srcHost = staging + offset,
+                .srcPitch = to.row_bytes,
+                .dstMemoryType = .DEVICE,
+                .dstDevice = slots.addresses[slot] + to.offset,
+                .dstPitch = to.stride,
+                .WidthInBytes = to.row_bytes,
+                .Height = to.rows,
+            }, slots.context.stream });
+            offset += @as(usize, to.row_bytes) * to.rows;
+        }
+        std.debug.assert(offset == bytes.len);
+        try slots.context.call(.cuEventRecord, .{ slots.staged, slots.context.stream });
+    }
+
+    /// The staging memory, once the copy out of it that was started last is done. A picture without padding is never
+    /// larger than a slot.
+    fn stagingFor(slots: *Slots) Error![*]u8 {
+        if (slots.staged == null) {
+            try slots.context.call(.cuEventCreate, .{ &slots.staged, abi.CU_EVENT_DISABLE_TIMING });
+        }
+        if (slots.staging) |staging| {
+            try slots.context.call(.cuEventSynchronize, .{slots.staged});
+            return staging;
+        }
+        var memory: ?*anyopaque = null;
+        try slots.context.call(.cuMemHostAlloc, .{ &memory, slots.size, 0 });
+        slots.staging = @ptrCast(memory.?);
+        return slots.staging.?;
+    }
+};
+
+/// Frames copied to page-locked host memory, each once for as long as it is held.
+pub const HostCopies = struct {
+    buffers: [layout.leases_max]?[*]u8 = @splat(null),
+    tickets: [layout.leases_max]u64 = @splat(layout.Ticket.none),
+
+    pub const Copy = struct { index: u32, address: u64 };
+
+    /// The copy of a held frame. `held` are the tickets of all frames held, at most one of which is this one's, so
+    /// that some buffer is always free to take.
+    pub fn of(copies: *HostCopies, slots: *const Slots, ticket: u64, frame_size: usize, held: []const u64) Error!Copy {
+        for (copies.tickets, 0..) |cached, index| {
+            if (cached == ticket) return copies.at(index);
+        }
+        const index = for (copies.tickets, 0..) |cached, index| {
+            if (cached == layout.Ticket.none or std.mem.indexOfScalar(u64, held, cached) == null) break index;
+        } else unreachable;
+        copies.tickets[index] = layout.Ticket.none;
+        try slots.context.enter();
+        defer slots.context.leave();
+        if (copies.buffers[index] == null) {
+            var memory: ?*anyopaque = null;
+            try slots.context.call(.cuMemHostAlloc, .{ &memory, frame_size, 0 });
+            copies.buffers[index] = @ptrCast(memory.?);
+        }
+        const slot = layout.Ticket.from(ticket).slot;
+        try slots.context.call(.cuMemcpyDtoHAsync_v2, .{ copies.buffers[index].?, slots.addresses[slot], frame_size, slots.context.stream });
+        try slots.context.call(.cuStreamSynchronize, .{slots.context.stream});
+        copies.tickets[index] = ticket;
+        return copies.at(index);
+    }
+
+    fn at(copies: *const HostCopies, index: usize) Copy {
+        return .{ .index = @intCast(index), .address = @intFromPtr(copies.buffers[index].?) };
+    }
+
+    pub fn deinit(copies: *HostCopies, slots: *const Slots) void {
+        slots.context.enter() catch return;
+        defer slots.context.leave();
+        for (copies.buffers) |buffer| {
+            if (buffer) |memory| _ = slots.context.driver.functions.cuMemFreeHost(memory);
+        }
+    }
+};
