@@ -23,8 +23,8 @@ export {
   PacketRingWriter,
 } from "./src/packet_ring.ts";
 export {
-  type FrameInit,
   type DevicePicture,
+  type FrameInit,
   type Policy,
   Publisher,
   type PublisherOptions,
@@ -32,4 +32,10 @@ export {
   WritableFrame,
 } from "./src/publisher.ts";
 export type { MemoryKind, Plane, PlaneGeometry } from "./src/ring_memory.ts";
-export { Frame, type Mode, Subscriber, type SubscriberOptions, type SubscriberStats } from "./src/subscriber.ts";
+export {
+  Frame,
+  type Mode,
+  Subscriber,
+  type SubscriberOptions,
+  type SubscriberStats,
+} from "./src/subscriber.ts";

@@ -8,7 +8,9 @@ import { root, run, tool } from "./toolchain.mjs";
 
 /** Installs the toolchain where that is missing, and builds what `zig build` is asked for. */
 export async function build(steps = ["install", "bindings"]) {
-  if (!existsSync(join(root, "node_modules/.package-lock.json"))) await run("npm", ["ci", "--no-audit", "--no-fund"]);
+  if (!existsSync(join(root, "node_modules/.package-lock.json"))) {
+    await run("npm", ["ci", "--no-audit", "--no-fund"]);
+  }
   await run(tool("zig"), ["build", ...steps], { cwd: join(root, "zig") });
 }
 

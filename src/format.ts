@@ -51,13 +51,20 @@ const formatsByCode: ReadonlyMap<number, PixelFormat> = new Map(
 
 export function formatOfCode(code: number): PixelFormat {
   const format = formatsByCode.get(code);
-  if (format === undefined) throw new CuframesError("FORMAT", `pixel format code ${code} is not known to this release`);
+  if (format === undefined) {
+    throw new CuframesError("FORMAT", `pixel format code ${code} is not known to this release`);
+  }
   return format;
 }
 
 export function formatCode(format: PixelFormat): number {
   if (!Object.hasOwn(PIXEL_FORMATS, format)) {
-    throw new CuframesError("FORMAT", `pixel format ${JSON.stringify(format)} is not known: use one of ${Object.keys(PIXEL_FORMATS).join(", ")}`);
+    throw new CuframesError(
+      "FORMAT",
+      `pixel format ${JSON.stringify(format)} is not known: use one of ${
+        Object.keys(PIXEL_FORMATS).join(", ")
+      }`,
+    );
   }
   return PIXEL_FORMATS[format].code;
 }
@@ -90,15 +97,22 @@ export function planCopy(
   const planes = shapes.map((shape, index): PlaneCopy => {
     const rowBytes = Math.ceil(rect.width / shape.x) * shape.bytes;
     const rows = Math.ceil(rect.height / shape.y);
-    const place = options.layout?.[index] ?? { offset: size, stride: rowBytes };
-    if (!Number.isSafeInteger(place.offset) || place.offset < 0) {
-      throw invalid(`layout[${index}].offset is ${place.offset}: it must be a whole number of bytes`);
+    const { offset, stride } = options.layout?.[index] ?? { offset: size, stride: rowBytes };
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw invalid(`layout[${index}].offset is ${offset}: it must be a whole number of bytes`);
     }
-    if (!Number.isSafeInteger(place.stride) || place.stride < rowBytes) {
-      throw invalid(`layout[${index}].stride is ${place.stride}: a row of this plane has ${rowBytes} bytes`);
+    if (!Number.isSafeInteger(stride) || stride < rowBytes) {
+      throw invalid(`layout[${index}].stride is ${stride}: a row of this plane has ${rowBytes} bytes`);
     }
-    size = Math.max(size, place.offset + place.stride * (rows - 1) + rowBytes);
-    return { sourceX: rect.x / shape.x * shape.bytes, sourceY: rect.y / shape.y, rowBytes, rows, ...place };
+    size = Math.max(size, offset + stride * (rows - 1) + rowBytes);
+    return {
+      sourceX: rect.x / shape.x * shape.bytes,
+      sourceY: rect.y / shape.y,
+      rowBytes,
+      rows,
+      offset,
+      stride,
+    };
   });
   checkOverlap(planes);
   return { planes, size };
@@ -106,21 +120,29 @@ export function planCopy(
 
 function checkRect(rect: Rect, codedWidth: number, codedHeight: number, shapes: readonly PlaneShape[]): void {
   const { x, y, width, height } = rect;
-  const inside = [x, y, width, height].every(Number.isInteger) && x >= 0 && y >= 0 && width >= 1 && height >= 1 &&
+  const inside = [x, y, width, height].every(Number.isInteger) && x >= 0 && y >= 0 && width >= 1 &&
+    height >= 1 &&
     x + width <= codedWidth && y + height <= codedHeight;
   if (!inside) {
-    throw invalid(`rect ${width}×${height} at ${x},${y} is not inside the frame's ${codedWidth}×${codedHeight} pixels`);
+    throw invalid(
+      `rect ${width}×${height} at ${x},${y} is not inside the frame's ${codedWidth}×${codedHeight} pixels`,
+    );
   }
   for (const shape of shapes) {
     if (x % shape.x !== 0 || y % shape.y !== 0) {
-      throw invalid(`rect begins at ${x},${y}: with this pixel format x must be a multiple of ${shape.x} and y of ${shape.y}`);
+      throw invalid(
+        `rect begins at ${x},${y}: with this pixel format x must be a multiple of ${shape.x} and y of ${shape.y}`,
+      );
     }
   }
 }
 
 function checkOverlap(planes: readonly PlaneCopy[]): void {
   const spans = planes
-    .map((plane) => ({ start: plane.offset, end: plane.offset + plane.stride * (plane.rows - 1) + plane.rowBytes }))
+    .map((plane) => ({
+      start: plane.offset,
+      end: plane.offset + plane.stride * (plane.rows - 1) + plane.rowBytes,
+    }))
     .sort((one, other) => one.start - other.start);
   spans.forEach((span, index) => {
     const previous = spans[index - 1];

@@ -1,5 +1,17 @@
 import { connect } from "./connecting.ts";
-import { MEMORY_KINDS, MODES, NAME_SIZE_MAX, POLICIES, Report, ReportSubscriber, SUBSCRIBERS_MAX, UUID_SIZE, WANT_PACKETS, WANT_REPORT } from "./ffi/layout.ts";
+import {
+  MEMORY_KINDS,
+  MODES,
+  NAME_SIZE_MAX,
+  POLICIES,
+  Report,
+  ReportSubscriber,
+  SUBSCRIBERS_MAX,
+  UUID_SIZE,
+  WANT_FRAMES,
+  WANT_PACKETS,
+  WANT_REPORT,
+} from "./ffi/layout.ts";
 import type { Struct } from "./ffi/struct.ts";
 import { formatOfCode, type PixelFormat } from "./format.ts";
 import type { Policy } from "./publisher.ts";
@@ -17,7 +29,7 @@ export interface SubscriberReport {
   received: number;
   /** Frames not delivered. */
   dropped: number;
-  /** Frames published after the last one delivered. */
+  /** Frames published after the last one delivered; 0 for a subscriber to packets only. */
   lag: number;
   /** Frames held now. */
   held: number;
@@ -81,7 +93,14 @@ export interface InspectOptions {
  */
 export async function inspect(key: string, options: InspectOptions = {}): Promise<PublisherReport> {
   const { timeout = 0, runtimeDirectory, signal } = options;
-  const { report } = await connect({ key, runtimeDirectory, name: undefined, mode: 0, wants: WANT_REPORT, timeout }, signal);
+  const { report } = await connect({
+    key,
+    runtimeDirectory,
+    name: undefined,
+    mode: 0,
+    wants: WANT_REPORT,
+    timeout,
+  }, signal);
   return readReport(key, report);
 }
 
@@ -110,23 +129,27 @@ function readReport(key: string, report: Struct): PublisherReport {
     publishingFor: seconds(report.count(Report.createdNs)),
     packets: codecId === 0 ? undefined : { codecId, published: report.count(Report.packetsPublished) },
     rejected: report.u32(Report.rejected),
-    subscribers: Array.from({ length: Math.min(report.u32(Report.subscriberCount), SUBSCRIBERS_MAX) }, (_, index) => {
-      const base = Report.subscribers + index * ReportSubscriber.SIZE;
-      const field = (name: keyof typeof ReportSubscriber) => base + ReportSubscriber[name];
-      return {
-        name: report.text(field("name"), NAME_SIZE_MAX + 1),
-        pid: report.i32(field("pid")),
-        mode: nameOf(MODES, report.u32(field("mode"))),
-        wantsPackets: (report.u32(field("wants")) & WANT_PACKETS) !== 0,
-        received: report.count(field("received")),
-        dropped: report.count(field("dropped")),
-        lag: Math.max(0, published - report.count(field("cursor"))),
-        held: report.u32(field("held")),
-        packetsReceived: report.count(field("packetsReceived")),
-        packetsLost: report.count(field("packetsLost")),
-        connectedFor: seconds(report.count(field("connectedNs"))),
-      };
-    }),
+    subscribers: Array.from(
+      { length: Math.min(report.u32(Report.subscriberCount), SUBSCRIBERS_MAX) },
+      (_, index) => {
+        const base = Report.subscribers + index * ReportSubscriber.SIZE;
+        const field = (name: keyof typeof ReportSubscriber) => base + ReportSubscriber[name];
+        const wants = report.u32(field("wants"));
+        return {
+          name: report.text(field("name"), NAME_SIZE_MAX + 1),
+          pid: report.i32(field("pid")),
+          mode: nameOf(MODES, report.u32(field("mode"))),
+          wantsPackets: (wants & WANT_PACKETS) !== 0,
+          received: report.count(field("received")),
+          dropped: report.count(field("dropped")),
+          lag: wants & WANT_FRAMES ? Math.max(0, published - report.count(field("cursor"))) : 0,
+          held: report.u32(field("held")),
+          packetsReceived: report.count(field("packetsReceived")),
+          packetsLost: report.count(field("packetsLost")),
+          connectedFor: seconds(report.count(field("connectedNs"))),
+        };
+      },
+    ),
   };
 }
 

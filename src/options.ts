@@ -15,7 +15,9 @@ const keyPattern = new RegExp(`^[A-Za-z0-9_-]{1,${KEY_SIZE_MAX}}$`);
 
 export function checkKey(key: string): string {
   if (typeof key !== "string" || !keyPattern.test(key)) {
-    throw invalid(`key ${JSON.stringify(key)}: it must be 1 to ${KEY_SIZE_MAX} characters of A–Z a–z 0–9 _ -`);
+    throw invalid(
+      `key ${JSON.stringify(key)}: it must be 1 to ${KEY_SIZE_MAX} characters of A–Z a–z 0–9 _ -`,
+    );
   }
   return key;
 }
@@ -30,7 +32,11 @@ export function checkInteger(name: string, value: number, minimum: number, maxim
 /** The code of one of a table's names. */
 export function checkChoice(name: string, value: string, choices: Readonly<Record<string, number>>): number {
   const code = Object.hasOwn(choices, value) ? choices[value] : undefined;
-  if (code === undefined) throw invalid(`${name} is ${JSON.stringify(value)}: it must be one of ${Object.keys(choices).join(", ")}`);
+  if (code === undefined) {
+    throw invalid(
+      `${name} is ${JSON.stringify(value)}: it must be one of ${Object.keys(choices).join(", ")}`,
+    );
+  }
   return code;
 }
 
@@ -55,22 +61,32 @@ export function setPlace(
   const directory = runtimeDirectory ?? environment("CUFRAMES_RUNTIME_DIR");
   if (directory === undefined) return;
   if (directory === "" || !struct.setText(offsets.directory, directorySize, directory)) {
-    throw invalid(`runtime directory ${JSON.stringify(directory)}: it must have 1 to ${directorySize - 1} bytes`);
+    throw invalid(
+      `runtime directory ${JSON.stringify(directory)}: it must have 1 to ${directorySize - 1} bytes`,
+    );
   }
 }
 
 export function checkName(name: string): string {
   const size = new TextEncoder().encode(name).length;
   if (size > NAME_SIZE_MAX || name.includes("\0")) {
-    throw invalid(`name ${JSON.stringify(name)} has ${size} bytes of UTF-8: at most ${NAME_SIZE_MAX}, without NUL`);
+    throw invalid(
+      `name ${JSON.stringify(name)} has ${size} bytes of UTF-8: at most ${NAME_SIZE_MAX}, without NUL`,
+    );
   }
   return name;
 }
 
 /** Nanoseconds from whichever of the two units was given. */
-export function nanoseconds(name: string, microseconds: number | undefined, exact: bigint | undefined): bigint | undefined {
+export function nanoseconds(
+  name: string,
+  microseconds: number | undefined,
+  exact: bigint | undefined,
+): bigint | undefined {
   if (exact !== undefined) {
-    if (typeof exact !== "bigint" || exact !== BigInt.asIntN(64, exact)) throw invalid(`${name}Ns is ${exact}: it must be a bigint of 64 bits`);
+    if (typeof exact !== "bigint" || exact !== BigInt.asIntN(64, exact)) {
+      throw invalid(`${name}Ns is ${exact}: it must be a bigint of 64 bits`);
+    }
     return exact;
   }
   if (microseconds === undefined) return undefined;
@@ -82,7 +98,10 @@ export function nanoseconds(name: string, microseconds: number | undefined, exac
   return BigInt(whole) * 1000n + BigInt(Math.round((microseconds - whole) * 1000));
 }
 
-/** Microseconds, as WebCodecs counts. */
+/** Microseconds, as WebCodecs counts: the nearest number, which for whole ones is exact. */
 export function microseconds(nanoseconds: bigint): number {
-  return Number(nanoseconds) / 1000;
+  const value = Number(nanoseconds);
+  if (Number.isSafeInteger(value)) return value / 1000;
+  // Unix time is past 2^53 ns: rounded before the division it would come back as other microseconds.
+  return Number(nanoseconds / 1000n) + Number(nanoseconds % 1000n) / 1000;
 }

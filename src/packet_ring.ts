@@ -68,7 +68,13 @@ export class PacketRingWriter {
 
   /** @internal Made by `Publisher.enablePackets`. */
   constructor(key: string, publisher: () => number, options: PacketRingOptions) {
-    const { codec, slots = 64, dataSize = 8 * 1024 * 1024, maxPacketSize = Math.min(2 * 1024 * 1024, dataSize), named = false } = options;
+    const {
+      codec,
+      slots = 64,
+      dataSize = 8 * 1024 * 1024,
+      maxPacketSize = Math.min(2 * 1024 * 1024, dataSize),
+      named = false,
+    } = options;
     this.#key = key;
     this.#publisher = publisher;
     this.#symbols = library().symbols;
@@ -80,7 +86,10 @@ export class PacketRingWriter {
     struct.setU32(PacketOptions.codecId, this.codecId);
     struct.setU32(PacketOptions.named, named ? 1 : 0);
     if (options.codecParameters !== undefined) checkParameters(options.codecParameters);
-    checked(this.#symbols.cuframes_publisher_enable_packets(publisher(), struct.bytes), `adding a packet ring to ${key}`);
+    checked(
+      this.#symbols.cuframes_publisher_enable_packets(publisher(), struct.bytes),
+      `adding a packet ring to ${key}`,
+    );
     if (options.codecParameters !== undefined) this.setCodecParameters(options.codecParameters);
   }
 
@@ -91,7 +100,11 @@ export class PacketRingWriter {
    */
   setCodecParameters(codecParameters: Uint8Array): void {
     checkParameters(codecParameters);
-    const result = this.#symbols.cuframes_publisher_set_codec_parameters(this.#publisher(), codecParameters, codecParameters.length);
+    const result = this.#symbols.cuframes_publisher_set_codec_parameters(
+      this.#publisher(),
+      codecParameters,
+      codecParameters.length,
+    );
     checked(result, `setting the codec parameters of ${this.#key}`);
   }
 
@@ -106,7 +119,9 @@ export class PacketRingWriter {
     const timestamp = nanoseconds("timestamp", packet.timestamp, packet.timestampNs);
     if (timestamp === undefined) throw invalid("a packet needs a timestamp or timestampNs");
     if (!(packet.data instanceof Uint8Array)) throw invalid("a packet's data must be a Uint8Array");
-    if (packet.type !== "key" && packet.type !== "delta") throw invalid(`type is ${JSON.stringify(packet.type)}: it must be "key" or "delta"`);
+    if (packet.type !== "key" && packet.type !== "delta") {
+      throw invalid(`type is ${JSON.stringify(packet.type)}: it must be "key" or "delta"`);
+    }
     const record = this.#record;
     record.setI64(PacketRecord.timestampNs, timestamp);
     record.setI64(
@@ -119,7 +134,11 @@ export class PacketRingWriter {
         (packet.discontinuity ? PACKET_FLAG_DISCONTINUITY : 0) | (packet.corrupt ? PACKET_FLAG_CORRUPT : 0),
     );
     record.setU32(PacketRecord.size, packet.data.length);
-    const result = this.#symbols.cuframes_publisher_publish_packet(this.#publisher(), record.bytes, packet.data);
+    const result = this.#symbols.cuframes_publisher_publish_packet(
+      this.#publisher(),
+      record.bytes,
+      packet.data,
+    );
     checked(result, `publishing a packet of ${this.#key}`);
     return record.u64(PacketRecord.sequence);
   }
@@ -128,10 +147,15 @@ export class PacketRingWriter {
 function codecIdOf(codec: CodecName | number): number {
   if (typeof codec === "number") return checkInteger("codec", codec, 1, 0xffff_ffff);
   if (Object.hasOwn(CODEC_IDS, codec)) return CODEC_IDS[codec];
-  throw invalid(`codec ${JSON.stringify(codec)} is not known: use one of ${Object.keys(CODEC_IDS).join(", ")} or FFmpeg's AVCodecID number`);
+  throw invalid(
+    `codec ${JSON.stringify(codec)} is not known: use one of ${
+      Object.keys(CODEC_IDS).join(", ")
+    } or FFmpeg's AVCodecID number`,
+  );
 }
 
 function checkParameters(codecParameters: Uint8Array): void {
+  if (!(codecParameters instanceof Uint8Array)) throw invalid("codecParameters must be a Uint8Array");
   if (codecParameters.length > EXTRADATA_SIZE_MAX) {
     throw invalid(`codecParameters has ${codecParameters.length} bytes: at most ${EXTRADATA_SIZE_MAX}`);
   }
@@ -197,7 +221,9 @@ export class Packet {
 export type AllowSharedBufferSource = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
 
 export function bytesOf(memory: AllowSharedBufferSource): Uint8Array {
-  return ArrayBuffer.isView(memory) ? new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength) : new Uint8Array(memory);
+  if (ArrayBuffer.isView(memory)) return new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength);
+  if (memory instanceof ArrayBuffer || memory instanceof SharedArrayBuffer) return new Uint8Array(memory);
+  throw invalid("the destination must be an ArrayBuffer, a SharedArrayBuffer or a view of one");
 }
 
 /** What a WebCodecs `VideoDecoder` is configured with, for packets as they are here. */
@@ -260,7 +286,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     const handle = checked(symbols.cuframes_packet_reader_open(subscriber), `reading the packets of ${key}`);
     this.#handle = handle;
     this.#waits = new Waits(
-      "packet",
+      `packet of ${key}`,
       () => this.#take(0),
       () => checked(symbols.cuframes_packet_reader_arm(handle, wake), `waiting for a packet of ${key}`),
     );
@@ -286,18 +312,34 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   /**
    * The configuration of a WebCodecs decoder for these packets.
    *
-   * @throws {CuframesError} `NO_CODEC_PARAMETERS`: none are set; `UNSUPPORTED`: WebCodecs has no name for the codec
+   * @throws {CuframesError} `NO_CODEC_PARAMETERS`: none are set, and H.264 and HEVC are nothing without them;
+   * `UNSUPPORTED`: WebCodecs has no name for the codec, or the parameters do not say which
    */
   get decoderConfig(): DecoderConfig {
     const codecId = this.codecId;
-    const parameters = this.codecParameters;
+    const parameters = isAnnexB(codecId) ? this.codecParameters : this.#parametersIfAny();
     const codec = codecString(codecId, parameters);
     if (codec === undefined) {
-      throw new CuframesError("UNSUPPORTED", `the packets of ${this.#key} have FFmpeg codec ${codecId}, for which there is no WebCodecs name`);
+      const reason = isAnnexB(codecId)
+        ? "whose parameters have no SPS"
+        : "for which there is no WebCodecs name";
+      throw new CuframesError(
+        "UNSUPPORTED",
+        `the packets of ${this.#key} have FFmpeg codec ${codecId}, ${reason}`,
+      );
     }
     const { codedWidth, codedHeight } = this.#size;
     if (isAnnexB(codecId) || parameters.length === 0) return { codec, codedWidth, codedHeight };
     return { codec, codedWidth, codedHeight, description: parameters };
+  }
+
+  #parametersIfAny(): Uint8Array<ArrayBuffer> {
+    try {
+      return this.codecParameters;
+    } catch (error) {
+      if (error instanceof CuframesError && error.code === "NO_CODEC_PARAMETERS") return new Uint8Array(0);
+      throw error;
+    }
   }
 
   /**
@@ -354,7 +396,10 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
 
   #stats(): Struct {
     const struct = new Struct(PacketStats.SIZE);
-    checked(this.#symbols.cuframes_packet_reader_stats(this.#open(), struct.bytes), `reading the counters of ${this.#key}`);
+    checked(
+      this.#symbols.cuframes_packet_reader_stats(this.#open(), struct.bytes),
+      `reading the counters of ${this.#key}`,
+    );
     return struct;
   }
 

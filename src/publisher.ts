@@ -1,11 +1,11 @@
 import { CuframesError, invalid } from "./errors.ts";
 import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
 import {
+  CopySource,
   ERROR_CODES,
   FLAG_CORRUPT,
   FLAG_DISCONTINUITY,
   MEMORY_KINDS,
-  CopySource,
   METADATA_SIZE_MAX,
   POLICIES,
   PublisherOptions as Layout,
@@ -19,9 +19,24 @@ import {
 import type { NativeSymbols } from "./ffi/runtime.ts";
 import { Struct } from "./ffi/struct.ts";
 import { checkDimension, formatCode, type PixelFormat, planCopy } from "./format.ts";
-import { checkChoice, checkInteger, nanoseconds, setPlace, timeoutMilliseconds, type WaitOptions } from "./options.ts";
+import {
+  checkChoice,
+  checkInteger,
+  nanoseconds,
+  setPlace,
+  timeoutMilliseconds,
+  type WaitOptions,
+} from "./options.ts";
 import { type PacketRingOptions, PacketRingWriter } from "./packet_ring.ts";
-import { type MemoryKind, type Plane, type PlaneGeometry, readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
+import {
+  copyPlanes,
+  type MemoryKind,
+  type Plane,
+  type PlaneGeometry,
+  readGeometry,
+  type RingGeometry,
+  SlotViews,
+} from "./ring_memory.ts";
 import { Waits } from "./waiting.ts";
 
 /** What a publisher does when no slot of its ring is free. */
@@ -149,34 +164,61 @@ export class Publisher implements Disposable {
     struct.setU32(Layout.memory, checkChoice("memory", memory, MEMORY_KINDS));
     struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));
     const device = String(options.device ?? "");
-    if (!struct.setText(Layout.device, Layout.SIZE - Layout.device, device)) throw invalid(`device is ${JSON.stringify(device)}: too long for a UUID`);
+    if (!struct.setText(Layout.device, Layout.SIZE - Layout.device, device)) {
+      throw invalid(`device is ${JSON.stringify(device)}: too long for a UUID`);
+    }
     timeoutMilliseconds("timeout", options.timeout ?? 0);
 
     const { symbols, wake } = library();
     const info = new Struct(RingInfo.SIZE);
-    const handle = checked(symbols.cuframes_publisher_create(struct.bytes, info.bytes), `creating the publisher ${key}`);
+    const handle = checked(
+      symbols.cuframes_publisher_create(struct.bytes, info.bytes),
+      `creating the publisher ${key}`,
+    );
     this.key = key;
     this.memory = memory;
     this.#handle = handle;
     this.#symbols = symbols;
     this.#geometry = readGeometry(info);
-    this.#views = new SlotViews(this.#geometry, (slot) => symbols.cuframes_publisher_slot_address(handle, slot));
+    this.#views = new SlotViews(
+      this.#geometry,
+      (slot) => symbols.cuframes_publisher_slot_address(handle, slot),
+    );
     this.#owner = {
       geometry: this.#geometry,
       check: () => this.#open(),
       planes: (slot) => this.#views.planes(slot),
       address: (slot) => this.#views.address(slot),
       upload: (slot, bytes) =>
-        checked(symbols.cuframes_publisher_upload(this.#open(), slot, bytes, bytes.length), `writing a frame of ${key}`),
+        checked(
+          symbols.cuframes_publisher_upload(this.#open(), slot, bytes, bytes.length),
+          `writing a frame of ${key}`,
+        ),
+      download: (slot, stream, bytes) =>
+        checked(
+          symbols.cuframes_publisher_download(
+            this.#open(),
+            slot,
+            stream ?? 0n,
+            stream === undefined ? 0 : 1,
+            bytes,
+            bytes.length,
+          ),
+          `reading back a frame of ${key}`,
+        ),
       copyFrom: (slot, source) =>
-        checked(symbols.cuframes_publisher_copy_from(this.#open(), slot, source.bytes), `copying into a frame of ${key}`),
+        checked(
+          symbols.cuframes_publisher_copy_from(this.#open(), slot, source.bytes),
+          `copying into a frame of ${key}`,
+        ),
       publish: (slot, init) => this.#publish(slot, init),
-      abandon: (slot) => checked(symbols.cuframes_publisher_abandon(this.#open(), slot), "giving a slot back"),
+      abandon: (slot) =>
+        checked(symbols.cuframes_publisher_abandon(this.#open(), slot), "giving a slot back"),
       forget: (frame) => this.#frames.delete(frame),
     };
     this.#timeout = policy === "wait" ? options.timeout ?? 1000 : 0;
     this.#room = new Waits(
-      "free slot",
+      `free slot of ${key}`,
       () => this.#tryAcquire(),
       () => checked(symbols.cuframes_publisher_arm(handle, wake), `waiting for a slot of ${key}`),
     );
@@ -196,7 +238,8 @@ export class Publisher implements Disposable {
     try {
       return new Publisher(options, "cuda");
     } catch (error) {
-      const unusable = error instanceof CuframesError && (error.code === "UNSUPPORTED" || error.code === "CUDA");
+      const unusable = error instanceof CuframesError &&
+        (error.code === "UNSUPPORTED" || error.code === "CUDA");
       if (!unusable) throw error;
       return new Publisher(options, "host");
     }
@@ -239,7 +282,10 @@ export class Publisher implements Disposable {
    * @throws {CuframesError} `WOULD_BLOCK`: every slot is held; `TIMEOUT`: and stayed so; `DISCONNECTED`: closed.
    */
   acquire({ timeout = this.#timeout }: { timeout?: number } = {}): WritableFrame {
-    const slot = this.#symbols.cuframes_publisher_acquire(this.#open(), timeoutMilliseconds("timeout", timeout));
+    const slot = this.#symbols.cuframes_publisher_acquire(
+      this.#open(),
+      timeoutMilliseconds("timeout", timeout),
+    );
     if (slot < 0) throw this.#noSlot(slot, timeout);
     return this.#writable(slot);
   }
@@ -261,9 +307,13 @@ export class Publisher implements Disposable {
   }
 
   #noSlot(result: number, timeout: number): CuframesError {
-    const held = `every slot of ${this.key} is held by a subscriber, by an unpublished frame, or not yet delivered`;
+    const held =
+      `every slot of ${this.key} is held by a subscriber, by an unpublished frame, or not yet delivered`;
     if (result === ERROR_CODES.WOULD_BLOCK || (result === ERROR_CODES.TIMEOUT && timeout === 0)) {
-      return new CuframesError("WOULD_BLOCK", `${held}: give the ring more slots (it has ${this.slots}) or close frames sooner`);
+      return new CuframesError(
+        "WOULD_BLOCK",
+        `${held}: give the ring more slots (it has ${this.slots}) or close frames sooner`,
+      );
     }
     if (result === ERROR_CODES.TIMEOUT) return new CuframesError("TIMEOUT", `${held} for ${timeout} ms`);
     return nativeError(result, `acquiring a slot of ${this.key}`);
@@ -282,7 +332,9 @@ export class Publisher implements Disposable {
    * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed already, or a wrong `init`; `DISCONNECTED`
    */
   publish(frame: WritableFrame, init: FrameInit = {}): bigint {
-    if (!this.#frames.has(frame) && !frame.closed) throw invalid("this frame was acquired from another publisher");
+    if (!this.#frames.has(frame) && !frame.closed) {
+      throw invalid("this frame was acquired from another publisher");
+    }
     return frame.publish(init);
   }
 
@@ -290,20 +342,31 @@ export class Publisher implements Disposable {
     const handle = this.#open();
     const record = this.#record;
     const metadata = init.metadata;
-    if (metadata !== undefined && !(metadata instanceof Uint8Array)) throw invalid("a frame's metadata must be a Uint8Array");
+    if (metadata !== undefined && !(metadata instanceof Uint8Array)) {
+      throw invalid("a frame's metadata must be a Uint8Array");
+    }
     if (metadata !== undefined && metadata.length > METADATA_SIZE_MAX) {
       throw invalid(`metadata has ${metadata.length} bytes: a frame carries at most ${METADATA_SIZE_MAX}`);
     }
     const duration = nanoseconds("duration", init.duration, init.durationNs) ?? 0n;
     if (duration < 0n) throw invalid(`duration is ${duration} ns: it must not be negative`);
-    record.setI64(PublishRecord.timestampNs, nanoseconds("timestamp", init.timestamp, init.timestampNs) ?? this.#symbols.cuframes_now_ns());
+    record.setI64(
+      PublishRecord.timestampNs,
+      nanoseconds("timestamp", init.timestamp, init.timestampNs) ?? this.#symbols.cuframes_now_ns(),
+    );
     record.setU64(PublishRecord.durationNs, duration);
-    record.setU32(PublishRecord.flags, (init.discontinuity ? FLAG_DISCONTINUITY : 0) | (init.corrupt ? FLAG_CORRUPT : 0));
+    record.setU32(
+      PublishRecord.flags,
+      (init.discontinuity ? FLAG_DISCONTINUITY : 0) | (init.corrupt ? FLAG_CORRUPT : 0),
+    );
     record.setU32(PublishRecord.hasStream, init.stream === undefined ? 0 : 1);
     if (init.stream !== undefined) record.setU64(PublishRecord.stream, checkStream(init.stream));
     record.setU32(PublishRecord.metadataSize, metadata?.length ?? 0);
     if (metadata !== undefined) record.bytes.set(metadata, PublishRecord.metadata);
-    checked(this.#symbols.cuframes_publisher_publish(handle, slot, record.bytes), `publishing a frame of ${this.key}`);
+    checked(
+      this.#symbols.cuframes_publisher_publish(handle, slot, record.bytes),
+      `publishing a frame of ${this.key}`,
+    );
     return record.u64(PublishRecord.sequence);
   }
 
@@ -325,7 +388,10 @@ export class Publisher implements Disposable {
   /** Counters so far. */
   stats(): PublisherStats {
     const struct = new Struct(StatsLayout.SIZE);
-    checked(this.#symbols.cuframes_publisher_stats(this.#open(), struct.bytes), `reading the counters of ${this.key}`);
+    checked(
+      this.#symbols.cuframes_publisher_stats(this.#open(), struct.bytes),
+      `reading the counters of ${this.key}`,
+    );
     return {
       published: struct.count(StatsLayout.published),
       packetsPublished: struct.count(StatsLayout.packetsPublished),
@@ -381,6 +447,7 @@ interface Owner {
   planes(slot: number): Plane[];
   address(slot: number): bigint;
   upload(slot: number, bytes: Uint8Array): void;
+  download(slot: number, stream: bigint | undefined, bytes: Uint8Array): void;
   copyFrom(slot: number, source: Struct): void;
   publish(slot: number, init: FrameInit): bigint;
   abandon(slot: number): void;
@@ -449,14 +516,22 @@ export class WritableFrame implements Disposable {
     this.#check("use");
     const { devicePointer, stream } = picture;
     const { format, codedWidth, codedHeight } = this.#owner.geometry;
-    const { planes } = planCopy(format, codedWidth, codedHeight, picture.planes === undefined ? {} : { layout: picture.planes });
+    const { planes } = planCopy(
+      format,
+      codedWidth,
+      codedHeight,
+      picture.planes === undefined ? {} : { layout: picture.planes },
+    );
     const source = new Struct(CopySource.SIZE);
     source.setU32(CopySource.hasStream, stream === undefined ? 0 : 1);
     if (stream !== undefined) source.setU64(CopySource.stream, checkStream(stream));
     source.setU32(CopySource.planeCount, planes.length);
     for (const [index, plane] of planes.entries()) {
       const base = CopySource.planes + index * SourcePlane.SIZE;
-      source.setU64(base + SourcePlane.address, devicePointer === 0n ? 0n : devicePointer + BigInt(plane.offset));
+      source.setU64(
+        base + SourcePlane.address,
+        devicePointer === 0n ? 0n : devicePointer + BigInt(plane.offset),
+      );
       source.setU64(base + SourcePlane.stride, BigInt(plane.stride));
     }
     this.#owner.copyFrom(this.#slot, source);
@@ -473,7 +548,9 @@ export class WritableFrame implements Disposable {
     const { format, codedWidth, codedHeight } = this.#owner.geometry;
     const { planes: copies, size } = planCopy(format, codedWidth, codedHeight);
     if (bytes.length !== size) {
-      throw invalid(`${bytes.length} bytes for a frame: ${format} of ${codedWidth}×${codedHeight} without padding has ${size}`);
+      throw invalid(
+        `${bytes.length} bytes for a frame: ${format} of ${codedWidth}×${codedHeight} without padding has ${size}`,
+      );
     }
     if (this.memory === "cuda") return this.#owner.upload(this.#slot, bytes);
     for (const [index, plane] of this.planes.entries()) {
@@ -484,6 +561,23 @@ export class WritableFrame implements Disposable {
         plane.data.set(bytes.subarray(start, start + copy.rowBytes), row * plane.stride);
       }
     }
+  }
+
+  /**
+   * Reads the slot back: the planes one behind the other without padding, as `write` takes them. On a GPU it waits for
+   * the work so far of the stream that filled the slot (`copyFrom`'s, else the library's own).
+   *
+   * @returns the bytes, a copy
+   * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed; `CUDA`
+   */
+  read(): Uint8Array<ArrayBuffer> {
+    this.#check("read");
+    const { format, codedWidth, codedHeight } = this.#owner.geometry;
+    const { planes: copies, size } = planCopy(format, codedWidth, codedHeight);
+    const bytes = new Uint8Array(size);
+    if (this.memory === "cuda") this.#owner.download(this.#slot, this.#stream, bytes);
+    else copyPlanes(this.planes, copies, bytes);
+    return bytes;
   }
 
   /**

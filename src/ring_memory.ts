@@ -1,8 +1,8 @@
 import { CuframesError } from "./errors.ts";
 import { library } from "./ffi/library.ts";
-import { MEMORY_KINDS, PLANES_MAX, PlanePlace, RingInfo, UUID_SIZE } from "./ffi/layout.ts";
+import { MEMORY_KINDS, PlanePlace, PLANES_MAX, RingInfo, UUID_SIZE } from "./ffi/layout.ts";
 import type { Struct } from "./ffi/struct.ts";
-import { formatOfCode, type PixelFormat, type PlaneLayout } from "./format.ts";
+import { formatOfCode, type PixelFormat, type PlaneCopy, type PlaneLayout } from "./format.ts";
 
 /** Where frames live. */
 export type MemoryKind = keyof typeof MEMORY_KINDS;
@@ -43,14 +43,17 @@ export interface RingGeometry {
 }
 
 export function readGeometry(info: Struct): RingGeometry {
-  const planes = Array.from({ length: Math.min(info.u32(RingInfo.geometryPlaneCount), PLANES_MAX) }, (_, index) => {
-    const base = RingInfo.geometryPlanes + index * PlanePlace.SIZE;
-    return {
-      offset: info.count(base + PlanePlace.offset),
-      stride: info.u32(base + PlanePlace.stride),
-      rows: info.u32(base + PlanePlace.rows),
-    };
-  });
+  const planes = Array.from(
+    { length: Math.min(info.u32(RingInfo.geometryPlaneCount), PLANES_MAX) },
+    (_, index) => {
+      const base = RingInfo.geometryPlanes + index * PlanePlace.SIZE;
+      return {
+        offset: info.count(base + PlanePlace.offset),
+        stride: info.u32(base + PlanePlace.stride),
+        rows: info.u32(base + PlanePlace.rows),
+      };
+    },
+  );
   return {
     format: formatOfCode(info.u32(RingInfo.geometryFormat)),
     codedWidth: info.u32(RingInfo.geometryWidth),
@@ -60,7 +63,10 @@ export function readGeometry(info: Struct): RingGeometry {
     frameSize: info.count(RingInfo.geometryFrameSize),
     publisherPid: info.count(RingInfo.publisherPid),
     ...(info.u32(RingInfo.memory) === MEMORY_KINDS.cuda
-      ? { memory: "cuda", device: deviceName(info.bytes.subarray(RingInfo.device, RingInfo.device + UUID_SIZE)) }
+      ? {
+        memory: "cuda",
+        device: deviceName(info.bytes.subarray(RingInfo.device, RingInfo.device + UUID_SIZE)),
+      }
       : { memory: "host", device: undefined }),
   };
 }
@@ -73,10 +79,18 @@ export function deviceName(uuid: Uint8Array): string {
 
 /** A plane that the CPU cannot reach. */
 class DevicePlane implements Plane {
-  constructor(readonly offset: number, readonly stride: number, readonly rows: number, readonly devicePointer: bigint) {}
+  constructor(
+    readonly offset: number,
+    readonly stride: number,
+    readonly rows: number,
+    readonly devicePointer: bigint,
+  ) {}
 
   get data(): never {
-    throw new CuframesError("UNSUPPORTED", "this plane is on a GPU: use devicePointer there, or toHost() or copyTo() for a copy here");
+    throw new CuframesError(
+      "UNSUPPORTED",
+      "this plane is on a GPU: use devicePointer there, or toHost() or copyTo() for a copy here",
+    );
   }
 }
 
@@ -107,7 +121,9 @@ export class SlotViews {
   planes(slot: number): Plane[] {
     if (this.#geometry.memory === "cuda") {
       const start = this.#address(slot);
-      return this.#geometry.planes.map(({ offset, stride, rows }) => new DevicePlane(offset, stride, rows, start + BigInt(offset)));
+      return this.#geometry.planes.map(({ offset, stride, rows }) =>
+        new DevicePlane(offset, stride, rows, start + BigInt(offset))
+      );
     }
     return planesIn(this.buffer(slot), this.#geometry);
   }
@@ -129,4 +145,21 @@ export function planesIn(buffer: ArrayBuffer, geometry: RingGeometry): Plane[] {
     data: new Uint8Array(buffer, offset, stride * rows),
     devicePointer: undefined,
   }));
+}
+
+/** Copies parts of planes to their places in `target`, which has been checked to have room. */
+export function copyPlanes(planes: readonly Plane[], copies: readonly PlaneCopy[], target: Uint8Array): void {
+  for (const [index, copy] of copies.entries()) {
+    const plane = planes[index];
+    if (plane === undefined) return;
+    const first = copy.sourceY * plane.stride + copy.sourceX;
+    if (copy.rowBytes === plane.stride && copy.stride === plane.stride) {
+      target.set(plane.data.subarray(first, first + copy.rows * plane.stride), copy.offset);
+      continue;
+    }
+    for (let row = 0; row < copy.rows; row++) {
+      const start = first + row * plane.stride;
+      target.set(plane.data.subarray(start, start + copy.rowBytes), copy.offset + row * copy.stride);
+    }
+  }
 }

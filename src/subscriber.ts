@@ -18,7 +18,15 @@ import { Struct } from "./ffi/struct.ts";
 import { type CopyOptions, type PixelFormat, planCopy, type PlaneLayout } from "./format.ts";
 import { checkChoice, checkInteger, microseconds, timeoutMilliseconds, type WaitOptions } from "./options.ts";
 import { type AllowSharedBufferSource, bytesOf, PacketRingReader } from "./packet_ring.ts";
-import { type MemoryKind, type Plane, planesIn, readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
+import {
+  copyPlanes,
+  type MemoryKind,
+  type Plane,
+  planesIn,
+  readGeometry,
+  type RingGeometry,
+  SlotViews,
+} from "./ring_memory.ts";
 import { Waits } from "./waiting.ts";
 
 /** Which frames a subscriber is given. */
@@ -53,7 +61,7 @@ export interface SubscriberStats {
   received: number;
   /** Frames published while connected and not delivered: overwritten before their turn, or skipped by newest mode. */
   dropped: number;
-  /** Frames published after the last one delivered. */
+  /** Frames published after the last one delivered; 0 without frames. */
   lag: number;
   /** Frames held now. */
   held: number;
@@ -80,7 +88,10 @@ class Connection {
     const { symbols } = library();
     this.handle = handle;
     this.geometry = readGeometry(info);
-    this.views = new SlotViews(this.geometry, (slot) => symbols.cuframes_subscriber_slot_address(handle, slot));
+    this.views = new SlotViews(
+      this.geometry,
+      (slot) => symbols.cuframes_subscriber_slot_address(handle, slot),
+    );
     this.#symbols = symbols;
   }
 
@@ -105,10 +116,15 @@ class Connection {
   }
 
   /** A whole frame in host memory: the slot itself, or a copy that stays as it is while the lease lasts. */
-  hostBuffer(slot: number, lease: number): ArrayBuffer {
+  hostBuffer(slot: number, lease: number, refresh: boolean): ArrayBuffer {
     if (this.geometry.memory === "host") return this.views.buffer(slot);
     const address = new BigUint64Array(1);
-    const result = this.#symbols.cuframes_subscriber_to_host(this.handle, lease, new Uint8Array(address.buffer));
+    const result = this.#symbols.cuframes_subscriber_to_host(
+      this.handle,
+      lease,
+      refresh ? 1 : 0,
+      new Uint8Array(address.buffer),
+    );
     const index = checked(result, "copying a frame from the GPU");
     return this.#hostBuffers[index] ??= library().runtime.view(address[0]!, this.geometry.frameSize);
   }
@@ -124,7 +140,10 @@ class Connection {
 
   stats(): Struct {
     const struct = new Struct(StatsLayout.SIZE);
-    checked(this.#symbols.cuframes_subscriber_stats(this.handle, struct.bytes), "reading the counters of a subscriber");
+    checked(
+      this.#symbols.cuframes_subscriber_stats(this.handle, struct.bytes),
+      "reading the counters of a subscriber",
+    );
     return struct;
   }
 
@@ -138,8 +157,13 @@ class Connection {
     return this.#closed;
   }
 
+  /** Frames of it that are held. */
+  get held(): number {
+    return this.#frames.filter((frame) => frame !== undefined).length;
+  }
+
   #closeIfUnused(): void {
-    if (this.#frames.every((frame) => frame === undefined) && this.#readers.size === 0) this.close();
+    if (this.held === 0 && this.#readers.size === 0) this.close();
   }
 
   close(): void {
@@ -197,7 +221,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.#symbols = library().symbols;
     this.#greeting = greeting;
     this.#reconnect = reconnect;
-    this.#waits = new Waits("frame", () => this.#take(0, 0), () => this.#arm());
+    this.#waits = new Waits(`frame of ${this.key}`, () => this.#take(0, 0), () => this.#arm());
     this.#connection = this.#adopt(connected);
   }
 
@@ -210,7 +234,9 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    */
   static async connect(key: string, options: SubscriberOptions = {}): Promise<Subscriber> {
     const { mode = "newest", reconnect = false, frames = true, packets = true, timeout = 0 } = options;
-    if (!frames && !packets) throw invalid("frames and packets are both false: there is nothing to subscribe to");
+    if (!frames && !packets) {
+      throw invalid("frames and packets are both false: there is nothing to subscribe to");
+    }
     const greeting: Greeting = {
       key,
       runtimeDirectory: options.runtimeDirectory,
@@ -283,7 +309,10 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     const frame = this.#take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
     if (frame !== undefined) return frame;
-    throw new CuframesError(timeout === 0 ? "WOULD_BLOCK" : "TIMEOUT", `no frame of ${this.key} came within ${timeout} ms`);
+    throw new CuframesError(
+      timeout === 0 ? "WOULD_BLOCK" : "TIMEOUT",
+      `no frame of ${this.key} came within ${timeout} ms`,
+    );
   }
 
   /** A frame, waiting in native code; undefined when none came. A time-out of -1 is for ever. */
@@ -292,7 +321,12 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.#check();
     while (true) {
       if (this.#connected) {
-        const result = this.#symbols.cuframes_subscriber_next(this.#connection.handle, timeout, spin, this.#view.bytes);
+        const result = this.#symbols.cuframes_subscriber_next(
+          this.#connection.handle,
+          timeout,
+          spin,
+          this.#view.bytes,
+        );
         if (result >= 0) return this.#frame();
         if (result === ERROR_CODES.TIMEOUT) return undefined;
         // Not yet, or too many frames held: only the latter has a sentence.
@@ -312,7 +346,10 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
 
   #refuseWhenFull(): undefined {
     if (this.#connection.stats().u32(StatsLayout.held) < LEASES_MAX) return undefined;
-    throw new CuframesError("WOULD_BLOCK", `${LEASES_MAX} frames of ${this.key} are held, the most a subscriber may hold: close one first`);
+    throw new CuframesError(
+      "WOULD_BLOCK",
+      `${LEASES_MAX} frames of ${this.key} are held, the most a subscriber may hold: close one first`,
+    );
   }
 
   #frame(): Frame {
@@ -326,7 +363,10 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
 
   #arm(): void {
     if (this.#connected) {
-      checked(this.#symbols.cuframes_subscriber_arm(this.#connection.handle, library().wake), `waiting for a frame of ${this.key}`);
+      checked(
+        this.#symbols.cuframes_subscriber_arm(this.#connection.handle, library().wake),
+        `waiting for a frame of ${this.key}`,
+      );
     }
   }
 
@@ -347,14 +387,16 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     const signal = AbortSignal.any([attempt.signal, this.#ended.signal]);
     connect({ ...this.#greeting, timeout: Infinity }, signal).then(
       (connected) => {
+        // Given up between the connection and this call.
+        if (signal.aborted) return void this.#symbols.cuframes_subscriber_close(connected.handle);
         this.#reconnecting = undefined;
         this.#replace(connected);
         this.#waits.poke();
       },
       (error) => {
-        if (attempt.signal.aborted) return;
+        if (signal.aborted) return;
         this.#reconnecting = undefined;
-        if (!this.closed) this.#waits.fail(error);
+        this.#waits.fail(error);
       },
     );
   }
@@ -367,8 +409,13 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       this.#replace(connectSync({ ...this.#greeting, timeout }));
       return true;
     } catch (error) {
-      if (error instanceof CuframesError && (error.code === "TIMEOUT" || error.code === "NOT_FOUND")) return false;
+      if (error instanceof CuframesError && (error.code === "TIMEOUT" || error.code === "NOT_FOUND")) {
+        return false;
+      }
       throw error;
+    } finally {
+      // Those who wait were to be served by the attempt that was aborted.
+      this.#waits.poke();
     }
   }
 
@@ -404,19 +451,25 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    */
   packets(): PacketRingReader {
     this.#check();
+    if (!this.#connected) {
+      throw new CuframesError(
+        "DISCONNECTED",
+        `the publisher of ${this.key} is gone and the next one is not there yet`,
+      );
+    }
     return this.#connection.openPackets(this.key);
   }
 
   /** Counters so far. */
   stats(): SubscriberStats {
     this.#check();
-    const struct = this.#connection.stats();
-    const current = this.#connected ? 1 : 0;
+    // Between two publishers there is no connection to ask: all zero.
+    const struct = this.#connected ? this.#connection.stats() : new Struct(StatsLayout.SIZE);
     return {
-      received: this.#earlier.received + current * struct.count(StatsLayout.received),
-      dropped: this.#earlier.dropped + current * struct.count(StatsLayout.dropped),
-      lag: struct.count(StatsLayout.lag),
-      held: struct.u32(StatsLayout.held),
+      received: this.#earlier.received + struct.count(StatsLayout.received),
+      dropped: this.#earlier.dropped + struct.count(StatsLayout.dropped),
+      lag: this.#greeting.wants & WANT_FRAMES ? struct.count(StatsLayout.lag) : 0,
+      held: this.#retired.reduce((held, connection) => held + connection.held, struct.u32(StatsLayout.held)),
       reconnects: this.#reconnects,
       connected: this.#connected && struct.u32(StatsLayout.disconnected) === 0,
     };
@@ -613,20 +666,10 @@ export class Frame implements Disposable {
     const { planes: copies, size } = planCopy(this.format, this.codedWidth, this.codedHeight, options);
     this.#check();
     const planes = planesIn(this.#hostBuffer(), this.#connection.geometry);
-    if (target.length < size) throw invalid(`the destination has ${target.length} bytes, the copy needs ${size}`);
-    for (const [index, copy] of copies.entries()) {
-      const plane = planes[index];
-      if (plane === undefined) break;
-      const first = copy.sourceY * plane.stride + copy.sourceX;
-      if (copy.rowBytes === plane.stride && copy.stride === plane.stride) {
-        target.set(plane.data.subarray(first, first + copy.rows * plane.stride), copy.offset);
-        continue;
-      }
-      for (let row = 0; row < copy.rows; row++) {
-        const start = first + row * plane.stride;
-        target.set(plane.data.subarray(start, start + copy.rowBytes), copy.offset + row * copy.stride);
-      }
+    if (target.length < size) {
+      throw invalid(`the destination has ${target.length} bytes, the copy needs ${size}`);
     }
+    copyPlanes(planes, copies, target);
     return copies.map(({ offset, stride }) => ({ offset, stride }));
   }
 
@@ -635,16 +678,17 @@ export class Frame implements Disposable {
    * itself; on a GPU a copy in page-locked memory, made once and shared by clones. Not to be used after
    * {@linkcode Frame.close}.
    *
+   * @param options `refresh`: copy again what is on the GPU now
    * @throws {CuframesError} `INVALID_ARGUMENT`: closed; `CUDA`, `OUT_OF_MEMORY`: the copy failed
    */
   // deno-lint-ignore require-await -- a promise, so that the copy may become asynchronous
-  async toHost(): Promise<Uint8Array<ArrayBuffer>> {
+  async toHost({ refresh = false }: { refresh?: boolean } = {}): Promise<Uint8Array<ArrayBuffer>> {
     this.#check();
-    return new Uint8Array(this.#hostBuffer());
+    return new Uint8Array(this.#hostBuffer(refresh));
   }
 
-  #hostBuffer(): ArrayBuffer {
-    return this.#connection.hostBuffer(this.#content.slot, this.#lease);
+  #hostBuffer(refresh: boolean = false): ArrayBuffer {
+    return this.#connection.hostBuffer(this.#content.slot, this.#lease, refresh);
   }
 
   /**

@@ -9,7 +9,16 @@ export type DemoEvent =
   | { event: "ready" }
   | { event: "progress"; decoded: number; published: number }
   | { event: "published"; decoded: number; published: number; packets: number }
-  | { event: "consumed"; received: number; dropped: number; torn: number; first: number; last: number; p50: number; p99: number }
+  | {
+    event: "consumed";
+    received: number;
+    dropped: number;
+    torn: number;
+    first: number;
+    last: number;
+    p50: number;
+    p99: number;
+  }
   | { event: "recorded"; packets: number; first: number; lost: number; file: string }
   | { event: "failed"; message: string };
 

@@ -39,17 +39,32 @@ class Part {
   readonly #failed: Promise<never>;
   #fail: (error: Error) => void = () => {};
 
-  constructor(name: string, runtime: Runtime, script: string, task: Task, listener: (event: DemoEvent) => void = () => {}) {
+  constructor(
+    name: string,
+    runtime: Runtime,
+    script: string,
+    task: Task,
+    listener: (event: DemoEvent) => void = () => {},
+  ) {
     this.name = name;
     this.#listener = listener;
     this.#failed = new Promise((_, reject) => this.#fail = reject);
     this.#failed.catch(() => {});
     const path = fileURLToPath(new URL(script, import.meta.url).href);
     const prefix = runtime === "deno" ? ["run", "-A"] : [];
-    this.#child = spawn(tool(runtime), [...prefix, path, JSON.stringify(task)], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+    this.#child = spawn(tool(runtime), [...prefix, path, JSON.stringify(task)], {
+      cwd: root,
+      stdio: ["pipe", "pipe", "inherit"],
+    });
     this.#child.on("error", (error) => this.#fail(error));
-    this.#child.on("close", (code, signal) => this.#fail(new Error(`${name} ended with ${signal ?? code} before it was done`)));
-    createInterface({ input: this.#child.stdout! }).on("line", (line) => this.#take(JSON.parse(line) as DemoEvent));
+    this.#child.on(
+      "close",
+      (code, signal) => this.#fail(new Error(`${name} ended with ${signal ?? code} before it was done`)),
+    );
+    createInterface({ input: this.#child.stdout! }).on(
+      "line",
+      (line) => this.#take(JSON.parse(line) as DemoEvent),
+    );
   }
 
   #take(event: DemoEvent): void {
@@ -80,7 +95,10 @@ class Part {
 
 const { values } = parseArgs({
   options: {
-    input: { type: "string", default: fileURLToPath(new URL("../../test/fixtures/clip.mp4", import.meta.url).href) },
+    input: {
+      type: "string",
+      default: fileURLToPath(new URL("../../test/fixtures/clip.mp4", import.meta.url).href),
+    },
     fast: { type: "boolean", default: false },
     output: { type: "string" },
     json: { type: "boolean", default: false },
@@ -101,7 +119,13 @@ const file = values.output ?? join(await mkdtemp(join(tmpdir(), "cuframes-record
 const place: Task = { key: "demo", runtimeDirectory };
 const parts: Part[] = [];
 
-function start<T extends Task>(name: string, runtime: Runtime, script: string, task: T, listener?: (event: DemoEvent) => void): Part {
+function start<T extends Task>(
+  name: string,
+  runtime: Runtime,
+  script: string,
+  task: T,
+  listener?: (event: DemoEvent) => void,
+): Part {
   const part = new Part(name, runtime, script, task, listener);
   parts.push(part);
   return part;
@@ -119,7 +143,13 @@ function showProgress(event: DemoEvent): void {
 }
 
 async function play() {
-  const publisher = start<PublisherTask>("publisher", "deno", "publisher.ts", { ...place, input, fast }, showProgress);
+  const publisher = start<PublisherTask>(
+    "publisher",
+    "deno",
+    "publisher.ts",
+    { ...place, input, fast },
+    showProgress,
+  );
   await publisher.told("ready");
   const consumers = ([
     ["newest", "bun", "newest", 0],
@@ -153,11 +183,17 @@ function broken({ published, packets, subscribers, recorded }: Outcome): string[
   for (const { name, mode, torn, received, dropped, first, last } of subscribers) {
     if (torn > 0) problems.push(`${name} saw ${torn} torn frames`);
     const accounted = received + dropped === published && first + received + dropped - 1 === last;
-    if (mode === "ordered" && !accounted) problems.push(`${name} accounts for ${received + dropped} of ${published} frames`);
+    if (mode === "ordered" && !accounted) {
+      problems.push(`${name} accounts for ${received + dropped} of ${published} frames`);
+    }
   }
   if (published === 0) problems.push("no frame was published");
   if (recorded.lost > 0 || recorded.packets !== packets - recorded.first) {
-    problems.push(`the recording has ${recorded.packets} of ${packets - recorded.first} packets from its first key packet on`);
+    problems.push(
+      `the recording has ${recorded.packets} of ${
+        packets - recorded.first
+      } packets from its first key packet on`,
+    );
   }
   return problems;
 }
@@ -166,8 +202,18 @@ try {
   const outcome = await play();
   const { decoded, published, packets, recorded } = outcome;
   const subscribers = outcome.subscribers.map(({ first: _first, last: _last, ...subscriber }) => subscriber);
-  console.log(`${redacted(input)}: ${decoded} frames decoded, ${published} published, ${packets} packets; ${recorded.packets} recorded in ${file}`);
-  console.table(Object.fromEntries(subscribers.map(({ name, latencyUs, ...rest }) => [name, { ...rest, "p50 µs": latencyUs.p50, "p99 µs": latencyUs.p99 }])));
+  console.log(
+    `${
+      redacted(input)
+    }: ${decoded} frames decoded, ${published} published, ${packets} packets; ${recorded.packets} recorded in ${file}`,
+  );
+  console.table(
+    Object.fromEntries(
+      subscribers.map((
+        { name, latencyUs, ...rest },
+      ) => [name, { ...rest, "p50 µs": latencyUs.p50, "p99 µs": latencyUs.p99 }]),
+    ),
+  );
   const problems = broken(outcome);
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length === 0 ? 0 : 1;

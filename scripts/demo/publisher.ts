@@ -58,7 +58,8 @@ await main(async () => {
     try {
       return fast ? await publisher.acquireAsync() : publisher.acquire();
     } catch (error) {
-      const full = error instanceof CuframesError && (error.code === "TIMEOUT" || error.code === "WOULD_BLOCK");
+      const full = error instanceof CuframesError &&
+        (error.code === "TIMEOUT" || error.code === "WOULD_BLOCK");
       if (full) return undefined; // decoded, and not published
       throw error;
     }

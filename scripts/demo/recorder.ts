@@ -28,7 +28,13 @@ await main(async () => {
     count++;
   }
   await recorder.close();
-  tell({ event: "recorded", packets: count, first: Number(first?.sequence ?? 0), lost: packets.stats().lost, file });
+  tell({
+    event: "recorded",
+    packets: count,
+    first: Number(first?.sequence ?? 0),
+    lost: packets.stats().lost,
+    file,
+  });
 });
 
 function parameters(packets: PacketRingReader): Uint8Array {

@@ -1,7 +1,13 @@
 import type { NativeCallback, NativeSymbols, Runtime } from "./runtime.ts";
 import { SYMBOLS } from "./symbols.ts";
 
-const parameterTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "buffer", callback: "function" } as const;
+const parameterTypes = {
+  u32: "u32",
+  i32: "i32",
+  u64: "u64",
+  buffer: "buffer",
+  callback: "function",
+} as const;
 
 /** Callbacks must outlive every native thread that may call them. */
 const callbacks: unknown[] = [];
@@ -24,7 +30,10 @@ export const deno: Runtime = {
   },
 
   callback(listener: (token: number) => void): NativeCallback {
-    const callback = Deno.UnsafeCallback.threadSafe({ parameters: ["u32"], result: "void" } as const, listener);
+    const callback = Deno.UnsafeCallback.threadSafe(
+      { parameters: ["u32"], result: "void" } as const,
+      listener,
+    );
     callback.unref();
     callbacks.push(callback);
     return callback.pointer as unknown as NativeCallback;

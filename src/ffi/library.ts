@@ -44,7 +44,10 @@ export function environment(name: string): string | undefined {
 function currentRuntime(): Runtime {
   if ("Bun" in globalThis) return bun;
   if ("Deno" in globalThis) return deno;
-  throw new CuframesError("UNSUPPORTED", `this runtime (${process.version}) has no foreign function interface that cuframes knows: use Deno or Bun`);
+  throw new CuframesError(
+    "UNSUPPORTED",
+    `this runtime (${process.version}) has no foreign function interface that cuframes knows: use Deno or Bun`,
+  );
 }
 
 function load(): Library {
@@ -54,7 +57,11 @@ function load(): Library {
   try {
     symbols = runtime.open(path);
   } catch (cause) {
-    throw new CuframesError("UNSUPPORTED", `the native library ${path} could not be opened: ${(cause as Error).message}`, { cause });
+    throw new CuframesError(
+      "UNSUPPORTED",
+      `the native library ${path} could not be opened: ${(cause as Error).message}`,
+      { cause },
+    );
   }
   const version = symbols.cuframes_abi_version();
   if (version !== ABI_VERSION) {
@@ -84,7 +91,10 @@ const decoder = new TextDecoder();
 /** The error for a negative result of the call just made on this thread. */
 export function nativeError(result: number, tried: string): CuframesError {
   const size = library().symbols.cuframes_error_message(messageBuffer, messageBuffer.length);
-  return new CuframesError(errorCodeOf(result), `${tried}: ${decoder.decode(messageBuffer.subarray(0, size))}`);
+  return new CuframesError(
+    errorCodeOf(result),
+    `${tried}: ${decoder.decode(messageBuffer.subarray(0, size))}`,
+  );
 }
 
 /** Passes a result that is not negative through. */

@@ -21,11 +21,15 @@ interface ResultTypes {
 export type NativeCallback = { readonly callback: unique symbol };
 
 type Table = typeof SYMBOLS;
-type Parameters<P extends readonly (keyof ParameterTypes)[]> = { -readonly [I in keyof P]: ParameterTypes[P[I]] };
+type Parameters<P extends readonly (keyof ParameterTypes)[]> = {
+  -readonly [I in keyof P]: ParameterTypes[P[I]];
+};
 
 /** The shim's functions, as called from TypeScript. */
 export type NativeSymbols = {
-  readonly [Name in keyof Table]: (...parameters: Parameters<Table[Name]["parameters"]>) => ResultTypes[Table[Name]["result"]];
+  readonly [Name in keyof Table]: (
+    ...parameters: Parameters<Table[Name]["parameters"]>
+  ) => ResultTypes[Table[Name]["result"]];
 };
 
 /** All that the library needs of a JavaScript runtime. One implementation each for Deno, Bun and Node. */

@@ -166,6 +166,17 @@ fn upload(handle: u32, slot: u32, bytes: ?[*]u8, size: u32) Error!void {
     return publisher.upload(slot, try slice(bytes, size));
 }
 
+/// Copies an acquired slot's picture without padding to host memory, after the work so far of the CUstream, where
+/// `has_stream` is 1, else of the library's.
+pub export fn cuframes_publisher_download(handle: u32, slot: u32, stream: u64, has_stream: u32, bytes: ?[*]u8, size: u32) i32 {
+    return done(download(handle, slot, if (has_stream != 0) stream else null, bytes, size));
+}
+
+fn download(handle: u32, slot: u32, stream: ?u64, bytes: ?[*]u8, size: u32) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    return publisher.download(slot, stream, try slice(bytes, size));
+}
+
 /// Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream.
 pub export fn cuframes_publisher_copy_from(handle: u32, slot: u32, source: ?*const cuda.CopySource) i32 {
     return done(copyFrom(handle, slot, source));
@@ -323,16 +334,16 @@ pub export fn cuframes_subscriber_release_when_done(handle: u32, lease: u32, str
     return done(subscriber.releaseWhenDone(lease, @ptrFromInt(stream)));
 }
 
-/// Copies a held GPU frame to page-locked host memory, once; returns which of 8 buffers, and its address. The bytes stay
-/// as they are for as long as the frame is held.
-pub export fn cuframes_subscriber_to_host(handle: u32, lease: u32, address: ?*u64) i32 {
-    return codeOf(toHost(handle, lease, address));
+/// Copies a held GPU frame to page-locked host memory, once unless `refresh` is 1; returns which of 8 buffers, and its
+/// address. The bytes stay as they are for as long as the frame is held.
+pub export fn cuframes_subscriber_to_host(handle: u32, lease: u32, refresh: u32, address: ?*u64) i32 {
+    return codeOf(toHost(handle, lease, refresh, address));
 }
 
-fn toHost(handle: u32, lease: u32, address: ?*u64) Error!i32 {
+fn toHost(handle: u32, lease: u32, refresh: u32, address: ?*u64) Error!i32 {
     const subscriber = try handles.get(.subscriber, handle);
     const out = try required(u64, address);
-    const copy = try subscriber.toHost(lease);
+    const copy = try subscriber.toHost(lease, refresh != 0);
     out.* = copy.address;
     return @intCast(copy.index);
 }

@@ -191,21 +191,45 @@ pub const Slots = struct {
         const staging = try slots.stagingFor();
         @memcpy(staging[0..bytes.len], bytes);
         var offset: usize = 0;
-        for (geometry.planes[0..geometry.plane_count]) |to| {
+        for (geometry.planes[0..geometry.plane_count]) |plane| {
             try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{
                 .srcMemoryType = .HOST,
                 .srcHost = staging + offset,
-                .srcPitch = to.row_bytes,
+                .srcPitch = plane.row_bytes,
                 .dstMemoryType = .DEVICE,
-                .dstDevice = slots.addresses[slot] + to.offset,
-                .dstPitch = to.stride,
-                .WidthInBytes = to.row_bytes,
-                .Height = to.rows,
+                .dstDevice = slots.addresses[slot] + plane.offset,
+                .dstPitch = plane.stride,
+                .WidthInBytes = plane.row_bytes,
+                .Height = plane.rows,
             }, slots.context.stream });
-            offset += @as(usize, to.row_bytes) * to.rows;
+            offset += @as(usize, plane.row_bytes) * plane.rows;
         }
         std.debug.assert(offset == bytes.len);
         try slots.context.call(.cuEventRecord, .{ slots.staged, slots.context.stream });
+    }
+
+    /// Copies a slot's picture without padding to host memory, after the stream's work so far; done when this returns.
+    pub fn download(slots: *Slots, slot: u32, geometry: *const format.Geometry, stream: abi.CUstream, bytes: []u8) Error!void {
+        try slots.context.enter();
+        defer slots.context.leave();
+        const staging = try slots.stagingFor();
+        var offset: usize = 0;
+        for (geometry.planes[0..geometry.plane_count]) |plane| {
+            try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{
+                .srcMemoryType = .DEVICE,
+                .srcDevice = slots.addresses[slot] + plane.offset,
+                .srcPitch = plane.stride,
+                .dstMemoryType = .HOST,
+                .dstHost = staging + offset,
+                .dstPitch = plane.row_bytes,
+                .WidthInBytes = plane.row_bytes,
+                .Height = plane.rows,
+            }, stream });
+            offset += @as(usize, plane.row_bytes) * plane.rows;
+        }
+        std.debug.assert(offset == bytes.len);
+        try slots.context.call(.cuStreamSynchronize, .{stream});
+        @memcpy(bytes, staging[0..bytes.len]);
     }
 
     /// The staging memory, once the copy out of it that was started last is done. A picture without padding is never
@@ -233,12 +257,11 @@ pub const HostCopies = struct {
     pub const Copy = struct { index: u32, address: u64 };
 
     /// The copy of a held frame. `held` are the tickets of all frames held, at most one of which is this one's, so
-    /// that some buffer is always free to take.
-    pub fn of(copies: *HostCopies, slots: *const Slots, ticket: u64, frame_size: usize, held: []const u64) Error!Copy {
-        for (copies.tickets, 0..) |cached, index| {
-            if (cached == ticket) return copies.at(index);
-        }
-        const index = for (copies.tickets, 0..) |cached, index| {
+    /// that some buffer is always free to take. `refresh` copies again.
+    pub fn of(copies: *HostCopies, slots: *const Slots, ticket: u64, frame_size: usize, held: []const u64, refresh: bool) Error!Copy {
+        const cached_index = std.mem.indexOfScalar(u64, &copies.tickets, ticket);
+        if (cached_index) |index| if (!refresh) return copies.at(index);
+        const index = cached_index orelse for (copies.tickets, 0..) |cached, index| {
             if (cached == layout.Ticket.none or std.mem.indexOfScalar(u64, held, cached) == null) break index;
         } else unreachable;
         copies.tickets[index] = layout.Ticket.none;

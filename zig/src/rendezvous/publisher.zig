@@ -403,6 +403,14 @@ pub const Publisher = struct {
         return slots.upload(slot, &publisher.geometry, bytes);
     }
 
+    /// Copies an acquired slot's picture without padding to host memory, after the stream's work so far.
+    pub fn download(publisher: *Publisher, slot: u32, stream: ?u64, bytes: []u8) Error!void {
+        const slots = try publisher.slotsOnDevice(slot);
+        const size = publisher.geometry.packedSize();
+        if (bytes.len != size) return errors.fail(error.InvalidArgument, "room for {d} bytes; a frame has {d} without padding", .{ bytes.len, size });
+        return slots.download(slot, &publisher.geometry, if (stream) |handle| @ptrFromInt(handle) else slots.context.stream, bytes);
+    }
+
     fn slotsOnDevice(publisher: *Publisher, slot: u32) Error!*cuda.Slots {
         if (publisher.slots != .cuda) return errors.fail(error.Unsupported, "this ring is in host memory: write to its planes", .{});
         publisher.mutex.lock();

@@ -327,14 +327,14 @@ pub const Subscriber = struct {
         return errors.fail(error.Unsupported, "these frames are in host memory", .{});
     }
 
-    /// The frame of a lease in page-locked host memory, copied once.
-    pub fn toHost(subscriber: *Subscriber, lease: u32) Error!cuda.HostCopies.Copy {
+    /// The frame of a lease in page-locked host memory, copied once, or again where `refresh` says so.
+    pub fn toHost(subscriber: *Subscriber, lease: u32, refresh: bool) Error!cuda.HostCopies.Copy {
         const held = subscriber.reader.held(lease) orelse return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
         const slots = try subscriber.slotsOnDevice();
         var tickets: [layout.leases_max]u64 = undefined;
         for (&subscriber.reader.leases, &tickets) |*word, *ticket| ticket.* = @atomicLoad(u64, word, .acquire);
         const ticket = layout.Ticket.init(held.sequence, held.slot);
-        return subscriber.host_copies.of(slots, ticket, subscriber.geometry.frame_size, &tickets);
+        return subscriber.host_copies.of(slots, ticket, subscriber.geometry.frame_size, &tickets, refresh);
     }
 
     fn letGo(subscriber: *Subscriber, lease: u32) void {
