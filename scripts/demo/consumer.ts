@@ -1,8 +1,8 @@
 // Holds every frame it is given, and hashes it before and after.
 
 import { setTimeout } from "node:timers/promises";
-import { type Mode, monotonicNow, Subscriber } from "../../mod.ts";
-import { digest, equal, main, type Task, task, tell } from "./events.ts";
+import { type Frame, type Mode, monotonicNow, Subscriber } from "../../mod.ts";
+import { digest, digestOf, equal, main, type Task, task, tell } from "./events.ts";
 
 export interface ConsumerTask extends Task {
   name: string;
@@ -22,9 +22,9 @@ await main(async () => {
   let last = 0;
   for await (using frame of camera) {
     latencies.push(Number(monotonicNow() - frame.publishedNs) / 1000);
-    const before = digest(frame.planes);
+    const before = await look(frame);
     await setTimeout(hold);
-    const after = digest(frame.planes);
+    const after = await look(frame);
     if (!equal(before, frame.metadata) || !equal(after, frame.metadata)) torn++;
     last = Number(frame.sequence);
     first ||= last;
@@ -34,3 +34,12 @@ await main(async () => {
   const quantile = (share: number) => Math.round(latencies[Math.floor(latencies.length * share)] ?? 0);
   tell({ event: "consumed", received, dropped, torn, first, last, p50: quantile(0.5), p99: quantile(0.99) });
 });
+
+/** The hash of what the frame holds now. */
+async function look(frame: Frame): Promise<Uint8Array> {
+  if (frame.memory === "host") return digest(frame.planes);
+  await frame.toHost({ refresh: true });
+  const picture = new Uint8Array(frame.allocationSize());
+  await frame.copyTo(picture);
+  return digestOf(picture);
+}

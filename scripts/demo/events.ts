@@ -2,13 +2,20 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import type { Plane } from "../../mod.ts";
+import type { MemoryKind, Plane } from "../../mod.ts";
 
 /** What each process of the demo tells the one that started it, as lines of JSON. */
 export type DemoEvent =
   | { event: "ready" }
   | { event: "progress"; decoded: number; published: number }
-  | { event: "published"; decoded: number; published: number; packets: number }
+  | {
+    event: "published";
+    decoded: number;
+    published: number;
+    packets: number;
+    memory: MemoryKind;
+    decodedOnGpu: number;
+  }
   | {
     event: "consumed";
     received: number;
@@ -59,6 +66,11 @@ export function digest(planes: readonly Plane[]): Uint8Array {
   const hash = createHash("sha256");
   for (const plane of planes) hash.update(plane.data);
   return hash.digest();
+}
+
+/** SHA-256 of a frame's picture without padding. */
+export function digestOf(picture: Uint8Array): Uint8Array {
+  return createHash("sha256").update(picture).digest();
 }
 
 export function equal(one: Uint8Array, other: Uint8Array): boolean {

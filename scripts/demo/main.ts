@@ -24,6 +24,7 @@ const help = `Decodes a video once and shares it with four other processes.
   npm run demo [-- options]
 
   --input FILE_OR_URL  what to decode; default: the project's own clip
+  --memory KIND        where frames live: host (default), cuda, or auto
   --fast               as fast as it goes, instead of at the input's own pace
   --output FILE        where to record; default: a new file in the temporary directory
   --json               the result as one line of JSON, last
@@ -99,6 +100,7 @@ const { values } = parseArgs({
       type: "string",
       default: fileURLToPath(new URL("../../test/fixtures/clip.mp4", import.meta.url).href),
     },
+    memory: { type: "string", default: "host" },
     fast: { type: "boolean", default: false },
     output: { type: "string" },
     json: { type: "boolean", default: false },
@@ -111,6 +113,7 @@ if (values.help) {
 }
 
 const { fast } = values;
+const memory = values.memory as PublisherTask["memory"]; // Publisher.create refuses others
 // npm changes to the package's directory; a path is meant from where the command was typed.
 const isUrl = /^[a-z][a-z0-9+.-]*:/i.test(values.input);
 const input = isUrl ? values.input : resolve(process.env.INIT_CWD ?? ".", values.input);
@@ -147,7 +150,7 @@ async function play() {
     "publisher",
     "deno",
     "publisher.ts",
-    { ...place, input, fast },
+    { ...place, input, fast, memory },
     showProgress,
   );
   await publisher.told("ready");
@@ -165,14 +168,14 @@ async function play() {
   await Promise.all([...consumers.map(({ part }) => part), recorder].map((part) => part.told("ready")));
   publisher.go();
 
-  const { decoded, published, packets } = await publisher.told("published");
+  const { decoded, published, packets, memory: used, decodedOnGpu } = await publisher.told("published");
   const subscribers = await Promise.all(consumers.map(async ({ name, runtime, mode, part }) => {
     const { received, dropped, torn, first, last, p50, p99 } = await part.told("consumed");
     return { name, runtime, mode, received, dropped, torn, latencyUs: { p50, p99 }, first, last };
   }));
   const recorded = await recorder.told("recorded");
   if (process.stderr.isTTY) process.stderr.write("\n");
-  return { decoded, published, packets, subscribers, recorded };
+  return { decoded, published, packets, subscribers, recorded, used, decodedOnGpu };
 }
 
 type Outcome = Awaited<ReturnType<typeof play>>;
@@ -200,12 +203,12 @@ function broken({ published, packets, subscribers, recorded }: Outcome): string[
 
 try {
   const outcome = await play();
-  const { decoded, published, packets, recorded } = outcome;
+  const { decoded, published, packets, recorded, used, decodedOnGpu } = outcome;
   const subscribers = outcome.subscribers.map(({ first: _first, last: _last, ...subscriber }) => subscriber);
+  const decoder = decodedOnGpu > 0 ? `, ${decodedOnGpu} decoded on the GPU` : "";
   console.log(
-    `${
-      redacted(input)
-    }: ${decoded} frames decoded, ${published} published, ${packets} packets; ${recorded.packets} recorded in ${file}`,
+    `${redacted(values.input)}: ${decoded} frames decoded, ${published} published in ${used} memory${decoder}; ` +
+      `${packets} packets, ${recorded.packets} recorded in ${file}`,
   );
   console.table(
     Object.fromEntries(
@@ -219,7 +222,7 @@ try {
   process.exitCode = problems.length === 0 ? 0 : 1;
   if (values.json) {
     console.log(JSON.stringify({
-      input: redacted(input),
+      input: redacted(values.input),
       decoded,
       published,
       subscribers,

@@ -1,17 +1,21 @@
 // Decodes the input once; publishes its frames, each with its hash, and its packets.
 
-import { CuframesError, Publisher, type WritableFrame } from "../../mod.ts";
+import { CuframesError, type MemoryKind, Publisher, type WritableFrame } from "../../mod.ts";
 import { type MediaFrame, type MediaPacket, openMedia } from "../../src/media/mod.ts";
-import { digest, go, main, type Task, task, tell } from "./events.ts";
+import { digest, digestOf, go, main, type Task, task, tell } from "./events.ts";
 
 export interface PublisherTask extends Task {
   input: string;
   fast: boolean;
+  memory: MemoryKind | "auto";
 }
 
 await main(async () => {
-  const { key, runtimeDirectory, input, fast } = task<PublisherTask>();
-  await using media = await openMedia(input, { realtime: !fast });
+  const { key, runtimeDirectory, input, fast, memory } = task<PublisherTask>();
+  await using media = await openMedia(input, {
+    realtime: !fast,
+    hardware: memory === "host" ? "none" : "auto",
+  });
   // At the input's own pace a slow reader loses frames; as fast as it goes, the publisher waits for the ordered one.
   using publisher = Publisher.create({
     key,
@@ -19,6 +23,7 @@ await main(async () => {
     width: media.width,
     height: media.height,
     format: media.format,
+    memory,
     policy: fast ? "wait" : "drop-oldest",
     timeout: 10_000,
   });
@@ -36,6 +41,7 @@ await main(async () => {
   let published = 0;
   let reported = 0;
   let packetCount = 0;
+  let decodedOnGpu = 0;
 
   function writePacket(packet: MediaPacket): void {
     packets.write(packet);
@@ -43,13 +49,14 @@ await main(async () => {
   }
 
   function publishFrame(frame: MediaFrame, slot: WritableFrame): void {
-    frame.copyInto(slot.planes);
+    frame.writeTo(slot);
+    if (frame.devicePicture !== undefined) decodedOnGpu++;
     slot.publish({
       timestampNs: frame.timestampNs,
       durationNs: frame.durationNs,
       corrupt: frame.corrupt,
       discontinuity: frame.discontinuity,
-      metadata: digest(slot.planes),
+      metadata: slot.memory === "host" ? digest(slot.planes) : digestOf(slot.read()),
     });
     published++;
   }
@@ -77,5 +84,12 @@ await main(async () => {
     reported = performance.now();
     tell({ event: "progress", decoded, published });
   }
-  tell({ event: "published", decoded, published, packets: packetCount });
+  tell({
+    event: "published",
+    decoded,
+    published,
+    packets: packetCount,
+    memory: publisher.memory,
+    decodedOnGpu,
+  });
 });

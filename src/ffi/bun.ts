@@ -29,6 +29,10 @@ export const bun: Runtime = {
     return ffi().toArrayBuffer(Number(address) as BunFfi.Pointer, 0, size);
   },
 
+  addressOf(memory: Uint8Array): bigint {
+    return BigInt(ffi().ptr(memory));
+  },
+
   callback(listener: (token: number) => void): NativeCallback {
     const callback = new (ffi().JSCallback)(listener, { args: ["u32"], returns: "void", threadsafe: true });
     callbacks.push(callback);

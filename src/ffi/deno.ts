@@ -29,6 +29,10 @@ export const deno: Runtime = {
     return Deno.UnsafePointerView.getArrayBuffer(pointer, size);
   },
 
+  addressOf(memory: Uint8Array): bigint {
+    return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory as Uint8Array<ArrayBuffer>)));
+  },
+
   callback(listener: (token: number) => void): NativeCallback {
     const callback = Deno.UnsafeCallback.threadSafe(
       { parameters: ["u32"], result: "void" } as const,

@@ -38,6 +38,8 @@ export interface Runtime {
   open(path: string): NativeSymbols;
   /** The memory at an address, not copied. It must be detached before the memory is unmapped. */
   view(address: bigint, size: number): ArrayBuffer;
+  /** Where a view's memory is; it may be on a device. */
+  addressOf(memory: Uint8Array): bigint;
   /**
    * A function pointer that any thread may call; `listener` runs on the event loop. It does not keep the process
    * alive and lives as long as the process.
