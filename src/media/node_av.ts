@@ -1,0 +1,96 @@
+/** The media library (`node-av`: FFmpeg's own libraries), loaded on first use, and its errors as ours. */
+import { constants } from "node:os";
+import { CuframesError } from "../errors.ts";
+
+/** The module `node-av`. */
+export type NodeAv = typeof import("node-av");
+
+let loading: Promise<NodeAv> | undefined;
+
+/**
+ * Loads `node-av` once.
+ *
+ * @throws {CuframesError} `UNSUPPORTED` where it is not installed or has no build for this platform.
+ */
+export async function loadNodeAv(): Promise<NodeAv> {
+  loading ??= import("node-av").then(silence);
+  try {
+    return await loading;
+  } catch (cause) {
+    loading = undefined;
+    throw new CuframesError(
+      "UNSUPPORTED",
+      "reading and recording media needs the optional package node-av, which could not be loaded: install it " +
+        "with `npm install node-av`, `bun add node-av` or `deno add npm:node-av`",
+      { cause },
+    );
+  }
+}
+
+/** FFmpeg logs to stderr, addresses with their passwords included; a level that the user has set is kept. */
+function silence(av: NodeAv): NodeAv {
+  if (av.Log.getLevel() === av.AV_LOG_INFO) av.Log.setLevel(av.AV_LOG_FATAL);
+  return av;
+}
+
+/** Nanoseconds: the time base of everything behind the demuxer. */
+export const NANOSECONDS = { num: 1, den: 1_000_000_000 } as const;
+
+type Code = ConstructorParameters<typeof CuframesError>[0];
+
+/** The error for a negative FFmpeg result; `what` says what was tried, on what. */
+export function mediaError(av: NodeAv, result: number, what: string): CuframesError {
+  return new CuframesError(codeOf(av, result), `${what}: ${av.FFmpegError.strerror(result)}`);
+}
+
+/** Passes a result that is not an error through. */
+export function check(av: NodeAv, result: number, what: string): number {
+  if (result < 0) throw mediaError(av, result, what);
+  return result;
+}
+
+function codeOf(av: NodeAv, result: number): Code {
+  switch (result) {
+    case av.AVERROR_HTTP_NOT_FOUND:
+      return "NOT_FOUND";
+    case av.AVERROR_HTTP_UNAUTHORIZED:
+    case av.AVERROR_HTTP_FORBIDDEN:
+      return "PERMISSION";
+    case av.AVERROR_INVALIDDATA:
+    case av.AVERROR_DEMUXER_NOT_FOUND:
+      return "FORMAT";
+    case av.AVERROR_PROTOCOL_NOT_FOUND:
+    case av.AVERROR_DECODER_NOT_FOUND:
+    case av.AVERROR_MUXER_NOT_FOUND:
+    case av.AVERROR_PATCHWELCOME:
+      return "UNSUPPORTED";
+  }
+  // FFmpeg's POSIX errors are the negated errno.
+  switch (-result) {
+    case constants.errno.ENOENT:
+      return "NOT_FOUND";
+    case constants.errno.EACCES:
+    case constants.errno.EPERM:
+      return "PERMISSION";
+    case constants.errno.ETIMEDOUT:
+      return "TIMEOUT";
+    case constants.errno.ENOMEM:
+      return "OUT_OF_MEMORY";
+    case constants.errno.EINVAL:
+    case constants.errno.EISDIR:
+    case constants.errno.ERANGE:
+      return "INVALID_ARGUMENT";
+  }
+  return "IO";
+}
+
+/**
+ * An input's name as it may appear in a message: a URL loses its user, password, query and fragment, where
+ * credentials travel. All up to the last `@` goes, because a password may hold any character.
+ */
+export function redact(input: string): string {
+  const url = /^([a-z][a-z0-9+.-]*:\/\/)(.*)$/is.exec(input);
+  if (!url) return input;
+  const [, scheme = "", rest = ""] = url;
+  return scheme + rest.slice(rest.lastIndexOf("@") + 1).replace(/[?#].*$/s, "");
+}

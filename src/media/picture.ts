@@ -1,0 +1,179 @@
+/** From a decoder's pictures to planes of one format and size. */
+import type { Frame, SoftwareScaleContext } from "node-av";
+import { Buffer } from "node:buffer";
+import { invalid } from "../errors.ts";
+import { type PixelFormat, planCopy } from "../format.ts";
+import { check, type NodeAv } from "./node_av.ts";
+
+/** A plane to write to. */
+export interface DestinationPlane {
+  /** At least `stride * (rows - 1)` bytes and one row. */
+  readonly data: Uint8Array;
+  /** Bytes from one row to the next. */
+  readonly stride: number;
+  /** Rows, at least as many as the picture has. */
+  readonly rows: number;
+}
+
+/** FFmpeg's names of our pixel formats. */
+const FFMPEG_NAMES: Record<PixelFormat, string> = {
+  NV12: "nv12",
+  I420: "yuv420p",
+  P010: "p010le",
+  RGBA: "rgba",
+  BGRA: "bgra",
+  RGBX: "rgb0",
+  BGRX: "bgr0",
+  GRAY8: "gray",
+};
+
+/** Pairs that hold the same samples in another arrangement; libswscale writes these without scratch memory. */
+const REARRANGED: Record<string, string[]> = {
+  yuv420p: ["nv12"],
+  nv12: ["yuv420p"],
+  yuv420p10le: ["p010le"],
+};
+
+/** libswscale aborts the process over odd strides of 16-bit samples. */
+function canRearrange(source: string, target: string, strides: readonly number[]): boolean {
+  if (!REARRANGED[source]?.includes(target)) return false;
+  return target !== "p010le" || strides.every((stride) => stride % 2 === 0);
+}
+
+/** FFmpeg's name of a pixel format; the deprecated full-range twins go by the name of their layout. */
+function layoutName(av: NodeAv, format: Frame["format"]): string {
+  return (av.avGetPixFmtName(format as Parameters<NodeAv["avGetPixFmtName"]>[0]) ?? "none").replace(
+    /^yuvj/,
+    "yuv",
+  );
+}
+
+/** The format that keeps most of a decoder's format (`codecpar.format`); NV12 for one not known yet. */
+export function preferredFormat(av: NodeAv, format: Frame["format"]): PixelFormat {
+  const name = layoutName(av, format);
+  if (/^(gray|mono|ya)/.test(name)) return "GRAY8";
+  if (/rgb|bgr|gbr|pal8|bayer|xyz/.test(name)) return "RGBA";
+  if (/(9|1[0246])(le|be)$/.test(name)) return "P010";
+  return "NV12";
+}
+
+/** What NVDEC makes of a stream's format (`codecpar.format`): 4:2:0 with interleaved chroma; others have no name here. */
+export function gpuFormat(av: NodeAv, format: Frame["format"]): PixelFormat | undefined {
+  const formats: Record<string, PixelFormat> = { yuv420p: "NV12", yuv420p10le: "P010" };
+  return formats[layoutName(av, format)];
+}
+
+/** Writes pictures into planes, converted and scaled where they differ from the output. */
+export class PictureWriter implements Disposable {
+  readonly #av: NodeAv;
+  readonly #format: PixelFormat;
+  readonly #width: number;
+  readonly #height: number;
+  readonly #rearrange = new Map<string, SoftwareScaleContext>();
+  #scaler: { context: SoftwareScaleContext; output: Frame } | undefined;
+
+  /** Pictures come out as `width` × `height` pixels of `format`. */
+  constructor(av: NodeAv, format: PixelFormat, width: number, height: number) {
+    this.#av = av;
+    this.#format = format;
+    this.#width = width;
+    this.#height = height;
+  }
+
+  /**
+   * Writes a picture.
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT` for planes that cannot hold the output
+   */
+  write(picture: Frame, planes: readonly DestinationPlane[]): void {
+    const { destination, strides } = this.#destination(planes);
+    const source = layoutName(this.#av, picture.format);
+    const target = FFMPEG_NAMES[this.#format];
+    const sameSize = picture.width === this.#width && picture.height === this.#height;
+    const upright = picture.linesize.every((stride) => stride >= 0);
+    if (sameSize && upright && source === target) {
+      this.#copy(picture, destination, strides);
+    } else if (sameSize && upright && canRearrange(source, target, strides)) {
+      const lines = picture.linesize.slice(0, picture.data!.length);
+      const context = this.#rearrangement(source, target);
+      const written = context.scaleSync(picture.data!, lines, 0, this.#height, destination, strides);
+      check(this.#av, written, `converting ${source} to ${target}`);
+    } else {
+      this.#copy(this.#convert(picture), destination, strides);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const context of this.#rearrange.values()) context.freeContext();
+    this.#rearrange.clear();
+    this.#scaler?.context.freeContext();
+    this.#scaler?.output.free();
+    this.#scaler = undefined;
+  }
+
+  /** Checks the planes: FFmpeg is given bare addresses. */
+  #destination(planes: readonly DestinationPlane[]): { destination: Buffer[]; strides: number[] } {
+    const needed = planCopy(this.#format, this.#width, this.#height).planes;
+    if (planes.length !== needed.length) {
+      throw invalid(`${planes.length} planes were given; ${this.#format} has ${needed.length}`);
+    }
+    const destination = needed.map(({ rowBytes, rows }, index) => {
+      const { data, stride, rows: given } = planes[index]!;
+      const end = stride * (rows - 1) + rowBytes;
+      if (!Number.isInteger(stride) || stride < rowBytes || given < rows || data.byteLength < end) {
+        throw invalid(
+          `plane ${index} has ${given} rows, a stride of ${stride} and ${data.byteLength} bytes: ` +
+            `${this.#width}×${this.#height} ${this.#format} needs ${rows} rows of ${rowBytes} bytes`,
+        );
+      }
+      return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    });
+    return { destination, strides: planes.map((plane) => plane.stride) };
+  }
+
+  #copy(picture: Frame, destination: Buffer[], strides: number[]): void {
+    const { width, height, format } = picture;
+    const data = picture.data!;
+    const lines = picture.linesize.slice(0, data.length);
+    type PixelFormatCode = Parameters<NodeAv["avImageCopy2"]>[4];
+    this.#av.avImageCopy2(destination, strides, data, lines, format as PixelFormatCode, width, height);
+  }
+
+  #rearrangement(source: string, target: string): SoftwareScaleContext {
+    const known = this.#rearrange.get(source);
+    if (known) return known;
+    const av = this.#av;
+    const context = new av.SoftwareScaleContext();
+    const [width, height] = [this.#width, this.#height];
+    const [from, to] = [av.avGetPixFmtFromName(source), av.avGetPixFmtFromName(target)];
+    context.getContext(width, height, from, width, height, to, av.SWS_POINT);
+    this.#rearrange.set(source, context);
+    return context;
+  }
+
+  /** Converts into memory of FFmpeg's own: its scalers may write beyond the ends of rows. */
+  #convert(picture: Frame): Frame {
+    const av = this.#av;
+    this.#scaler ??= this.#openScaler();
+    const { context, output } = this.#scaler;
+    const rgb = /rgb|bgr/.test(FFMPEG_NAMES[this.#format]);
+    // YUV keeps the meaning that the stream declares; RGB and grey go from 0 to 255.
+    output.colorSpace = rgb ? av.AVCOL_SPC_RGB : picture.colorSpace;
+    output.colorRange = rgb || this.#format === "GRAY8" ? av.AVCOL_RANGE_JPEG : picture.colorRange;
+    check(av, context.scaleFrameSync(output, picture), `converting a picture to ${this.#format}`);
+    return output;
+  }
+
+  #openScaler(): { context: SoftwareScaleContext; output: Frame } {
+    const av = this.#av;
+    const context = new av.SoftwareScaleContext();
+    context.allocContext();
+    const output = new av.Frame();
+    output.alloc();
+    output.width = this.#width;
+    output.height = this.#height;
+    output.format = av.avGetPixFmtFromName(FFMPEG_NAMES[this.#format]);
+    check(av, output.getBuffer(), `allocating a ${this.#width}×${this.#height} picture`);
+    return { context, output };
+  }
+}

@@ -1,0 +1,298 @@
+/** Writing encoded packets to a file as they are. */
+import type { FormatContext, Packet, Stream } from "node-av";
+import { Buffer } from "node:buffer";
+import { lstat, rm } from "node:fs/promises";
+import { extname } from "node:path";
+import { CODEC_IDS, isAnnexB } from "../codec.ts";
+import { CuframesError, invalid } from "../errors.ts";
+import { checkDimension } from "../format.ts";
+import { HeaderUnits, joinUnits, parameterSets } from "./annexb.ts";
+import { newPacket } from "./demuxer.ts";
+import { NativeCalls } from "./native_calls.ts";
+import { check, loadNodeAv, NANOSECONDS, type NodeAv } from "./node_av.ts";
+import { timescaleOf } from "./timescale.ts";
+
+/** File formats by file name extension, with FFmpeg's name of the muxer. */
+const FORMATS: Record<string, string> = {
+  ".mp4": "mp4",
+  ".m4v": "mp4",
+  ".mov": "mov",
+  ".mkv": "matroska",
+  ".webm": "webm",
+  ".ts": "mpegts",
+  ".m2ts": "mpegts",
+};
+
+/** Packets that are looked at before an MP4's ticks are chosen. */
+const SURVEYED_PACKETS = 64;
+/** The most bytes held back for that. */
+const SURVEYED_BYTES = 8 << 20;
+
+/** What a {@linkcode Recorder} records. */
+export interface RecorderOptions {
+  /** FFmpeg's `AVCodecID`. */
+  codecId: number;
+  /**
+   * Annex B parameter sets for H.264 and HEVC, else the codec's own header; default: the parameter sets of the
+   * first key packet.
+   */
+  description?: Uint8Array;
+  /** Width in pixels. */
+  codedWidth: number;
+  /** Height in pixels. */
+  codedHeight: number;
+  /** `"mp4"`, `"mov"`, `"matroska"`, `"webm"` or `"mpegts"`; default: by the path's extension. */
+  format?: string;
+}
+
+/** One access unit to record; a media reader's packets and a packet ring's are such. */
+export interface RecorderPacket {
+  /** Annex B for H.264 and HEVC. */
+  readonly data: Uint8Array;
+  readonly type: "key" | "delta";
+  /** When it is shown, in ns. */
+  readonly timestampNs: bigint;
+  /** When it is decoded, in ns. */
+  readonly decodeTimestampNs: bigint;
+  /** How long it is shown, in ns; default: until the next packet. */
+  readonly durationNs?: bigint | undefined;
+}
+
+/** A packet that waits to be written. */
+interface QueuedPacket extends RecorderPacket {
+  /** The parameter sets that are valid from this packet on, where they are new. */
+  readonly header: Uint8Array | undefined;
+}
+
+/**
+ * A recording: one video track, not encoded again. It begins with the first key packet, whose presentation
+ * time becomes 0. MP4, MOV and Matroska get the packets in the form they have in such a file, so that a track
+ * read from one is written byte for byte the same.
+ *
+ * @example
+ * ```ts
+ * import { openMedia, Recorder } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("rtsp://camera/stream", { decode: false });
+ * await using recorder = await Recorder.create("camera.mp4", media.video);
+ * for await (const event of media) if (event.kind === "packet") await recorder.write(event);
+ * ```
+ */
+export class Recorder implements AsyncDisposable {
+  readonly #av: NodeAv;
+  readonly #options: RecorderOptions;
+  readonly #format: FormatContext;
+  readonly #stream: Stream;
+  readonly #packet: Packet;
+  readonly #calls = new NativeCalls();
+  /** Whether the header carries the parameter sets (not so in MPEG-TS). */
+  readonly #globalHeader: boolean;
+  readonly #queue: QueuedPacket[] = [];
+  /** Whether the file's ticks can be chosen, and its parameter sets can change. */
+  readonly #isMp4: boolean;
+  #queuedBytes = 0;
+  #originNs = 0n;
+  #headerUnits: HeaderUnits | undefined;
+  #headerWritten = false;
+  #failed = false;
+  #lastDuration = 0n;
+  #lastDecode: bigint | undefined;
+  #packets = 0;
+  #closing: Promise<void> | undefined;
+
+  /** Where the recording is. */
+  readonly path: string;
+
+  private constructor(av: NodeAv, path: string, options: RecorderOptions, format: FormatContext) {
+    this.#av = av;
+    this.path = path;
+    this.#options = options;
+    this.#format = format;
+    this.#stream = format.newStream();
+    this.#packet = newPacket(av);
+    this.#isMp4 = ["mp4", "mov"].includes(format.oformat!.name ?? "");
+    this.#globalHeader = (format.oformat!.flags & av.AVFMT_GLOBALHEADER) !== 0;
+  }
+
+  /**
+   * Creates the file, or empties it.
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT` for an extension that stands for no format here; `NOT_FOUND`,
+   * `PERMISSION` or `IO` where the file cannot be created; `UNSUPPORTED` without node-av
+   */
+  static async create(path: string, options: RecorderOptions): Promise<Recorder> {
+    checkDimension("codedWidth", options.codedWidth);
+    checkDimension("codedHeight", options.codedHeight);
+    const name = options.format ?? FORMATS[extname(path).toLowerCase()];
+    if (name === undefined || !Object.values(FORMATS).includes(name)) {
+      throw invalid(
+        `${options.format ?? path}: a recording is one of ${
+          Object.keys(FORMATS).join(", ")
+        }, by its file name or ` +
+          `the option format`,
+      );
+    }
+    const av = await loadNodeAv();
+    const format = new av.FormatContext();
+    try {
+      // A path is never a URL here, whatever characters it has.
+      check(av, format.allocOutputContext2(null, name, `file:${path}`), `preparing ${name}`);
+      check(av, await format.openOutput(), `creating ${path}`);
+      return new Recorder(av, path, options, format);
+    } catch (error) {
+      format.freeContext();
+      throw error;
+    }
+  }
+
+  /** Packets taken so far, from the first key packet on. */
+  get packets(): number {
+    return this.#packets;
+  }
+
+  /**
+   * Takes the next packet, in decode order; packets before the first key packet are left out. Its data may be
+   * used again afterwards. Await it before the next one: packets wait in memory for the disk.
+   *
+   * @throws {CuframesError} `IO` where the file cannot be written, `UNSUPPORTED` where the file format does not
+   * take the codec, `INVALID_ARGUMENT` after `close()`
+   */
+  async write(packet: RecorderPacket): Promise<void> {
+    if (this.#closing) throw invalid(`${this.path}: write() after close()`);
+    if (this.#packets === 0 && packet.type !== "key") return;
+    if (this.#packets++ === 0) this.#begin(packet);
+    this.#queue.push(this.#prepare(packet));
+    this.#queuedBytes += packet.data.byteLength;
+    try {
+      await this.#calls.run(() => this.#drain(false));
+    } catch (error) {
+      this.#failed = true;
+      throw error;
+    }
+  }
+
+  /**
+   * Completes the file; repeated calls are harmless. A recording that never got a key packet leaves no file.
+   *
+   * @throws {CuframesError} as {@linkcode Recorder.write}
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#finish();
+  }
+
+  /** As {@linkcode Recorder.close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #begin({ data, timestampNs }: RecorderPacket): void {
+    const { codecId } = this.#options;
+    this.#originNs = timestampNs;
+    const { codecpar } = this.#stream;
+    codecpar.codecType = this.#av.AVMEDIA_TYPE_VIDEO;
+    codecpar.codecId = codecId as typeof codecpar.codecId;
+    codecpar.width = this.#options.codedWidth;
+    codecpar.height = this.#options.codedHeight;
+    let header = this.#options.description ?? new Uint8Array(0);
+    if (header.length === 0 && isAnnexB(codecId)) header = joinUnits(parameterSets(codecId, data));
+    if (header.length > 0) codecpar.extradata = Buffer.from(header);
+    // Apple's players take HEVC by this tag alone: parameter sets in the header and nowhere else.
+    if (codecId === CODEC_IDS.hevc && this.#isMp4) codecpar.codecTag = "hvc1";
+    if (isAnnexB(codecId) && this.#globalHeader) this.#headerUnits = new HeaderUnits(codecId, header);
+  }
+
+  /** A copy in the form that the file has. */
+  #prepare({ data, type, timestampNs, decodeTimestampNs, durationNs }: RecorderPacket): QueuedPacket {
+    let { data: rest, header } = this.#headerUnits?.take(data) ?? { data, header: undefined };
+    if (header && !this.#isMp4) {
+      // Matroska has one header: what differs from it stays in the packets, and all that comes after.
+      this.#headerUnits = undefined;
+      [rest, header] = [data, undefined];
+    }
+    return { data: rest.slice(), header, type, timestampNs, decodeTimestampNs, durationNs };
+  }
+
+  async #finish(): Promise<void> {
+    try {
+      if (this.#packets > 0 && !this.#failed) await this.#calls.run(() => this.#drain(true));
+      if (this.#headerWritten) check(this.#av, await this.#format.writeTrailer(), `completing ${this.path}`);
+    } finally {
+      await this.#calls.close();
+      await this.#format.closeOutput();
+      this.#packet.free();
+      this.#format.freeContext();
+      if (!this.#headerWritten) await this.#removeEmpty();
+    }
+  }
+
+  /** What was recorded to may be a device. */
+  async #removeEmpty(): Promise<void> {
+    if ((await lstat(this.path)).isFile()) await rm(this.path);
+  }
+
+  /** Writes what is queued, but for the last packet, whose duration the next one tells, and a survey. */
+  async #drain(all: boolean): Promise<void> {
+    if (!this.#headerWritten) {
+      const surveyed = !this.#isMp4 || this.#queue.length >= SURVEYED_PACKETS ||
+        this.#queuedBytes >= SURVEYED_BYTES;
+      if (!surveyed && !all) return;
+      await this.#writeHeader();
+    }
+    while (this.#queue.length > (all ? 0 : 1)) {
+      const packet = this.#queue.shift()!;
+      this.#queuedBytes -= packet.data.byteLength;
+      await this.#writePacket(packet, this.#queue[0]);
+    }
+  }
+
+  async #writeHeader(): Promise<void> {
+    const av = this.#av;
+    // Decode times may have been guessed, presentation times come from the source.
+    this.#stream.timeBase = new av.Rational(1, timescaleOf(this.#queue.map((packet) => packet.timestampNs)));
+    const result = await this.#format.writeHeader();
+    if (result === av.AVERROR_EINVAL || result === av.AVERROR_INVALIDDATA) {
+      const codec = av.avGetCodecName(this.#stream.codecpar.codecId) ?? "this codec";
+      throw new CuframesError(
+        "UNSUPPORTED",
+        `${this.path}: ${codec} does not go into this file format: try .mkv`,
+      );
+    }
+    check(av, result, `writing the header of ${this.path}`);
+    this.#headerWritten = true;
+  }
+
+  async #writePacket(packet: QueuedPacket, next: QueuedPacket | undefined): Promise<void> {
+    const av = this.#av;
+    const { timeBase, index } = this.#stream;
+    const ticks = (ns: bigint) => av.avRescaleQ(ns, NANOSECONDS, timeBase);
+    let decode = ticks(packet.decodeTimestampNs - this.#originNs);
+    // Ticks can be coarser than the packets are apart.
+    if (this.#lastDecode !== undefined && decode <= this.#lastDecode) decode = this.#lastDecode + 1n;
+    const present = ticks(packet.timestampNs - this.#originNs);
+    const duration = next
+      ? next.decodeTimestampNs - packet.decodeTimestampNs
+      : packet.durationNs || this.#lastDuration;
+    this.#lastDecode = decode;
+    this.#lastDuration = duration;
+
+    const out = this.#packet;
+    out.data = Buffer.from(packet.data.buffer, packet.data.byteOffset, packet.data.byteLength);
+    out.streamIndex = index;
+    out.dts = decode;
+    out.pts = present < decode ? decode : present;
+    out.duration = ticks(duration);
+    out.isKeyframe = packet.type === "key";
+    try {
+      if (packet.header) {
+        check(
+          av,
+          out.addSideData(av.AV_PKT_DATA_NEW_EXTRADATA, Buffer.from(packet.header)),
+          "changing parameter sets",
+        );
+      }
+      check(av, await this.#format.writeFrame(out), `writing to ${this.path}`);
+    } finally {
+      out.unref();
+    }
+  }
+}
