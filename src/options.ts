@@ -29,6 +29,12 @@ export function checkInteger(name: string, value: number, minimum: number, maxim
   return value;
 }
 
+/** An address or handle of the CUDA driver. */
+export function checkHandle(name: string, kind: string, value: bigint): bigint {
+  if (typeof value === "bigint" && value === BigInt.asUintN(64, value)) return value;
+  throw invalid(`${name} is ${value}: it must be ${kind} as a bigint`);
+}
+
 /** The code of one of a table's names. */
 export function checkChoice(name: string, value: string, choices: Readonly<Record<string, number>>): number {
   const code = Object.hasOwn(choices, value) ? choices[value] : undefined;

@@ -21,6 +21,7 @@ import { Struct } from "./ffi/struct.ts";
 import { checkDimension, formatCode, type PixelFormat, planCopy } from "./format.ts";
 import {
   checkChoice,
+  checkHandle,
   checkInteger,
   nanoseconds,
   setPlace,
@@ -90,8 +91,9 @@ export interface FrameInit {
   /** The decoder concealed errors in this frame. */
   corrupt?: boolean;
   /**
-   * On a GPU: the CUstream whose work so far fills the frame, which becomes visible when that is done; 0n is the legacy
-   * default stream. Default: the stream of the frame's last `copyFrom`, else the library's own. Ignored on host memory.
+   * On a GPU: the CUstream whose work so far fills the frame, which becomes visible when that is done, and whatever
+   * `copyFrom` and `write` have queued; 0n is the legacy default stream. Default: the stream of the frame's last copy,
+   * else the library's own. Ignored on host memory.
    */
   stream?: bigint;
 }
@@ -360,7 +362,9 @@ export class Publisher implements Disposable {
       (init.discontinuity ? FLAG_DISCONTINUITY : 0) | (init.corrupt ? FLAG_CORRUPT : 0),
     );
     record.setU32(PublishRecord.hasStream, init.stream === undefined ? 0 : 1);
-    if (init.stream !== undefined) record.setU64(PublishRecord.stream, checkStream(init.stream));
+    if (init.stream !== undefined) {
+      record.setU64(PublishRecord.stream, checkHandle("stream", "a CUstream", init.stream));
+    }
     record.setU32(PublishRecord.metadataSize, metadata?.length ?? 0);
     if (metadata !== undefined) record.bytes.set(metadata, PublishRecord.metadata);
     checked(
@@ -434,11 +438,6 @@ export class Publisher implements Disposable {
   }
 }
 
-function checkStream(stream: bigint): bigint {
-  if (typeof stream === "bigint" && stream === BigInt.asUintN(64, stream)) return stream;
-  throw invalid(`stream is ${stream}: it must be a CUstream handle as a bigint`);
-}
-
 /** What a frame asks of its publisher. */
 interface Owner {
   readonly geometry: RingGeometry;
@@ -507,14 +506,15 @@ export class WritableFrame implements Disposable {
 
   /**
    * Copies a picture that is on the same GPU into the slot, as pitched 2-D copies on the stream. The source must stay as
-   * it is until the stream has passed. Publish on the same stream (the default then).
+   * it is until the stream has passed. Copies into one frame follow each other, on whatever streams they are.
    *
    * @throws {CuframesError} `INVALID_ARGUMENT`: a null pointer, a stride too small, an allocation too small for the
    * declared picture, not device memory; `DEVICE_MISMATCH`: on another GPU; `UNSUPPORTED`: this ring is on host memory
    */
   copyFrom(picture: DevicePicture): void {
     this.#check("use");
-    const { devicePointer, stream } = picture;
+    const { stream } = picture;
+    const devicePointer = checkHandle("devicePointer", "a CUdeviceptr", picture.devicePointer);
     const { format, codedWidth, codedHeight } = this.#owner.geometry;
     const { planes } = planCopy(
       format,
@@ -524,7 +524,7 @@ export class WritableFrame implements Disposable {
     );
     const source = new Struct(CopySource.SIZE);
     source.setU32(CopySource.hasStream, stream === undefined ? 0 : 1);
-    if (stream !== undefined) source.setU64(CopySource.stream, checkStream(stream));
+    if (stream !== undefined) source.setU64(CopySource.stream, checkHandle("stream", "a CUstream", stream));
     source.setU32(CopySource.planeCount, planes.length);
     for (const [index, plane] of planes.entries()) {
       const base = CopySource.planes + index * SourcePlane.SIZE;
@@ -545,6 +545,7 @@ export class WritableFrame implements Disposable {
    * @throws {CuframesError} `INVALID_ARGUMENT`: not exactly that many bytes
    */
   write(bytes: Uint8Array): void {
+    this.#check("use");
     const { format, codedWidth, codedHeight } = this.#owner.geometry;
     const { planes: copies, size } = planCopy(format, codedWidth, codedHeight);
     if (bytes.length !== size) {
@@ -552,7 +553,11 @@ export class WritableFrame implements Disposable {
         `${bytes.length} bytes for a frame: ${format} of ${codedWidth}×${codedHeight} without padding has ${size}`,
       );
     }
-    if (this.memory === "cuda") return this.#owner.upload(this.#slot, bytes);
+    if (this.memory === "cuda") {
+      this.#owner.upload(this.#slot, bytes);
+      this.#stream = undefined;
+      return;
+    }
     for (const [index, plane] of this.planes.entries()) {
       const copy = copies[index];
       if (copy === undefined) break;

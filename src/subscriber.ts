@@ -16,7 +16,14 @@ import {
 import type { NativeSymbols } from "./ffi/runtime.ts";
 import { Struct } from "./ffi/struct.ts";
 import { type CopyOptions, type PixelFormat, planCopy, type PlaneLayout } from "./format.ts";
-import { checkChoice, checkInteger, microseconds, timeoutMilliseconds, type WaitOptions } from "./options.ts";
+import {
+  checkChoice,
+  checkHandle,
+  checkInteger,
+  microseconds,
+  timeoutMilliseconds,
+  type WaitOptions,
+} from "./options.ts";
 import { type AllowSharedBufferSource, bytesOf, PacketRingReader } from "./packet_ring.ts";
 import {
   copyPlanes,
@@ -722,7 +729,7 @@ export class Frame implements Disposable {
    * @throws {CuframesError} `UNSUPPORTED`: on host memory; `CUDA`
    */
   release({ stream }: { stream: bigint }): void {
-    this.#end(stream);
+    this.#end(checkHandle("stream", "a CUstream", stream));
   }
 
   #end(stream: bigint | undefined): void {

@@ -57,7 +57,12 @@ export class Waits<T> {
       }
       signal?.addEventListener("abort", abort);
       waits.add(wait);
-      this.#arm();
+      try {
+        this.#arm();
+      } catch (error) {
+        settle(); // or it would take one later, for nobody
+        throw error;
+      }
     });
   }
 

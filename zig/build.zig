@@ -41,6 +41,33 @@ pub fn build(b: *std.Build) void {
         bindings_step.dependOn(&b.addInstallFileWithDir(file, .prefix, b.fmt("share/{s}.ts", .{name})).step);
     }
 
+    // libcuda.so.1 for tests without a GPU: see the head of test/cuda_double/libcuda.zig.
+    const cuda_double = b.addLibrary(.{
+        .name = "cuda",
+        .linkage = .dynamic,
+        .version = .{ .major = 1, .minor = 0, .patch = 0 },
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("../test/cuda_double/libcuda.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+            .imports = &.{.{ .name = "cuda", .module = b.createModule(.{ .root_source_file = b.path("src/cuda/driver.zig") }) }},
+        }),
+    });
+    const cuda_double_step = b.step("cuda_double", "Build the test double of libcuda.so.1 into test/");
+    cuda_double_step.dependOn(&b.addInstallFileWithDir(cuda_double.getEmittedBin(), .prefix, "test/libcuda.so.1").step);
+
+    // Drivers translate PTX for sm_70 to every GPU since Volta.
+    const compile = b.addSystemCommand(&.{
+        b.graph.zig_exe,                     "cc", "-target", "nvptx64-cuda", "-mcpu=sm_70", "-O2", "-S", "-Wall", "-Werror",
+        // Zig passes these on, and this target has no use for them.
+        "-Wno-unused-command-line-argument",
+    });
+    compile.addFileArg(b.path("kernels/test.c"));
+    const kernels = compile.addPrefixedOutputFileArg("-o", "test.ptx");
+    const kernels_step = b.step("kernels", "Compile the GPU tests' kernels to PTX into share/");
+    kernels_step.dependOn(&b.addInstallFileWithDir(kernels, .prefix, "share/test.ptx").step);
+
     const tests = b.addTest(.{
         .root_module = b.createModule(.{
             .root_source_file = b.path("src/lib.zig"),

@@ -26,10 +26,13 @@ pub const drain_timeout_ms = 10_000;
 /// Items in flight; each is a slot or a lease, so there are at most 64.
 const capacity = 64;
 
+/// One more: an item that `done` has made available may come back before it has left the queue.
+const queue_size = capacity + 1;
+
 pub const Completions = struct {
     mutex: Mutex = .{},
     events: [capacity]abi.CUevent = @splat(null),
-    queue: [capacity]u32 = undefined,
+    queue: [queue_size]u32 = undefined,
     /// The items in the queue, as a mask.
     queued: u64 = 0,
     first: usize = 0,
@@ -58,8 +61,8 @@ pub const Completions = struct {
         if (first) try thread.spawn("cuframes-gpu", run, .{ completions, context, owner });
         completions.started = true;
         completions.mutex.lock();
-        std.debug.assert(completions.count < capacity);
-        completions.queue[(completions.first + completions.count) % capacity] = item;
+        std.debug.assert(completions.count < queue_size);
+        completions.queue[(completions.first + completions.count) % queue_size] = item;
         completions.count += 1;
         completions.queued |= @as(u64, 1) << @intCast(item);
         completions.mutex.unlock();
@@ -96,8 +99,10 @@ pub const Completions = struct {
         completions.announceChange();
     }
 
-    /// After the thread has ended, or when there was none; the context is current.
+    /// After the thread has ended, or when there was none.
     pub fn deinit(completions: *Completions, context: *const Context) void {
+        context.enter() catch return;
+        defer context.leave();
         for (completions.events) |event| {
             if (event != null) _ = context.driver.functions.cuEventDestroy_v2(event);
         }
@@ -130,7 +135,7 @@ pub const Completions = struct {
             completions.mutex.unlock();
             owner.done(owner.context, item, succeeded);
             completions.mutex.lock();
-            completions.first = (completions.first + 1) % capacity;
+            completions.first = (completions.first + 1) % queue_size;
             completions.count -= 1;
             completions.mutex.unlock();
             completions.announceChange();

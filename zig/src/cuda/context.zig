@@ -49,12 +49,12 @@ pub fn openDriver() Error!*const cuda.Driver {
     return cuda.open(&failure) catch explain(failure);
 }
 
-/// Every visible device's UUID; none where CUDA cannot be used.
-pub fn visibleUuids(uuids: []abi.CUuuid) u32 {
-    const driver = openDriver() catch return 0;
+/// Every visible device's UUID: none where the driver works and shows none.
+pub fn visibleUuids(uuids: []abi.CUuuid) Error!u32 {
     var failure: cuda.Failure = .none;
+    const driver = cuda.open(&failure) catch return if (failure == .no_device) 0 else explain(failure);
     var described: [cuda.devices.devices_max]cuda.devices.Device = undefined;
-    const count = cuda.devices.list(driver, &described, &failure) catch return 0;
+    const count = cuda.devices.list(driver, &described, &failure) catch return explain(failure);
     const copied = @min(count, uuids.len);
     for (described[0..copied], uuids[0..copied]) |device, *uuid| uuid.* = device.uuid;
     return @intCast(copied);

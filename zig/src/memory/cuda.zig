@@ -25,12 +25,16 @@ pub const CopySource = extern struct {
 
 pub const SourcePlane = extern struct { address: u64, stride: u64 };
 
+/// Where this library's copies into a slot end, since the slot was acquired.
+const Copies = struct { pending: bool = false, end: abi.CUevent = null };
+
 pub const Slots = struct {
     context: Context,
     size: usize,
     count: u32 = 0,
     addresses: [layout.slots_max]abi.CUdeviceptr = undefined,
     descriptors: [layout.slots_max]i32 = undefined,
+    copies: [layout.slots_max]Copies = @splat(.{}),
     /// Page-locked memory for `upload`, and the event of its last use.
     staging: ?[*]u8 = null,
     staged: abi.CUevent = null,
@@ -104,15 +108,21 @@ pub const Slots = struct {
         if (slots.context.enter()) {
             // Copies of this library's that are still under way touch what is unmapped next.
             _ = functions.cuStreamSynchronize(slots.context.stream);
+            for (&slots.copies) |*copies| {
+                if (copies.end == null) continue;
+                _ = functions.cuEventSynchronize(copies.end);
+                _ = functions.cuEventDestroy_v2(copies.end);
+            }
             if (slots.staged != null) _ = functions.cuEventDestroy_v2(slots.staged);
             if (slots.staging) |staging| _ = functions.cuMemFreeHost(staging);
-            for (slots.addresses[0..slots.count], slots.descriptors[0..slots.count]) |start, fd| {
-                _ = functions.cuMemUnmap(start, slots.size);
-                _ = functions.cuMemAddressFree(start, slots.size);
-                if (fd >= 0) memfd.close(fd);
-            }
             slots.context.leave();
         } else |_| {}
+        // Belongs to no context: it goes even where that is broken.
+        for (slots.addresses[0..slots.count], slots.descriptors[0..slots.count]) |start, fd| {
+            _ = functions.cuMemUnmap(start, slots.size);
+            _ = functions.cuMemAddressFree(start, slots.size);
+            if (fd >= 0) memfd.close(fd);
+        }
         slots.count = 0;
         slots.context.deinit();
     }
@@ -127,9 +137,41 @@ pub const Slots = struct {
         return slots.addresses[slot];
     }
 
+    /// Makes a stream wait for the copies into a slot, which may have been queued on another.
+    pub fn follow(slots: *const Slots, slot: u32, stream: abi.CUstream) Error!void {
+        const copies = &slots.copies[slot];
+        if (copies.pending) try slots.context.call(.cuStreamWaitEvent, .{ stream, copies.end, 0 });
+    }
+
+    /// The slot's next owner has nothing to do with them.
+    pub fn forgetCopies(slots: *Slots, slot: u32) void {
+        slots.copies[slot].pending = false;
+    }
+
+    /// Waits for them, where that is possible.
+    pub fn awaitCopies(slots: *const Slots, slot: u32) void {
+        _ = slots.context.driver.functions.cuEventSynchronize(slots.copies[slot].end);
+    }
+
+    fn beginCopies(slots: *Slots, slot: u32, stream: abi.CUstream) Error!void {
+        const copies = &slots.copies[slot];
+        if (copies.end == null) try slots.context.call(.cuEventCreate, .{ &copies.end, abi.CU_EVENT_DISABLE_TIMING });
+        try slots.follow(slot, stream);
+    }
+
+    fn endCopies(slots: *Slots, slot: u32, stream: abi.CUstream) Error!void {
+        try slots.context.call(.cuEventRecord, .{ slots.copies[slot].end, stream });
+        slots.copies[slot].pending = true;
+    }
+
+    /// After a failure half-way: what was queued touches nothing any more when this returns.
+    fn abandonCopies(slots: *const Slots, stream: abi.CUstream) void {
+        _ = slots.context.driver.functions.cuStreamSynchronize(stream);
+    }
+
     /// Copies a picture on the same device into a slot, ordered by the stream. The source must stay as it is until
     /// the stream has passed.
-    pub fn copyFrom(slots: *const Slots, slot: u32, geometry: *const format.Geometry, source: *const CopySource) Error!void {
+    pub fn copyFrom(slots: *Slots, slot: u32, geometry: *const format.Geometry, source: *const CopySource) Error!void {
         if (source.plane_count != geometry.plane_count) {
             return errors.fail(error.InvalidArgument, "the source has {d} planes, the frame {d}", .{ source.plane_count, geometry.plane_count });
         }
@@ -138,6 +180,9 @@ pub const Slots = struct {
         for (source.planes[0..source.plane_count], geometry.planes[0..geometry.plane_count], 0..) |from, to, index| {
             try slots.checkSource(from, to, index);
         }
+        const stream = if (source.has_stream != 0) @as(abi.CUstream, @ptrFromInt(source.stream)) else slots.context.stream;
+        try slots.beginCopies(slot, stream);
+        errdefer slots.abandonCopies(stream);
         for (source.planes[0..source.plane_count], geometry.planes[0..geometry.plane_count]) |from, to| {
             try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{
                 .srcMemoryType = .DEVICE,
@@ -148,12 +193,9 @@ pub const Slots = struct {
                 .dstPitch = to.stride,
                 .WidthInBytes = to.row_bytes,
                 .Height = to.rows,
-            }, slots.streamOf(source) });
+            }, stream });
         }
-    }
-
-    pub fn streamOf(slots: *const Slots, source: *const CopySource) abi.CUstream {
-        return if (source.has_stream != 0) @ptrFromInt(source.stream) else slots.context.stream;
+        try slots.endCopies(slot, stream);
     }
 
     /// A pointer of the caller's is checked against what the driver knows of it, before the GPU follows it.
@@ -190,6 +232,8 @@ pub const Slots = struct {
         defer slots.context.leave();
         const staging = try slots.stagingFor();
         @memcpy(staging[0..bytes.len], bytes);
+        try slots.beginCopies(slot, slots.context.stream);
+        errdefer slots.abandonCopies(slots.context.stream);
         var offset: usize = 0;
         for (geometry.planes[0..geometry.plane_count]) |plane| {
             try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{
@@ -206,13 +250,17 @@ pub const Slots = struct {
         }
         std.debug.assert(offset == bytes.len);
         try slots.context.call(.cuEventRecord, .{ slots.staged, slots.context.stream });
+        try slots.endCopies(slot, slots.context.stream);
     }
 
-    /// Copies a slot's picture without padding to host memory, after the stream's work so far; done when this returns.
+    /// Copies a slot's picture without padding to host memory, after the copies into it and the stream's work so far;
+    /// done when this returns.
     pub fn download(slots: *Slots, slot: u32, geometry: *const format.Geometry, stream: abi.CUstream, bytes: []u8) Error!void {
         try slots.context.enter();
         defer slots.context.leave();
         const staging = try slots.stagingFor();
+        try slots.follow(slot, stream);
+        errdefer slots.abandonCopies(stream);
         var offset: usize = 0;
         for (geometry.planes[0..geometry.plane_count]) |plane| {
             try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{

@@ -20,6 +20,12 @@ pub fn close(fd: i32) void {
     memfd.close(fd);
 }
 
+/// Ends a connection for both sides, and leaves the descriptor open.
+pub fn shutdown(fd: i32) void {
+    // The peer may have ended it already.
+    _ = linux.shutdown(fd, linux.SHUT.RDWR);
+}
+
 pub const Address = struct {
     storage: linux.sockaddr.un,
 

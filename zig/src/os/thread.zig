@@ -7,8 +7,8 @@ pub fn spawn(comptime name: [:0]const u8, comptime function: anytype, arguments:
     var previous: std.os.linux.sigset_t = undefined;
     _ = std.os.linux.sigprocmask(std.os.linux.SIG.BLOCK, &blocked, &previous);
     defer _ = std.os.linux.sigprocmask(std.os.linux.SIG.SETMASK, &previous, null);
-    // 256 KiB: the deepest stack here is a message of some kilobytes; musl's default would be less.
-    const thread = std.Thread.spawn(.{ .stack_size = 256 * 1024 }, function, arguments) catch |failure| {
+    // What a thread has by default with glibc, since the CUDA driver runs on some of these. Only reserved.
+    const thread = std.Thread.spawn(.{ .stack_size = 8 << 20 }, function, arguments) catch |failure| {
         return errors.fail(error.OutOfMemory, "starting the thread {s} failed: {s}", .{ name, @errorName(failure) });
     };
     thread.detach();

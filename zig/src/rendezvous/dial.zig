@@ -102,7 +102,12 @@ fn exchange(fd: i32, path: *const directory.Path, hello: *const protocol.Hello, 
     if (protocol.parse(protocol.Refusal, .refusal, bytes)) |refusal| {
         var message = refusal.message;
         protocol.sanitizeText(&message);
-        return errors.fail(errors.errorOf(refusal.code), "{s}", .{protocol.text(&message)});
+        const failure = switch (errors.errorOf(refusal.code)) {
+            // Not a publisher's to say: callers would take them for what became of their own wait.
+            error.WouldBlock, error.Timeout, error.NotFound, error.Disconnected => error.Protocol,
+            else => |said| said,
+        };
+        return errors.fail(failure, "{s}", .{protocol.text(&message)});
     }
     return reply;
 }

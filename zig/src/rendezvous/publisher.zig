@@ -18,6 +18,7 @@ const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
 const cuda = @import("../memory/cuda.zig");
 const completion = @import("../cuda/completion.zig");
+const Context = @import("../cuda/context.zig").Context;
 const CUstream = @import("../cuda/driver.zig").abi.CUstream;
 const Waiter = @import("waiter.zig").Waiter;
 const waiters = @import("waiter.zig");
@@ -194,6 +195,8 @@ pub const Publisher = struct {
     completions: completion.Completions = .{},
     /// Of published frames whose GPU work is under way.
     pending_sequences: [layout.slots_max]u64 = undefined,
+    /// Slots that were given back with copies into them under way, as a mask.
+    discarded: u64 = 0,
     /// Where acquire waits for a slot; private to this process.
     room: layout.Channel = .{ .waiting = 0, .wake = 0 },
     waiter: Waiter = .{},
@@ -370,10 +373,16 @@ pub const Publisher = struct {
         try context.enter();
         defer context.leave();
         const stream = if (record.has_stream != 0) @as(CUstream, @ptrFromInt(record.stream)) else context.stream;
+        try slots.follow(slot, stream);
         const done = try publisher.completions.announce(context, stream, slot);
+        slots.forgetCopies(slot);
         record.sequence = publisher.writer.number();
         if (done) return publisher.complete(slot, record.sequence);
         publisher.pending_sequences[slot] = record.sequence;
+        try publisher.completeLater(context, slot);
+    }
+
+    fn completeLater(publisher: *Publisher, context: *const Context, slot: u6) Error!void {
         const owner: completion.Owner = .{ .context = publisher, .done = onCompletion, .unref = unrefOpaque };
         if (try publisher.completions.push(context, owner, slot)) publisher.ref();
     }
@@ -382,10 +391,17 @@ pub const Publisher = struct {
         const publisher: *Publisher = @ptrCast(@alignCast(context));
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
-        if (succeeded) return publisher.complete(@intCast(slot), publisher.pending_sequences[slot]);
-        publisher.failed += 1;
-        publisher.writer.abandon(@intCast(slot));
-        channel.interrupt(&publisher.room);
+        const bit = @as(u64, 1) << @intCast(slot);
+        const discarded = publisher.discarded & bit != 0;
+        publisher.discarded &= ~bit;
+        if (succeeded and !discarded) {
+            publisher.complete(@intCast(slot), publisher.pending_sequences[slot]);
+        } else {
+            if (!discarded) publisher.failed += 1;
+            publisher.writer.abandon(@intCast(slot));
+        }
+        // Some slot is free now: this one, or the one that was the newest.
+        channel.notify(&publisher.room);
     }
 
     /// Copies a picture that is on the same GPU into an acquired slot.
@@ -423,7 +439,30 @@ pub const Publisher = struct {
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
         if (!publisher.writer.owns(slot) or publisher.completions.has(slot)) return notAcquired(slot);
+        if (publisher.slots == .cuda and publisher.slots.cuda.copies[slot].pending) {
+            if (publisher.abandonWhenDone(&publisher.slots.cuda, @intCast(slot))) return;
+        }
         publisher.writer.abandon(@intCast(slot));
+    }
+
+    /// False: the copies into the slot are over already.
+    fn abandonWhenDone(publisher: *Publisher, slots: *cuda.Slots, slot: u6) bool {
+        defer slots.forgetCopies(slot);
+        return publisher.discard(slots, slot) catch {
+            slots.awaitCopies(slot);
+            return false;
+        };
+    }
+
+    fn discard(publisher: *Publisher, slots: *cuda.Slots, slot: u6) Error!bool {
+        const context = &slots.context;
+        try context.enter();
+        defer context.leave();
+        try slots.follow(slot, context.stream);
+        if (try publisher.completions.announce(context, context.stream, slot)) return false;
+        try publisher.completeLater(context, slot);
+        publisher.discarded |= @as(u64, 1) << slot;
+        return true;
     }
 
     fn notAcquired(slot: u32) Error {

@@ -106,7 +106,7 @@ pub const Subscriber = struct {
         var reply = dial.greet(key, folder, &hello, options.timeout_ms, cancel) catch |failure| reply: {
             // Frames on a GPU: only now is the driver loaded, which takes a while.
             if (failure != error.DeviceMismatch) return failure;
-            hello.device_count = visibleUuids(&hello.devices);
+            hello.device_count = visibleUuids(&hello.devices) catch |reason| return withContext(reason);
             break :reply try dial.greet(key, folder, &hello, options.timeout_ms, cancel);
         };
         defer reply.descriptors.deinit();
@@ -115,6 +115,13 @@ pub const Subscriber = struct {
             return errors.fail(error.Protocol, "the publisher answered with something else than a welcome", .{});
         };
         return init(&welcome, &reply, options.wants, mode);
+    }
+
+    fn withContext(reason: Error) Error {
+        var copy: [errors.message_size_max]u8 = undefined;
+        const told = errors.message();
+        @memcpy(copy[0..told.len], told);
+        return errors.fail(reason, "the frames are on a GPU: {s}", .{copy[0..told.len]});
     }
 
     /// Takes over the connection and the descriptors when it succeeds.
@@ -198,7 +205,8 @@ pub const Subscriber = struct {
         };
         defer descriptors.deinit();
         const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);
-        if (descriptors.count != 1 or subscriber.packets_ready or message.size > 1 << 40) return subscriber.disconnect(token);
+        const possible = descriptors.count == 1 and message.size >= 1 and message.size <= 1 << 40;
+        if (!possible or subscriber.packets_ready) return subscriber.disconnect(token);
         subscriber.packet_region = memfd.mapForeign(descriptors.items[0], message.size, .read_only) catch return subscriber.disconnect(token);
         @atomicStore(bool, &subscriber.packets_ready, true, .seq_cst);
         channel.interrupt(&subscriber.page.packets);
@@ -215,27 +223,24 @@ pub const Subscriber = struct {
 
     /// Leases the next frame, waiting for it until the deadline: first spinning, then asleep.
     pub fn next(subscriber: *Subscriber, timeout_ms: i32, spin_us: u32, view: *FrameView) Error!void {
-        if (try subscriber.tryNext(view)) return;
-        if (timeout_ms == 0) return subscriber.nothingYet(error.WouldBlock);
+        if (try subscriber.nextOrEnd(view)) return;
+        if (timeout_ms == 0) return error.WouldBlock;
         const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
         if (spin_us > 0) subscriber.spin(spin_us, deadline);
-        while (true) {
-            if (try subscriber.tryNext(view)) return;
-            if (!channel.wait(&subscriber.page.frames, subscriber, hasNews, deadline)) {
-                if (try subscriber.tryNext(view)) return;
-                return subscriber.nothingYet(error.Timeout);
-            }
-            if (subscriber.isDisconnected()) {
-                // What was published before the end is delivered first.
-                if (try subscriber.tryNext(view)) return;
-                return subscriber.nothingYet(error.Disconnected);
-            }
+        while (!try subscriber.nextOrEnd(view)) {
+            // Here, since a publisher that announces frames and takes them back would keep `wait` from looking.
+            if (deadline.passed()) return error.Timeout;
+            _ = channel.wait(&subscriber.page.frames, subscriber, hasNews, deadline);
         }
     }
 
-    fn nothingYet(subscriber: *const Subscriber, failure: Error) Error {
-        if (subscriber.isDisconnected()) return errors.fail(error.Disconnected, "the publisher has closed or died, and every frame it left was delivered", .{});
-        return failure;
+    /// False when there is no frame yet, Disconnected when there will be none.
+    fn nextOrEnd(subscriber: *Subscriber, view: *FrameView) Error!bool {
+        // Looked at first: what was published before the end is seen by the attempt that follows.
+        const ended = subscriber.isDisconnected();
+        if (try subscriber.tryNext(view)) return true;
+        if (ended) return errors.fail(error.Disconnected, "the publisher has closed or died, and every frame it left was delivered", .{});
+        return false;
     }
 
     fn isDisconnected(subscriber: *const Subscriber) bool {
@@ -243,7 +248,7 @@ pub const Subscriber = struct {
     }
 
     fn hasNews(subscriber: *Subscriber) bool {
-        return frames.Reader.hasNews(subscriber.control, subscriber.page) or subscriber.isDisconnected() or
+        return subscriber.reader.hasNews() or subscriber.isDisconnected() or
             @atomicLoad(bool, &subscriber.closing, .seq_cst);
     }
 
@@ -263,7 +268,7 @@ pub const Subscriber = struct {
         if (subscriber.slots == null) return errors.fail(error.InvalidArgument, "this subscriber asked for packets only", .{});
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
             error.TooManyLeases => return tooManyLeases(),
-            error.Protocol => return errors.fail(error.Protocol, "the publisher's control region names a slot that does not exist", .{}),
+            error.Protocol => return errors.fail(error.Protocol, "the publisher's control region announces a frame that it does not have", .{}),
         } orelse return false;
         subscriber.describe(lease, view);
         return true;
@@ -390,7 +395,8 @@ pub const Subscriber = struct {
             reactor.lock();
             defer reactor.unlock();
             if (!subscriber.disconnected) reactor.remove(subscriber.token);
-            socket.close(subscriber.fd);
+            // The number stays taken: a read of the GPU's that outlasts the time above may still announce its end.
+            socket.shutdown(subscriber.fd);
         }
         subscriber.frame_waiter.stop();
         channel.interrupt(&subscriber.page.frames);
@@ -421,6 +427,7 @@ pub const Subscriber = struct {
         memfd.unmap(control[0..layout.control_size]);
         const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
         memfd.unmap(page[0..layout.lease_page_size]);
+        socket.close(subscriber.fd);
         allocator.destroy(subscriber);
     }
 };
@@ -455,10 +462,8 @@ pub const PacketReader = struct {
         while (true) {
             if (try packet_reader.tryNext(view)) return;
             if (timeout_ms == 0) return error.WouldBlock;
-            if (!channel.wait(&packet_reader.subscriber.page.packets, packet_reader, hasNews, deadline)) {
-                if (try packet_reader.tryNext(view)) return;
-                return error.Timeout;
-            }
+            if (deadline.passed()) return error.Timeout;
+            _ = channel.wait(&packet_reader.subscriber.page.packets, packet_reader, hasNews, deadline);
         }
     }
 

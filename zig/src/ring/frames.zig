@@ -177,7 +177,7 @@ pub const Reader = struct {
     page: *layout.LeasePage,
     slot_count: u32,
     mode: Mode,
-    /// Frames after this one are news.
+    /// Frames after this one are news. Atomic: another thread may wait for them.
     cursor: u64,
     /// The reader's own copy of what it holds. Atomic: a lease may be released by the thread that saw the GPU's last
     /// read of it; taking one is the owner's alone.
@@ -196,13 +196,15 @@ pub const Reader = struct {
         return .{ .control = control, .page = page, .slot_count = slot_count, .mode = mode, .cursor = cursor };
     }
 
-    /// Whether `next` has something to return. Safe from another thread.
-    pub fn hasNews(control: *const layout.Control, page: *const layout.LeasePage) bool {
-        const newest = Ticket.from(@atomicLoad(u64, &control.newest, .seq_cst));
-        return newest.sequence > @atomicLoad(u64, &page.cursor, .seq_cst);
+    /// Whether `next` has something to return. Safe from another thread. The page's copy of the cursor does not
+    /// count: the publisher could have written it.
+    pub fn hasNews(reader: *const Reader) bool {
+        const newest = Ticket.from(@atomicLoad(u64, &reader.control.newest, .seq_cst));
+        return newest.sequence > @atomicLoad(u64, &reader.cursor, .acquire);
     }
 
-    /// Leases the next frame of the reader's mode; null when there is none yet.
+    /// Leases the next frame of the reader's mode; null when there is none yet. Protocol: what the control region
+    /// announces is not there.
     pub fn next(reader: *Reader) ReadError!?Lease {
         const index = reader.freeLease() orelse return error.TooManyLeases;
         for (0..attempts_max) |_| {
@@ -216,13 +218,13 @@ pub const Reader = struct {
             if (!reader.lease(index, wanted)) continue;
             reader.dropped += wanted.sequence - reader.cursor - 1;
             reader.received += 1;
-            reader.cursor = wanted.sequence;
-            @atomicStore(u64, &reader.page.cursor, reader.cursor, .seq_cst);
+            @atomicStore(u64, &reader.cursor, wanted.sequence, .release);
+            @atomicStore(u64, &reader.page.cursor, wanted.sequence, .seq_cst);
             @atomicStore(u64, &reader.page.received, reader.received, .monotonic);
             @atomicStore(u64, &reader.page.dropped, reader.dropped, .monotonic);
             return .{ .index = index, .slot = wanted.slot, .sequence = wanted.sequence };
         }
-        return null;
+        return error.Protocol;
     }
 
     /// The lowest sequence after the cursor that is still in a slot. Bounded by what was complete before the
@@ -463,6 +465,25 @@ test "any bytes in the control region: the reader gets an error, a frame in boun
         try testing.expect(lease.slot < 8);
         try reader.release(lease.index);
     }
+}
+
+test "a frame that is announced and in no slot is an error, not something to wait for" {
+    var ring: TestRing = try .init(4, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .ordered);
+    ring.control.newest = Ticket.init(1, 0);
+    for ([_]Mode{ .ordered, .newest }) |mode| {
+        reader.mode = mode;
+        try testing.expectError(error.Protocol, reader.next());
+    }
+    // The lease tried for is not left behind.
+    for (ring.pages[0].leases) |lease| try testing.expectEqual(Ticket.none, lease);
+    // And the cursor in the page, which the publisher can write, decides nothing.
+    ring.control.newest = Ticket.none;
+    ring.pages[0].cursor = 0;
+    reader.cursor = 5;
+    ring.control.newest = Ticket.init(5, 0);
+    try testing.expect(!reader.hasNews());
 }
 
 // The stress test's frames: every word of the payload is the sequence.
