@@ -18,6 +18,9 @@ const cuda_context = @import("cuda/context.zig");
 const cuda_driver = @import("cuda/driver.zig");
 const Error = errors.Error;
 
+/// Without this, std gives every thread that loads the library a quarter of a megabyte for a signal stack.
+pub const std_options: std.Options = .{ .signal_stack_size = null };
+
 /// A failed assertion ends the process with a sentence; std's own way, with a stack trace, weighs half a megabyte.
 pub const panic = std.debug.FullPanic(stop);
 
