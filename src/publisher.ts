@@ -147,7 +147,9 @@ export class Publisher implements Disposable {
   readonly #geometry: RingGeometry;
   readonly #views: SlotViews;
   readonly #record: Struct = new Struct(PublishRecord.SIZE);
+  /** Milliseconds that `acquire` and `acquireAsync` wait by default. */
   readonly #timeout: number;
+  readonly #patience: number;
   readonly #room: Waits<WritableFrame>;
   readonly #frames = new Set<WritableFrame>();
   readonly #owner: Owner;
@@ -219,6 +221,7 @@ export class Publisher implements Disposable {
       forget: (frame) => this.#frames.delete(frame),
     };
     this.#timeout = policy === "wait" ? options.timeout ?? 1000 : 0;
+    this.#patience = policy === "wait" ? this.#timeout : Infinity;
     this.#room = new Waits(
       `free slot of ${key}`,
       () => this.#tryAcquire(),
@@ -297,7 +300,7 @@ export class Publisher implements Disposable {
    *
    * @throws {CuframesError} `TIMEOUT`: every slot stayed held; `DISCONNECTED`: closed.
    */
-  acquireAsync({ timeout = this.#timeout || Infinity, signal }: WaitOptions = {}): Promise<WritableFrame> {
+  acquireAsync({ timeout = this.#patience, signal }: WaitOptions = {}): Promise<WritableFrame> {
     return this.#room.wait(signal === undefined ? { timeout } : { timeout, signal });
   }
 

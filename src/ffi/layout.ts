@@ -184,7 +184,6 @@ export const PacketStats = {
   lost: 8,
   lag: 16,
   codecId: 24,
-  extradataSize: 28,
 } as const;
 
 export const Report = {

@@ -86,9 +86,11 @@ pub fn forPublisher(option: []const u8) Error!Path {
 pub fn forSubscriber(option: []const u8, key: []const u8) Error!Path {
     if (try named(option)) |path| return path;
     const candidates: Candidates = try .init();
-    for (candidates.paths[0..candidates.count]) |path| {
+    for (candidates.paths[0..candidates.count], 1..) |path, number| {
         const entry = Path.init("{s}/{s}.sock", .{ path.slice(), key }) catch continue;
-        if (linux.errno(linux.access(entry.z(), linux.F_OK)) == .SUCCESS) return path;
+        if (linux.errno(linux.access(entry.z(), linux.F_OK)) != .SUCCESS) continue;
+        if (number == candidates.count) try requirePrivate(&path);
+        return path;
     }
     return forPublisher("");
 }
@@ -120,16 +122,26 @@ pub fn watch(path: *const Path) Error!i32 {
     const flags = linux.IN.CLOEXEC | linux.IN.NONBLOCK;
     const fd: i32 = @intCast(try errors.check(linux.inotify_init1(flags), "inotify_init1", path.slice()));
     errdefer memfd.close(fd);
-    const events = linux.IN.CREATE | linux.IN.MOVED_TO | linux.IN.ATTRIB;
+    const events = linux.IN.CREATE | linux.IN.MOVED_TO | linux.IN.DELETE_SELF | linux.IN.MOVE_SELF;
     _ = try errors.check(linux.inotify_add_watch(fd, path.z(), events), "inotify_add_watch", path.slice());
     return fd;
 }
 
-/// Discards what is queued on a `watch` descriptor.
-pub fn drain(fd: i32) void {
-    var buffer: [4096]u8 = undefined;
+/// Discards what is queued on a `watch` descriptor. Gone: the directory was removed or renamed, and is watched no more.
+pub fn drain(fd: i32) enum { there, gone } {
+    var buffer: [4096]u8 align(@alignOf(linux.inotify_event)) = undefined;
+    var gone = false;
     // Bounded by the kernel's own queue (fs.inotify.max_queued_events).
-    while (linux.errno(linux.read(fd, &buffer, buffer.len)) == .SUCCESS) {}
+    while (true) {
+        const size = linux.read(fd, &buffer, buffer.len);
+        if (linux.errno(size) != .SUCCESS or size == 0) return if (gone) .gone else .there;
+        var offset: usize = 0;
+        while (offset + @sizeOf(linux.inotify_event) <= size) {
+            const event: *const linux.inotify_event = @ptrCast(@alignCast(buffer[offset..].ptr));
+            gone = gone or event.mask & (linux.IN.DELETE_SELF | linux.IN.MOVE_SELF | linux.IN.IGNORED) != 0;
+            offset += @sizeOf(linux.inotify_event) + event.len;
+        }
+    }
 }
 
 /// An exclusive lock on a file, dropped by the kernel on any death of its holder.

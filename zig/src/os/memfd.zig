@@ -79,8 +79,8 @@ pub fn map(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_siz
 }
 
 pub fn unmap(memory: []align(std.heap.page_size_min) const u8) void {
-    const result = linux.munmap(memory.ptr, memory.len);
-    std.debug.assert(linux.errno(result) == .SUCCESS);
+    // Fails for memory of huge pages, which a hostile peer may have handed over: it then stays mapped.
+    _ = linux.munmap(memory.ptr, memory.len);
 }
 
 const testing = std.testing;

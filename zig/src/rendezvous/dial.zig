@@ -43,9 +43,7 @@ pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protoc
     var hangups: u32 = 0;
     while (true) {
         if (socket.connect(path.slice(), answer_timeout_ms)) |fd| {
-            errdefer socket.close(fd);
-            if (try exchange(fd, &path, hello, cancel)) |reply| return reply;
-            socket.close(fd);
+            if (try ask(fd, &path, hello, cancel)) |reply| return reply;
             hangups += 1;
             if (hangups == hangups_max) return errors.fail(error.Protocol, "{s} hangs up without an answer", .{path.slice()});
             if (timeout_ms == 0) return absent(error.NotFound, key, &path);
@@ -62,8 +60,22 @@ pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protoc
             continue;
         };
         try readable(watching, cancel, deadline) orelse return absent(error.Timeout, key, &path);
-        directory.drain(watching);
+        hangups = 0;
+        if (directory.drain(watching) == .gone) {
+            memfd.close(watching);
+            watch = null;
+        }
     }
+}
+
+/// As `exchange`; closes the connection unless it returns a reply.
+fn ask(fd: i32, path: *const directory.Path, hello: *const protocol.Hello, cancel: ?i32) Error!?Reply {
+    errdefer socket.close(fd);
+    const reply = try exchange(fd, path, hello, cancel) orelse {
+        socket.close(fd);
+        return null;
+    };
+    return reply;
 }
 
 fn absent(failure: Error, key: []const u8, path: *const directory.Path) Error {
@@ -83,7 +95,8 @@ fn readable(fd: i32, cancel: ?i32, deadline: clock.Deadline) Error!?void {
 
 /// Null when the publisher hung up.
 fn exchange(fd: i32, path: *const directory.Path, hello: *const protocol.Hello, cancel: ?i32) Error!?Reply {
-    socket.send(fd, std.mem.asBytes(hello), &.{}) catch return null;
+    // A publisher that refuses everyone hangs up before it has read, but not before it has said why.
+    socket.send(fd, std.mem.asBytes(hello), &.{}) catch {};
     const deadline: clock.Deadline = .fromMilliseconds(answer_timeout_ms);
     try readable(fd, cancel, deadline) orelse {
         return errors.fail(error.Timeout, "{s} accepted the connection but has not answered for {d} ms: its process is stopped or is not a cuframes publisher", .{ path.slice(), answer_timeout_ms });

@@ -151,26 +151,29 @@ const PacketRing = struct {
 /// The packet ring once more, under a name. A named file cannot be sealed, so it is never what subscribers map.
 const Mirror = struct {
     path: directory.Path,
+    /// On the file itself: publishers of one key in two runtime directories share its name.
+    lock: directory.Lock,
     region: []align(std.heap.page_size_min) u8,
     writer: packets.Writer,
 
     fn create(key: []const u8, options: packets.Options, size: usize) Error!Mirror {
         const path: directory.Path = try .init("/dev/shm/cuframes-{s}-packets", .{key});
-        // Left behind by a publisher that was killed: this one holds the key's lock.
-        _ = linux.unlink(path.z());
-        const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .EXCL = true, .CLOEXEC = true, .NOFOLLOW = true };
-        const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, 0o640), "open", path.slice()));
-        defer memfd.close(fd);
-        errdefer _ = linux.unlink(path.z());
-        try memfd.reserve(fd, size, path.slice());
-        const region = try memfd.map(fd, size, .read_write);
-        return .{ .path = path, .region = region, .writer = packets.Writer.init(region, options) catch unreachable };
+        const lock = directory.Lock.acquire(&path) catch |failure| switch (failure) {
+            error.AlreadyExists => return errors.fail(error.AlreadyExists, "another publisher's packets are in {s}", .{path.slice()}),
+            else => return failure,
+        };
+        errdefer lock.release(&path);
+        // A publisher that was killed left its own behind.
+        _ = try errors.check(linux.ftruncate(lock.fd, 0), "ftruncate", path.slice());
+        try memfd.reserve(lock.fd, size, path.slice());
+        const region = try memfd.map(lock.fd, size, .read_write);
+        return .{ .path = path, .lock = lock, .region = region, .writer = packets.Writer.init(region, options) catch unreachable };
     }
 
     fn deinit(mirror: *Mirror) void {
         mirror.writer.shutdown();
-        _ = linux.unlink(mirror.path.z());
         memfd.unmap(mirror.region);
+        mirror.lock.release(&mirror.path);
     }
 };
 
@@ -333,9 +336,9 @@ pub const Publisher = struct {
 
     fn hasRoom(publisher: *Publisher) bool {
         if (@atomicLoad(bool, &publisher.closing, .seq_cst)) return true;
-        const slot = publisher.tryAcquire() catch return false;
-        publisher.abandon(slot) catch unreachable;
-        return true;
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        return publisher.writer.hasFree(&publisher.audience);
     }
 
     pub fn publish(publisher: *Publisher, slot: u32, record: *PublishRecord) Error!void {
@@ -365,6 +368,8 @@ pub const Publisher = struct {
     fn complete(publisher: *Publisher, slot: u6, sequence: u64) void {
         publisher.writer.complete(slot, sequence);
         publisher.audience.notifyFrames();
+        // The frame that was the newest may be overwritten now.
+        channel.notify(&publisher.room);
     }
 
     /// The frame becomes visible when the stream's work so far is done, and never before an earlier one.
@@ -443,6 +448,7 @@ pub const Publisher = struct {
             if (publisher.abandonWhenDone(&publisher.slots.cuda, @intCast(slot))) return;
         }
         publisher.writer.abandon(@intCast(slot));
+        channel.notify(&publisher.room);
     }
 
     /// False: the copies into the slot are over already.
@@ -488,7 +494,7 @@ pub const Publisher = struct {
             .packets_published = if (publisher.packet_ring) |*ring| ring.published else 0,
             .subscribers = @popCount(publisher.audience.active),
             .slots_leased = @popCount(publisher.audience.leased()),
-            .rejected = publisher.rejected,
+            .rejected = @atomicLoad(u32, &publisher.rejected, .monotonic),
             .failed = publisher.failed,
         };
     }
@@ -511,8 +517,6 @@ pub const Publisher = struct {
                 .{ options.ring_slots, options.data_size, options.max_packet_size, packets.ring_slots_max },
             );
         };
-        reactor.lock();
-        defer reactor.unlock();
         if (publisher.packet_ring != null) return errors.fail(error.AlreadyExists, "this publisher has a packet ring already", .{});
 
         const fd = try memfd.create("cuframes-packets", size);
@@ -523,6 +527,8 @@ pub const Publisher = struct {
         const key = std.fs.path.stem(publisher.socket_path.slice());
         const mirror: ?Mirror = if (wanted.named != 0) try .create(key, options, size) else null;
 
+        reactor.lock();
+        defer reactor.unlock();
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
         publisher.packet_ring = .{
@@ -595,10 +601,17 @@ pub const Publisher = struct {
         }
     }
 
+    fn countRejected(publisher: *Publisher) void {
+        _ = @atomicRmw(u32, &publisher.rejected, .Add, 1, .monotonic);
+    }
+
     fn refuseForDescriptors(publisher: *Publisher, listener: i32) void {
-        publisher.rejected +%= 1;
+        publisher.countRejected();
         if (publisher.spare_fd >= 0) memfd.close(publisher.spare_fd);
         if (socket.accept(listener)) |fd| {
+            // Read first: closing with its hello unread would take the refusal back.
+            var hello: [4096]u8 = undefined;
+            _ = socket.receive(fd, &hello, null) catch {};
             refuse(fd, error.OutOfMemory, "the publisher has no file descriptors left");
             socket.close(fd);
         } else |_| {}
@@ -612,7 +625,7 @@ pub const Publisher = struct {
         const deadline: clock.Deadline = .fromMilliseconds(handshake_timeout_ms);
         const handler: reactor.Handler = .{ .context = publisher, .ready = onPending, .expired = onExpired };
         const token = reactor.add(fd, handler, deadline) catch {
-            publisher.rejected +%= 1;
+            publisher.countRejected();
             return socket.close(fd);
         };
         publisher.pending[publisher.pending_count] = .{ .fd = fd, .token = token };
@@ -620,7 +633,7 @@ pub const Publisher = struct {
     }
 
     fn dropPending(publisher: *Publisher, index: usize) void {
-        publisher.rejected +%= 1;
+        publisher.countRejected();
         const pending = publisher.removePending(index);
         socket.close(pending.fd);
     }
@@ -657,7 +670,8 @@ pub const Publisher = struct {
     /// Takes the hello and answers it. WouldBlock: nothing was said yet, the descriptor is still the caller's.
     /// Done: it is not, whatever happened.
     fn handshake(publisher: *Publisher, fd: i32) error{ WouldBlock, Done }!void {
-        var buffer: [@sizeOf(protocol.Hello) + 1]u8 = undefined;
+        // Larger than a hello, so that a later version's is told apart from noise.
+        var buffer: [4096]u8 = undefined;
         const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
             error.WouldBlock => return error.WouldBlock,
             error.Disconnected, error.Truncated => return publisher.reject(fd, null),
@@ -683,7 +697,7 @@ pub const Publisher = struct {
     }
 
     fn reject(publisher: *Publisher, fd: i32, reason: ?[]const u8) error{Done} {
-        publisher.rejected +%= 1;
+        publisher.countRejected();
         if (reason) |text| refuse(fd, error.Protocol, text);
         socket.close(fd);
         return error.Done;
@@ -780,7 +794,7 @@ pub const Publisher = struct {
     }
 
     fn dropMisbehaved(publisher: *Publisher, token: reactor.Token) void {
-        publisher.rejected +%= 1;
+        publisher.countRejected();
         publisher.drop(publisher.indexOf(token));
     }
 
@@ -819,7 +833,7 @@ pub const Publisher = struct {
         report.geometry = publisher.geometry;
         report.slot_size = publisher.slot_size;
         report.published = publisher.writer.completed;
-        report.rejected = publisher.rejected;
+        report.rejected = @atomicLoad(u32, &publisher.rejected, .monotonic);
         report.device = publisher.slots.device();
         publisher.reportRate(&report, now);
         if (publisher.packet_ring) |*ring| {

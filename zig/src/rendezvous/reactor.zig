@@ -16,7 +16,7 @@ pub const Handler = struct {
     context: *anyopaque,
     /// The descriptor can be read, or its peer is gone.
     ready: *const fn (context: *anyopaque, token: Token, fd: i32) void,
-    /// The deadline given to `add` has passed.
+    /// The deadline given to `add` or `pause` has passed.
     expired: ?*const fn (context: *anyopaque, token: Token, fd: i32) void = null,
 };
 
@@ -27,6 +27,8 @@ const Entry = struct {
     generation: u32 = 0,
     deadline: ?clock.Deadline = null,
 };
+
+const events_watched = linux.EPOLL.IN | linux.EPOLL.RDHUP;
 
 /// Publishers, their connections and handshakes, subscribers.
 const entries_max = 8192;
@@ -57,13 +59,33 @@ pub fn add(fd: i32, handler: Handler, deadline: ?clock.Deadline) Error!Token {
 
     const entry = &entries[index];
     const token: Token = .{ .index = @intCast(index), .generation = entry.generation };
-    var event: linux.epoll_event = .{ .events = linux.EPOLL.IN | linux.EPOLL.RDHUP, .data = .{ .u64 = @bitCast(token) } };
+    var event: linux.epoll_event = .{ .events = events_watched, .data = .{ .u64 = @bitCast(token) } };
     _ = try errors.check(linux.epoll_ctl(epoll, linux.EPOLL.CTL_ADD, fd, &event), "epoll_ctl", "add");
     entry.handler = handler;
     entry.fd = fd;
     entry.deadline = deadline;
     if (deadline != null) expiring += 1;
     return token;
+}
+
+/// Looks away from a descriptor until the deadline, when `expired` is called. For handlers, as `add` with a deadline.
+pub fn pause(token: Token, deadline: clock.Deadline) void {
+    const entry = &entries[token.index];
+    std.debug.assert(entry.generation == token.generation and entry.deadline == null);
+    setEvents(token, 0);
+    entry.deadline = deadline;
+    expiring += 1;
+}
+
+/// Looks at a paused descriptor again.
+pub fn unpause(token: Token) void {
+    setEvents(token, events_watched);
+}
+
+fn setEvents(token: Token, events: u32) void {
+    var event: linux.epoll_event = .{ .events = events, .data = .{ .u64 = @bitCast(token) } };
+    const result = linux.epoll_ctl(epoll, linux.EPOLL.CTL_MOD, entries[token.index].fd, &event);
+    std.debug.assert(linux.errno(result) == .SUCCESS);
 }
 
 /// With the lock held; the descriptor is still open.
@@ -111,6 +133,8 @@ fn expire() i32 {
         const handler = entry.handler orelse continue;
         const deadline = entry.deadline orelse continue;
         if (deadline.passed()) {
+            entry.deadline = null;
+            expiring -= 1;
             handler.expired.?(handler.context, .{ .index = @intCast(index), .generation = entry.generation }, entry.fd);
         } else {
             soonest.at_ns = @min(soonest.at_ns, deadline.at_ns);

@@ -69,7 +69,7 @@ pub const PacketStats = extern struct {
     lost: u64,
     lag: u64,
     codec_id: u32,
-    extradata_size: u32,
+    reserved: u32 = 0,
 };
 
 pub const Subscriber = struct {
@@ -266,6 +266,10 @@ pub const Subscriber = struct {
 
     fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!bool {
         if (subscriber.slots == null) return errors.fail(error.InvalidArgument, "this subscriber asked for packets only", .{});
+        defer if (subscriber.reader.withdrew) {
+            subscriber.reader.withdrew = false;
+            subscriber.announceRelease();
+        };
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
             error.TooManyLeases => return tooManyLeases(),
             error.Protocol => return errors.fail(error.Protocol, "the publisher's control region announces a frame that it does not have", .{}),
@@ -344,6 +348,11 @@ pub const Subscriber = struct {
 
     fn letGo(subscriber: *Subscriber, lease: u32) void {
         subscriber.reader.release(lease) catch unreachable;
+        subscriber.announceRelease();
+    }
+
+    /// Tells a publisher that waits for a slot. The release was stored before, sequentially consistent.
+    fn announceRelease(subscriber: *Subscriber) void {
         if (@atomicLoad(u32, &subscriber.control.publisher_waiting, .seq_cst) == 0) return;
         const message: protocol.Released = .{};
         // Full: the publisher has as many announcements to read already. Gone: the reactor will say so.
@@ -395,6 +404,8 @@ pub const Subscriber = struct {
             reactor.lock();
             defer reactor.unlock();
             if (!subscriber.disconnected) reactor.remove(subscriber.token);
+            // For packet readers, which may outlive this.
+            @atomicStore(bool, &subscriber.disconnected, true, .seq_cst);
             // The number stays taken: a read of the GPU's that outlasts the time above may still announce its end.
             socket.shutdown(subscriber.fd);
         }
@@ -519,7 +530,6 @@ pub const PacketReader = struct {
             .lost = packet_reader.reader.lost,
             .lag = packet_reader.reader.lag(),
             .codec_id = packet_reader.reader.codec_id,
-            .extradata_size = 0,
         };
     }
 

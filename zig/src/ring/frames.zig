@@ -93,12 +93,7 @@ pub const Writer = struct {
     /// A slot that nobody reads, invalidated and owned by the caller until `complete` or `abandon`; null when
     /// every slot is leased, busy, the newest, or (policy "wait") not yet delivered to every ordered subscriber.
     pub fn acquire(writer: *Writer, audience: *const Audience) ?u6 {
-        var excluded = audience.leased() | writer.busy;
-        if (writer.newest_slot) |newest| excluded |= @as(u64, 1) << newest;
-        const overwritable: u64 = switch (writer.policy) {
-            .drop_oldest => layout.sequence_max,
-            .wait => audience.deliveredToAll(),
-        };
+        var excluded, const overwritable = writer.limits(audience);
         for (0..writer.slot_count) |_| {
             const slot = writer.oldest(excluded, overwritable) orelse return null;
             const bit = @as(u64, 1) << slot;
@@ -109,6 +104,22 @@ pub const Writer = struct {
             excluded |= bit;
         }
         return null;
+    }
+
+    /// Whether `acquire` would find a slot; takes none.
+    pub fn hasFree(writer: *const Writer, audience: *const Audience) bool {
+        const excluded, const overwritable = writer.limits(audience);
+        return writer.oldest(excluded, overwritable) != null;
+    }
+
+    /// The slots that must not be written, and the highest sequence that may be overwritten.
+    fn limits(writer: *const Writer, audience: *const Audience) struct { u64, u64 } {
+        var excluded = audience.leased() | writer.busy;
+        if (writer.newest_slot) |newest| excluded |= @as(u64, 1) << newest;
+        return .{ excluded, switch (writer.policy) {
+            .drop_oldest => layout.sequence_max,
+            .wait => audience.deliveredToAll(),
+        } };
     }
 
     fn oldest(writer: *const Writer, excluded: u64, overwritable: u64) ?u6 {
@@ -182,6 +193,12 @@ pub const Reader = struct {
     /// The reader's own copy of what it holds. Atomic: a lease may be released by the thread that saw the GPU's last
     /// read of it; taking one is the owner's alone.
     leases: [layout.leases_max]u64 = @splat(Ticket.none),
+    /// The page's entry that stands for each lease, and how many leases it stands for. Clones share one: a ticket that
+    /// moved from one entry to another could be missed by a writer that looks at them in turn.
+    entries: [layout.leases_max]u32 = undefined,
+    shares: [layout.leases_max]u32 = @splat(0),
+    /// A ticket was stored and taken back: a writer may have seen it, and wait for its release.
+    withdrew: bool = false,
     received: u64 = 0,
     dropped: u64 = 0,
 
@@ -207,6 +224,7 @@ pub const Reader = struct {
     /// announces is not there.
     pub fn next(reader: *Reader) ReadError!?Lease {
         const index = reader.freeLease() orelse return error.TooManyLeases;
+        const entry = reader.freeEntry();
         for (0..attempts_max) |_| {
             const newest = Ticket.from(@atomicLoad(u64, &reader.control.newest, .seq_cst));
             if (newest.sequence <= reader.cursor) return null;
@@ -215,7 +233,7 @@ pub const Reader = struct {
                 .ordered => reader.following(newest.sequence) orelse continue,
             };
             if (wanted.slot >= reader.slot_count) return error.Protocol;
-            if (!reader.lease(index, wanted)) continue;
+            if (!reader.lease(index, entry, wanted)) continue;
             reader.dropped += wanted.sequence - reader.cursor - 1;
             reader.received += 1;
             @atomicStore(u64, &reader.cursor, wanted.sequence, .release);
@@ -241,13 +259,16 @@ pub const Reader = struct {
         return found;
     }
 
-    fn lease(reader: *Reader, index: u32, wanted: Ticket) bool {
+    fn lease(reader: *Reader, index: u32, entry: u32, wanted: Ticket) bool {
         const word: u64 = @bitCast(wanted);
-        @atomicStore(u64, &reader.page.leases[index], word, .seq_cst);
+        @atomicStore(u64, &reader.page.leases[entry], word, .seq_cst);
         if (@atomicLoad(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst) != wanted.sequence) {
-            @atomicStore(u64, &reader.page.leases[index], Ticket.none, .seq_cst);
+            @atomicStore(u64, &reader.page.leases[entry], Ticket.none, .seq_cst);
+            reader.withdrew = true;
             return false;
         }
+        reader.entries[index] = entry;
+        @atomicStore(u32, &reader.shares[entry], 1, .release);
         @atomicStore(u64, &reader.leases[index], word, .release);
         return true;
     }
@@ -257,6 +278,14 @@ pub const Reader = struct {
             if (@atomicLoad(u64, word, .acquire) == Ticket.none) return @intCast(index);
         }
         return null;
+    }
+
+    /// There is one for every free lease.
+    fn freeEntry(reader: *const Reader) u32 {
+        for (&reader.shares, 0..) |*shares, entry| {
+            if (@atomicLoad(u32, shares, .acquire) == 0) return @intCast(entry);
+        }
+        unreachable;
     }
 
     pub fn held(reader: *const Reader, index: u32) ?Lease {
@@ -271,17 +300,31 @@ pub const Reader = struct {
     pub fn clone(reader: *Reader, index: u32) error{ InvalidArgument, TooManyLeases }!Lease {
         const original = reader.held(index) orelse return error.InvalidArgument;
         const copy = reader.freeLease() orelse return error.TooManyLeases;
-        const word = Ticket.init(original.sequence, original.slot);
-        @atomicStore(u64, &reader.page.leases[copy], word, .seq_cst);
-        @atomicStore(u64, &reader.leases[copy], word, .release);
+        const entry = reader.entries[index];
+        _ = @atomicRmw(u32, &reader.shares[entry], .Add, 1, .acq_rel);
+        reader.entries[copy] = entry;
+        @atomicStore(u64, &reader.leases[copy], Ticket.init(original.sequence, original.slot), .release);
         return .{ .index = copy, .slot = original.slot, .sequence = original.sequence };
     }
 
     pub fn release(reader: *Reader, index: u32) error{InvalidArgument}!void {
         if (reader.held(index) == null) return error.InvalidArgument;
-        // Free in the page before it is free here, where it could be taken again.
-        @atomicStore(u64, &reader.page.leases[index], Ticket.none, .seq_cst);
+        reader.giveBack(reader.entries[index]);
         @atomicStore(u64, &reader.leases[index], Ticket.none, .release);
+    }
+
+    /// The last share clears the entry: in the page first, since then it can be taken again.
+    fn giveBack(reader: *Reader, entry: u32) void {
+        const shares = &reader.shares[entry];
+        while (true) {
+            const count = @atomicLoad(u32, shares, .acquire);
+            std.debug.assert(count >= 1);
+            if (count == 1) {
+                @atomicStore(u64, &reader.page.leases[entry], Ticket.none, .seq_cst);
+                return @atomicStore(u32, shares, 0, .release);
+            }
+            if (@cmpxchgWeak(u32, shares, count, count - 1, .acq_rel, .acquire) == null) return;
+        }
     }
 };
 
@@ -428,6 +471,25 @@ test "several leases, clones, one too many, and a double release" {
         try testing.expect(slot != first.slot);
         ring.writer.complete(slot, ring.writer.number());
     }
+}
+
+test "a clone outlives its original without leaving its entry, which the writer may have passed already" {
+    var ring: TestRing = try .init(4, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .newest);
+    _ = ring.publish();
+    const original = (try reader.next()).?;
+    const entry = reader.entries[original.index];
+    const word = ring.pages[0].leases[entry];
+    const copy = try reader.clone(original.index);
+    try reader.release(original.index);
+    // A writer that looks at the entries in turn, however slowly, finds the ticket where it was.
+    try testing.expectEqual(word, ring.pages[0].leases[entry]);
+    const second = try reader.clone(copy.index);
+    try reader.release(copy.index);
+    try testing.expectEqual(word, ring.pages[0].leases[entry]);
+    try reader.release(second.index);
+    for (ring.pages[0].leases) |lease| try testing.expectEqual(Ticket.none, lease);
 }
 
 test "any bytes in a lease page: the writer goes on with the slots they do not name" {

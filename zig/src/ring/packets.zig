@@ -229,7 +229,9 @@ pub const Writer = struct {
         barrier.store(u32, &slot.flags, flags, .monotonic);
         barrier.store(u64, &slot.seq, sequence, .release);
         barrier.store(u64, &writer.header.write_offset, end, .release);
-        barrier.store(u64, &writer.header.global_seq, sequence, .release);
+        // Sequentially consistent, as waking needs it: either the one about to sleep sees this in `hasNewsFrom`, or the
+        // writer, which looks for sleepers next, sees that one.
+        barrier.store(u64, &writer.header.global_seq, sequence, .seq_cst);
         if (flags & flag.key != 0) barrier.store(u64, &writer.header.last_keyframe_seq, sequence, .release);
 
         writer.offsets[index] = offset;
@@ -241,7 +243,7 @@ pub const Writer = struct {
     /// Says that no packet will follow. Readers drain what is there and are then told.
     pub fn shutdown(writer: *Writer) void {
         writer.closed = true;
-        barrier.store(u64, &writer.header.shutdown_flag, 1, .release);
+        barrier.store(u64, &writer.header.shutdown_flag, 1, .seq_cst);
     }
 
     /// Invalidates every packet that loses its slot to the next packet, or a byte to payload up to `end`. Both take
@@ -363,7 +365,7 @@ pub const Reader = struct {
 
     /// Whether there is a packet from `sequence` (a value of `next`) on, or the end. Safe from another thread.
     pub fn hasNewsFrom(reader: *const Reader, sequence: u64) bool {
-        if (barrier.load(u64, &reader.header.shutdown_flag, .acquire) != 0) return true;
+        if (barrier.load(u64, &reader.header.shutdown_flag, .seq_cst) != 0) return true;
         const newest = barrier.load(u64, &reader.header.global_seq, .seq_cst);
         return newest != invalid_sequence and sequence <= newest;
     }
@@ -819,7 +821,9 @@ test "a stream without key packets gives nothing, loses nothing, and ends" {
     var reader: Reader = try .init(ring.region);
     for (0..10) |_| {
         try ring.write(10, 0);
+        try testing.expect(reader.hasNewsFrom(reader.next));
         try testing.expectEqual(Peek.empty, reader.peek());
+        try testing.expect(!reader.hasNewsFrom(reader.next));
     }
     try ring.write(10, flag.key);
     try testing.expectEqual(10, reader.peek().packet.sequence);
@@ -828,6 +832,7 @@ test "a stream without key packets gives nothing, loses nothing, and ends" {
     for (0..10) |_| try ring.write(10, 0);
     try testing.expectEqual(Peek.empty, reader.peek());
     ring.writer.shutdown();
+    try testing.expect(reader.hasNewsFrom(reader.next));
     try testing.expectEqual(Peek.disconnected, reader.peek());
     try testing.expectEqual(0, reader.lost);
 }
