@@ -164,6 +164,15 @@ pub const Lock = struct {
         return errors.fail(error.Io, "{s} is being replaced again and again by another process", .{path.slice()});
     }
 
+    /// A lock on a file that was not there.
+    pub fn createNew(path: *const Path, mode: u32) Error!Lock {
+        const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .EXCL = true, .CLOEXEC = true, .NOFOLLOW = true };
+        const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, @intCast(mode)), "open", path.slice()));
+        errdefer memfd.close(fd);
+        _ = try errors.check(linux.flock(fd, std.c.LOCK.EX | std.c.LOCK.NB), "flock", path.slice());
+        return .{ .fd = fd };
+    }
+
     fn isStill(fd: i32, path: *const Path) bool {
         var held: linux.Statx = undefined;
         var named_now: linux.Statx = undefined;

@@ -158,13 +158,14 @@ const Mirror = struct {
 
     fn create(key: []const u8, options: packets.Options, size: usize) Error!Mirror {
         const path: directory.Path = try .init("/dev/shm/cuframes-{s}-packets", .{key});
-        const lock = directory.Lock.acquire(&path) catch |failure| switch (failure) {
+        const stale = directory.Lock.acquire(&path) catch |failure| switch (failure) {
             error.AlreadyExists => return errors.fail(error.AlreadyExists, "another publisher's packets are in {s}", .{path.slice()}),
             else => return failure,
         };
+        // Left by a publisher that was killed, or made just now. Never reused: whoever made it may still write to it.
+        stale.release(&path);
+        const lock: directory.Lock = try .createNew(&path, 0o640);
         errdefer lock.release(&path);
-        // A publisher that was killed left its own behind.
-        _ = try errors.check(linux.ftruncate(lock.fd, 0), "ftruncate", path.slice());
         try memfd.reserve(lock.fd, size, path.slice());
         const region = try memfd.map(lock.fd, size, .read_write);
         return .{ .path = path, .lock = lock, .region = region, .writer = packets.Writer.init(region, options) catch unreachable };
