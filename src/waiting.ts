@@ -52,7 +52,7 @@ export class Waits<T> {
       const waits = this.#waits;
       function settle(): void {
         waits.delete(wait);
-        clearTimeout(timer);
+        if (timer !== undefined) clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
       }
       signal?.addEventListener("abort", abort);

@@ -207,7 +207,9 @@ try {
   const subscribers = outcome.subscribers.map(({ first: _first, last: _last, ...subscriber }) => subscriber);
   const decoder = decodedOnGpu > 0 ? `, ${decodedOnGpu} decoded on the GPU` : "";
   console.log(
-    `${redacted(values.input)}: ${decoded} frames decoded, ${published} published in ${used} memory${decoder}; ` +
+    `${
+      redacted(values.input)
+    }: ${decoded} frames decoded, ${published} published in ${used} memory${decoder}; ` +
       `${packets} packets, ${recorded.packets} recorded in ${file}`,
   );
   console.table(

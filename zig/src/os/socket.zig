@@ -177,10 +177,11 @@ pub const Descriptors = struct {
     }
 };
 
-pub const ReceiveError = error{ WouldBlock, Disconnected, Truncated };
+pub const ReceiveError = error{ WouldBlock, Disconnected, Truncated, DescriptorsExhausted };
 
 /// Receives one message without blocking. With `descriptors` null, none can enter this process: the kernel
 /// drops what the peer sent and the message counts as truncated, like one that is longer than `buffer`.
+/// DescriptorsExhausted: this process may not have as many as the peer sent.
 pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![]u8 {
     var control: ControlBuffer align(@alignOf(ControlHeader)) = undefined;
     var vector = [1]std.posix.iovec{.{ .base = buffer.ptr, .len = buffer.len }};
@@ -193,12 +194,18 @@ pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![
         .controllen = if (descriptors != null) control.len else 0,
         .flags = 0,
     };
+    var reset = false;
     const size = while (true) {
         const result = linux.recvmsg(fd, &message, linux.MSG.DONTWAIT | linux.MSG.CMSG_CLOEXEC);
         switch (linux.errno(result)) {
             .SUCCESS => break result,
             .INTR => continue,
             .AGAIN => return error.WouldBlock,
+            .CONNRESET => {
+                // Said once, of a peer that closed without having read all; what it sent before comes behind it.
+                if (reset) return error.Disconnected;
+                reset = true;
+            },
             else => return error.Disconnected,
         }
     };
@@ -207,8 +214,11 @@ pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![
         collect(control[0..@min(message.controllen, control.len)], list);
     }
     if (message.flags & (linux.MSG.TRUNC | linux.MSG.CTRUNC) != 0) {
-        if (descriptors) |list| list.deinit();
-        return error.Truncated;
+        const list = descriptors orelse return error.Truncated;
+        // There was room in the buffer for those that did not come.
+        const exhausted = message.flags & linux.MSG.TRUNC == 0 and list.count < descriptors_max;
+        list.deinit();
+        return if (exhausted) error.DescriptorsExhausted else error.Truncated;
     }
     // A message of no bytes cannot be told from the end of a SEQPACKET connection; no message of ours is empty.
     if (size == 0) {
@@ -298,7 +308,10 @@ test "unwanted descriptors never enter, a long message is refused, silence is no
     try testing.expectEqual(before, after); // the lowest free descriptor is the same: nothing came in
 
     try send(fds[0], "longer than eight", &.{});
-    try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
+    try send(fds[0], "last", &.{});
+    try send(fds[1], "unread", &.{});
     close(fds[0]);
+    try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
+    try testing.expectEqualStrings("last", try receive(fds[1], &buffer, null));
     try testing.expectError(error.Disconnected, receive(fds[1], &buffer, null));
 }

@@ -104,7 +104,8 @@ fn exchange(fd: i32, path: *const directory.Path, hello: *const protocol.Hello, 
     var reply: Reply = .{ .fd = fd };
     const bytes = socket.receive(fd, &reply.buffer, &reply.descriptors) catch |failure| switch (failure) {
         error.Disconnected, error.WouldBlock => return null,
-        error.Truncated => return errors.fail(error.Protocol, "{s} sent more than a cuframes publisher would, or this process has no file descriptors left for what it sent (ulimit -n)", .{path.slice()}),
+        error.Truncated => return errors.fail(error.Protocol, "{s} sent more than a cuframes publisher would", .{path.slice()}),
+        error.DescriptorsExhausted => return errors.fail(error.Io, "this process has too few file descriptors left for those that {s} hands over (ulimit -n)", .{path.slice()}),
     };
     reply.size = bytes.len;
     errdefer reply.descriptors.deinit();
@@ -120,7 +121,7 @@ fn exchange(fd: i32, path: *const directory.Path, hello: *const protocol.Hello, 
             error.WouldBlock, error.Timeout, error.NotFound, error.Disconnected => error.Protocol,
             else => |said| said,
         };
-        return errors.fail(failure, "{s}", .{protocol.text(&message)});
+        return errors.fail(failure, "the publisher refused: {s}", .{protocol.text(&message)});
     }
     return reply;
 }

@@ -30,6 +30,8 @@ const allocator = std.heap.c_allocator;
 const handshake_timeout_ms = 2000;
 /// More silent connections than this push out the oldest of them.
 const pending_max = 64;
+/// How long nobody is accepted when not even one can be refused.
+const exhaustion_pause_ms = 100;
 /// Per wake-up, so that one connection cannot keep the reactor from the others.
 const accepts_per_turn = 32;
 const messages_per_turn = 32;
@@ -212,8 +214,8 @@ pub const Publisher = struct {
     listener_token: reactor.Token,
     pending: [pending_max]Pending = undefined,
     pending_count: usize = 0,
-    /// Given up for a moment when descriptors run out, so that a connection can be accepted and closed
-    /// instead of waking the reactor for ever.
+    /// Given up for a moment when descriptors run out, so that a connection can be refused. -1: another thread of the
+    /// process was faster to take it.
     spare_fd: i32,
 
     pub fn create(options: *const Options) Error!*Publisher {
@@ -293,7 +295,7 @@ pub const Publisher = struct {
             _ = linux.unlink(socket_path.z());
             socket.close(publisher.listener);
         }
-        publisher.listener_token = try reactor.add(publisher.listener, .{ .context = publisher, .ready = onConnection }, null);
+        publisher.listener_token = try reactor.add(publisher.listener, .{ .context = publisher, .ready = onConnection, .expired = onPauseOver }, null);
         return publisher;
     }
 
@@ -585,6 +587,7 @@ pub const Publisher = struct {
 
     fn onConnection(context: *anyopaque, _: reactor.Token, listener: i32) void {
         const publisher: *Publisher = @ptrCast(@alignCast(context));
+        if (publisher.spare_fd < 0) publisher.spare_fd = openSpare();
         for (0..accepts_per_turn) |_| {
             const fd = socket.accept(listener) catch |failure| switch (failure) {
                 error.WouldBlock => return,
@@ -607,17 +610,28 @@ pub const Publisher = struct {
     }
 
     fn refuseForDescriptors(publisher: *Publisher, listener: i32) void {
-        publisher.countRejected();
         if (publisher.spare_fd >= 0) memfd.close(publisher.spare_fd);
         if (socket.accept(listener)) |fd| {
+            publisher.countRejected();
             // Read first: closing with its hello unread would take the refusal back.
             var hello: [4096]u8 = undefined;
             _ = socket.receive(fd, &hello, null) catch {};
             refuse(fd, error.OutOfMemory, "the publisher has no file descriptors left");
             socket.close(fd);
-        } else |_| {}
+        } else |_| {
+            // It stays readable: without a pause this would be called again and again.
+            reactor.pause(publisher.listener_token, .fromMilliseconds(exhaustion_pause_ms));
+        }
+        publisher.spare_fd = openSpare();
+    }
+
+    fn openSpare() i32 {
         const result = linux.eventfd(0, linux.EFD.CLOEXEC);
-        publisher.spare_fd = if (linux.errno(result) == .SUCCESS) @intCast(result) else -1;
+        return if (linux.errno(result) == .SUCCESS) @intCast(result) else -1;
+    }
+
+    fn onPauseOver(_: *anyopaque, token: reactor.Token, _: i32) void {
+        reactor.unpause(token);
     }
 
     /// Gives a silent connection its time; the one that has been silent the longest makes room.
@@ -675,7 +689,7 @@ pub const Publisher = struct {
         var buffer: [4096]u8 = undefined;
         const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
             error.WouldBlock => return error.WouldBlock,
-            error.Disconnected, error.Truncated => return publisher.reject(fd, null),
+            error.Disconnected, error.Truncated, error.DescriptorsExhausted => return publisher.reject(fd, null),
         };
         const hello = protocol.parse(protocol.Hello, .hello, bytes) orelse {
             const other_version = protocol.prefixProblem(bytes) == .other_version;
@@ -787,7 +801,7 @@ pub const Publisher = struct {
             const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
                 error.WouldBlock => return,
                 error.Disconnected => return publisher.drop(publisher.indexOf(token)),
-                error.Truncated => return publisher.dropMisbehaved(token),
+                error.Truncated, error.DescriptorsExhausted => return publisher.dropMisbehaved(token),
             };
             if (protocol.parse(protocol.Released, .released, bytes) == null) return publisher.dropMisbehaved(token);
             channel.interrupt(&publisher.room);

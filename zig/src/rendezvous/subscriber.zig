@@ -201,7 +201,7 @@ pub const Subscriber = struct {
         var descriptors: socket.Descriptors = .{};
         const bytes = socket.receive(fd, &buffer, &descriptors) catch |failure| switch (failure) {
             error.WouldBlock => return,
-            error.Disconnected, error.Truncated => return subscriber.disconnect(token),
+            error.Disconnected, error.Truncated, error.DescriptorsExhausted => return subscriber.disconnect(token),
         };
         defer descriptors.deinit();
         const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);

@@ -1,0 +1,91 @@
+// Measures frames on a real GPU and prints a table and one JSON line. Builds nothing: `zig build` in zig/ must have been
+// run. Arguments choose measurements: publishing, receiving, copying, flooding, decoding; default: all. The log goes to
+// $OUT. On the test double of libcuda.so.1 (LD_LIBRARY_PATH) it is a rehearsal, whose figures mean nothing.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { describeDevices, findDevices, isDouble, openLog, runPart } from "./gpu.mjs";
+import { root, tool } from "./toolchain.mjs";
+
+const runtimes = ["Deno", "Bun"];
+const measurements = { publishing: 60, receiving: 90, copying: 60, flooding: 90 };
+const clips = ["../shared/media/bottle-detection.mp4", "test/fixtures/clip.mp4"];
+
+const round = (value) => Number(value.toPrecision(3));
+
+/** Decoding to a subscriber, as bench/gpu/decode.ts measures it. */
+async function decode(log) {
+  const clip = clips.map((path) => join(root, path)).find(existsSync);
+  const part = await runPart(tool("deno"), ["run", "-A", "--no-check", "bench/gpu/decode.ts", clip], {
+    seconds: 120,
+    log,
+  });
+  if (part.ended !== "") throw new Error(part.ended);
+  return JSON.parse(part.output.trim().split("\n").at(-1));
+}
+
+async function measure(name, runtime, rehearsal, log) {
+  const script = ["run", "-A", "--no-check", "bench/gpu/measure.ts", name, runtime, rehearsal ? "0.05" : "1"];
+  const part = await runPart(tool("deno"), script, { seconds: measurements[name], log });
+  const rows = part.output.match(/^rows:(.*)$/m)?.[1];
+  if (rows === undefined) throw new Error(part.ended || "printed no rows");
+  return JSON.parse(rows);
+}
+
+function line(runtime, { what, p50, p99, beside, budget, framesPerSecond }) {
+  return {
+    what,
+    runtime,
+    "p50 µs": round(p50),
+    "p99 µs": round(p99),
+    beside: beside === undefined ? "" : `${beside.what}: ${round(beside.p50)} / ${round(beside.p99)}`,
+    "per second": framesPerSecond ?? "",
+    budget: budget === undefined ? "" : `p50 ≤ ${budget}: ${p50 <= budget ? "met" : "missed"}`,
+  };
+}
+
+async function main() {
+  const log = openLog("bench_gpu.log");
+  let devices;
+  try {
+    devices = await findDevices();
+  } catch (error) {
+    if (!error.unsupported) throw error;
+    console.log(`no GPU, nothing measured: ${error.message}`);
+    return;
+  }
+  const rehearsal = isDouble(devices);
+  const chosen = process.argv.slice(2);
+  const wanted = (name) => chosen.length === 0 || chosen.includes(name);
+  const results = [];
+  const failures = [];
+  const attempt = async (what, act) => {
+    log.write(`\n== ${what}\n`);
+    try {
+      return await act();
+    } catch (error) {
+      failures.push(`${what}: ${error.message}`);
+    }
+  };
+  for (const name of Object.keys(measurements).filter(wanted)) {
+    for (const runtime of runtimes) {
+      const rows = await attempt(`${name} on ${runtime}`, () => measure(name, runtime, rehearsal, log));
+      for (const row of rows ?? []) results.push({ runtime, ...row });
+    }
+  }
+  let decoding;
+  if (wanted("decoding") && !rehearsal) decoding = await attempt("decoding", () => decode(log));
+  await log.close();
+
+  const date = new Date().toISOString();
+  console.log(`${date}${rehearsal ? ", a rehearsal on the test double: these figures mean nothing" : ""}`);
+  console.log(describeDevices(devices));
+  console.table(results.map(({ runtime, ...row }) => line(runtime, row)));
+  if (decoding !== undefined) console.table([decoding]);
+  for (const failure of failures) console.log(`failed: ${failure}`);
+  console.log(JSON.stringify({ date, rehearsal, devices, results, decoding, failures }));
+  process.exitCode = failures.length === 0 ? 0 : 1;
+}
+
+await main();

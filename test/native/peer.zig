@@ -1,0 +1,346 @@
+//! A process on the other end of a cuframes socket that sends exactly what a test says: neither runtime's own
+//! sockets speak SOCK_SEQPACKET or pass descriptors.
+//!
+//! One command a line on standard input, one answer a line on standard output. Descriptors are named by their numbers
+//! in this process; bytes are written in hexadecimal. A system call that fails is answered with `error <errno>`.
+//!
+//!     connect PATH                            -> fd
+//!     connect-many PATH COUNT                 -> how many; they stay open until the process ends
+//!     listen PATH seqpacket|stream            -> fd
+//!     accept FD                               -> fd
+//!     send FD BYTES|- [FD...]                 -> ok
+//!     send-many FD BYTES MILLISECONDS         -> how many messages were taken
+//!     receive FD                              -> BYTES [FD...] | closed
+//!     memfd SIZE SEALS                        -> fd
+//!     write FD OFFSET BYTES                   -> ok
+//!     read FD OFFSET SIZE                     -> BYTES
+//!     scribble FD SIZE MILLISECONDS [BYTE]    -> how many times the mapping was filled: with random bytes, or with BYTE
+//!     attack FD                               -> the ways in which the file could be changed
+//!     close FD                                -> ok
+
+const std = @import("std");
+const linux = std.os.linux;
+
+/// Longer than the kernel takes as one message.
+const line_size_max = 1 << 20;
+const descriptors_max = 253; // SCM_MAX_FD of the kernel
+/// For what the other side should have done at once.
+const patience_ms = 10_000;
+
+var line_buffer: [line_size_max]u8 = undefined;
+var message_buffer: [line_size_max / 2]u8 = undefined;
+var reply_buffer: [line_size_max + 4096]u8 = undefined;
+
+const Reply = std.Io.Writer;
+const Failure = error{ System, Usage, WriteFailed };
+var failed_errno: linux.E = .SUCCESS;
+
+pub fn main() void {
+    var filled: usize = 0;
+    while (true) {
+        while (std.mem.indexOfScalar(u8, line_buffer[0..filled], '\n')) |end| {
+            answer(line_buffer[0..end]);
+            std.mem.copyForwards(u8, &line_buffer, line_buffer[end + 1 .. filled]);
+            filled -= end + 1;
+        }
+        const result = linux.read(0, line_buffer[filled..].ptr, line_buffer.len - filled);
+        if (linux.errno(result) != .SUCCESS or result == 0) return;
+        filled += result;
+    }
+}
+
+fn answer(line: []const u8) void {
+    var reply: Reply = .fixed(&reply_buffer);
+    obey(line, &reply) catch |failure| {
+        reply = .fixed(&reply_buffer);
+        switch (failure) {
+            error.System => reply.print("error {t}", .{failed_errno}) catch unreachable,
+            error.Usage, error.WriteFailed => reply.print("error usage: {s}", .{line[0..@min(line.len, 100)]}) catch unreachable,
+        }
+    };
+    reply.writeByte('\n') catch unreachable;
+    var rest = reply.buffered();
+    while (rest.len > 0) {
+        const result = linux.write(1, rest.ptr, rest.len);
+        if (linux.errno(result) != .SUCCESS) return;
+        rest = rest[result..];
+    }
+}
+
+fn check(result: usize) Failure!usize {
+    failed_errno = linux.errno(result);
+    return if (failed_errno == .SUCCESS) result else error.System;
+}
+
+const Command = enum { connect, @"connect-many", listen, accept, send, @"send-many", receive, memfd, write, read, scribble, attack, close };
+
+const Words = struct {
+    iterator: std.mem.TokenIterator(u8, .scalar),
+
+    fn optional(words: *Words) ?[]const u8 {
+        return words.iterator.next();
+    }
+
+    fn text(words: *Words) Failure![]const u8 {
+        return words.optional() orelse error.Usage;
+    }
+
+    fn number(words: *Words, comptime T: type) Failure!T {
+        return std.fmt.parseInt(T, try words.text(), 0) catch error.Usage;
+    }
+
+    fn fd(words: *Words) Failure!i32 {
+        return words.number(i32);
+    }
+
+    fn bytes(words: *Words) Failure![]u8 {
+        const hex = try words.text();
+        if (std.mem.eql(u8, hex, "-")) return message_buffer[0..0];
+        return std.fmt.hexToBytes(&message_buffer, hex) catch error.Usage;
+    }
+};
+
+fn obey(line: []const u8, reply: *Reply) Failure!void {
+    var words: Words = .{ .iterator = std.mem.tokenizeScalar(u8, line, ' ') };
+    const command = std.meta.stringToEnum(Command, try words.text()) orelse return error.Usage;
+    switch (command) {
+        .connect => try reply.print("{d}", .{try connect(try words.text())}),
+        .@"connect-many" => {
+            const path = try words.text();
+            const count = try words.number(u32);
+            for (0..count) |_| _ = try connect(path);
+            try reply.print("{d}", .{count});
+        },
+        .listen => try reply.print("{d}", .{try listen(try words.text(), try words.text())}),
+        .accept => {
+            const listener = try words.fd();
+            try readable(listener);
+            try reply.print("{d}", .{try check(linux.accept4(listener, null, null, linux.SOCK.CLOEXEC))});
+        },
+        .send => {
+            const fd = try words.fd();
+            const bytes = try words.bytes();
+            var descriptors: [descriptors_max]i32 = undefined;
+            var count: usize = 0;
+            while (words.optional()) |word| : (count += 1) {
+                if (count == descriptors_max) return error.Usage;
+                descriptors[count] = std.fmt.parseInt(i32, word, 10) catch return error.Usage;
+            }
+            try send(fd, bytes, descriptors[0..count], 0);
+            try reply.writeAll("ok");
+        },
+        .@"send-many" => {
+            const fd = try words.fd();
+            const bytes = try words.bytes();
+            try reply.print("{d}", .{try sendMany(fd, bytes, try words.number(u64))});
+        },
+        .receive => try receive(try words.fd(), reply),
+        .memfd => {
+            const size = try words.number(i64);
+            const fd: i32 = @intCast(try check(linux.memfd_create("peer", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING)));
+            _ = try check(linux.ftruncate(fd, size));
+            _ = try check(linux.fcntl(fd, linux.F.ADD_SEALS, try words.number(usize)));
+            try reply.print("{d}", .{fd});
+        },
+        .write => {
+            const fd = try words.fd();
+            const offset = try words.number(i64);
+            const bytes = try words.bytes();
+            _ = try check(linux.pwrite(fd, bytes.ptr, bytes.len, offset));
+            try reply.writeAll("ok");
+        },
+        .read => {
+            const fd = try words.fd();
+            const offset = try words.number(i64);
+            const size = @min(try words.number(usize), message_buffer.len);
+            const count = try check(linux.pread(fd, &message_buffer, size, offset));
+            try reply.print("{x}", .{message_buffer[0..count]});
+        },
+        .scribble => {
+            const fd = try words.fd();
+            const size = try words.number(usize);
+            const milliseconds = try words.number(u64);
+            const byte: ?u8 = if (words.optional()) |word| std.fmt.parseInt(u8, word, 0) catch return error.Usage else null;
+            try reply.print("{d}", .{try scribble(fd, size, milliseconds, byte)});
+        },
+        .attack => try attack(try words.fd(), reply),
+        .close => {
+            _ = try check(linux.close(try words.fd()));
+            try reply.writeAll("ok");
+        },
+    }
+}
+
+fn nowNs() u64 {
+    var now: linux.timespec = undefined;
+    _ = linux.clock_gettime(.MONOTONIC, &now);
+    return @as(u64, @intCast(now.sec)) * std.time.ns_per_s + @as(u64, @intCast(now.nsec));
+}
+
+fn addressOf(path: []const u8) Failure!linux.sockaddr.un {
+    var address: linux.sockaddr.un = .{ .path = @splat(0) };
+    if (path.len >= address.path.len) return error.Usage;
+    @memcpy(address.path[0..path.len], path);
+    return address;
+}
+
+fn connect(path: []const u8) Failure!i32 {
+    const address = try addressOf(path);
+    const fd: i32 = @intCast(try check(linux.socket(linux.AF.UNIX, linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC, 0)));
+    errdefer _ = linux.close(fd);
+    _ = try check(linux.connect(fd, &address, @sizeOf(linux.sockaddr.un)));
+    return fd;
+}
+
+fn listen(path: []const u8, kind: []const u8) Failure!i32 {
+    const address = try addressOf(path);
+    const number: u32 = if (std.mem.eql(u8, kind, "stream")) linux.SOCK.STREAM else linux.SOCK.SEQPACKET;
+    const fd: i32 = @intCast(try check(linux.socket(linux.AF.UNIX, number | linux.SOCK.CLOEXEC, 0)));
+    errdefer _ = linux.close(fd);
+    _ = linux.unlink(@ptrCast(&address.path));
+    _ = try check(linux.bind(fd, @ptrCast(&address), @sizeOf(linux.sockaddr.un)));
+    _ = try check(linux.listen(fd, 16));
+    return fd;
+}
+
+fn readable(fd: i32) Failure!void {
+    var polled = [1]linux.pollfd{.{ .fd = fd, .events = linux.POLL.IN, .revents = 0 }};
+    if (try check(linux.poll(&polled, 1, patience_ms)) == 1) return;
+    failed_errno = .TIME;
+    return error.System;
+}
+
+const ControlHeader = extern struct { len: usize, level: i32, kind: i32 };
+const ControlBuffer = [@sizeOf(ControlHeader) + (descriptors_max + 1) * @sizeOf(i32)]u8;
+const SCM_RIGHTS = 1;
+
+fn send(fd: i32, bytes: []const u8, descriptors: []const i32, flags: u32) Failure!void {
+    var control: ControlBuffer align(@alignOf(ControlHeader)) = @splat(0);
+    const payload = std.mem.sliceAsBytes(descriptors);
+    const header: *ControlHeader = @ptrCast(&control);
+    header.* = .{ .len = @sizeOf(ControlHeader) + payload.len, .level = linux.SOL.SOCKET, .kind = SCM_RIGHTS };
+    @memcpy(control[@sizeOf(ControlHeader)..][0..payload.len], payload);
+    var vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
+    const message: linux.msghdr_const = .{
+        .name = null,
+        .namelen = 0,
+        .iov = &vector,
+        .iovlen = 1,
+        .control = if (descriptors.len > 0) &control else null,
+        .controllen = if (descriptors.len > 0) @intCast(header.len) else 0,
+        .flags = 0,
+    };
+    _ = try check(linux.sendmsg(fd, &message, linux.MSG.NOSIGNAL | flags));
+}
+
+/// As fast as the other side takes them.
+fn sendMany(fd: i32, bytes: []const u8, milliseconds: u64) Failure!u64 {
+    const end = nowNs() + milliseconds * std.time.ns_per_ms;
+    var count: u64 = 0;
+    while (nowNs() < end) {
+        send(fd, bytes, &.{}, linux.MSG.DONTWAIT) catch |failure| {
+            if (failed_errno == .AGAIN) continue;
+            return failure;
+        };
+        count += 1;
+    }
+    return count;
+}
+
+fn receive(fd: i32, reply: *Reply) Failure!void {
+    try readable(fd);
+    var control: ControlBuffer align(@alignOf(ControlHeader)) = undefined;
+    var vector = [1]std.posix.iovec{.{ .base = &message_buffer, .len = message_buffer.len }};
+    var message: linux.msghdr = .{
+        .name = null,
+        .namelen = 0,
+        .iov = &vector,
+        .iovlen = 1,
+        .control = &control,
+        .controllen = control.len,
+        .flags = 0,
+    };
+    const size = check(linux.recvmsg(fd, &message, linux.MSG.CMSG_CLOEXEC)) catch |failure| {
+        if (failed_errno == .CONNRESET) return reply.writeAll("closed");
+        return failure;
+    };
+    if (size == 0) return reply.writeAll("closed");
+    try reply.print("{x}", .{message_buffer[0..size]});
+    if (message.controllen < @sizeOf(ControlHeader)) return;
+    const header: *const ControlHeader = @ptrCast(&control);
+    const descriptors: []align(1) const i32 = @ptrCast(control[@sizeOf(ControlHeader)..header.len]);
+    for (descriptors) |descriptor| try reply.print(" {d}", .{descriptor});
+}
+
+fn map(fd: i32, size: usize, writable: bool) Failure![]align(std.heap.page_size_min) u8 {
+    const protection: linux.PROT = .{ .READ = true, .WRITE = writable };
+    const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(try check(linux.mmap(null, size, protection, .{ .TYPE = .SHARED }, fd, 0)));
+    return pointer[0..size];
+}
+
+fn scribble(fd: i32, size: usize, milliseconds: u64, byte: ?u8) Failure!u64 {
+    const mapping = try map(fd, size, true);
+    defer _ = linux.munmap(mapping.ptr, mapping.len);
+    var random: std.Random.DefaultPrng = .init(nowNs());
+    const end = nowNs() + milliseconds * std.time.ns_per_ms;
+    var count: u64 = 0;
+    while (nowNs() < end) : (count += 1) {
+        for (mapping) |*target| @as(*volatile u8, target).* = byte orelse random.random().int(u8);
+    }
+    return count;
+}
+
+const page = std.heap.page_size_max;
+
+/// Tries every way to change a file of shared memory that somebody else made.
+fn attack(fd: i32, reply: *Reply) Failure!void {
+    const ways = .{ writeTo, shrink, grow, punch, mapWritable, makeWritable, remove };
+    const names = .{ "write", "shrink", "grow", "punch", "map", "mprotect", "madvise" };
+    var path_buffer: [64]u8 = undefined;
+    const path = std.fmt.bufPrintZ(&path_buffer, "/proc/self/fd/{d}", .{fd}) catch unreachable;
+    const reopened = linux.open(path, .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0);
+    try reply.writeAll("ways:");
+    inline for (ways, names) |way, name| {
+        if (way(fd)) try reply.print(" {s}", .{name}) else |_| {}
+        if (linux.errno(reopened) == .SUCCESS) {
+            if (way(@intCast(reopened))) try reply.print(" reopened-{s}", .{name}) else |_| {}
+        }
+    }
+    if (linux.errno(reopened) == .SUCCESS) _ = linux.close(@intCast(reopened));
+}
+
+fn writeTo(fd: i32) Failure!void {
+    _ = try check(linux.pwrite(fd, "\xff", 1, 0));
+}
+
+fn shrink(fd: i32) Failure!void {
+    _ = try check(linux.ftruncate(fd, 0));
+}
+
+fn grow(fd: i32) Failure!void {
+    _ = try check(linux.ftruncate(fd, 1 << 32));
+}
+
+fn punch(fd: i32) Failure!void {
+    const keep_size = 1;
+    const punch_hole = 2;
+    _ = try check(linux.fallocate(fd, keep_size | punch_hole, 0, page));
+}
+
+fn mapWritable(fd: i32) Failure!void {
+    const mapping = try map(fd, page, true);
+    _ = linux.munmap(mapping.ptr, mapping.len);
+}
+
+fn makeWritable(fd: i32) Failure!void {
+    const mapping = try map(fd, page, false);
+    defer _ = linux.munmap(mapping.ptr, mapping.len);
+    _ = try check(linux.mprotect(mapping.ptr, mapping.len, .{ .READ = true, .WRITE = true }));
+}
+
+/// Frees the pages, which zeroes them.
+fn remove(fd: i32) Failure!void {
+    const mapping = try map(fd, page, false);
+    defer _ = linux.munmap(mapping.ptr, mapping.len);
+    _ = try check(linux.madvise(mapping.ptr, mapping.len, linux.MADV.REMOVE));
+}

@@ -1,0 +1,148 @@
+// A publisher that does what the test says, one command after the other.
+
+import process from "node:process";
+import { setTimeout } from "node:timers/promises";
+import { monotonicNow, Publisher, type PublisherOptions } from "../../../mod.ts";
+import { fill, packetData, seedBytes } from "./content.ts";
+import { hog, unhog } from "./descriptors.ts";
+import { commands, optionsOf, outcomeOf, report, turn } from "./worker.ts";
+
+export interface Options extends PublisherOptions {
+  /** A packet ring from the start. */
+  packets?: boolean;
+  /** Reports "waiting" and waits for the command "create". */
+  later?: boolean;
+}
+
+export type Command =
+  | { do: "create" }
+  /** Publishes that many, then reports "published". */
+  | { do: "publish"; frames?: number; packets?: number }
+  /** Publishes a frame a millisecond until "halt", which reports "halted"; `announce`: reports each sequence. */
+  | { do: "run"; announce?: boolean }
+  /** As "run", as fast as it goes; reports "rushing". */
+  | { do: "rush" }
+  | { do: "halt" }
+  | { do: "enablePackets" }
+  /** Asks for a slot without waiting; reports "acquired" or "refused". */
+  | { do: "acquire" }
+  | { do: "stats" }
+  /** Occupies the thread; reports "busy", then "idle" with the time of its end. */
+  | { do: "busy"; milliseconds: number }
+  /** Uses up the process's descriptors, but for so many. */
+  | { do: "hog"; spare: number }
+  | { do: "unhog" }
+  | { do: "close" };
+
+const seed = process.pid;
+const options = optionsOf<Options>();
+let publisher: Publisher | undefined;
+let running: Promise<void> | undefined;
+let halted = false;
+let packets = 0;
+
+function attempt(event: string, act: () => void): void {
+  try {
+    act();
+    report(event);
+  } catch (error) {
+    report("refused", outcomeOf(error));
+  }
+}
+
+function create(): void {
+  attempt("ready", () => {
+    publisher = Publisher.create(options);
+    if (options.packets) enablePackets();
+  });
+}
+
+function current(): Publisher {
+  if (publisher === undefined) throw new Error("there is no publisher");
+  return publisher;
+}
+
+function enablePackets(): void {
+  current().enablePackets({ codec: "h264", slots: 1024, codecParameters: Uint8Array.of(0, 0, 0, 1, 0x67) });
+}
+
+async function publishOne(): Promise<bigint> {
+  using frame = await current().acquireAsync({ timeout: 10_000 });
+  const sequence = current().stats().published + 1;
+  fill(frame, seed, sequence);
+  return frame.publish({ timestamp: sequence, metadata: seedBytes(seed) });
+}
+
+async function publish(frames: number, packetCount: number): Promise<void> {
+  const start = performance.now();
+  for (let done = 0; done < Math.max(frames, packetCount); done++) {
+    if (done < frames) await publishOne();
+    if (done < packetCount) writePacket();
+    if (done % 16 === 0) await turn();
+  }
+  report("published", { milliseconds: performance.now() - start, ...current().stats() });
+}
+
+function writePacket(): void {
+  const type = packets % 10 === 0 ? "key" : "delta";
+  current().packets?.write({ data: packetData(seed, packets), type, timestamp: packets });
+  packets++;
+}
+
+async function run(announce: boolean, pause: () => Promise<void>): Promise<void> {
+  halted = false;
+  while (!halted) {
+    const sequence = await publishOne();
+    if (announce) report("sequence", { sequence: Number(sequence) });
+    await pause();
+  }
+}
+
+function spin(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
+
+async function obey(command: Command): Promise<void> {
+  switch (command.do) {
+    case "create":
+      return create();
+    case "publish":
+      return await publish(command.frames ?? 0, command.packets ?? 0);
+    case "run":
+      running = run(command.announce ?? false, () => setTimeout(1));
+      return report("running");
+    case "rush":
+      running = run(false, turn);
+      return report("rushing");
+    case "halt":
+      halted = true;
+      await running;
+      return report("halted", current().stats());
+    case "enablePackets":
+      enablePackets();
+      return report("enabled");
+    case "acquire":
+      return attempt("acquired", () => current().acquire({ timeout: 0 }).close());
+    case "stats":
+      return report("stats", current().stats());
+    case "busy":
+      report("busy");
+      spin(command.milliseconds);
+      return report("idle", { at: Number(monotonicNow()) });
+    case "hog":
+      return report("hogged", { count: hog(command.spare) });
+    case "unhog":
+      unhog();
+      return report("unhogged");
+    case "close":
+      publisher?.close();
+      publisher = undefined;
+      return report("closed");
+  }
+}
+
+if (options.later) report("waiting");
+else create();
+for await (const command of commands<Command>()) await obey(command);
+process.exit(0);

@@ -1,0 +1,98 @@
+// A subscriber that does what the test says, one command after the other.
+
+import process from "node:process";
+import {
+  type Frame,
+  inspect,
+  type InspectOptions,
+  Subscriber,
+  type SubscriberOptions,
+} from "../../../mod.ts";
+import { isWhole } from "./content.ts";
+import { hog, unhog } from "./descriptors.ts";
+import { commands, optionsOf, outcomeOf, report } from "./worker.ts";
+
+export interface Options {
+  key: string;
+  runtimeDirectory: string;
+}
+
+/** Each reports what is named behind it, or "refused" with the error's code and message. */
+export type Command =
+  /** "connected" */
+  | { do: "connect"; options?: SubscriberOptions }
+  /** "inspected" */
+  | { do: "inspect"; options?: InspectOptions }
+  /** "took", with the frame's sequence; `sync`: with `nextSync`. */
+  | { do: "take"; timeout: number; sync?: boolean }
+  /** "packet", with its sequence */
+  | { do: "takePacket"; timeout: number }
+  /** "checked", with how many of the held frames are not whole */
+  | { do: "check" }
+  /** "released": every frame */
+  | { do: "release" }
+  /** "closed" */
+  | { do: "close" }
+  /** "hogged": every descriptor but so many is in use. */
+  | { do: "hog"; spare: number }
+  /** "unhogged" */
+  | { do: "unhog" };
+
+const { key, runtimeDirectory } = optionsOf<Options>();
+const held: Frame[] = [];
+let subscriber: Subscriber | undefined;
+
+function current(): Subscriber {
+  if (subscriber === undefined) throw new Error("there is no subscriber");
+  return subscriber;
+}
+
+function release(): void {
+  for (const frame of held.splice(0)) frame.close();
+}
+
+async function obey(command: Command): Promise<void> {
+  switch (command.do) {
+    case "connect":
+      subscriber = await Subscriber.connect(key, { runtimeDirectory, ...command.options });
+      return report("connected");
+    case "inspect":
+      return report("inspected", await inspect(key, { runtimeDirectory, ...command.options }));
+    case "take": {
+      const { timeout } = command;
+      const frame = command.sync ? current().nextSync({ timeout }) : await current().next({ timeout });
+      held.push(frame);
+      return report("took", { sequence: Number(frame.sequence), whole: isWhole(frame) });
+    }
+    case "takePacket": {
+      using reader = current().packets();
+      const packet = await reader.next({ timeout: command.timeout });
+      return report("packet", { sequence: Number(packet.sequence) });
+    }
+    case "check":
+      return report("checked", { torn: held.filter((frame) => !isWhole(frame)).length });
+    case "release":
+      release();
+      return report("released");
+    case "close":
+      release();
+      subscriber?.close();
+      subscriber = undefined;
+      return report("closed");
+    case "hog":
+      return report("hogged", { count: hog(command.spare) });
+    case "unhog":
+      unhog();
+      return report("unhogged");
+  }
+}
+
+report("ready");
+for await (const command of commands<Command>()) {
+  try {
+    await obey(command);
+  } catch (error) {
+    report("refused", outcomeOf(error));
+  }
+}
+process.exit(0);

@@ -1,0 +1,52 @@
+// Calling a shared library from a test, on either runtime.
+
+import process from "node:process";
+import { bun } from "../../src/ffi/bun.ts";
+import { deno } from "../../src/ffi/deno.ts";
+
+const denoTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "buffer", void: "void" } as const;
+const bunTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "ptr", void: "void" } as const;
+
+interface Values {
+  u32: number;
+  i32: number;
+  u64: bigint;
+  buffer: Uint8Array | null;
+  void: undefined;
+}
+
+type Parameter = "u32" | "i32" | "u64" | "buffer";
+
+/** C functions by name: what they take and what they return. */
+export type Table = Readonly<
+  Record<string, readonly [parameters: readonly Parameter[], result: keyof Values]>
+>;
+
+type Arguments<P extends readonly Parameter[]> = { -readonly [I in keyof P]: Values[P[I]] };
+
+/** A table's functions, as they are called. */
+export type Functions<T extends Table> = {
+  readonly [Name in keyof T]: (...parameters: Arguments<T[Name][0]>) => Values[T[Name][1]];
+};
+
+/** Opens a library; throws where it, or one of the functions, is not there. */
+export function open<const T extends Table>(path: string, table: T): Functions<T> {
+  const entries = Object.entries(table);
+  if ("Bun" in globalThis) {
+    const ffi = process.getBuiltinModule("bun:ffi") as unknown as typeof import("bun:ffi");
+    const declarations = entries.map((
+      [name, [parameters, result]],
+    ) => [name, { args: parameters.map((type) => bunTypes[type]), returns: bunTypes[result] }]);
+    return ffi.dlopen(path, Object.fromEntries(declarations)).symbols as unknown as Functions<T>;
+  }
+  const declarations = entries.map((
+    [name, [parameters, result]],
+  ) => [name, { parameters: parameters.map((type) => denoTypes[type]), result: denoTypes[result] }]);
+  return Deno.dlopen(path, Object.fromEntries(declarations) as Deno.ForeignLibraryInterface)
+    .symbols as unknown as Functions<T>;
+}
+
+/** The memory at an address, not copied. */
+export function viewAt(address: bigint, size: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(("Bun" in globalThis ? bun : deno).view(address, size));
+}

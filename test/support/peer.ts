@@ -1,0 +1,125 @@
+// The other end of a socket, at the level of bytes and descriptors: test/native/peer.zig, built when first needed.
+
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import { root, tool } from "../../scripts/toolchain.mjs";
+import { Process, type Stage } from "./processes.ts";
+
+const source = join(root, "test/native/peer.zig");
+
+/** Builds the tool unless that was done before; returns its path. */
+export async function buildPeer(): Promise<string> {
+  const folder = join(root, "node_modules/.cache/cuframes");
+  const digest = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16);
+  const path = join(folder, `peer-${digest}`);
+  if (existsSync(path)) return path;
+  mkdirSync(folder, { recursive: true });
+  const unfinished = `${path}.${process.pid}`;
+  await promisify(execFile)(tool("zig"), ["build-exe", source, `-femit-bin=${unfinished}`], {
+    cwd: join(root, "zig"),
+  });
+  renameSync(unfinished, path);
+  return path;
+}
+
+/** A message that came over a socket; undefined bytes: the other side has closed it. */
+export interface Received {
+  bytes: Uint8Array | undefined;
+  descriptors: number[];
+}
+
+/** Speaks to one tool process. Descriptors are numbers in it. */
+export class Peer {
+  readonly process: Process;
+  /** Calls are answered in turn. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(process: Process) {
+    this.process = process;
+  }
+
+  static async start(stage: Stage): Promise<Peer> {
+    return new Peer(stage.adopt(new Process("peer", await buildPeer(), [])));
+  }
+
+  #call(...words: (string | number)[]): Promise<string> {
+    const call = this.#last.then(async () => {
+      this.process.write(words.join(" "));
+      const { line } = await this.process.event<{ line: string }>("line");
+      if (line.startsWith("error")) throw new Error(`${words.join(" ").slice(0, 200)}: ${line}`);
+      return line;
+    });
+    this.#last = call.catch(() => {});
+    return call;
+  }
+
+  async connect(path: string): Promise<number> {
+    return Number(await this.#call("connect", path));
+  }
+
+  async connectMany(path: string, count: number): Promise<number> {
+    return Number(await this.#call("connect-many", path, count));
+  }
+
+  async listen(path: string, kind: "seqpacket" | "stream" = "seqpacket"): Promise<number> {
+    return Number(await this.#call("listen", path, kind));
+  }
+
+  async accept(listener: number): Promise<number> {
+    return Number(await this.#call("accept", listener));
+  }
+
+  async send(fd: number, bytes: Uint8Array, descriptors: readonly number[] = []): Promise<void> {
+    await this.#call("send", fd, hexOf(bytes), ...descriptors);
+  }
+
+  /** Sends as fast as the other side takes it; returns how often it did. */
+  async sendMany(fd: number, bytes: Uint8Array, milliseconds: number): Promise<number> {
+    return Number(await this.#call("send-many", fd, hexOf(bytes), milliseconds));
+  }
+
+  async receive(fd: number): Promise<Received> {
+    const [first = "", ...rest] = (await this.#call("receive", fd)).split(" ");
+    return { bytes: first === "closed" ? undefined : bytesOf(first), descriptors: rest.map(Number) };
+  }
+
+  async memfd(size: number, seals: number): Promise<number> {
+    return Number(await this.#call("memfd", size, seals));
+  }
+
+  async write(fd: number, offset: number, bytes: Uint8Array): Promise<void> {
+    await this.#call("write", fd, offset, hexOf(bytes));
+  }
+
+  async read(fd: number, offset: number, size: number): Promise<Uint8Array> {
+    return bytesOf(await this.#call("read", fd, offset, size));
+  }
+
+  /** Fills a shared mapping again and again, with random bytes or with one; returns how often. */
+  async scribble(fd: number, size: number, milliseconds: number, byte?: number): Promise<number> {
+    return Number(
+      await this.#call("scribble", fd, size, milliseconds, ...(byte === undefined ? [] : [byte])),
+    );
+  }
+
+  /** The ways in which this process could change a file of shared memory. */
+  async attack(fd: number): Promise<string[]> {
+    return (await this.#call("attack", fd)).split(" ").slice(1);
+  }
+
+  async close(fd: number): Promise<void> {
+    await this.#call("close", fd);
+  }
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return bytes.length === 0 ? "-" : bytes.toHex();
+}
+
+function bytesOf(hex: string): Uint8Array {
+  return Uint8Array.fromHex(hex);
+}

@@ -1,0 +1,247 @@
+// Real processes for tests: started on a runtime by name, spoken to in JSON lines, gone after the test.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
+import { afterEach, beforeEach } from "vitest";
+import { CuframesError } from "../../mod.ts";
+import { root, tool } from "../../scripts/toolchain.mjs";
+
+export type RuntimeName = "deno" | "bun";
+export const runtimes: readonly RuntimeName[] = ["deno", "bun"];
+/** The one that this test runs on. */
+export const thisRuntime: RuntimeName = "Bun" in globalThis ? "bun" : "deno";
+
+/** How a process ended. */
+export interface Exit {
+  code: number | null;
+  signal: string | null;
+}
+
+type Event = { event: string } & Record<string, unknown>;
+
+/** A running program. Whatever it prints as JSON lines can be awaited by its `event`. */
+export class Process {
+  readonly pid: number;
+  readonly exited: Promise<Exit>;
+  readonly #child: ChildProcess;
+  readonly #name: string;
+  readonly #events: Event[] = [];
+  #change: PromiseWithResolvers<void> = Promise.withResolvers();
+  #exit: Exit | undefined;
+  #errors = "";
+
+  constructor(name: string, command: string, args: readonly string[], env: Record<string, string> = {}) {
+    const child = this.#child = spawn(command, args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, ...env },
+    });
+    this.#name = name;
+    this.pid = child.pid ?? 0;
+    this.exited = new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code, signal) => {
+        this.#exit = { code, signal };
+        this.#changed();
+        resolve(this.#exit);
+      });
+    });
+    // A command to a process that has just died is no failure of its own.
+    child.stdin!.on("error", () => {});
+    child.stderr!.on("data", (chunk) => this.#errors += chunk);
+    createInterface({ input: child.stdout! }).on("line", (line) => {
+      this.#events.push(line.startsWith("{") ? JSON.parse(line) : { event: "line", line });
+      this.#changed();
+    });
+  }
+
+  #changed(): void {
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
+  }
+
+  /** The first event of that name which was not taken yet; fails when the process ends without one. */
+  async event<Details = Record<string, unknown>>(name: string): Promise<Details> {
+    while (true) {
+      const found = this.taken<Details>(name);
+      if (found !== undefined) return found;
+      if (this.#exit !== undefined) throw new Error(this.#ending(name));
+      await this.#change.promise;
+    }
+  }
+
+  /** As `event`, of what has been printed so far; undefined when there is none. */
+  taken<Details = Record<string, unknown>>(name: string): Details | undefined {
+    const index = this.#events.findIndex(({ event }) => event === name);
+    return index < 0 ? undefined : this.#events.splice(index, 1)[0] as Details;
+  }
+
+  #ending(awaited: string): string {
+    const { code, signal } = this.#exit!;
+    const rest = this.#events.map((event) => JSON.stringify(event)).join("\n");
+    return `${this.#name} ended with ${signal ?? code} before "${awaited}"\n${rest}\n${this.#errors}`;
+  }
+
+  write(line: string): void {
+    this.#child.stdin!.write(`${line}\n`);
+  }
+
+  send(command: object): void {
+    this.write(JSON.stringify(command));
+  }
+
+  /** Sends a command and awaits the event that answers it. */
+  ask<Details = Record<string, unknown>>(command: object, event: string): Promise<Details> {
+    this.send(command);
+    return this.event<Details>(event);
+  }
+
+  /** Lets a process that reads commands end by itself. */
+  end(): Promise<Exit> {
+    this.#child.stdin!.end();
+    return this.exited;
+  }
+
+  kill(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT" = "SIGKILL"): void {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.pid === 0) return;
+    try {
+      // Not the child's own kill, which takes every signal for its end.
+      process.kill(this.pid, signal);
+    } catch (error) {
+      // It has just ended by itself.
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+
+  /** Stops it; returns when each of its threads is stopped. */
+  async stop(): Promise<void> {
+    this.kill("SIGSTOP");
+    const tasks = `/proc/${this.pid}/task`;
+    await eventually(
+      "every thread is stopped",
+      () => readdirSync(tasks).every((task) => statistics(join(tasks, task))[0] === "T"),
+    );
+  }
+
+  /** Those of its descriptors that are of the kinds this library opens, as the kernel names them. */
+  descriptors(): string[] {
+    const sockets = sequencedPacketSockets();
+    const folder = `/proc/${this.pid}/fd`;
+    const targets = readdirSync(folder).map((name) => {
+      try {
+        return readlinkSync(join(folder, name));
+      } catch {
+        return ""; // closed meanwhile
+      }
+    });
+    return targets.filter((target) => /^(\/memfd:|anon_inode:)/.test(target) || sockets.has(target)).sort();
+  }
+
+  /** How many mappings of shared memory it has. */
+  mappings(): number {
+    return readFileSync(`/proc/${this.pid}/maps`, "utf8").split("\n").filter((line) =>
+      line.includes("/memfd:")
+    ).length;
+  }
+
+  /** Bytes of address space in use. */
+  addressSpace(): number {
+    return Number(statistics(`/proc/${this.pid}`)[20]); // vsize
+  }
+
+  /** Milliseconds of CPU time so far. */
+  cpuTime(): number {
+    const fields = statistics(`/proc/${this.pid}`);
+    return (Number(fields[11]) + Number(fields[12])) * 10; // utime, stime; USER_HZ is 100
+  }
+}
+
+/** The fields of a task's stat file from its state on, proc_pid_stat(5). */
+function statistics(folder: string): string[] {
+  return readFileSync(join(folder, "stat"), "utf8").replace(/^.*\) /, "").split(" ");
+}
+
+/** Every SOCK_SEQPACKET socket: neither runtime has any of its own. Unix(7), /proc/net/unix. */
+function sequencedPacketSockets(): Set<string> {
+  const rows = readFileSync("/proc/net/unix", "utf8").split("\n").map((line) => line.trim().split(/\s+/));
+  return new Set(rows.filter(([, , , , type]) => type === "0005").map((row) => `socket:[${row[6]}]`));
+}
+
+/** How to start a program differently. */
+export interface StartOptions {
+  runtime?: RuntimeName;
+  /** A command that runs the command behind it, as `["setpriv", "--reuid", "1"]`. */
+  prefix?: readonly string[];
+  env?: Record<string, string>;
+}
+
+/** One test's runtime directory and processes. */
+export class Stage {
+  readonly directory: string = mkdtempSync(join(tmpdir(), "cuframes-test-"));
+  readonly #processes: Process[] = [];
+
+  /** Starts a program of test/processes/workers with its options. */
+  start(
+    worker: string,
+    options: object,
+    { runtime = thisRuntime, prefix = [], env = {} }: StartOptions = {},
+  ): Process {
+    const script = join(root, `test/processes/workers/${worker}.ts`);
+    const flags = runtime === "deno" ? ["run", "-A", "--no-check", "--quiet"] : ["run"];
+    const argument = JSON.stringify({ runtimeDirectory: this.directory, ...options });
+    const [command = "", ...args] = [...prefix, tool(runtime), ...flags, script, argument];
+    return this.adopt(new Process(`${worker} on ${runtime}`, command, args, env));
+  }
+
+  /** Takes care of a process's end. */
+  adopt(started: Process): Process {
+    // Its end is looked at where it matters.
+    started.exited.catch(() => {});
+    this.#processes.push(started);
+    return started;
+  }
+
+  async clear(): Promise<void> {
+    for (const started of this.#processes) started.kill("SIGKILL");
+    await Promise.allSettled(this.#processes.map(({ exited }) => exited));
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** A new stage for every test of the file; `stage()` is the current one. */
+export function stages(): () => Stage {
+  let current: Stage | undefined;
+  beforeEach(() => {
+    current = new Stage();
+  });
+  afterEach(() => current?.clear());
+  return () => current!;
+}
+
+/** Looks until the condition holds: for what no event announces. Fails after `timeout` milliseconds. */
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeout = 10_000,
+): Promise<void> {
+  const deadline = performance.now() + timeout;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`not within ${timeout} ms: ${what}`);
+    await setTimeout(5);
+  }
+}
+
+/** How a promise ends: with `"success"`, or with the code and the sentence of a CuframesError; any other error is thrown. */
+export async function outcomeOf(promise: Promise<unknown>): Promise<{ code: string; message: string }> {
+  try {
+    await promise;
+    return { code: "success", message: "" };
+  } catch (error) {
+    if (!(error instanceof CuframesError)) throw error;
+    return { code: error.code, message: error.message };
+  }
+}

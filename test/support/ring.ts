@@ -1,0 +1,196 @@
+/** What the tests of the classes share. */
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { afterAll } from "vitest";
+import {
+  CuframesError,
+  type CuframesErrorCode,
+  type Frame,
+  type FrameInit,
+  Publisher,
+  type PublisherOptions,
+  Subscriber,
+  type SubscriberOptions,
+} from "../../mod.ts";
+
+/** Where this test file's sockets are; of its own, since files run side by side. */
+export const runtimeDirectory: string = mkdtempSync(join(tmpdir(), "cuframes-"));
+afterAll(() => rmSync(runtimeDirectory, { recursive: true, force: true }));
+
+let keys = 0;
+
+/** A key that no other test uses, on the whole machine: `named` packet rings share one directory. */
+export function uniqueKey(): string {
+  return `test-${runtimeDirectory.slice(-6)}-${++keys}`;
+}
+
+/** A publisher of small NV12 frames under a key of its own, unless the options say otherwise. */
+export function createPublisher(options: Partial<PublisherOptions> = {}): Publisher {
+  return Publisher.create({ key: uniqueKey(), width: 32, height: 16, runtimeDirectory, ...options });
+}
+
+/** A subscriber to a publisher of this test file. */
+export function subscribe(to: Publisher | string, options: SubscriberOptions = {}): Promise<Subscriber> {
+  return Subscriber.connect(typeof to === "string" ? to : to.key, { runtimeDirectory, ...options });
+}
+
+/** Publishes a frame whose every byte is `value` modulo 256; returns its sequence. */
+export function publish(publisher: Publisher, value: number, init: FrameInit = {}): bigint {
+  using frame = publisher.acquire();
+  for (const { data } of frame.planes) data.fill(value);
+  return frame.publish(init);
+}
+
+/** Whether every byte of a frame is `value` modulo 256. */
+export function isFilledWith(frame: Frame, value: number): boolean {
+  return frame.planes.every(({ data }) => data.every((byte) => byte === (value & 0xff)));
+}
+
+/** That a call throws, or a promise rejects with, a `CuframesError` of this code and, if given, this text. */
+export function expectCode(
+  attempt: () => unknown,
+  code: CuframesErrorCode,
+  text?: string | RegExp,
+): CuframesError;
+export function expectCode(
+  attempt: Promise<unknown>,
+  code: CuframesErrorCode,
+  text?: string | RegExp,
+): Promise<CuframesError>;
+export function expectCode(
+  attempt: Promise<unknown> | (() => unknown),
+  code: CuframesErrorCode,
+  text: string | RegExp = "",
+): CuframesError | Promise<CuframesError> {
+  if (typeof attempt !== "function") {
+    return attempt.then(() => missing(code), (error) => matching(error, code, text));
+  }
+  let result: unknown;
+  try {
+    result = attempt();
+  } catch (error) {
+    return matching(error, code, text);
+  }
+  if (result instanceof Promise) {
+    throw new TypeError("expectCode: pass the promise, not a function that makes it");
+  }
+  return missing(code);
+}
+
+function missing(code: CuframesErrorCode): never {
+  throw new Error(`expected a CuframesError ${code}, but nothing failed`);
+}
+
+function matching(error: unknown, code: CuframesErrorCode, text: string | RegExp): CuframesError {
+  const fits = error instanceof CuframesError && error.code === code &&
+    (typeof text === "string" ? error.message.includes(text) : text.test(error.message));
+  if (fits) return error;
+  throw new Error(`expected a CuframesError ${code} with ${JSON.stringify(String(text))}, got: ${error}`, {
+    cause: error,
+  });
+}
+
+/**
+ * Waits for what another thread or process does without telling us, such as unmapping memory.
+ * Fails after `timeout` milliseconds.
+ */
+export async function eventually(condition: () => boolean, timeout = 5000): Promise<void> {
+  const deadline = performance.now() + timeout;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`still not so after ${timeout} ms: ${condition}`);
+    await delay(1);
+  }
+}
+
+/** Whole numbers from 0 up to a limit, the same ones for the same seed in every run (mulberry32). */
+export function randomNumbers(seed: number): (limit: number) => number {
+  return (limit) => {
+    seed = seed + 0x6d2b79f5 | 0;
+    let word = Math.imul(seed ^ seed >>> 15, 1 | seed);
+    word = word + Math.imul(word ^ word >>> 7, 61 | word) ^ word;
+    return Math.floor(((word ^ word >>> 14) >>> 0) / 2 ** 32 * limit);
+  };
+}
+
+/** What a process has taken from the kernel. */
+interface Resources {
+  /**
+   * Open, but for stream sockets: Deno opens a pair of them, for a thread of its own, at a moment of its choice.
+   * The library's are SOCK_SEQPACKET.
+   */
+  readonly descriptors: number;
+  readonly mappings: number;
+  /** Of the library's shared memory. */
+  readonly ringMappings: number;
+}
+
+/** What a function has in a process of its own, besides the library. */
+interface Surroundings {
+  readonly fs: typeof import("node:fs");
+  readonly process: typeof import("node:process");
+  resources(): Resources;
+}
+
+function countResources({ readdirSync, readFileSync, readlinkSync }: typeof import("node:fs")): Resources {
+  const lines = (path: string) => readFileSync(path, "utf8").split("\n");
+  const sockets = lines("/proc/net/unix").map((line) => line.split(/\s+/));
+  const streams = sockets.filter((fields) => fields[4] === "0001").map((fields) => `socket:[${fields[6]}]`);
+  const isStream = (descriptor: string) => {
+    try {
+      return streams.includes(readlinkSync(`/proc/self/fd/${descriptor}`));
+    } catch {
+      return false; // the one that read the directory
+    }
+  };
+  const maps = lines("/proc/self/maps");
+  return {
+    descriptors: readdirSync("/proc/self/fd").filter((descriptor) => !isStream(descriptor)).length,
+    mappings: maps.length,
+    ringMappings: maps.filter((line) => line.includes("/memfd:cuframes-")).length,
+  };
+}
+
+/**
+ * Runs a function in a fresh process of this runtime, alone with its descriptors, mappings and environment, and
+ * returns its result. The function is sent as text: it may use nothing but its parameters, and neither `using` nor
+ * `import()`, which are compiled to helpers outside of it.
+ */
+export async function inProcess<Input, Result>(
+  body: (
+    library: typeof import("../../mod.ts"),
+    input: Input,
+    surroundings: Surroundings,
+  ) => Promise<Result> | Result,
+  input: Input,
+  environment: Record<string, string> = {},
+): Promise<Result> {
+  const library = JSON.stringify(new URL("../../mod.ts", import.meta.url).href);
+  const script = `import process from "node:process";
+    import * as fs from "node:fs";
+    const surroundings = { fs, process, resources: () => (${countResources})(fs) };
+    const result = await (${body})(await import(${library}), ${JSON.stringify(input)}, surroundings);
+    process.stdout.write("\\nresult:" + JSON.stringify(result ?? null));`;
+  const runtime = "Bun" in globalThis ? ["-e"] : ["eval"];
+  const child = spawn(process.execPath, [...runtime, script], {
+    env: { ...process.env, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  let errors = "";
+  child.stdout.on("data", (chunk) => output += chunk);
+  child.stderr.on("data", (chunk) => errors += chunk);
+  const status = await new Promise<string>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve(String(signal ?? code)));
+  });
+  const result = output.split("\nresult:")[1];
+  if (status !== "0" || result === undefined) {
+    throw new Error(`the process ended with ${status}: ${errors}${output}`);
+  }
+  return JSON.parse(result) as Result;
+}

@@ -1,0 +1,140 @@
+// The bytes of docs/protocol.md, written down a second time: what a peer would send that was not made with this code.
+
+export const MAGIC = 0xcc7c1dcf;
+export const VERSION = 5;
+export const kinds = { hello: 1, welcome: 2, refusal: 3, packets: 4, released: 5, report: 6 } as const;
+export const wants = { frames: 1, packets: 2, report: 4 } as const;
+
+/** Seals of a memfd, fcntl(2). */
+export const seals = { seal: 1, shrink: 2, grow: 4, write: 8, futureWrite: 16 } as const;
+export const sealed: number = seals.seal | seals.shrink | seals.grow;
+
+/** Bytes that are enough on every page size: the control region and a lease page. */
+export const controlSize: number = 128 * 1024;
+export const pageSize: number = 64 * 1024;
+/** What is used of a lease page. */
+export const leasePageFields = 256;
+/** Where a lease page has the sequence of the last frame delivered. */
+export const leasePageCursor = 0x40;
+
+/** Each replaces what belongs there. */
+export interface PrefixFields {
+  magic?: number;
+  version?: number;
+  kind?: number;
+  /** As the message says, not as it is. */
+  size?: number;
+}
+
+function message(
+  kind: number,
+  size: number,
+  prefix: PrefixFields,
+  write: (view: DataView) => void = () => {},
+): Uint8Array {
+  const view = new DataView(new ArrayBuffer(size));
+  view.setUint32(0, prefix.magic ?? MAGIC, true);
+  view.setUint32(4, prefix.version ?? VERSION, true);
+  view.setUint32(8, prefix.kind ?? kind, true);
+  view.setUint32(12, prefix.size ?? size, true);
+  write(view);
+  return new Uint8Array(view.buffer);
+}
+
+export interface HelloFields extends PrefixFields {
+  wants?: number;
+  mode?: number;
+  name?: string;
+  deviceCount?: number;
+}
+
+export function hello(fields: HelloFields = {}): Uint8Array {
+  return message(kinds.hello, 320, fields, (view) => {
+    view.setUint32(16, fields.wants ?? wants.frames, true);
+    view.setUint32(20, fields.mode ?? 0, true);
+    new Uint8Array(view.buffer).set(new TextEncoder().encode(fields.name ?? "peer"), 24);
+    view.setUint32(56, fields.deviceCount ?? 0, true);
+  });
+}
+
+export interface WelcomeFields extends PrefixFields {
+  memory?: number;
+  slotCount?: number;
+  format?: number;
+  width?: number;
+  height?: number;
+  slotSize?: bigint;
+  packetsSize?: bigint;
+  cursor?: bigint;
+}
+
+/** Of a GRAY8 picture of 64×64 in 2 slots. */
+export function welcome(fields: WelcomeFields = {}): Uint8Array {
+  return message(kinds.welcome, 176, fields, (view) => {
+    view.setUint32(16, fields.memory ?? 0, true);
+    view.setUint32(20, fields.slotCount ?? 2, true);
+    view.setUint32(24, fields.format ?? 8, true);
+    view.setUint32(28, fields.width ?? 64, true);
+    view.setUint32(32, fields.height ?? 64, true);
+    view.setBigUint64(128, fields.slotSize ?? 4096n, true);
+    view.setBigUint64(136, fields.packetsSize ?? 0n, true);
+    view.setBigUint64(144, fields.cursor ?? 0n, true);
+  });
+}
+
+export function refusal(
+  code: number,
+  text: string | Uint8Array = "no",
+  fields: PrefixFields = {},
+): Uint8Array {
+  return message(kinds.refusal, 420, fields, (view) => {
+    view.setInt32(16, code, true);
+    new Uint8Array(view.buffer).set(typeof text === "string" ? new TextEncoder().encode(text) : text, 20);
+  });
+}
+
+export function packets(size: bigint, fields: PrefixFields = {}): Uint8Array {
+  return message(kinds.packets, 24, fields, (view) => view.setBigUint64(16, size, true));
+}
+
+export function released(fields: PrefixFields = {}): Uint8Array {
+  return message(kinds.released, 16, fields);
+}
+
+/** A report with room for so many subscribers, which says that it has `count`. */
+export function report(room: number, count: number = room, fields: PrefixFields = {}): Uint8Array {
+  return message(kinds.report, 232 + room * 96, fields, (view) => {
+    view.setUint32(56, 8, true); // GRAY8
+    view.setUint32(224, count, true);
+  });
+}
+
+/** The code and text of a refusal; undefined for any other message. */
+export function readRefusal(bytes: Uint8Array): { code: number; text: string } | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bytes.length !== 420 || view.getUint32(8, true) !== kinds.refusal) return undefined;
+  return {
+    code: view.getInt32(16, true),
+    text: new TextDecoder().decode(bytes.subarray(20)).replace(/\0+$/, ""),
+  };
+}
+
+export function kindOf(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(8, true);
+}
+
+/** Offsets in the control region. */
+export const control = {
+  newest: 0xc0,
+  slot: (index: number): number => 0x140 + index * 1088,
+  metadataSize: 36,
+} as const;
+
+/** A sequence and its slot in one word. */
+export function ticket(sequence: bigint, slot: number): Uint8Array {
+  return word(sequence << 6n | BigInt(slot));
+}
+
+export function word(value: bigint): Uint8Array {
+  return new Uint8Array(BigUint64Array.of(value).buffer);
+}
