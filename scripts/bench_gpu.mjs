@@ -25,6 +25,20 @@ async function decode(log) {
   return JSON.parse(part.output.trim().split("\n").at(-1));
 }
 
+/** A bare futex wake between two threads of C, paced like the frames: what the machine itself takes. */
+async function wakeFloor(intervalMs, log) {
+  const program = join(root, "zig/zig-out/bench/floor");
+  if (!existsSync(program)) return [];
+  const part = await runPart(program, ["futex", "1000", String(intervalMs * 1000)], {
+    seconds: 30,
+    log: { write: () => {} },
+  });
+  const latencies = JSON.parse(part.output).latencyNs.sort((one, other) => one - other);
+  const at = (share) => latencies[Math.floor(latencies.length * share)] / 1000;
+  log.write(`${at(0.5)} ${at(0.99)}\n`);
+  return [{ runtime: "C", what: `a bare futex wake, every ${intervalMs} ms`, p50: at(0.5), p99: at(0.99) }];
+}
+
 async function measure(name, runtime, rehearsal, log) {
   const script = ["run", "-A", "--no-check", "bench/gpu/measure.ts", name, runtime, rehearsal ? "0.05" : "1"];
   const part = await runPart(tool("deno"), script, { seconds: measurements[name], log });
@@ -72,6 +86,13 @@ async function main() {
     for (const runtime of runtimes) {
       const rows = await attempt(`${name} on ${runtime}`, () => measure(name, runtime, rehearsal, log));
       for (const row of rows ?? []) results.push({ runtime, ...row });
+    }
+  }
+  if (wanted("receiving")) {
+    for (const intervalMs of [2, 0.2]) {
+      results.push(
+        ...await attempt(`futex wakes every ${intervalMs} ms`, () => wakeFloor(intervalMs, log)) ?? [],
+      );
     }
   }
   let decoding;
