@@ -2,6 +2,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { inspect as inspectAt, type InspectOptions, type PublisherReport } from "../mod.ts";
+import { testMemory } from "./support/memory.ts";
 import {
   createPublisher,
   expectCode,
@@ -25,8 +26,8 @@ test("a publisher that has done nothing yet is reported in full", async () => {
     format: "I420",
     codedWidth: 31,
     codedHeight: 17,
-    memory: "host",
-    device: undefined,
+    memory: testMemory,
+    device: publisher.device,
     policy: "wait",
     slots: 5,
     slotsLeased: 0,

@@ -185,7 +185,7 @@ describe.each(modes)("in %s mode", (mode) => {
     using subscriber = await subscribe(publisher, { mode });
     expect(subscriber.stats()).toMatchObject({ lag: 1, dropped: 0 });
     using frame = subscriber.nextSync({ timeout: 0 });
-    expect(isFilledWith(frame, 5)).toBe(true);
+    expect(await isFilledWith(frame, 5)).toBe(true);
     expect(subscriber.stats()).toEqual({
       received: 1,
       dropped: 0,
@@ -225,7 +225,7 @@ describe.each(modes)("in %s mode", (mode) => {
             const sequence = Number(frame.sequence);
             expect(sequence).toBeGreaterThan(last);
             if (mode === "newest") expect(sequence).toBe(published);
-            if (sequence > before + 1) expect(isFilledWith(frame, sequence)).toBe(true);
+            if (sequence > before + 1) expect(await isFilledWith(frame, sequence)).toBe(true);
             last = sequence;
             break;
           }
@@ -511,7 +511,7 @@ describe("with reconnect", () => {
     using second = reopen(first, { width: 50, height: 40, format: "I420", slots: 3 });
     publish(second, 21);
     using next = await waiting;
-    expect(isFilledWith(next, 21)).toBe(true);
+    expect(await isFilledWith(next, 21)).toBe(true);
     expect([next.sequence, next.discontinuity, next.format, next.codedWidth, next.codedHeight]).toEqual([
       1n,
       true,
@@ -529,7 +529,7 @@ describe("with reconnect", () => {
     using after = await subscriber.next();
     expect([after.sequence, after.discontinuity]).toEqual([2n, false]);
 
-    expect(isFilledWith(held, 11)).toBe(true);
+    expect(await isFilledWith(held, 11)).toBe(true);
     expect([held.format, held.codedWidth, held.codedHeight]).toEqual(["NV12", 32, 16]);
     const copy = new Uint8Array(held.allocationSize());
     await held.copyTo(copy);
@@ -592,7 +592,7 @@ describe("with reconnect", () => {
     const pids: number[] = [];
     publish(publisher, 0);
     for await (using frame of subscriber) {
-      expect(isFilledWith(frame, pids.length)).toBe(true);
+      expect(await isFilledWith(frame, pids.length)).toBe(true);
       expect(frame.discontinuity).toBe(pids.length > 0);
       pids.push(subscriber.publisherPid);
       publisher.close();
@@ -642,7 +642,7 @@ describe("with reconnect", () => {
     expect(waited).toBeGreaterThanOrEqual(29);
     publish(second, 2);
     using frame = subscriber.nextSync({ timeout: 1000 });
-    expect([frame.sequence, frame.discontinuity, isFilledWith(frame, 2)]).toEqual([1n, true, true]);
+    expect([frame.sequence, frame.discontinuity, await isFilledWith(frame, 2)]).toEqual([1n, true, true]);
     expect(subscriber.stats()).toMatchObject({ received: 2, reconnects: 1 });
   });
 

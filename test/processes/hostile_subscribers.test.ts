@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { type PublisherStats, Subscriber } from "../../mod.ts";
+import { notOnHost } from "../support/memory.ts";
 import { Peer } from "../support/peer.ts";
 import { eventually, type Process, type Stage, stages } from "../support/processes.ts";
 import {
@@ -140,7 +141,8 @@ test("silence is given two seconds", async () => {
   await siege.end();
 });
 
-test("a subscriber that says anything but that it has released a frame loses its place", async () => {
+test("a subscriber that says anything but that it has released a frame loses its place", async ({ skip }) => {
+  skip(...notOnHost); // the peer has no GPU
   const siege = await Siege.begin(stage());
   const { peer } = siege;
   const file = await peer.memfd(4096, 0);
@@ -189,7 +191,8 @@ test("a thousand silent connections keep nobody out", async () => {
   await siege.end();
 });
 
-test("peers that never read and one that announces releases without end delay nothing", async () => {
+test("peers that never read and one that announces releases without end delay nothing", async ({ skip }) => {
+  skip(...notOnHost); // the peer has no GPU
   const siege = await Siege.begin(stage());
   const { peer, path } = siege;
   const alone = (await siege.publish(500)).milliseconds;
@@ -208,7 +211,8 @@ test("peers that never read and one that announces releases without end delay no
   await siege.end();
 });
 
-test("any bytes in a lease page cost the others nothing", async () => {
+test("any bytes in a lease page cost the others nothing", async ({ skip }) => {
+  skip(...notOnHost); // the peer has no GPU
   const siege = await Siege.begin(stage());
   const { peer } = siege;
   const { descriptors } = await siege.join();
@@ -231,7 +235,8 @@ test("any bytes in a lease page cost the others nothing", async () => {
   await siege.end();
 });
 
-test("a subscriber cannot write what is not its own", async () => {
+test("a subscriber cannot write what is not its own", async ({ skip }) => {
+  skip(...notOnHost); // the peer has no GPU
   const siege = await Siege.begin(stage());
   const { peer } = siege;
   await siege.publish(64);

@@ -16,7 +16,9 @@ import {
   type PublisherOptions,
   Subscriber,
   type SubscriberOptions,
+  type WritableFrame,
 } from "../../mod.ts";
+import { pixelsOf, testMemory } from "./memory.ts";
 
 /** Where this test file's sockets are; of its own, since files run side by side. */
 export const runtimeDirectory: string = mkdtempSync(join(tmpdir(), "cuframes-"));
@@ -31,7 +33,14 @@ export function uniqueKey(): string {
 
 /** A publisher of small NV12 frames under a key of its own, unless the options say otherwise. */
 export function createPublisher(options: Partial<PublisherOptions> = {}): Publisher {
-  return Publisher.create({ key: uniqueKey(), width: 32, height: 16, runtimeDirectory, ...options });
+  return Publisher.create({
+    key: uniqueKey(),
+    width: 32,
+    height: 16,
+    memory: testMemory,
+    runtimeDirectory,
+    ...options,
+  });
 }
 
 /** A subscriber to a publisher of this test file. */
@@ -39,16 +48,25 @@ export function subscribe(to: Publisher | string, options: SubscriberOptions = {
   return Subscriber.connect(typeof to === "string" ? to : to.key, { runtimeDirectory, ...options });
 }
 
-/** Publishes a frame whose every byte is `value` modulo 256; returns its sequence. */
+/** Publishes a frame whose every byte is `value` modulo 256, and which is visible then; returns its sequence. */
 export function publish(publisher: Publisher, value: number, init: FrameInit = {}): bigint {
   using frame = publisher.acquire();
-  for (const { data } of frame.planes) data.fill(value);
-  return frame.publish(init);
+  fill(frame, value);
+  const sequence = frame.publish(init);
+  while (publisher.stats().published < sequence); // some microseconds on a GPU
+  return sequence;
 }
 
-/** Whether every byte of a frame is `value` modulo 256. */
-export function isFilledWith(frame: Frame, value: number): boolean {
-  return frame.planes.every(({ data }) => data.every((byte) => byte === (value & 0xff)));
+/** Makes every byte of a frame `value` modulo 256; on host memory the padding too. */
+export function fill(frame: WritableFrame, value: number): void {
+  if (frame.memory === "cuda") frame.write(new Uint8Array(frame.read().length).fill(value));
+  else for (const { data } of frame.planes) data.fill(value);
+}
+
+/** Whether every byte of a frame is `value` modulo 256; on host memory the padding too. */
+export async function isFilledWith(frame: Frame, value: number): Promise<boolean> {
+  const planes = frame.memory === "cuda" ? [await pixelsOf(frame)] : frame.planes.map(({ data }) => data);
+  return planes.every((bytes) => bytes.every((byte) => byte === (value & 0xff)));
 }
 
 /** That a call throws, or a promise rejects with, a `CuframesError` of this code and, if given, this text. */

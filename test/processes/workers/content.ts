@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Frame, Packet, WritableFrame } from "../../../mod.ts";
+import { pixelsOf } from "../../support/memory.ts";
 
 /** The word that fills a plane: differs between publishers, sequences and planes. */
 function word(seed: number, sequence: number, plane: number): number {
@@ -12,8 +13,9 @@ function words(bytes: Uint8Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
   return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 }
 
-/** Fills all planes, padding included. */
+/** Fills all planes; on host memory padding included. */
 export function fill(frame: WritableFrame, seed: number, sequence: number): void {
+  if (frame.memory === "cuda") return frame.write(expectedPixels(frame.read().length, seed, sequence));
   for (const [index, plane] of frame.planes.entries()) words(plane.data).fill(word(seed, sequence, index));
 }
 
@@ -28,10 +30,21 @@ export function seedOf(frame: Frame): number {
 
 let expected = new Uint8Array(0);
 
+/** What is in a frame on a GPU, without padding: one word over and over. */
+function expectedPixels(size: number, seed: number, sequence: number): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(Math.ceil(size / 4) * 4);
+  words(whole).fill(word(seed, sequence, 0));
+  return whole.subarray(0, size);
+}
+
 /** Whether every byte of every plane is what its publisher wrote for this sequence. */
-export function isWhole(frame: Frame): boolean {
+export async function isWhole(frame: Frame): Promise<boolean> {
   if (frame.metadata.length !== 4) return false;
   const seed = seedOf(frame);
+  if (frame.memory === "cuda") {
+    const pixels = await pixelsOf(frame);
+    return Buffer.compare(expectedPixels(pixels.length, seed, Number(frame.sequence)), pixels) === 0;
+  }
   return frame.planes.every((plane, index) => {
     if (expected.length < plane.data.length) expected = new Uint8Array(plane.data.length);
     const reference = expected.subarray(0, plane.data.length);

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { Publisher, Subscriber } from "../../../mod.ts";
+import { testMemory } from "../../support/memory.ts";
 import { optionsOf, report } from "./worker.ts";
 
 export type Ending =
@@ -40,7 +41,7 @@ function leave(promise: Promise<unknown>): void {
 }
 
 function create(): Publisher {
-  return Publisher.create({ ...place, width: 64, height: 48, slots: 2, policy: "wait" });
+  return Publisher.create({ memory: testMemory, ...place, width: 64, height: 48, slots: 2, policy: "wait" });
 }
 
 async function takeAgainAndAgain(subscriber: Subscriber): Promise<never> {

@@ -3,6 +3,7 @@
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { monotonicNow, Publisher, type PublisherOptions } from "../../../mod.ts";
+import { testMemory } from "../../support/memory.ts";
 import { fill, packetData, seedBytes } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
 import { commands, optionsOf, outcomeOf, report, turn } from "./worker.ts";
@@ -39,6 +40,8 @@ const options = optionsOf<Options>();
 let publisher: Publisher | undefined;
 let running: Promise<void> | undefined;
 let halted = false;
+/** Of the last frame. */
+let sequence = 0;
 let packets = 0;
 
 function attempt(event: string, act: () => void): void {
@@ -52,7 +55,8 @@ function attempt(event: string, act: () => void): void {
 
 function create(): void {
   attempt("ready", () => {
-    publisher = Publisher.create(options);
+    publisher = Publisher.create({ memory: testMemory, ...options });
+    sequence = 0;
     if (options.packets) enablePackets();
   });
 }
@@ -68,9 +72,14 @@ function enablePackets(): void {
 
 async function publishOne(): Promise<bigint> {
   using frame = await current().acquireAsync({ timeout: 10_000 });
-  const sequence = current().stats().published + 1;
+  sequence++;
   fill(frame, seed, sequence);
   return frame.publish({ timestamp: sequence, metadata: seedBytes(seed) });
+}
+
+/** Until every frame is visible. */
+async function settled(): Promise<void> {
+  while (current().stats().published < sequence) await turn();
 }
 
 async function publish(frames: number, packetCount: number): Promise<void> {
@@ -80,6 +89,7 @@ async function publish(frames: number, packetCount: number): Promise<void> {
     if (done < packetCount) writePacket();
     if (done % 16 === 0) await turn();
   }
+  await settled();
   report("published", { milliseconds: performance.now() - start, ...current().stats() });
 }
 
@@ -118,6 +128,7 @@ async function obey(command: Command): Promise<void> {
     case "halt":
       halted = true;
       await running;
+      await settled();
       return report("halted", current().stats());
     case "enablePackets":
       enablePackets();

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { monotonicNow, Publisher } from "../../../mod.ts";
+import { testMemory } from "../../support/memory.ts";
 import { commands, optionsOf, outcomeOf, report } from "./worker.ts";
 
 export interface Options {
@@ -22,7 +23,7 @@ let publisher: Publisher | undefined;
 function race(at: number): void {
   while (Number(monotonicNow()) < at);
   try {
-    publisher = Publisher.create({ ...options, width: 16, height: 16, slots: 2 });
+    publisher = Publisher.create({ memory: testMemory, ...options, width: 16, height: 16, slots: 2 });
     report("ran", { code: "won" });
   } catch (error) {
     report("ran", outcomeOf(error));

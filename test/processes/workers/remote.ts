@@ -62,7 +62,7 @@ async function obey(command: Command): Promise<void> {
       const { timeout } = command;
       const frame = command.sync ? current().nextSync({ timeout }) : await current().next({ timeout });
       held.push(frame);
-      return report("took", { sequence: Number(frame.sequence), whole: isWhole(frame) });
+      return report("took", { sequence: Number(frame.sequence), whole: await isWhole(frame) });
     }
     case "takePacket": {
       using reader = current().packets();
@@ -70,7 +70,9 @@ async function obey(command: Command): Promise<void> {
       return report("packet", { sequence: Number(packet.sequence) });
     }
     case "check":
-      return report("checked", { torn: held.filter((frame) => !isWhole(frame)).length });
+      return report("checked", {
+        torn: (await Promise.all(held.map(isWhole))).filter((whole) => !whole).length,
+      });
     case "release":
       release();
       return report("released");

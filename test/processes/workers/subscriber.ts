@@ -44,24 +44,24 @@ async function readFrames(subscriber: Subscriber, result: Result): Promise<void>
     if (result.last === 0) report("frame");
     if (Number(frame.sequence) <= result.last) result.disordered++;
     result.last = Number(frame.sequence);
-    check(frame, result);
+    await check(frame, result);
     if (options.hold) await setTimeout(options.hold);
     kept.push(frame);
     if (kept.length === options.keep) {
       report("holding", { sequences: kept.map(({ sequence }) => Number(sequence)) });
     }
-    if (kept.length > (options.keep ?? 0)) close(kept.shift(), result);
+    if (kept.length > (options.keep ?? 0)) await close(kept.shift(), result);
   }
-  for (const frame of kept) close(frame, result);
+  for (const frame of kept) await close(frame, result);
 }
 
-function check(frame: Frame, result: Result): void {
-  if (!isWhole(frame)) result.torn++;
+async function check(frame: Frame, result: Result): Promise<void> {
+  if (!(await isWhole(frame))) result.torn++;
 }
 
-function close(frame: Frame | undefined, result: Result): void {
+async function close(frame: Frame | undefined, result: Result): Promise<void> {
   if (frame === undefined) return;
-  check(frame, result);
+  await check(frame, result);
   frame.close();
 }
 

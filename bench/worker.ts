@@ -1,0 +1,98 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { root, tool } from "../scripts/toolchain.mjs";
+
+/** What runs a worker. */
+export type RuntimeName = "Deno" | "Bun" | "Node";
+
+const commands: Record<RuntimeName, () => [string, ...string[]]> = {
+  Deno: () => [tool("deno"), "run", "-A", "--v8-flags=--expose-gc"],
+  Bun: () => [tool("bun"), "--expose-gc"],
+  Node: () => ["node"],
+};
+
+type Answer = { ready: true } | { result: unknown } | { error: string };
+
+/** A process that measures one end of something. */
+export class Worker implements AsyncDisposable {
+  readonly runtime: RuntimeName;
+  readonly #name: string;
+  readonly #process: ChildProcess;
+  readonly #input: Writable;
+  readonly #answers: AsyncIterator<string>;
+  readonly #ended: Promise<unknown>;
+
+  /** Starts bench/workers/`script`, with the runtime directory of this benchmark. */
+  constructor(runtime: RuntimeName, script: string, directory: string) {
+    const [command, ...options] = commands[runtime]();
+    this.runtime = runtime;
+    this.#name = `${script} on ${runtime}`;
+    this.#process = spawn(command, [...options, join(root, "bench/workers", script)], {
+      cwd: root,
+      env: { ...process.env, CUFRAMES_RUNTIME_DIR: directory, NO_COLOR: "1" },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    this.#input = this.#process.stdin as Writable;
+    this.#answers = createInterface({ input: this.#process.stdout as Readable })[Symbol.asyncIterator]();
+    this.#ended = once(this.#process, "exit");
+  }
+
+  async #answer(): Promise<Answer> {
+    const { value, done } = await this.#answers.next();
+    if (done) throw new Error(`${this.#name} ended early`);
+    return JSON.parse(value);
+  }
+
+  async #result<T>(): Promise<T> {
+    const answer = await this.#answer();
+    if ("error" in answer) throw new Error(`${this.#name}: ${answer.error}`);
+    if (!("result" in answer)) throw new Error(`${this.#name} said that it is ready, unasked`);
+    return answer.result as T;
+  }
+
+  #ask(method: string, parameters: object): void {
+    this.#input.write(`${JSON.stringify({ method, parameters })}\n`);
+  }
+
+  /** Calls a method to its end. */
+  call<T>(method: string, parameters: object = {}): Promise<T> {
+    this.#ask(method, parameters);
+    return this.#result<T>();
+  }
+
+  /** Calls a method, until it says that the other end may start. */
+  async begin<T>(method: string, parameters: object): Promise<{ result: () => Promise<T> }> {
+    this.#ask(method, parameters);
+    const answer = await this.#answer();
+    if (!("ready" in answer)) {
+      throw new Error(`${this.#name}: ${"error" in answer ? answer.error : "not ready"}`);
+    }
+    const result = this.#result<T>();
+    return { result: () => result };
+  }
+
+  /** Ends the process with its input. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#input.end();
+    await this.#ended;
+  }
+}
+
+/** Workers that end together. */
+export class Workers implements AsyncDisposable {
+  readonly #workers: Worker[] = [];
+
+  start(runtime: RuntimeName, script: string, directory: string): Worker {
+    const worker = new Worker(runtime, script, directory);
+    this.#workers.push(worker);
+    return worker;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker[Symbol.asyncDispose]()));
+  }
+}
