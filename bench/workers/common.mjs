@@ -5,12 +5,12 @@ import process from "node:process";
 const never = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Sleeps on this thread.
+ * Sleeps on this thread; 0 does not.
  *
  * @param {number} milliseconds
  */
 export function sleep(milliseconds) {
-  Atomics.wait(never, 0, 0, milliseconds);
+  if (milliseconds > 0) Atomics.wait(never, 0, 0, milliseconds);
 }
 
 /** User and system time of this process with all its threads, in microseconds. */

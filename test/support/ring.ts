@@ -53,8 +53,16 @@ export function publish(publisher: Publisher, value: number, init: FrameInit = {
   using frame = publisher.acquire();
   fill(frame, value);
   const sequence = frame.publish(init);
-  while (publisher.stats().published < sequence); // some microseconds on a GPU
+  untilVisible(publisher, sequence);
   return sequence;
+}
+
+/** Until that frame is visible: on host memory it is when it is published, on a GPU some microseconds later. */
+export function untilVisible(publisher: Publisher, sequence: bigint | number): void {
+  const deadline = performance.now() + 5000;
+  while (publisher.stats().published < sequence) {
+    if (performance.now() > deadline) throw new Error(`frame ${sequence} is not visible after 5 s`);
+  }
 }
 
 /** Makes every byte of a frame `value` modulo 256; on host memory the padding too. */
