@@ -24,6 +24,12 @@ import { pixelsOf, testMemory } from "./memory.ts";
 export const runtimeDirectory: string = mkdtempSync(join(tmpdir(), "cuframes-"));
 afterAll(() => rmSync(runtimeDirectory, { recursive: true, force: true }));
 
+// A driver takes a moment to make a context: one that stays spares every test that.
+const keeper = testMemory === "cuda"
+  ? Publisher.create({ key: "keeper", width: 2, height: 2, slots: 2, memory: "cuda", runtimeDirectory })
+  : undefined;
+afterAll(() => keeper?.close());
+
 let keys = 0;
 
 /** A key that no other test uses, on the whole machine: `named` packet rings share one directory. */
