@@ -1,3 +1,4 @@
+import type { Connection, Succession } from "./connection.ts";
 import { CODEC_IDS, codecString, isAnnexB } from "./codec.ts";
 import { CuframesError, invalid } from "./errors.ts";
 import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
@@ -173,7 +174,7 @@ export class Packet {
   readonly timestampNs: bigint;
   /** Decoding time in nanoseconds. */
   readonly decodeTimestampNs: bigint;
-  /** Packets before this one are missing, or the stream itself was interrupted. */
+  /** Packets before this one are missing, or the stream itself was interrupted, or this is the first after a reconnect. */
   readonly discontinuity: boolean;
   /** The publisher knows that the packet is damaged. */
   readonly corrupt: boolean;
@@ -181,14 +182,14 @@ export class Packet {
   readonly duration: null = null;
 
   /** @internal Made by {@linkcode PacketRingReader}. */
-  constructor(view: Struct, data: Uint8Array<ArrayBuffer>) {
+  constructor(view: Struct, data: Uint8Array<ArrayBuffer>, interrupted: boolean) {
     const flags = view.u32(PacketView.flags);
     this.type = (flags & PACKET_FLAG_KEY) !== 0 ? "key" : "delta";
     this.data = data;
     this.sequence = view.u64(PacketView.sequence);
     this.timestampNs = view.i64(PacketView.timestampNs);
     this.decodeTimestampNs = view.i64(PacketView.decodeTimestampNs);
-    this.discontinuity = (flags & PACKET_FLAG_DISCONTINUITY) !== 0;
+    this.discontinuity = interrupted || (flags & PACKET_FLAG_DISCONTINUITY) !== 0;
     this.corrupt = (flags & PACKET_FLAG_CORRUPT) !== 0;
   }
 
@@ -264,48 +265,65 @@ export interface PacketReaderStats {
  */
 export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   readonly #key: string;
-  readonly #size: { readonly codedWidth: number; readonly codedHeight: number };
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(PacketView.SIZE);
+  readonly #succession: Succession;
   readonly #waits: Waits<Packet>;
   readonly #forget: (reader: PacketRingReader) => void;
-  #handle: number | undefined;
+  #connection: Connection;
+  #handle: number;
+  /** The connection's publisher is gone, and what it left was delivered. */
+  #drained = false;
+  #earlier: { received: number; lost: number } = { received: 0, lost: 0 };
+  /** The next packet is the first of a new connection. */
+  #interrupted = false;
+  #closed = false;
 
   /** @internal Made by `Subscriber.packets`. */
-  constructor(
-    key: string,
-    subscriber: number,
-    size: { readonly codedWidth: number; readonly codedHeight: number },
-    forget: (reader: PacketRingReader) => void,
-  ) {
-    const { symbols, wake } = library();
-    this.#key = key;
-    this.#size = size;
-    this.#symbols = symbols;
+  constructor(succession: Succession, wait: boolean, forget: (reader: PacketRingReader) => void) {
+    this.#key = succession.greeting.key;
+    this.#symbols = library().symbols;
+    this.#succession = succession;
     this.#forget = forget;
-    const handle = checked(symbols.cuframes_packet_reader_open(subscriber), `reading the packets of ${key}`);
-    this.#handle = handle;
-    this.#waits = new Waits(
-      `packet of ${key}`,
-      () => this.#take(0),
-      () => checked(symbols.cuframes_packet_reader_arm(handle, wake), `waiting for a packet of ${key}`),
-    );
-    onWake(handle, () => this.#waits.poke());
+    this.#waits = new Waits(`packet of ${this.#key}`, () => this.#take(0), () => this.#arm());
+    this.#connection = succession.newest;
+    this.#handle = this.#openRing(this.#connection, wait);
+    succession.follow(this.#waits);
   }
 
-  /** FFmpeg's `AVCodecID`. */
+  #openRing(connection: Connection, wait: boolean): number {
+    const handle = checked(
+      this.#symbols.cuframes_packet_reader_open(connection.handle, wait ? 1 : 0),
+      `reading the packets of ${this.#key}`,
+    );
+    connection.join();
+    onWake(handle, () => this.#waits.poke());
+    return handle;
+  }
+
+  /**
+   * FFmpeg's `AVCodecID`.
+   *
+   * @throws {CuframesError} `NO_PACKET_RING`: the publisher has none yet
+   */
   get codecId(): number {
-    return this.#stats().u32(PacketStats.codecId);
+    const codecId = this.#stats().u32(PacketStats.codecId);
+    if (codecId !== 0) return codecId;
+    throw new CuframesError(
+      "NO_PACKET_RING",
+      `the publisher of ${this.#key} has no packet ring yet: wait for the first packet`,
+    );
   }
 
   /**
    * Annex B parameter sets for H.264 and HEVC, else the codec's extradata.
    *
-   * @throws {CuframesError} `NO_CODEC_PARAMETERS`: the publisher has set none yet
+   * @throws {CuframesError} `NO_CODEC_PARAMETERS`: the publisher has set none yet; `NO_PACKET_RING`
    */
   get codecParameters(): Uint8Array<ArrayBuffer> {
+    this.#check();
     const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
-    const result = this.#symbols.cuframes_packet_reader_codec_parameters(this.#open(), buffer);
+    const result = this.#symbols.cuframes_packet_reader_codec_parameters(this.#handle, buffer);
     return buffer.slice(0, checked(result, `reading the codec parameters of ${this.#key}`));
   }
 
@@ -313,7 +331,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
    * The configuration of a WebCodecs decoder for these packets.
    *
    * @throws {CuframesError} `NO_CODEC_PARAMETERS`: none are set, and H.264 and HEVC are nothing without them;
-   * `UNSUPPORTED`: WebCodecs has no name for the codec, or the parameters do not say which
+   * `UNSUPPORTED`: WebCodecs has no name for the codec, or the parameters do not say which; `NO_PACKET_RING`
    */
   get decoderConfig(): DecoderConfig {
     const codecId = this.codecId;
@@ -328,7 +346,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
         `the packets of ${this.#key} have FFmpeg codec ${codecId}, ${reason}`,
       );
     }
-    const { codedWidth, codedHeight } = this.#size;
+    const { codedWidth, codedHeight } = this.#connection.geometry;
     if (isAnnexB(codecId) || parameters.length === 0) return { codec, codedWidth, codedHeight };
     return { codec, codedWidth, codedHeight, description: parameters };
   }
@@ -360,18 +378,55 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     throw new CuframesError(code, `no packet of ${this.#key} came within ${timeout} ms`);
   }
 
+  /** A packet, waiting in native code; undefined when none came. A time-out of -1 is for ever. */
   #take(timeout: number): Packet | undefined {
-    const handle = this.#open();
-    const result = this.#symbols.cuframes_packet_reader_next(handle, timeout, this.#view.bytes);
-    if (result === ERROR_CODES.WOULD_BLOCK || result === ERROR_CODES.TIMEOUT) return undefined;
-    if (result < 0) throw nativeError(result, `reading the packets of ${this.#key}`);
-    const data = new Uint8Array(this.#view.u32(PacketView.size));
-    const copied = this.#symbols.cuframes_packet_reader_copy(handle, data, data.length);
-    if (copied < 0) throw nativeError(copied, `reading the packets of ${this.#key}`);
-    return new Packet(this.#view, data);
+    const deadline = timeout <= 0 ? Infinity : performance.now() + timeout;
+    this.#check();
+    while (true) {
+      const result = this.#symbols.cuframes_packet_reader_next(this.#handle, timeout, this.#view.bytes);
+      if (result >= 0) return this.#packet();
+      if (result === ERROR_CODES.WOULD_BLOCK || result === ERROR_CODES.TIMEOUT) return undefined;
+      const error = nativeError(result, `reading the packets of ${this.#key}`);
+      if (error.code !== "DISCONNECTED") throw error;
+      this.#drained = true;
+      if (timeout > 0) timeout = Math.max(1, Math.ceil(deadline - performance.now()));
+      const next = this.#succession.after(this.#connection, timeout, error);
+      if (next === undefined) return undefined;
+      this.#goOn(next);
+      if (timeout > 0) timeout = Math.max(1, Math.ceil(deadline - performance.now()));
+    }
   }
 
-  /** Every packet from here on; ends when the publisher is gone. */
+  #goOn(next: Connection): void {
+    const handle = this.#openRing(next, true); // if it fails, the next call tries again
+    const stats = this.#stats();
+    this.#earlier.received += stats.count(PacketStats.received);
+    this.#earlier.lost += stats.count(PacketStats.lost);
+    this.#closeRing();
+    this.#connection = next;
+    this.#handle = handle;
+    this.#drained = false;
+    this.#interrupted = true;
+  }
+
+  #packet(): Packet {
+    const data = new Uint8Array(this.#view.u32(PacketView.size));
+    const copied = this.#symbols.cuframes_packet_reader_copy(this.#handle, data, data.length);
+    if (copied < 0) throw nativeError(copied, `reading the packets of ${this.#key}`);
+    const packet = new Packet(this.#view, data, this.#interrupted);
+    this.#interrupted = false;
+    return packet;
+  }
+
+  #arm(): void {
+    if (this.#drained) return; // the succession pokes
+    checked(
+      this.#symbols.cuframes_packet_reader_arm(this.#handle, library().wake),
+      `waiting for a packet of ${this.#key}`,
+    );
+  }
+
+  /** Every packet from here on; ends when the publisher is gone (never with the subscriber's `reconnect`). */
   async *[Symbol.asyncIterator](): AsyncGenerator<Packet, void, void> {
     while (true) {
       try {
@@ -388,16 +443,17 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   stats(): PacketReaderStats {
     const struct = this.#stats();
     return {
-      received: struct.count(PacketStats.received),
-      lost: struct.count(PacketStats.lost),
+      received: this.#earlier.received + struct.count(PacketStats.received),
+      lost: this.#earlier.lost + struct.count(PacketStats.lost),
       lag: struct.count(PacketStats.lag),
     };
   }
 
   #stats(): Struct {
+    this.#check();
     const struct = new Struct(PacketStats.SIZE);
     checked(
-      this.#symbols.cuframes_packet_reader_stats(this.#open(), struct.bytes),
+      this.#symbols.cuframes_packet_reader_stats(this.#handle, struct.bytes),
       `reading the counters of ${this.#key}`,
     );
     return struct;
@@ -405,13 +461,18 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
 
   /** Ends reading; a pending `next` fails with `DISCONNECTED`. Idempotent. */
   close(): void {
-    const handle = this.#handle;
-    if (handle === undefined) return;
-    this.#handle = undefined;
-    offWake(handle);
-    this.#symbols.cuframes_packet_reader_close(handle);
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#succession.unfollow(this.#waits);
+    this.#closeRing();
     this.#waits.fail(this.#isClosed());
     this.#forget(this);
+  }
+
+  #closeRing(): void {
+    offWake(this.#handle);
+    this.#symbols.cuframes_packet_reader_close(this.#handle);
+    this.#connection.leave();
   }
 
   /** Same as {@linkcode PacketRingReader.close}. */
@@ -419,9 +480,8 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     this.close();
   }
 
-  #open(): number {
-    if (this.#handle === undefined) throw this.#isClosed();
-    return this.#handle;
+  #check(): void {
+    if (this.#closed) throw this.#isClosed();
   }
 
   #isClosed(): CuframesError {

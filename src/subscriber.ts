@@ -1,5 +1,6 @@
 import { clearInterval, setInterval } from "node:timers";
-import { connect, type Connected, connectSync, type Greeting } from "./connecting.ts";
+import { connect, type Greeting } from "./connecting.ts";
+import { type Connection, Succession } from "./connection.ts";
 import { CuframesError, invalid } from "./errors.ts";
 import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
 import {
@@ -25,15 +26,7 @@ import {
   type WaitOptions,
 } from "./options.ts";
 import { type AllowSharedBufferSource, bytesOf, PacketRingReader } from "./packet_ring.ts";
-import {
-  copyPlanes,
-  type MemoryKind,
-  type Plane,
-  planesIn,
-  readGeometry,
-  type RingGeometry,
-  SlotViews,
-} from "./ring_memory.ts";
+import { copyPlanes, type MemoryKind, type Plane, planesIn, type RingGeometry } from "./ring_memory.ts";
 import { Waits } from "./waiting.ts";
 
 /** Which frames a subscriber is given. */
@@ -66,7 +59,10 @@ export interface SubscriberOptions {
 export interface SubscriberStats {
   /** Frames delivered. */
   received: number;
-  /** Frames published while connected and not delivered: overwritten before their turn, or skipped by newest mode. */
+  /**
+   * Frames published while connected and not delivered: overwritten before their turn, or skipped by newest mode.
+   * Not those of a publisher that came and went while no frame was asked for.
+   */
   dropped: number;
   /** Frames published after the last one delivered; 0 without frames. */
   lag: number;
@@ -76,113 +72,6 @@ export interface SubscriberStats {
   reconnects: number;
   /** Whether the publisher is there. */
   connected: boolean;
-}
-
-/** One connection to a publisher. It outlives its publisher for as long as frames of it are held. */
-class Connection {
-  readonly handle: number;
-  readonly geometry: RingGeometry;
-  readonly views: SlotViews;
-  readonly #symbols: NativeSymbols;
-  readonly #frames: (Frame | undefined)[] = new Array(LEASES_MAX).fill(undefined);
-  readonly #readers = new Set<PacketRingReader>();
-  /** The library's page-locked copies of GPU frames, made once each. */
-  readonly #hostBuffers: (ArrayBuffer | undefined)[] = new Array(LEASES_MAX).fill(undefined);
-  #retired = false;
-  #closed = false;
-
-  constructor({ handle, info }: Connected) {
-    const { symbols } = library();
-    this.handle = handle;
-    this.geometry = readGeometry(info);
-    this.views = new SlotViews(
-      this.geometry,
-      (slot) => symbols.cuframes_subscriber_slot_address(handle, slot),
-    );
-    this.#symbols = symbols;
-  }
-
-  keep(frame: Frame, lease: number): void {
-    this.#frames[lease] = frame;
-  }
-
-  /** A second lease on the same frame. */
-  clone(lease: number): number {
-    return checked(this.#symbols.cuframes_subscriber_clone(this.handle, lease), "cloning a frame");
-  }
-
-  /** With a stream: when its work so far is done. */
-  release(lease: number, stream?: bigint): void {
-    if (this.#closed) return;
-    const result = stream === undefined
-      ? this.#symbols.cuframes_subscriber_release(this.handle, lease)
-      : this.#symbols.cuframes_subscriber_release_when_done(this.handle, lease, stream);
-    checked(result, "releasing a frame");
-    this.#frames[lease] = undefined;
-    if (this.#retired) this.#closeIfUnused();
-  }
-
-  /** A whole frame in host memory: the slot itself, or a copy that stays as it is while the lease lasts. */
-  hostBuffer(slot: number, lease: number, refresh: boolean): ArrayBuffer {
-    if (this.geometry.memory === "host") return this.views.buffer(slot);
-    const address = new BigUint64Array(1);
-    const result = this.#symbols.cuframes_subscriber_to_host(
-      this.handle,
-      lease,
-      refresh ? 1 : 0,
-      new Uint8Array(address.buffer),
-    );
-    const index = checked(result, "copying a frame from the GPU");
-    return this.#hostBuffers[index] ??= library().runtime.view(address[0]!, this.geometry.frameSize);
-  }
-
-  openPackets(key: string): PacketRingReader {
-    const reader = new PacketRingReader(key, this.handle, this.geometry, (closed) => {
-      this.#readers.delete(closed);
-      if (this.#retired) this.#closeIfUnused();
-    });
-    this.#readers.add(reader);
-    return reader;
-  }
-
-  stats(): Struct {
-    const struct = new Struct(StatsLayout.SIZE);
-    checked(
-      this.#symbols.cuframes_subscriber_stats(this.handle, struct.bytes),
-      "reading the counters of a subscriber",
-    );
-    return struct;
-  }
-
-  /** The publisher is gone: close when the last frame and packet reader are. */
-  retire(): void {
-    this.#retired = true;
-    this.#closeIfUnused();
-  }
-
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /** Frames of it that are held. */
-  get held(): number {
-    return this.#frames.filter((frame) => frame !== undefined).length;
-  }
-
-  #closeIfUnused(): void {
-    if (this.held === 0 && this.#readers.size === 0) this.close();
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    for (const frame of this.#frames) frame?.close();
-    for (const reader of this.#readers) reader.close();
-    this.#closed = true;
-    offWake(this.handle);
-    this.views.detach();
-    for (const buffer of this.#hostBuffers) buffer?.transfer(0);
-    this.#symbols.cuframes_subscriber_close(this.handle);
-  }
 }
 
 /**
@@ -207,29 +96,28 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /** Which frames this subscriber is given. */
   readonly mode: Mode;
   readonly #symbols: NativeSymbols;
-  readonly #greeting: Greeting;
-  readonly #reconnect: boolean;
   readonly #view: Struct = new Struct(FrameView.SIZE);
+  readonly #succession: Succession;
   readonly #waits: Waits<Frame>;
-  readonly #ended = new AbortController();
-  #retired: Connection[] = [];
+  readonly #readers = new Set<PacketRingReader>();
+  /** Where the next frame comes from. */
   #connection: Connection;
-  #reconnecting: AbortController | undefined;
-  #connected = true;
-  #reconnects = 0;
+  /** The connection's publisher is gone, and what it left was delivered. */
+  #drained = false;
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
   /** The next frame is the first of a new connection. */
   #interrupted = false;
   #keepAlive: ReturnType<typeof setInterval> | undefined;
 
-  private constructor(greeting: Greeting, mode: Mode, reconnect: boolean, connected: Connected) {
-    this.key = greeting.key;
+  private constructor(mode: Mode, succession: Succession) {
+    this.key = succession.greeting.key;
     this.mode = mode;
     this.#symbols = library().symbols;
-    this.#greeting = greeting;
-    this.#reconnect = reconnect;
+    this.#succession = succession;
     this.#waits = new Waits(`frame of ${this.key}`, () => this.#take(0, 0), () => this.#arm());
-    this.#connection = this.#adopt(connected);
+    this.#connection = succession.newest.join();
+    onWake(this.#connection.handle, () => this.#waits.poke());
+    succession.follow(this.#waits);
   }
 
   /**
@@ -252,48 +140,52 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       wants: (frames ? WANT_FRAMES : 0) | (packets ? WANT_PACKETS : 0),
       timeout,
     };
-    return new Subscriber(greeting, mode, reconnect, await connect(greeting, options.signal));
+    const connected = await connect(greeting, options.signal);
+    return new Subscriber(mode, new Succession(greeting, connected, reconnect));
   }
 
-  #adopt(connected: Connected): Connection {
-    const connection = new Connection(connected);
-    onWake(connection.handle, () => this.#waits.poke());
-    return connection;
+  /** The connection that the frames come from, or where there are none, the newest. */
+  get #ring(): RingGeometry {
+    return (this.#wantsFrames ? this.#connection : this.#succession.newest).geometry;
+  }
+
+  get #wantsFrames(): boolean {
+    return (this.#succession.greeting.wants & WANT_FRAMES) !== 0;
   }
 
   /** Pixel format of the frames. */
   get format(): PixelFormat {
-    return this.#connection.geometry.format;
+    return this.#ring.format;
   }
 
   /** Width of the frames in pixels. */
   get codedWidth(): number {
-    return this.#connection.geometry.codedWidth;
+    return this.#ring.codedWidth;
   }
 
   /** Height of the frames in pixels. */
   get codedHeight(): number {
-    return this.#connection.geometry.codedHeight;
+    return this.#ring.codedHeight;
   }
 
   /** Frames in the publisher's ring. */
   get slots(): number {
-    return this.#connection.geometry.slots;
+    return this.#ring.slots;
   }
 
   /** Where the frames are. */
   get memory(): MemoryKind {
-    return this.#connection.geometry.memory;
+    return this.#ring.memory;
   }
 
   /** The GPU the frames are on, as `"GPU-<uuid>"`; undefined on host memory. */
   get device(): string | undefined {
-    return this.#connection.geometry.device;
+    return this.#ring.device;
   }
 
   /** The publisher's process id, as it says. */
   get publisherPid(): number {
-    return this.#connection.geometry.publisherPid;
+    return this.#ring.publisherPid;
   }
 
   /**
@@ -328,28 +220,37 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     const deadline = timeout <= 0 ? Infinity : performance.now() + timeout;
     this.#check();
     while (true) {
-      if (this.#connected) {
-        const result = this.#symbols.cuframes_subscriber_next(
-          this.#connection.handle,
-          timeout,
-          spin,
-          this.#view.bytes,
-        );
-        if (result >= 0) return this.#frame();
-        if (result === ERROR_CODES.TIMEOUT) return undefined;
-        // Not yet, or too many frames held: only the latter has a sentence.
-        if (result === ERROR_CODES.WOULD_BLOCK) return this.#refuseWhenFull();
-        const error = nativeError(result, `reading the frames of ${this.key}`);
-        if (error.code !== "DISCONNECTED" || !this.#reconnect) throw error;
-        this.#retire();
-      }
-      if (timeout === 0) {
-        this.#startReconnecting();
-        return undefined;
-      }
-      if (!this.#reconnectSync(deadline)) return undefined;
+      const result = this.#symbols.cuframes_subscriber_next(
+        this.#connection.handle,
+        timeout,
+        spin,
+        this.#view.bytes,
+      );
+      if (result >= 0) return this.#frame();
+      if (result === ERROR_CODES.TIMEOUT) return undefined;
+      // Not yet, or too many frames held: only the latter has a sentence.
+      if (result === ERROR_CODES.WOULD_BLOCK) return this.#refuseWhenFull();
+      const error = nativeError(result, `reading the frames of ${this.key}`);
+      if (error.code !== "DISCONNECTED") throw error;
+      this.#drained = true;
+      if (timeout > 0) timeout = Math.max(1, Math.ceil(deadline - performance.now()));
+      const next = this.#succession.after(this.#connection, timeout, error);
+      if (next === undefined) return undefined;
+      this.#goOn(next);
       if (timeout > 0) timeout = Math.max(1, Math.ceil(deadline - performance.now()));
     }
+  }
+
+  #goOn(next: Connection): void {
+    const stats = this.#connection.stats();
+    this.#earlier.received += stats.count(StatsLayout.received);
+    this.#earlier.dropped += stats.count(StatsLayout.dropped);
+    offWake(this.#connection.handle);
+    this.#connection.leave();
+    this.#connection = next.join();
+    onWake(next.handle, () => this.#waits.poke());
+    this.#drained = false;
+    this.#interrupted = true;
   }
 
   #refuseWhenFull(): undefined {
@@ -370,68 +271,11 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   }
 
   #arm(): void {
-    if (this.#connected) {
-      checked(
-        this.#symbols.cuframes_subscriber_arm(this.#connection.handle, library().wake),
-        `waiting for a frame of ${this.key}`,
-      );
-    }
-  }
-
-  // Reconnecting.
-
-  #retire(): void {
-    const stats = this.#connection.stats();
-    this.#earlier.received += stats.count(StatsLayout.received);
-    this.#earlier.dropped += stats.count(StatsLayout.dropped);
-    this.#connected = false;
-    this.#connection.retire();
-    this.#retired = [...this.#retired, this.#connection].filter((connection) => !connection.closed);
-  }
-
-  #startReconnecting(): void {
-    if (this.#reconnecting !== undefined) return;
-    const attempt = this.#reconnecting = new AbortController();
-    const signal = AbortSignal.any([attempt.signal, this.#ended.signal]);
-    connect({ ...this.#greeting, timeout: Infinity }, signal).then(
-      (connected) => {
-        // Given up between the connection and this call.
-        if (signal.aborted) return void this.#symbols.cuframes_subscriber_close(connected.handle);
-        this.#reconnecting = undefined;
-        this.#replace(connected);
-        this.#waits.poke();
-      },
-      (error) => {
-        if (signal.aborted) return;
-        this.#reconnecting = undefined;
-        this.#waits.fail(error);
-      },
+    if (this.#drained) return; // the succession pokes
+    checked(
+      this.#symbols.cuframes_subscriber_arm(this.#connection.handle, library().wake),
+      `waiting for a frame of ${this.key}`,
     );
-  }
-
-  #reconnectSync(deadline: number): boolean {
-    this.#reconnecting?.abort();
-    this.#reconnecting = undefined;
-    const timeout = deadline === Infinity ? Infinity : Math.max(0, deadline - performance.now());
-    try {
-      this.#replace(connectSync({ ...this.#greeting, timeout }));
-      return true;
-    } catch (error) {
-      if (error instanceof CuframesError && (error.code === "TIMEOUT" || error.code === "NOT_FOUND")) {
-        return false;
-      }
-      throw error;
-    } finally {
-      // Those who wait were to be served by the attempt that was aborted.
-      this.#waits.poke();
-    }
-  }
-
-  #replace(connected: Connected): void {
-    this.#connection = this.#adopt(connected);
-    this.#connected = true;
-    this.#interrupted = true;
-    this.#reconnects++;
   }
 
   /**
@@ -453,33 +297,33 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
 
   /**
    * A reader of the publisher's encoded packets, from the last key packet on. Independent of the frames, and ended
-   * by this subscriber's end.
+   * by this subscriber's end. With `reconnect` it goes on with the next publisher's packets, as soon as that one has
+   * a packet ring; the first of them says `discontinuity`.
    *
-   * @throws {CuframesError} `NO_PACKET_RING`: the publisher has none; `DISCONNECTED`
+   * @param options `wait`: where the publisher has no packet ring yet, the reader's `next` waits for it; default
+   * false
+   * @throws {CuframesError} `NO_PACKET_RING`: the publisher has none, or this subscriber did not ask for packets;
+   * `DISCONNECTED`: this subscriber is closed
    */
-  packets(): PacketRingReader {
+  packets({ wait = false }: { wait?: boolean } = {}): PacketRingReader {
     this.#check();
-    if (!this.#connected) {
-      throw new CuframesError(
-        "DISCONNECTED",
-        `the publisher of ${this.key} is gone and the next one is not there yet`,
-      );
-    }
-    return this.#connection.openPackets(this.key);
+    const reader = new PacketRingReader(this.#succession, wait, (closed) => this.#readers.delete(closed));
+    this.#readers.add(reader);
+    return reader;
   }
 
   /** Counters so far. */
   stats(): SubscriberStats {
     this.#check();
-    // Between two publishers there is no connection to ask: all zero.
-    const struct = this.#connected ? this.#connection.stats() : new Struct(StatsLayout.SIZE);
+    const struct = this.#connection.stats();
+    const newest = this.#succession.newest.stats();
     return {
       received: this.#earlier.received + struct.count(StatsLayout.received),
       dropped: this.#earlier.dropped + struct.count(StatsLayout.dropped),
-      lag: this.#greeting.wants & WANT_FRAMES ? struct.count(StatsLayout.lag) : 0,
-      held: this.#retired.reduce((held, connection) => held + connection.held, struct.u32(StatsLayout.held)),
-      reconnects: this.#reconnects,
-      connected: this.#connected && struct.u32(StatsLayout.disconnected) === 0,
+      lag: this.#wantsFrames ? struct.count(StatsLayout.lag) : 0,
+      held: this.#succession.held,
+      reconnects: this.#succession.reconnects,
+      connected: newest.u32(StatsLayout.disconnected) === 0,
     };
   }
 
@@ -499,16 +343,15 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
 
   /** Whether {@linkcode Subscriber.close} was called. */
   get closed(): boolean {
-    return this.#ended.signal.aborted;
+    return this.#succession.closed;
   }
 
   /** Ends the connection, closes every frame and packet reader, and fails pending waits with `DISCONNECTED`. Idempotent. */
   close(): void {
     if (this.closed) return;
-    this.#ended.abort();
     this.unref();
-    this.#connection.close();
-    for (const connection of this.#retired) connection.close();
+    for (const reader of this.#readers) reader.close();
+    this.#succession.close();
     this.#waits.fail(this.#isClosed());
   }
 

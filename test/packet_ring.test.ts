@@ -18,6 +18,7 @@ import {
   randomNumbers,
   runtimeDirectory,
   subscribe,
+  uniqueKey,
 } from "./support/ring.ts";
 
 const avcHigh31 = Uint8Array.of(
@@ -294,7 +295,149 @@ describe("waiting for packets", () => {
   });
 });
 
+describe("with reconnect, packets", () => {
+  /** A publisher under that key with a packet ring, in which are that many packets, the first a key packet. */
+  function publisherOf(key: string, count: number, options: Partial<PacketRingOptions> = {}) {
+    const publisher = createPublisher({ key });
+    const ring = publisher.enablePackets({ codec: "h264", ...options });
+    for (let sequence = 0; sequence < count; sequence++) {
+      write(ring, sequence, 50, { type: sequence === 0 ? "key" : "delta" });
+    }
+    return { publisher, ring };
+  }
+  const said = ({ sequence, discontinuity }: Packet) => [Number(sequence), discontinuity];
+
+  test.each([false, true])(
+    "go on with the next publisher, the first of them marked (frames: %s)",
+    async (frames) => {
+      const key = uniqueKey();
+      const first = publisherOf(key, 3);
+      using subscriber = await subscribe(key, { reconnect: true, frames });
+      using reader = subscriber.packets();
+      expect(said(await reader.next())).toEqual([0, false]);
+      first.publisher.close();
+      // What it left comes first.
+      expect(said(await reader.next())).toEqual([1, false]);
+      expect(said(await reader.next())).toEqual([2, false]);
+      const waiting = reader.next({ timeout: 10_000 });
+      await expectCode(reader.next({ timeout: 5 }), "TIMEOUT"); // by now it looks for the next one
+      const second = publisherOf(key, 2, { codec: "hevc" });
+      using _ = second.publisher;
+      expect(said(await waiting)).toEqual([0, true]);
+      expect(said(reader.nextSync({ timeout: 1000 }))).toEqual([1, false]);
+      expect(reader.codecId).toBe(173);
+      expect(reader.stats()).toEqual({ received: 5, lost: 0, lag: 0 });
+      expect(subscriber.stats()).toMatchObject({ reconnects: 1, connected: true });
+    },
+  );
+
+  test("are found by nextSync, which waits its time for them, not less", async () => {
+    const key = uniqueKey();
+    const first = publisherOf(key, 1);
+    using subscriber = await subscribe(key, { reconnect: true, frames: false });
+    using reader = subscriber.packets();
+    first.publisher.close();
+    expect(said(reader.nextSync({ timeout: 1000 }))).toEqual([0, false]);
+    const begun = performance.now();
+    expectCode(() => reader.nextSync({ timeout: 30 }), "TIMEOUT", "30 ms");
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(29);
+    expectCode(() => reader.nextSync({ timeout: 0 }), "WOULD_BLOCK");
+    using second = createPublisher({ key }); // whose ring is still to come
+    expectCode(() => reader.nextSync({ timeout: 30 }), "TIMEOUT");
+    expectCode(() => reader.codecId, "NO_PACKET_RING");
+    write(second.enablePackets({ codec: "h264" }), 0, 9, { type: "key" });
+    expect(said(reader.nextSync({ timeout: 1000 }))).toEqual([0, true]);
+  });
+
+  test("and frames go on each at their own time", async () => {
+    const key = uniqueKey();
+    const first = publisherOf(key, 1);
+    using subscriber = await subscribe(key, { reconnect: true, mode: "ordered" });
+    using reader = subscriber.packets();
+    for (const value of [1, 2]) publish(first.publisher, value);
+    first.publisher.close();
+    const second = publisherOf(key, 1);
+    publish(second.publisher, 3);
+    // The packets are with the second publisher, the frames still with the first.
+    expect(said(await reader.next())).toEqual([0, false]);
+    expect(said(await reader.next({ timeout: 5000 }))).toEqual([0, true]);
+    for (const [sequence, discontinuity] of [[1n, false], [2n, false], [1n, true]] as const) {
+      using frame = await subscriber.next({ timeout: 5000 });
+      expect([frame.sequence, frame.discontinuity]).toEqual([sequence, discontinuity]);
+    }
+    second.publisher.close();
+    // And the other way round.
+    const third = publisherOf(key, 1);
+    publish(third.publisher, 4);
+    using frame = await subscriber.next({ timeout: 5000 });
+    expect([frame.sequence, frame.discontinuity]).toEqual([1n, true]);
+    expect(said(await reader.next({ timeout: 5000 }))).toEqual([0, true]);
+    third.publisher.close();
+  });
+
+  test("are iterated through any number of publishers, and a close ends it", async () => {
+    const key = uniqueKey();
+    let { publisher } = publisherOf(key, 1);
+    const subscriber = await subscribe(key, { reconnect: true, frames: false });
+    const reader = subscriber.packets();
+    let packets = 0;
+    for await (const packet of reader) {
+      expect(said(packet)).toEqual([0, packets > 0]);
+      packets++;
+      publisher.close();
+      if (packets === 20) setTimeout(() => subscriber.close(), 5);
+      else ({ publisher } = publisherOf(key, 1));
+    }
+    expect(packets).toBe(20);
+    expectCode(() => reader.nextSync({ timeout: 0 }), "DISCONNECTED", "closed");
+  });
+
+  test("of a reader that was closed are not waited for", async () => {
+    const key = uniqueKey();
+    const first = publisherOf(key, 0);
+    using subscriber = await subscribe(key, { reconnect: true, frames: false });
+    const reader = subscriber.packets();
+    const waiting = reader.next();
+    first.publisher.close();
+    await expectCode(reader.next({ timeout: 5 }), "TIMEOUT");
+    reader.close();
+    await expectCode(waiting, "DISCONNECTED", "closed");
+    using later = subscriber.packets({ wait: true });
+    using _ = publisherOf(key, 1).publisher;
+    expect(said(await later.next({ timeout: 5000 }))).toEqual([0, true]);
+  });
+});
+
 describe("a packet ring", () => {
+  test("that is still to come is waited for where that is asked for", async () => {
+    using publisher = createPublisher();
+    using subscriber = await subscribe(publisher);
+    using reader = subscriber.packets({ wait: true });
+    await expectCode(reader.next({ timeout: 5 }), "TIMEOUT");
+    await expectCode(reader.next({ timeout: 0 }), "WOULD_BLOCK");
+    expectCode(() => reader.nextSync({ timeout: 5 }), "TIMEOUT");
+    for (const attempt of [() => reader.codecId, () => reader.codecParameters, () => reader.decoderConfig]) {
+      expectCode(attempt, "NO_PACKET_RING", publisher.key);
+    }
+    expect(reader.stats()).toEqual({ received: 0, lost: 0, lag: 0 });
+    const waiting = reader.next();
+    const ring = publisher.enablePackets({ codec: "h264", codecParameters: avcHigh31 });
+    write(ring, 0, 9, { type: "key" });
+    const packet = await waiting;
+    expect([packet.data, packet.discontinuity]).toEqual([payload(0, 9), false]);
+    expect(reader.decoderConfig).toMatchObject({ codec: "avc1.64001f" });
+  });
+
+  test("that never comes ends with its publisher", async () => {
+    const publisher = createPublisher();
+    using subscriber = await subscribe(publisher);
+    using reader = subscriber.packets({ wait: true });
+    const waiting = reader.next();
+    publisher.close();
+    await expectCode(waiting, "DISCONNECTED");
+    expectCode(() => reader.nextSync(), "DISCONNECTED");
+  });
+
   test("reaches subscribers that were connected before it was made", async () => {
     using publisher = createPublisher();
     using subscriber = await subscribe(publisher);

@@ -571,7 +571,7 @@ describe("with reconnect", () => {
       reconnects: 0,
       connected: false,
     });
-    expectCode(() => subscriber.packets(), "DISCONNECTED", first.key);
+    expectCode(() => subscriber.packets(), "NO_PACKET_RING", first.key);
     expect(subscriber.codedWidth).toBe(32);
     using second = reopen(first);
     publish(second, 3);

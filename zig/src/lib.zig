@@ -366,13 +366,14 @@ pub export fn cuframes_subscriber_close(handle: u32) i32 {
 
 // Packet readers.
 
-pub export fn cuframes_packet_reader_open(subscriber_handle: u32) i32 {
-    return codeOf(openPacketReader(subscriber_handle));
+/// wait: 1 to wait for a ring that is still to come, in cuframes_packet_reader_next; 0 for NO_PACKET_RING.
+pub export fn cuframes_packet_reader_open(subscriber_handle: u32, wait: u32) i32 {
+    return codeOf(openPacketReader(subscriber_handle, wait));
 }
 
-fn openPacketReader(subscriber_handle: u32) Error!i32 {
+fn openPacketReader(subscriber_handle: u32, wait: u32) Error!i32 {
     const subscriber = try handles.get(.subscriber, subscriber_handle);
-    const reader = try subscribing.PacketReader.open(subscriber);
+    const reader = try subscribing.PacketReader.open(subscriber, wait != 0);
     errdefer reader.close();
     return handles.add(.{ .packet_reader = reader });
 }
@@ -419,7 +420,7 @@ fn armPacketReader(handle: u32, callback: ?waiters.Callback) Error!void {
 pub export fn cuframes_packet_reader_stats(handle: u32, stats: ?*subscribing.PacketStats) i32 {
     const reader = handles.get(.packet_reader, handle) catch |failure| return codeOf(failure);
     const out = required(subscribing.PacketStats, stats) catch |failure| return codeOf(failure);
-    out.* = reader.stats();
+    out.* = reader.stats() catch |failure| return codeOf(failure);
     return 0;
 }
 

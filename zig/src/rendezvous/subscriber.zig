@@ -68,6 +68,7 @@ pub const PacketStats = extern struct {
     received: u64,
     lost: u64,
     lag: u64,
+    /// 0: there is no ring yet.
     codec_id: u32,
     reserved: u32 = 0,
 };
@@ -75,6 +76,8 @@ pub const PacketStats = extern struct {
 pub const Subscriber = struct {
     references: u32 = 1,
     fd: i32,
+    /// What the hello asked for.
+    wants: u32,
     token: reactor.Token = undefined,
     /// Set by the reactor at the connection's end.
     disconnected: bool = false,
@@ -164,6 +167,7 @@ pub const Subscriber = struct {
         const lease_page: *layout.LeasePage = @ptrCast(page.ptr);
         subscriber.* = .{
             .fd = reply.fd,
+            .wants = wants,
             .control = @ptrCast(control.ptr),
             .page = lease_page,
             .slots = slots,
@@ -443,28 +447,46 @@ pub const Subscriber = struct {
     }
 };
 
-/// One reader of a connection's packet ring. Keeps the connection's mappings alive.
+/// One reader of a connection's packet ring, which may still be to come. Keeps the connection's mappings alive.
 pub const PacketReader = struct {
     references: u32 = 1,
     subscriber: *Subscriber,
-    reader: packets.Reader,
+    /// Written once by the owner's thread, before `begun`.
+    reader: packets.Reader = undefined,
+    begun: bool = false,
     received: u64 = 0,
     /// Atomic copy of the reader's position, for the waiting thread.
-    awaited: u64,
+    awaited: u64 = 0,
     closing: bool = false,
     waiter: Waiter = .{},
 
-    pub fn open(subscriber: *Subscriber) Error!*PacketReader {
-        if (!@atomicLoad(bool, &subscriber.packets_ready, .seq_cst)) {
-            return errors.fail(error.NoPacketRing, "the publisher has no packet ring (it has not called enablePackets), or this subscriber did not ask for packets", .{});
+    /// `wait`: where there is no ring yet, `next` waits for it.
+    pub fn open(subscriber: *Subscriber, wait: bool) Error!*PacketReader {
+        if (subscriber.wants & protocol.want_packets == 0) {
+            return errors.fail(error.NoPacketRing, "this subscriber did not ask for packets", .{});
         }
-        const reader = packets.Reader.init(subscriber.packet_region) catch {
+        const packet_reader = allocator.create(PacketReader) catch return errors.fail(error.OutOfMemory, "no memory for a packet reader", .{});
+        errdefer allocator.destroy(packet_reader);
+        packet_reader.* = .{ .subscriber = subscriber };
+        if (!try packet_reader.begin() and !wait) return noPacketRing();
+        subscriber.ref();
+        return packet_reader;
+    }
+
+    fn noPacketRing() Error {
+        return errors.fail(error.NoPacketRing, "the publisher has no packet ring: it has not called enablePackets", .{});
+    }
+
+    /// Whether the ring is there and can be read.
+    fn begin(packet_reader: *PacketReader) Error!bool {
+        if (packet_reader.begun) return true;
+        if (!@atomicLoad(bool, &packet_reader.subscriber.packets_ready, .seq_cst)) return false;
+        packet_reader.reader = packets.Reader.init(packet_reader.subscriber.packet_region) catch {
             return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
         };
-        const packet_reader = allocator.create(PacketReader) catch return errors.fail(error.OutOfMemory, "no memory for a packet reader", .{});
-        subscriber.ref();
-        packet_reader.* = .{ .subscriber = subscriber, .reader = reader, .awaited = reader.next };
-        return packet_reader;
+        packet_reader.awaited = packet_reader.reader.next;
+        @atomicStore(bool, &packet_reader.begun, true, .seq_cst);
+        return true;
     }
 
     /// Describes the next packet, waiting for it until the deadline. `copy` takes it.
@@ -481,8 +503,8 @@ pub const PacketReader = struct {
     fn tryNext(packet_reader: *PacketReader, view: *PacketView) Error!bool {
         // Looked at first: what was written before the end is seen by the peek that follows.
         const ended = packet_reader.subscriber.isDisconnected();
-        const peeked = packet_reader.reader.peek();
-        @atomicStore(u64, &packet_reader.awaited, packet_reader.reader.next, .seq_cst);
+        const peeked: packets.Peek = if (try packet_reader.begin()) packet_reader.reader.peek() else .empty;
+        if (packet_reader.begun) @atomicStore(u64, &packet_reader.awaited, packet_reader.reader.next, .seq_cst);
         switch (peeked) {
             .packet => |packet| {
                 view.* = .{
@@ -507,6 +529,7 @@ pub const PacketReader = struct {
     }
 
     pub fn copy(packet_reader: *PacketReader, destination: []u8) Error!void {
+        if (!packet_reader.begun) return noPacketRing();
         packet_reader.reader.copy(destination) catch |failure| switch (failure) {
             error.PacketOverrun => return packet_reader.overrun(),
             error.InvalidArgument => return errors.fail(error.InvalidArgument, "{d} bytes are not the size of the next packet", .{destination.len}),
@@ -517,6 +540,7 @@ pub const PacketReader = struct {
     }
 
     pub fn extradata(packet_reader: *PacketReader, destination: *[packets.extradata_size_max]u8) Error!usize {
+        if (!try packet_reader.begin()) return noPacketRing();
         const bytes = packet_reader.reader.extradata(destination) catch |failure| switch (failure) {
             error.NoCodecParameters => return errors.fail(error.NoCodecParameters, "the publisher has not set codec parameters", .{}),
             error.Protocol => return errors.fail(error.Protocol, "the packet ring's codec parameters are malformed", .{}),
@@ -524,7 +548,8 @@ pub const PacketReader = struct {
         return bytes.len;
     }
 
-    pub fn stats(packet_reader: *const PacketReader) PacketStats {
+    pub fn stats(packet_reader: *PacketReader) Error!PacketStats {
+        if (!try packet_reader.begin()) return std.mem.zeroes(PacketStats);
         return .{
             .received = packet_reader.received,
             .lost = packet_reader.reader.lost,
@@ -536,6 +561,7 @@ pub const PacketReader = struct {
     fn hasNews(packet_reader: *PacketReader) bool {
         if (@atomicLoad(bool, &packet_reader.closing, .seq_cst)) return true;
         if (packet_reader.subscriber.isDisconnected()) return true;
+        if (!@atomicLoad(bool, &packet_reader.begun, .seq_cst)) return @atomicLoad(bool, &packet_reader.subscriber.packets_ready, .seq_cst);
         return packet_reader.reader.hasNewsFrom(@atomicLoad(u64, &packet_reader.awaited, .seq_cst));
     }
 

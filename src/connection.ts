@@ -1,0 +1,232 @@
+import { connect, type Connected, connectSync, type Greeting } from "./connecting.ts";
+import { CuframesError } from "./errors.ts";
+import { checked, library, offWake } from "./ffi/library.ts";
+import { LEASES_MAX, SubscriberStats as StatsLayout } from "./ffi/layout.ts";
+import type { NativeSymbols } from "./ffi/runtime.ts";
+import { Struct } from "./ffi/struct.ts";
+import { readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
+
+/**
+ * One connection to a publisher. It outlives its publisher for as long as somebody uses it: whoever reads its frames
+ * or packets, and every frame that is held.
+ */
+export class Connection {
+  readonly handle: number;
+  readonly geometry: RingGeometry;
+  readonly views: SlotViews;
+  readonly #symbols: NativeSymbols;
+  /** Closes each frame that is held, by lease. */
+  readonly #frames: (Disposable | undefined)[] = new Array(LEASES_MAX).fill(undefined);
+  /** The library's page-locked copies of GPU frames, made once each. */
+  readonly #hostBuffers: (ArrayBuffer | undefined)[] = new Array(LEASES_MAX).fill(undefined);
+  #readers = 0;
+  #closed = false;
+
+  constructor({ handle, info }: Connected) {
+    const { symbols } = library();
+    this.handle = handle;
+    this.geometry = readGeometry(info);
+    this.views = new SlotViews(
+      this.geometry,
+      (slot) => symbols.cuframes_subscriber_slot_address(handle, slot),
+    );
+    this.#symbols = symbols;
+  }
+
+  /** Counts a reader of its frames or packets. */
+  join(): this {
+    this.#readers++;
+    return this;
+  }
+
+  /** The reader will not come back. */
+  leave(): void {
+    this.#readers--;
+    this.#closeIfUnused();
+  }
+
+  keep(frame: Disposable, lease: number): void {
+    this.#frames[lease] = frame;
+  }
+
+  /** A second lease on the same frame. */
+  clone(lease: number): number {
+    return checked(this.#symbols.cuframes_subscriber_clone(this.handle, lease), "cloning a frame");
+  }
+
+  /** With a stream: when its work so far is done. */
+  release(lease: number, stream?: bigint): void {
+    if (this.#closed) return;
+    const result = stream === undefined
+      ? this.#symbols.cuframes_subscriber_release(this.handle, lease)
+      : this.#symbols.cuframes_subscriber_release_when_done(this.handle, lease, stream);
+    checked(result, "releasing a frame");
+    this.#frames[lease] = undefined;
+    this.#closeIfUnused();
+  }
+
+  /** A whole frame in host memory: the slot itself, or a copy that stays as it is while the lease lasts. */
+  hostBuffer(slot: number, lease: number, refresh: boolean): ArrayBuffer {
+    if (this.geometry.memory === "host") return this.views.buffer(slot);
+    const address = new BigUint64Array(1);
+    const result = this.#symbols.cuframes_subscriber_to_host(
+      this.handle,
+      lease,
+      refresh ? 1 : 0,
+      new Uint8Array(address.buffer),
+    );
+    const index = checked(result, "copying a frame from the GPU");
+    return this.#hostBuffers[index] ??= library().runtime.view(address[0]!, this.geometry.frameSize);
+  }
+
+  stats(): Struct {
+    const struct = new Struct(StatsLayout.SIZE);
+    checked(
+      this.#symbols.cuframes_subscriber_stats(this.handle, struct.bytes),
+      "reading the counters of a subscriber",
+    );
+    return struct;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Frames of it that are held. */
+  get held(): number {
+    return this.#frames.filter((frame) => frame !== undefined).length;
+  }
+
+  #closeIfUnused(): void {
+    if (this.#readers === 0 && this.held === 0) this.close();
+  }
+
+  /** Closes its frames too. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true; // first: the frames' leases end with the connection
+    for (const frame of this.#frames.splice(0)) frame?.[Symbol.dispose]();
+    offWake(this.handle);
+    this.views.detach();
+    for (const buffer of this.#hostBuffers) buffer?.transfer(0);
+    this.#symbols.cuframes_subscriber_close(this.handle);
+  }
+}
+
+/** Whoever reads the frames or the packets of a key, from one publisher after another. */
+export interface Follower {
+  /** A new connection is there, or somebody gave the way to it up: look again. */
+  poke(): void;
+  /** The next publisher is there and refused. */
+  fail(error: unknown): void;
+}
+
+/** The connections to a key's publishers, one after another. Each follower goes on to the next at its own time. */
+export class Succession {
+  readonly greeting: Greeting;
+  readonly #reconnect: boolean;
+  readonly #ended = new AbortController();
+  readonly #followers = new Set<Follower>();
+  #newest: Connection;
+  #earlier: Connection[] = [];
+  #attempt: AbortController | undefined;
+  #reconnects = 0;
+
+  /** @param reconnect whether there is a connection after the first */
+  constructor(greeting: Greeting, connected: Connected, reconnect: boolean) {
+    this.greeting = greeting;
+    this.#reconnect = reconnect;
+    // Counted as a reader until the next one is there.
+    this.#newest = new Connection(connected).join();
+  }
+
+  get newest(): Connection {
+    return this.#newest;
+  }
+
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  /** Frames held, of all connections. */
+  get held(): number {
+    return this.#earlier.reduce((held, connection) => held + connection.held, this.#newest.held);
+  }
+
+  follow(follower: Follower): void {
+    this.#followers.add(follower);
+  }
+
+  unfollow(follower: Follower): void {
+    this.#followers.delete(follower);
+  }
+
+  /**
+   * The connection after one whose publisher is gone; undefined when none comes within the milliseconds. With a
+   * time-out of 0 a connection is asked for in the background, and its followers are poked.
+   *
+   * @throws {CuframesError} `error`, when there is no next one
+   */
+  after(ended: Connection, timeout: number, error: unknown): Connection | undefined {
+    if (ended !== this.#newest) return this.#newest;
+    if (!this.#reconnect || this.closed) throw error;
+    if (timeout === 0) this.#connectInBackground();
+    else if (this.#connectNow(timeout)) return this.#newest;
+    return undefined;
+  }
+
+  #connectInBackground(): void {
+    if (this.#attempt !== undefined) return;
+    const attempt = this.#attempt = new AbortController();
+    const signal = AbortSignal.any([attempt.signal, this.#ended.signal]);
+    connect({ ...this.greeting, timeout: Infinity }, signal).then(
+      (connected) => {
+        // Given up between the connection and this call.
+        if (signal.aborted) return void library().symbols.cuframes_subscriber_close(connected.handle);
+        this.#attempt = undefined;
+        this.#succeed(connected);
+      },
+      (error) => {
+        if (signal.aborted) return;
+        this.#attempt = undefined;
+        for (const follower of this.#followers) follower.fail(error);
+      },
+    );
+  }
+
+  /** -1 is for ever. */
+  #connectNow(timeout: number): boolean {
+    this.#attempt?.abort();
+    this.#attempt = undefined;
+    try {
+      this.#succeed(connectSync({ ...this.greeting, timeout: timeout < 0 ? Infinity : timeout }));
+      return true;
+    } catch (error) {
+      // Those who wait were to be served by the attempt that was aborted.
+      for (const follower of this.#followers) follower.poke();
+      if (error instanceof CuframesError && (error.code === "TIMEOUT" || error.code === "NOT_FOUND")) {
+        return false;
+      }
+      throw error;
+    }
+  }
+
+  #succeed(connected: Connected): void {
+    const before = this.#newest;
+    this.#newest = new Connection(connected).join();
+    this.#reconnects++;
+    before.leave();
+    this.#earlier = [...this.#earlier, before].filter((connection) => !connection.closed);
+    for (const follower of this.#followers) follower.poke();
+  }
+
+  get closed(): boolean {
+    return this.#ended.signal.aborted;
+  }
+
+  /** Closes every connection. */
+  close(): void {
+    this.#ended.abort();
+    for (const connection of [...this.#earlier, this.#newest]) connection.close();
+  }
+}
