@@ -92,13 +92,13 @@ export class Connection {
     return this.#closed;
   }
 
-  /** Frames of it that are held. */
-  get held(): number {
-    return this.#frames.filter((frame) => frame !== undefined).length;
+  /** Frames of it that are held, those included whose release waits for the GPU. */
+  get leases(): number {
+    return this.#closed ? 0 : this.stats().u32(StatsLayout.held);
   }
 
   #closeIfUnused(): void {
-    if (this.#readers === 0 && this.held === 0) this.close();
+    if (this.#readers === 0 && this.#frames.every((frame) => frame === undefined)) this.close();
   }
 
   /** Closes its frames too. */
@@ -150,7 +150,7 @@ export class Succession {
 
   /** Frames held, of all connections. */
   get held(): number {
-    return this.#earlier.reduce((held, connection) => held + connection.held, this.#newest.held);
+    return [...this.#earlier, this.#newest].reduce((held, connection) => held + connection.leases, 0);
   }
 
   follow(follower: Follower): void {

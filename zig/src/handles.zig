@@ -6,12 +6,14 @@ const errors = @import("errors.zig");
 const Publisher = @import("rendezvous/publisher.zig").Publisher;
 const subscriber = @import("rendezvous/subscriber.zig");
 const Connecting = @import("rendezvous/connecting.zig").Connecting;
+const Context = @import("cuda/context.zig").Context;
 
 pub const Object = union(enum) {
     publisher: *Publisher,
     subscriber: *subscriber.Subscriber,
     packet_reader: *subscriber.PacketReader,
     connecting: *Connecting,
+    context: *Context,
 };
 
 const handles_max = 4096;

@@ -108,6 +108,38 @@ fn listDevices(devices: ?[*]u8, capacity: u32) Error!i32 {
     return @intCast(copied);
 }
 
+/// Holds the primary context of the device with this number, so that other libraries may use it; returns its handle.
+pub export fn cuframes_context_open(ordinal: u32) i32 {
+    return codeOf(openContext(ordinal));
+}
+
+fn openContext(ordinal: u32) Error!i32 {
+    const context = std.heap.c_allocator.create(cuda_context.Context) catch return errors.fail(error.OutOfMemory, "no memory for a context", .{});
+    errdefer std.heap.c_allocator.destroy(context);
+    context.* = try .open(.{ .ordinal = ordinal });
+    errdefer context.deinit();
+    return handles.add(.{ .context = context });
+}
+
+/// Makes it current on this thread, until cuframes_context_leave.
+pub export fn cuframes_context_enter(handle: u32) i32 {
+    const context = handles.get(.context, handle) catch |failure| return codeOf(failure);
+    return done(context.enter());
+}
+
+pub export fn cuframes_context_leave(handle: u32) i32 {
+    const context = handles.get(.context, handle) catch |failure| return codeOf(failure);
+    context.leave();
+    return 0;
+}
+
+pub export fn cuframes_context_close(handle: u32) i32 {
+    const context = handles.take(.context, handle) catch |failure| return codeOf(failure);
+    context.deinit();
+    std.heap.c_allocator.destroy(context);
+    return 0;
+}
+
 // Publishers.
 
 pub export fn cuframes_publisher_create(options: ?*const publishing.Options, info: ?*publishing.Info) i32 {
