@@ -68,7 +68,9 @@ export function setPlace(
   if (directory === undefined) return;
   if (directory === "" || !struct.setText(offsets.directory, directorySize, directory)) {
     throw invalid(
-      `runtime directory ${JSON.stringify(directory)}: it must have 1 to ${directorySize - 1} bytes`,
+      `runtime directory ${JSON.stringify(directory)}: it must have 1 to ${
+        directorySize - 1
+      } bytes, without NUL`,
     );
   }
 }

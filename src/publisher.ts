@@ -234,7 +234,7 @@ export class Publisher implements Disposable {
    * Takes the key and makes the ring.
    *
    * @throws {CuframesError} `INVALID_ARGUMENT`, `FORMAT`: an option is wrong; `ALREADY_EXISTS`: another process
-   * publishes under this key; `PERMISSION`, `IO`: the runtime directory cannot be used; `OUT_OF_MEMORY`;
+   * publishes under this key; `PERMISSION`, `NOT_FOUND`, `IO`: the runtime directory cannot be made or used; `OUT_OF_MEMORY`;
    * `UNSUPPORTED`, `CUDA`: CUDA was asked for and cannot be used
    */
   static create(options: PublisherOptions): Publisher {

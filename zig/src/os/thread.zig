@@ -11,5 +11,6 @@ pub fn spawn(comptime name: [:0]const u8, comptime function: anytype, arguments:
     const thread = std.Thread.spawn(.{ .stack_size = 8 << 20 }, function, arguments) catch |failure| {
         return errors.fail(error.OutOfMemory, "starting the thread {s} failed: {s}", .{ name, @errorName(failure) });
     };
+    _ = std.c.pthread_setname_np(thread.getHandle(), name); // for ps and debuggers; an unnamed thread works as well
     thread.detach();
 }

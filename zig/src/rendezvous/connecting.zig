@@ -46,7 +46,7 @@ pub const Connecting = struct {
         const connecting = allocator.create(Connecting) catch return errors.fail(error.OutOfMemory, "no memory to connect", .{});
         errdefer allocator.destroy(connecting);
         connecting.* = .{ .options = options.*, .callback = callback, .token = token, .cancel = cancel };
-        try thread.spawn("cuframes-connect", run, .{connecting});
+        try thread.spawn("cuframes-dial", run, .{connecting});
         return connecting;
     }
 
