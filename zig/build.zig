@@ -1,17 +1,34 @@
 const std = @import("std");
 
-pub fn build(b: *std.Build) void {
-    // glibc 2.28: what the oldest distributions in support have (RHEL 8, Debian 10).
-    const target = b.standardTargetOptions(.{ .default_target = .{
-        .os_tag = .linux,
-        .abi = .gnu,
-        .cpu_model = .baseline,
-        .glibc_version = .{ .major = 2, .minor = 28, .patch = 0 },
-    } });
-    const optimize = b.option(std.builtin.OptimizeMode, "optimize", "How to optimise the library") orelse .ReleaseSafe;
-    const thread_sanitizer = b.option(bool, "tsan", "Run the tests under ThreadSanitizer") orelse false;
+/// What the oldest distributions in support have (RHEL 8, Debian 10).
+const oldest_glibc: std.SemanticVersion = .{ .major = 2, .minor = 28, .patch = 0 };
 
-    const library = b.addLibrary(.{
+const Platform = struct {
+    /// As src/ffi/platform.ts calls it.
+    name: []const u8,
+    arch: std.Target.Cpu.Arch,
+    abi: std.Target.Abi,
+
+    fn query(platform: Platform) std.Target.Query {
+        return .{
+            .cpu_arch = platform.arch,
+            .os_tag = .linux,
+            .abi = platform.abi,
+            .cpu_model = .baseline,
+            .glibc_version = if (platform.abi == .gnu) oldest_glibc else null,
+        };
+    }
+};
+
+const platforms = [_]Platform{
+    .{ .name = "x64-glibc", .arch = .x86_64, .abi = .gnu },
+    .{ .name = "x64-musl", .arch = .x86_64, .abi = .musl },
+    .{ .name = "arm64-glibc", .arch = .aarch64, .abi = .gnu },
+    .{ .name = "arm64-musl", .arch = .aarch64, .abi = .musl },
+};
+
+fn addShim(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.builtin.OptimizeMode) *std.Build.Step.Compile {
+    return b.addLibrary(.{
         .name = "cuframes",
         .linkage = .dynamic,
         .root_module = b.createModule(.{
@@ -22,7 +39,26 @@ pub fn build(b: *std.Build) void {
             .link_libc = true,
         }),
     });
-    b.installArtifact(library);
+}
+
+pub fn build(b: *std.Build) void {
+    const target = b.standardTargetOptions(.{ .default_target = .{
+        .os_tag = .linux,
+        .abi = .gnu,
+        .cpu_model = .baseline,
+        .glibc_version = oldest_glibc,
+    } });
+    const optimize = b.option(std.builtin.OptimizeMode, "optimize", "How to optimise the library") orelse .ReleaseSafe;
+    const thread_sanitizer = b.option(bool, "tsan", "Run the tests under ThreadSanitizer") orelse false;
+
+    b.installArtifact(addShim(b, target, optimize));
+
+    const release_step = b.step("release", "Build the library of every platform that is released into release/");
+    for (platforms) |platform| {
+        const shim = addShim(b, b.resolveTargetQuery(platform.query()), .ReleaseSafe);
+        const install = b.addInstallFileWithDir(shim.getEmittedBin(), .prefix, b.fmt("release/libcuframes-{s}.so", .{platform.name}));
+        release_step.dependOn(&install.step);
+    }
 
     const bindings = b.addExecutable(.{
         .name = "bindings",
@@ -68,11 +104,13 @@ pub fn build(b: *std.Build) void {
     const kernels_step = b.step("kernels", "Compile the GPU tests' kernels to PTX into share/");
     kernels_step.dependOn(&b.addInstallFileWithDir(kernels, .prefix, "share/test.ptx").step);
 
+    // For another machine as it is released: an emulator is slow enough as it is.
+    const foreign = b.user_input_options.contains("target");
     const tests = b.addTest(.{
         .root_module = b.createModule(.{
             .root_source_file = b.path("src/lib.zig"),
-            .target = b.graph.host,
-            .optimize = .Debug,
+            .target = if (foreign) target else b.graph.host,
+            .optimize = if (foreign) optimize else .Debug,
             .link_libc = true,
             .sanitize_thread = thread_sanitizer,
         }),

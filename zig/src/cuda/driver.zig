@@ -256,16 +256,16 @@ fn resolve(library: anytype, functions: *abi.Functions, failure: *Failure) error
     inline for (abi.functions) |declaration| {
         const address = library.symbol(declaration.name);
         if (declaration.optional) {
-            @field(functions, declaration.name) = @ptrCast(address);
+            @field(functions, declaration.name) = @ptrCast(@alignCast(address));
         } else {
-            @field(functions, declaration.name) = @ptrCast(address orelse {
+            @field(functions, declaration.name) = @ptrCast(@alignCast(address orelse {
                 failure.* = .{ .symbol_missing = .{
                     .symbol = declaration.name,
                     .since = declaration.since,
                     .version = versionOf(library),
                 } };
                 return error.CudaUnsupported;
-            });
+            }));
         }
     }
 }
@@ -274,7 +274,7 @@ fn resolve(library: anytype, functions: *abi.Functions, failure: *Failure) error
 fn versionOf(library: anytype) u32 {
     const DriverGetVersion = *const abi.declarationOf(.cuDriverGetVersion).Type();
     const address = library.symbol("cuDriverGetVersion") orelse return 0;
-    const driverGetVersion: DriverGetVersion = @ptrCast(address);
+    const driverGetVersion: DriverGetVersion = @ptrCast(@alignCast(address));
     var version: c_int = 0;
     if (driverGetVersion(&version) != .CUDA_SUCCESS) return 0;
     return std.math.cast(u32, version) orelse 0;
