@@ -999,6 +999,7 @@ describe("a recording", () => {
     const vp8 = await create(join(directory, "vp8.mp4"), { codecId: CODEC_IDS.vp8 });
     await vp8.write(key);
     await expect(vp8.close()).rejects.toMatchObject({ code: "UNSUPPORTED" });
+    await vp8[Symbol.asyncDispose](); // has nothing to add to that
     expect(existsSync(vp8.path)).toBe(false);
     const closed = await create(join(directory, "closed.mp4"));
     await closed.write({ ...key, type: "delta" });

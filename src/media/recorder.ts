@@ -180,9 +180,10 @@ export class Recorder implements AsyncDisposable {
     return this.#closing ??= this.#finish();
   }
 
-  /** As {@linkcode Recorder.close}. */
+  /** As {@linkcode Recorder.close}, whose error it does not repeat to who has called that. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+    if (this.#closing === undefined) await this.close();
+    else await this.#closing.catch(() => {});
   }
 
   #begin({ data, timestampNs }: RecorderPacket): void {
