@@ -16,8 +16,8 @@ import {
 } from "./ffi/layout.ts";
 import type { NativeSymbols } from "./ffi/runtime.ts";
 import { Struct } from "./ffi/struct.ts";
+import { Following } from "./following.ts";
 import { checkInteger, microseconds, nanoseconds, timeoutMilliseconds, type WaitOptions } from "./options.ts";
-import { Waits } from "./waiting.ts";
 
 /** Codecs by name. */
 export type CodecName = keyof typeof CODEC_IDS;
@@ -267,28 +267,24 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   readonly #key: string;
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(PacketView.SIZE);
-  readonly #succession: Succession;
-  readonly #waits: Waits<Packet>;
+  readonly #following: Following<Packet>;
   readonly #forget: (reader: PacketRingReader) => void;
-  #connection: Connection;
   #handle: number;
-  /** The connection's publisher is gone, and what it left was delivered. */
-  #drained = false;
   #earlier: { received: number; lost: number } = { received: 0, lost: 0 };
-  /** The next packet is the first of a new connection. */
-  #interrupted = false;
   #closed = false;
 
   /** @internal Made by `Subscriber.packets`. */
   constructor(succession: Succession, wait: boolean, forget: (reader: PacketRingReader) => void) {
     this.#key = succession.greeting.key;
     this.#symbols = library().symbols;
-    this.#succession = succession;
     this.#forget = forget;
-    this.#waits = new Waits(`packet of ${this.#key}`, () => this.#take(0), () => this.#arm());
-    this.#connection = succession.newest;
-    this.#handle = this.#openRing(this.#connection, wait);
-    succession.follow(this.#waits);
+    this.#handle = this.#openRing(succession.newest, wait);
+    this.#following = new Following(succession, `packet of ${this.#key}`, {
+      check: () => this.#check(),
+      take: (timeout) => this.#takeFromRing(timeout),
+      arm: () => this.#arm(),
+      goOn: (next) => this.#goOn(next),
+    });
   }
 
   #openRing(connection: Connection, wait: boolean): number {
@@ -296,8 +292,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
       this.#symbols.cuframes_packet_reader_open(connection.handle, wait ? 1 : 0),
       `reading the packets of ${this.#key}`,
     );
-    connection.join();
-    onWake(handle, () => this.#waits.poke());
+    onWake(handle, () => this.#following.waits.poke());
     return handle;
   }
 
@@ -346,7 +341,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
         `the packets of ${this.#key} have FFmpeg codec ${codecId}, ${reason}`,
       );
     }
-    const { codedWidth, codedHeight } = this.#connection.geometry;
+    const { codedWidth, codedHeight } = this.#following.connection.geometry;
     if (isAnnexB(codecId) || parameters.length === 0) return { codec, codedWidth, codedHeight };
     return { codec, codedWidth, codedHeight, description: parameters };
   }
@@ -367,59 +362,41 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
    * reading goes on; `DISCONNECTED`: the publisher is gone and every packet it left was delivered
    */
   next(options: WaitOptions = {}): Promise<Packet> {
-    return this.#waits.wait(options);
+    return this.#following.waits.wait(options);
   }
 
   /** As {@linkcode PacketRingReader.next}, blocking the thread. */
   nextSync({ timeout = Infinity }: { timeout?: number } = {}): Packet {
-    const packet = this.#take(timeoutMilliseconds("timeout", timeout));
+    const packet = this.#following.take(timeoutMilliseconds("timeout", timeout), 0);
     if (packet !== undefined) return packet;
     const code = timeout === 0 ? "WOULD_BLOCK" : "TIMEOUT";
     throw new CuframesError(code, `no packet of ${this.#key} came within ${timeout} ms`);
   }
 
-  /** A packet, waiting in native code; undefined when none came. A time-out of -1 is for ever. */
-  #take(timeout: number): Packet | undefined {
-    const deadline = timeout <= 0 ? Infinity : performance.now() + timeout;
-    this.#check();
-    while (true) {
-      const result = this.#symbols.cuframes_packet_reader_next(this.#handle, timeout, this.#view.bytes);
-      if (result >= 0) return this.#packet();
-      if (result === ERROR_CODES.WOULD_BLOCK || result === ERROR_CODES.TIMEOUT) return undefined;
-      const error = nativeError(result, `reading the packets of ${this.#key}`);
-      if (error.code !== "DISCONNECTED") throw error;
-      this.#drained = true;
-      if (timeout > 0) timeout = Math.max(1, Math.ceil(deadline - performance.now()));
-      const next = this.#succession.after(this.#connection, timeout, error);
-      if (next === undefined) return undefined;
-      this.#goOn(next);
-      if (timeout > 0) timeout = Math.max(1, Math.ceil(deadline - performance.now()));
-    }
+  #takeFromRing(timeout: number): Packet | undefined {
+    const result = this.#symbols.cuframes_packet_reader_next(this.#handle, timeout, this.#view.bytes);
+    if (result >= 0) return this.#packet();
+    if (result === ERROR_CODES.WOULD_BLOCK || result === ERROR_CODES.TIMEOUT) return undefined;
+    throw nativeError(result, `reading the packets of ${this.#key}`);
   }
 
   #goOn(next: Connection): void {
-    const handle = this.#openRing(next, true); // if it fails, the next call tries again
+    const handle = this.#openRing(next, true);
     const stats = this.#stats();
     this.#earlier.received += stats.count(PacketStats.received);
     this.#earlier.lost += stats.count(PacketStats.lost);
     this.#closeRing();
-    this.#connection = next;
     this.#handle = handle;
-    this.#drained = false;
-    this.#interrupted = true;
   }
 
   #packet(): Packet {
     const data = new Uint8Array(this.#view.u32(PacketView.size));
     const copied = this.#symbols.cuframes_packet_reader_copy(this.#handle, data, data.length);
     if (copied < 0) throw nativeError(copied, `reading the packets of ${this.#key}`);
-    const packet = new Packet(this.#view, data, this.#interrupted);
-    this.#interrupted = false;
-    return packet;
+    return new Packet(this.#view, data, this.#following.interrupted);
   }
 
   #arm(): void {
-    if (this.#drained) return; // the succession pokes
     checked(
       this.#symbols.cuframes_packet_reader_arm(this.#handle, library().wake),
       `waiting for a packet of ${this.#key}`,
@@ -463,16 +440,14 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#succession.unfollow(this.#waits);
     this.#closeRing();
-    this.#waits.fail(this.#isClosed());
+    this.#following.end(this.#isClosed());
     this.#forget(this);
   }
 
   #closeRing(): void {
     offWake(this.#handle);
     this.#symbols.cuframes_packet_reader_close(this.#handle);
-    this.#connection.leave();
   }
 
   /** Same as {@linkcode PacketRingReader.close}. */

@@ -16,6 +16,7 @@ import {
 } from "./ffi/layout.ts";
 import type { NativeSymbols } from "./ffi/runtime.ts";
 import { Struct } from "./ffi/struct.ts";
+import { Following } from "./following.ts";
 import { type CopyOptions, type PixelFormat, planCopy, type PlaneLayout } from "./format.ts";
 import {
   checkChoice,
@@ -27,7 +28,6 @@ import {
 } from "./options.ts";
 import { type AllowSharedBufferSource, bytesOf, PacketRingReader } from "./packet_ring.ts";
 import { copyPlanes, type MemoryKind, type Plane, planesIn, type RingGeometry } from "./ring_memory.ts";
-import { Waits } from "./waiting.ts";
 
 /** Which frames a subscriber is given. */
 export type Mode = keyof typeof MODES;
@@ -98,15 +98,9 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(FrameView.SIZE);
   readonly #succession: Succession;
-  readonly #waits: Waits<Frame>;
+  readonly #following: Following<Frame>;
   readonly #readers = new Set<PacketRingReader>();
-  /** Where the next frame comes from. */
-  #connection: Connection;
-  /** The connection's publisher is gone, and what it left was delivered. */
-  #drained = false;
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
-  /** The next frame is the first of a new connection. */
-  #interrupted = false;
   #keepAlive: ReturnType<typeof setInterval> | undefined;
 
   private constructor(mode: Mode, succession: Succession) {
@@ -114,10 +108,18 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.mode = mode;
     this.#symbols = library().symbols;
     this.#succession = succession;
-    this.#waits = new Waits(`frame of ${this.key}`, () => this.#take(0, 0), () => this.#arm());
-    this.#connection = succession.newest.join();
-    onWake(this.#connection.handle, () => this.#waits.poke());
-    succession.follow(this.#waits);
+    this.#following = new Following(succession, `frame of ${this.key}`, {
+      check: () => this.#check(),
+      take: (timeout, spin) => this.#takeFromRing(timeout, spin),
+      arm: () => this.#arm(),
+      goOn: (next) => this.#goOn(next),
+    });
+    onWake(this.#connection.handle, () => this.#following.waits.poke());
+  }
+
+  /** Where the next frame comes from. */
+  get #connection(): Connection {
+    return this.#following.connection;
   }
 
   /**
@@ -196,7 +198,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed
    */
   next(options: WaitOptions = {}): Promise<Frame> {
-    return this.#waits.wait(options);
+    return this.#following.waits.wait(options);
   }
 
   /**
@@ -206,7 +208,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    */
   nextSync({ timeout = Infinity, spin = 0 }: { timeout?: number; spin?: number } = {}): Frame {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
-    const frame = this.#take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
+    const frame = this.#following.take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
     if (frame !== undefined) return frame;
     throw new CuframesError(
       timeout === 0 ? "WOULD_BLOCK" : "TIMEOUT",
@@ -214,31 +216,18 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     );
   }
 
-  /** A frame, waiting in native code; undefined when none came. A time-out of -1 is for ever. */
-  #take(timeout: number, spin: number): Frame | undefined {
-    // 0 does not wait, so it needs no clock.
-    const deadline = timeout <= 0 ? Infinity : performance.now() + timeout;
-    this.#check();
-    while (true) {
-      const result = this.#symbols.cuframes_subscriber_next(
-        this.#connection.handle,
-        timeout,
-        spin,
-        this.#view.bytes,
-      );
-      if (result >= 0) return this.#frame();
-      if (result === ERROR_CODES.TIMEOUT) return undefined;
-      // Not yet, or too many frames held: only the latter has a sentence.
-      if (result === ERROR_CODES.WOULD_BLOCK) return this.#refuseWhenFull();
-      const error = nativeError(result, `reading the frames of ${this.key}`);
-      if (error.code !== "DISCONNECTED") throw error;
-      this.#drained = true;
-      if (timeout > 0) timeout = Math.max(1, Math.ceil(deadline - performance.now()));
-      const next = this.#succession.after(this.#connection, timeout, error);
-      if (next === undefined) return undefined;
-      this.#goOn(next);
-      if (timeout > 0) timeout = Math.max(1, Math.ceil(deadline - performance.now()));
-    }
+  #takeFromRing(timeout: number, spin: number): Frame | undefined {
+    const result = this.#symbols.cuframes_subscriber_next(
+      this.#connection.handle,
+      timeout,
+      spin,
+      this.#view.bytes,
+    );
+    if (result >= 0) return this.#frame();
+    if (result === ERROR_CODES.TIMEOUT) return undefined;
+    // Not yet, or too many frames held: only the latter has a sentence.
+    if (result === ERROR_CODES.WOULD_BLOCK) return this.#refuseWhenFull();
+    throw nativeError(result, `reading the frames of ${this.key}`);
   }
 
   #goOn(next: Connection): void {
@@ -246,11 +235,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.#earlier.received += stats.count(StatsLayout.received);
     this.#earlier.dropped += stats.count(StatsLayout.dropped);
     offWake(this.#connection.handle);
-    this.#connection.leave();
-    this.#connection = next.join();
-    onWake(next.handle, () => this.#waits.poke());
-    this.#drained = false;
-    this.#interrupted = true;
+    onWake(next.handle, () => this.#following.waits.poke());
   }
 
   #refuseWhenFull(): undefined {
@@ -264,14 +249,12 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   #frame(): Frame {
     const connection = this.#connection;
     const lease = this.#view.u32(FrameView.lease);
-    const frame = new Frame(connection, lease, FrameContent.read(this.#view, this.#interrupted));
-    this.#interrupted = false;
+    const frame = new Frame(connection, lease, FrameContent.read(this.#view, this.#following.interrupted));
     connection.keep(frame, lease);
     return frame;
   }
 
   #arm(): void {
-    if (this.#drained) return; // the succession pokes
     checked(
       this.#symbols.cuframes_subscriber_arm(this.#connection.handle, library().wake),
       `waiting for a frame of ${this.key}`,
@@ -352,7 +335,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.unref();
     for (const reader of this.#readers) reader.close();
     this.#succession.close();
-    this.#waits.fail(this.#isClosed());
+    this.#following.end(this.#isClosed());
   }
 
   /** Same as {@linkcode Subscriber.close}. */
