@@ -572,7 +572,7 @@ describe('the policy "wait"', () => {
       expectCode(() => publisher.acquire(options), "TIMEOUT", `${expected} ms`);
       const waited = performance.now() - start;
       expect(waited).toBeGreaterThanOrEqual(expected - 1);
-      expect(waited).toBeLessThan(5000);
+      expect(waited).toBeLessThan(30_000);
     }
     expectCode(() => publisher.acquire({ timeout: 0 }), "WOULD_BLOCK");
     await expectCode(publisher.acquireAsync(), "TIMEOUT", "60 ms");

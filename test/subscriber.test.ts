@@ -86,7 +86,7 @@ describe("connect", () => {
       expectCode(subscribe(uniqueKey(), { timeout: 50 }), "TIMEOUT", "Start its publisher")
     );
     expect(elapsed).toBeGreaterThanOrEqual(49);
-    expect(elapsed).toBeLessThan(5000);
+    expect(elapsed).toBeLessThan(30_000);
   });
 
   test("succeeds when the publisher comes during the wait, also into a directory that was not there", async () => {
@@ -309,7 +309,7 @@ describe("next", () => {
     for (const timeout of [30, 0.5]) {
       const elapsed = await timed(() => expectCode(subscriber.next({ timeout }), "TIMEOUT", `${timeout} ms`));
       expect(elapsed).toBeGreaterThanOrEqual(timeout - 1);
-      expect(elapsed).toBeLessThan(5000);
+      expect(elapsed).toBeLessThan(30_000);
     }
     const [short, long] = [subscriber.next({ timeout: 5 }), subscriber.next({ timeout: 60_000 })];
     await expectCode(short, "TIMEOUT");
@@ -411,7 +411,7 @@ describe("nextSync", () => {
         expectCode(() => subscriber.nextSync({ timeout: 20, spin }), "TIMEOUT", "20 ms")
       );
       expect(elapsed).toBeGreaterThanOrEqual(19);
-      expect(elapsed).toBeLessThan(5000);
+      expect(elapsed).toBeLessThan(30_000);
       expectCode(() => subscriber.nextSync({ timeout: 0, spin }), "WOULD_BLOCK");
       publish(publisher, 1);
       using frame = subscriber.nextSync({ spin });
@@ -635,7 +635,7 @@ describe("with reconnect", () => {
       expectCode(() => subscriber.nextSync({ timeout: 30 }), "TIMEOUT", "30 ms")
     );
     expect(elapsed).toBeGreaterThanOrEqual(29);
-    expect(elapsed).toBeLessThan(5000);
+    expect(elapsed).toBeLessThan(30_000);
     expectCode(() => subscriber.nextSync({ timeout: 0 }), "WOULD_BLOCK");
     using second = reopen(first);
     const waited = await timed(() => expectCode(() => subscriber.nextSync({ timeout: 30 }), "TIMEOUT")); // there, but no frame
@@ -700,7 +700,7 @@ describe("with reconnect", () => {
         held.planes[0]!.data.at(-1);
         held.close();
         // The thread that waited on the old connection unmaps it when it has ended, and tells nobody.
-        const deadline = performance.now() + 5000;
+        const deadline = performance.now() + 30_000;
         while (resources().ringMappings > mapped - 4 && performance.now() < deadline) {
           await new Promise((resolve) => setTimeout(resolve, 1));
         }

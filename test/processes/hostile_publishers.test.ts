@@ -269,7 +269,7 @@ test("no answer at all", async () => {
   });
   const elapsed = performance.now() - start;
   expect(elapsed).toBeGreaterThan(1900);
-  expect(elapsed).toBeLessThan(5000);
+  expect(elapsed).toBeLessThan(30_000);
 
   // Hangs up: at once, with the hello read, and again and again while the subscriber would wait.
   subscriber.send({ do: "connect" });

@@ -31,7 +31,7 @@ test("a publisher whose JavaScript is busy accepts subscribers and answers inspe
   expect(Number(gone)).toBeLessThan(at);
 });
 
-/** Starts programs that end in this way, a few at a time; each must end by itself, without an error, at once. */
+/** Starts programs that end in this way, a few at a time; each must end by itself, without an error. */
 async function expectPromptEnds(ending: Ending, rounds: number): Promise<void> {
   for (let round = 0; round < rounds; round += 4) {
     const started = Array.from(
@@ -46,7 +46,8 @@ async function expectPromptEnd(process: Process): Promise<void> {
   await process.event("over");
   const start = performance.now();
   expect(await process.exited).toEqual({ code: 0, signal: null });
-  expect(performance.now() - start).toBeLessThan(3000);
+  // What is pending in there would take a minute, or for ever.
+  expect(performance.now() - start).toBeLessThan(30_000);
   expect(process.taken("settled")).toBeUndefined();
 }
 

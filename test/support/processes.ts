@@ -226,7 +226,7 @@ export function stages(): () => Stage {
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeout = 10_000,
+  timeout = 30_000,
 ): Promise<void> {
   const deadline = performance.now() + timeout;
   while (!(await condition())) {
