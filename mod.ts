@@ -8,6 +8,14 @@
 export { CuframesError, type CuframesErrorCode } from "./src/errors.ts";
 export type { CopyOptions, PixelFormat, PlaneLayout, Rect } from "./src/format.ts";
 export { inspect, type InspectOptions, type PublisherReport, type SubscriberReport } from "./src/inspect.ts";
+export {
+  closeDescriptor,
+  DescriptorListener,
+  DescriptorMessage,
+  DescriptorSocket,
+  type ListenOptions,
+  type PeerCredentials,
+} from "./src/descriptor_socket.ts";
 export { monotonicNow } from "./src/clock.ts";
 export { type Device, devices } from "./src/devices.ts";
 export type { WaitOptions } from "./src/options.ts";

@@ -1,7 +1,7 @@
 import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
 import { ERROR_CODES, NAME_SIZE_MAX, Report, RingInfo, SubscriberOptions as Layout } from "./ffi/layout.ts";
 import { Struct } from "./ffi/struct.ts";
-import { checkName, setPlace, timeoutMilliseconds } from "./options.ts";
+import { checkName, setPlace, timeoutMilliseconds, type WaitOptions } from "./options.ts";
 import process from "node:process";
 
 /** What both a subscriber and an inspector say when they connect. */
@@ -50,21 +50,46 @@ const firstToken = 0x8000_0000;
 let tokens = 0;
 
 /** Connects on a thread of the library. Aborted by the signal, with its reason. */
-export async function connect(greeting: Greeting, signal?: AbortSignal): Promise<Connected> {
-  signal?.throwIfAborted();
+export function connect(greeting: Greeting, signal?: AbortSignal): Promise<Connected> {
   const { symbols, wake } = library();
-  const tried = `connecting to ${greeting.key}`;
   const options = encodeGreeting(greeting);
+  const { info, report } = emptyResult();
+  return attempt(
+    `connecting to ${greeting.key}`,
+    (token) => symbols.cuframes_connect_start(options.bytes, wake, token),
+    (connecting) => symbols.cuframes_connect_finish(connecting, info.bytes, report.bytes),
+    signal,
+  ).then((handle) => ({ handle, info, report }));
+}
+
+/** Connects to a socket of the caller's own, in the same manner; returns its handle. */
+export function connectSocket(address: Uint8Array, tried: string, options: WaitOptions): Promise<number> {
+  const { symbols, wake } = library();
+  const timeout = timeoutMilliseconds("timeout", options.timeout ?? 0);
+  return attempt(
+    tried,
+    (token) => symbols.cuframes_socket_connect_start(address, address.length, timeout, wake, token),
+    (connecting) => symbols.cuframes_connect_finish(connecting, null, null),
+    options.signal,
+  );
+}
+
+async function attempt(
+  tried: string,
+  start: (token: number) => number,
+  finish: (connecting: number) => number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  signal?.throwIfAborted();
   const token = firstToken + tokens;
   tokens = (tokens + 1) % firstToken;
-  const connecting = checked(symbols.cuframes_connect_start(options.bytes, wake, token), tried);
+  const connecting = checked(start(token), tried);
   let abort: (() => void) | undefined;
   try {
-    return await new Promise<Connected>((resolve, reject) => {
+    return await new Promise<number>((resolve, reject) => {
       onWake(token, () => {
-        const { info, report } = emptyResult();
-        const handle = symbols.cuframes_connect_finish(connecting, info.bytes, report.bytes);
-        if (handle >= 0) resolve({ handle, info, report });
+        const handle = finish(connecting);
+        if (handle >= 0) resolve(handle);
         else if (handle !== ERROR_CODES.WOULD_BLOCK) reject(nativeError(handle, tried));
       });
       abort = () => reject(signal?.reason);
@@ -73,6 +98,6 @@ export async function connect(greeting: Greeting, signal?: AbortSignal): Promise
   } finally {
     if (abort !== undefined) signal?.removeEventListener("abort", abort);
     offWake(token);
-    symbols.cuframes_connect_close(connecting);
+    library().symbols.cuframes_connect_close(connecting);
   }
 }

@@ -3,6 +3,7 @@ import { CuframesError } from "./errors.ts";
 import { timeoutMilliseconds, type WaitOptions } from "./options.ts";
 
 interface Wait<T> {
+  attempt(): T | undefined;
   resolve(value: T): void;
   reject(reason: unknown): void;
   /** Takes the time-out and the abort listener down. */
@@ -30,17 +31,24 @@ export class Waits<T> {
     this.#arm = arm;
   }
 
-  /** One of them. `WOULD_BLOCK` with a time-out of 0, else `TIMEOUT`, else the signal's reason, else `attempt`'s error. */
-  async wait({ timeout = Infinity, signal }: WaitOptions = {}): Promise<T> {
+  /**
+   * One of them. `WOULD_BLOCK` with a time-out of 0, else `TIMEOUT`, else the signal's reason, else `attempt`'s error.
+   *
+   * @param attempt takes one for this wait, where waits are not alike
+   */
+  async wait(
+    { timeout = Infinity, signal }: WaitOptions = {},
+    attempt: () => T | undefined = this.#attempt,
+  ): Promise<T> {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     signal?.throwIfAborted();
     if (this.#waits.size === 0) {
-      const value = this.#attempt();
+      const value = attempt();
       if (value !== undefined) return value;
     }
     if (milliseconds === 0) throw new CuframesError("WOULD_BLOCK", `there is no ${this.#subject} yet`);
     return await new Promise<T>((resolve, reject) => {
-      const wait: Wait<T> = { resolve, reject, settle };
+      const wait: Wait<T> = { attempt, resolve, reject, settle };
       const timer = milliseconds < 0 ? undefined : setTimeout(() => {
         settle();
         reject(new CuframesError("TIMEOUT", `no ${this.#subject} came within ${timeout} ms`));
@@ -70,7 +78,7 @@ export class Waits<T> {
   poke(): void {
     for (const wait of this.#waits) {
       try {
-        const value = this.#attempt();
+        const value = wait.attempt();
         if (value === undefined) return this.#arm();
         wait.settle();
         wait.resolve(value);

@@ -19,6 +19,10 @@ export const PACKET_FLAG_KEY = 1 as const;
 export const PACKET_FLAG_CORRUPT = 2 as const;
 export const PACKET_FLAG_DISCONTINUITY = 4 as const;
 export const PACKET_FLAG_LAST_IN_AU = 8 as const;
+export const ADDRESS_SIZE_MAX = 107 as const;
+export const LISTENING_PATH_SIZE_MAX = 102 as const;
+export const SOCKET_MESSAGE_SIZE_MAX = 65536 as const;
+export const SOCKET_DESCRIPTORS_MAX = 253 as const;
 export const WANT_FRAMES = 1 as const;
 export const WANT_PACKETS = 2 as const;
 export const WANT_REPORT = 4 as const;
@@ -64,6 +68,8 @@ export const POLICIES = { "drop-oldest": 0, "wait": 1 } as const;
 export const MODES = { "newest": 0, "ordered": 1 } as const;
 
 export const MEMORY_KINDS = { "host": 0, "cuda": 1 } as const;
+
+export const DIRECTIONS = { "readable": 0, "writable": 1 } as const;
 
 // Byte offsets of the fields of each struct, and its size.
 
@@ -267,4 +273,18 @@ export const Device = {
   virtualMemoryManagement: 168,
   posixFileDescriptors: 169,
   dmaBuf: 170,
+} as const;
+
+export const Credentials = {
+  SIZE: 12,
+  pid: 0,
+  uid: 4,
+  gid: 8,
+} as const;
+
+export const Received = {
+  SIZE: 1020,
+  size: 0,
+  descriptorCount: 4,
+  descriptors: 8,
 } as const;

@@ -46,4 +46,13 @@ export const SYMBOLS = {
   cuframes_packet_reader_arm: { parameters: ["u32", "callback"], result: "i32" },
   cuframes_packet_reader_stats: { parameters: ["u32", "buffer"], result: "i32" },
   cuframes_packet_reader_close: { parameters: ["u32"], result: "i32" },
+  cuframes_socket_connect_start: { parameters: ["buffer", "u32", "i32", "callback", "u32"], result: "i32" },
+  cuframes_socket_listen: { parameters: ["buffer", "u32", "u32"], result: "i32" },
+  cuframes_socket_accept: { parameters: ["u32", "i32"], result: "i32" },
+  cuframes_socket_send: { parameters: ["u32", "buffer", "u32", "buffer", "u32", "i32"], result: "i32" },
+  cuframes_socket_receive: { parameters: ["u32", "buffer", "u32", "buffer", "i32"], result: "i32" },
+  cuframes_socket_arm: { parameters: ["u32", "u32", "callback"], result: "i32" },
+  cuframes_socket_peer: { parameters: ["u32", "buffer"], result: "i32" },
+  cuframes_socket_close: { parameters: ["u32"], result: "i32" },
+  cuframes_descriptor_close: { parameters: ["i32"], result: "i32" },
 } as const;

@@ -9,6 +9,8 @@
 //!     listen PATH seqpacket|stream            -> fd
 //!     accept FD                               -> fd
 //!     send FD BYTES|- [FD...]                 -> ok
+//!     send-credentials FD BYTES               -> ok; SCM_CREDENTIALS instead of descriptors
+//!     send-truncated FD BYTES FD              -> ok; a control message longer than the control data
 //!     send-many FD BYTES MILLISECONDS         -> how many messages were taken
 //!     receive FD                              -> BYTES [FD...] | closed
 //!     memfd SIZE SEALS                        -> fd
@@ -72,7 +74,7 @@ fn check(result: usize) Failure!usize {
     return if (failed_errno == .SUCCESS) result else error.System;
 }
 
-const Command = enum { connect, @"connect-many", listen, accept, send, @"send-many", receive, memfd, write, read, scribble, attack, close };
+const Command = enum { connect, @"connect-many", listen, accept, send, @"send-many", @"send-credentials", @"send-truncated", receive, memfd, write, read, scribble, attack, close };
 
 const Words = struct {
     iterator: std.mem.TokenIterator(u8, .scalar),
@@ -133,6 +135,19 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             const fd = try words.fd();
             const bytes = try words.bytes();
             try reply.print("{d}", .{try sendMany(fd, bytes, try words.number(u64))});
+        },
+        .@"send-credentials" => {
+            const fd = try words.fd();
+            const bytes = try words.bytes();
+            const credentials = [3]i32{ linux.getpid(), @bitCast(linux.getuid()), @bitCast(linux.getgid()) };
+            try sendControl(fd, bytes, SCM_CREDENTIALS, &credentials, 0, 0);
+            try reply.writeAll("ok");
+        },
+        .@"send-truncated" => {
+            const fd = try words.fd();
+            const bytes = try words.bytes();
+            try sendControl(fd, bytes, SCM_RIGHTS, &.{try words.fd()}, 64, 0);
+            try reply.writeAll("ok");
         },
         .receive => try receive(try words.fd(), reply),
         .memfd => {
@@ -213,12 +228,20 @@ fn readable(fd: i32) Failure!void {
 const ControlHeader = extern struct { len: usize, level: i32, kind: i32 };
 const ControlBuffer = [@sizeOf(ControlHeader) + (descriptors_max + 1) * @sizeOf(i32)]u8;
 const SCM_RIGHTS = 1;
+const SCM_CREDENTIALS = 2;
 
 fn send(fd: i32, bytes: []const u8, descriptors: []const i32, flags: u32) Failure!void {
+    return sendControl(fd, bytes, SCM_RIGHTS, descriptors, 0, flags);
+}
+
+/// `announced`: bytes that the control message says it has besides.
+fn sendControl(fd: i32, bytes: []const u8, kind: i32, descriptors: []const i32, announced: usize, flags: u32) Failure!void {
     var control: ControlBuffer align(@alignOf(ControlHeader)) = @splat(0);
     const payload = std.mem.sliceAsBytes(descriptors);
     const header: *ControlHeader = @ptrCast(&control);
-    header.* = .{ .len = @sizeOf(ControlHeader) + payload.len, .level = linux.SOL.SOCKET, .kind = SCM_RIGHTS };
+    header.* = .{ .len = @sizeOf(ControlHeader) + payload.len, .level = linux.SOL.SOCKET, .kind = kind };
+    const sent_size = header.len;
+    header.len += announced;
     @memcpy(control[@sizeOf(ControlHeader)..][0..payload.len], payload);
     var vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
     const message: linux.msghdr_const = .{
@@ -227,7 +250,7 @@ fn send(fd: i32, bytes: []const u8, descriptors: []const i32, flags: u32) Failur
         .iov = &vector,
         .iovlen = 1,
         .control = if (descriptors.len > 0) &control else null,
-        .controllen = if (descriptors.len > 0) @intCast(header.len) else 0,
+        .controllen = if (descriptors.len > 0) @intCast(sent_size) else 0,
         .flags = 0,
     };
     _ = try check(linux.sendmsg(fd, &message, linux.MSG.NOSIGNAL | flags));

@@ -77,6 +77,16 @@ export class Peer {
     await this.#call("send", fd, hexOf(bytes), ...descriptors);
   }
 
+  /** Sends its credentials where descriptors could be. */
+  async sendCredentials(fd: number, bytes: Uint8Array): Promise<void> {
+    await this.#call("send-credentials", fd, hexOf(bytes));
+  }
+
+  /** Says that there is more control data than there is. */
+  async sendTruncated(fd: number, bytes: Uint8Array, descriptor: number): Promise<void> {
+    await this.#call("send-truncated", fd, hexOf(bytes), descriptor);
+  }
+
   /** Sends as fast as the other side takes it; returns how often it did. */
   async sendMany(fd: number, bytes: Uint8Array, milliseconds: number): Promise<number> {
     return Number(await this.#call("send-many", fd, hexOf(bytes), milliseconds));

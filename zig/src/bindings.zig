@@ -13,6 +13,9 @@ const protocol = @import("rendezvous/protocol.zig");
 const publishing = @import("rendezvous/publisher.zig");
 const subscribing = @import("rendezvous/subscriber.zig");
 const cuda = @import("memory/cuda.zig");
+const socket = @import("os/socket.zig");
+const place = @import("rendezvous/place.zig");
+const descriptor_socket = @import("rendezvous/descriptor_socket.zig");
 const cuda_devices = @import("cuda/devices.zig");
 
 const structs = .{
@@ -33,6 +36,8 @@ const structs = .{
     .CopySource = cuda.CopySource,
     .SourcePlane = cuda.SourcePlane,
     .Device = cuda_devices.Device,
+    .Credentials = socket.Credentials,
+    .Received = descriptor_socket.Received,
 };
 
 const constants = .{
@@ -55,6 +60,10 @@ const constants = .{
     .PACKET_FLAG_CORRUPT = packets.flag.corrupt,
     .PACKET_FLAG_DISCONTINUITY = packets.flag.discontinuity,
     .PACKET_FLAG_LAST_IN_AU = packets.flag.last_in_au,
+    .ADDRESS_SIZE_MAX = place.size_max,
+    .LISTENING_PATH_SIZE_MAX = place.listening_size_max,
+    .SOCKET_MESSAGE_SIZE_MAX = descriptor_socket.message_size_max,
+    .SOCKET_DESCRIPTORS_MAX = descriptor_socket.descriptors_max,
     .WANT_FRAMES = protocol.want_frames,
     .WANT_PACKETS = protocol.want_packets,
     .WANT_REPORT = protocol.want_report,
@@ -99,6 +108,7 @@ fn writeLayout(writer: *std.Io.Writer) !void {
     try writeCodes(writer, "POLICIES", frames.Policy);
     try writeCodes(writer, "MODES", frames.Mode);
     try writeCodes(writer, "MEMORY_KINDS", memory.Kind);
+    try writeCodes(writer, "DIRECTIONS", descriptor_socket.Direction);
     try writer.writeAll("\n// Byte offsets of the fields of each struct, and its size.\n");
     inline for (@typeInfo(@TypeOf(structs)).@"struct".fields) |field| {
         const T = @field(structs, field.name);

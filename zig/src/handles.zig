@@ -7,6 +7,7 @@ const Publisher = @import("rendezvous/publisher.zig").Publisher;
 const subscriber = @import("rendezvous/subscriber.zig");
 const Connecting = @import("rendezvous/connecting.zig").Connecting;
 const Context = @import("cuda/context.zig").Context;
+const DescriptorSocket = @import("rendezvous/descriptor_socket.zig").DescriptorSocket;
 
 pub const Object = union(enum) {
     publisher: *Publisher,
@@ -14,6 +15,7 @@ pub const Object = union(enum) {
     packet_reader: *subscriber.PacketReader,
     connecting: *Connecting,
     context: *Context,
+    socket: *DescriptorSocket,
 };
 
 const handles_max = 4096;
@@ -46,7 +48,7 @@ pub fn add(object: Object) errors.Error!i32 {
         search_from = @intCast((index + 1) % handles_max);
         return @bitCast(Handle{ .index = @intCast(index), .use = entry.use() });
     }
-    return errors.fail(error.OutOfMemory, "this process has {d} publishers, subscribers and readers open, the most it may have", .{handles_max});
+    return errors.fail(error.OutOfMemory, "this process has {d} publishers, subscribers, readers, sockets and images open, the most it may have", .{handles_max});
 }
 
 /// The object of a handle. The caller is the thread that may close it.

@@ -13,6 +13,10 @@ const publishing = @import("rendezvous/publisher.zig");
 const subscribing = @import("rendezvous/subscriber.zig");
 const connecting = @import("rendezvous/connecting.zig");
 const waiters = @import("rendezvous/waiter.zig");
+const descriptor_socket = @import("rendezvous/descriptor_socket.zig");
+const DescriptorSocket = descriptor_socket.DescriptorSocket;
+const Place = @import("rendezvous/place.zig").Place;
+const socket = @import("os/socket.zig");
 const cuda = @import("memory/cuda.zig");
 const cuda_context = @import("cuda/context.zig");
 const cuda_driver = @import("cuda/driver.zig");
@@ -297,6 +301,10 @@ fn deliver(result: connecting.Result, info: ?*publishing.Info, report: ?*protoco
             out.* = received.*;
             return 0;
         },
+        .socket => |connected| {
+            errdefer connected.close();
+            return handles.add(.{ .socket = connected });
+        },
     }
 }
 
@@ -307,12 +315,16 @@ pub export fn cuframes_connect_start(options: ?*const subscribing.Options, callb
 
 fn connectStart(options: ?*const subscribing.Options, callback: ?waiters.Callback, token: u32) Error!i32 {
     const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
-    const started = try connecting.Connecting.start(wanted, try requiredCallback(callback), token);
+    return startConnecting(.{ .publisher = wanted.* }, callback, token);
+}
+
+fn startConnecting(goal: connecting.Goal, callback: ?waiters.Callback, token: u32) Error!i32 {
+    const started = try connecting.Connecting.start(goal, try requiredCallback(callback), token);
     errdefer started.close();
     return handles.add(.{ .connecting = started });
 }
 
-/// As cuframes_connect, after the callback.
+/// What cuframes_connect would have returned, or a connected socket's handle; after the callback.
 pub export fn cuframes_connect_finish(handle: u32, info: ?*publishing.Info, report: ?*protocol.Report) i32 {
     const started = handles.get(.connecting, handle) catch |failure| return codeOf(failure);
     const result = started.finish() catch |failure| return codeOf(failure);
@@ -460,6 +472,97 @@ pub export fn cuframes_packet_reader_close(handle: u32) i32 {
     const reader = handles.take(.packet_reader, handle) catch |failure| return codeOf(failure);
     reader.close();
     return 0;
+}
+
+// Sockets that pass descriptors.
+
+/// Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
+/// name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
+pub export fn cuframes_socket_connect_start(address: ?[*]u8, size: u32, timeout_ms: i32, callback: ?waiters.Callback, token: u32) i32 {
+    return codeOf(socketConnectStart(address, size, timeout_ms, callback, token));
+}
+
+fn socketConnectStart(address: ?[*]u8, size: u32, timeout_ms: i32, callback: ?waiters.Callback, token: u32) Error!i32 {
+    const place: Place = try .parse(try slice(address, size));
+    return startConnecting(.{ .socket = .{ .place = place, .timeout_ms = timeout_ms } }, callback, token);
+}
+
+/// Returns a listener's handle. ALREADY_EXISTS where somebody listens.
+pub export fn cuframes_socket_listen(address: ?[*]u8, size: u32, mode: u32) i32 {
+    return codeOf(socketListen(address, size, mode));
+}
+
+fn socketListen(address: ?[*]u8, size: u32, mode: u32) Error!i32 {
+    const listener: *DescriptorSocket = try .listen(try .parse(try slice(address, size)), mode);
+    errdefer listener.close();
+    return handles.add(.{ .socket = listener });
+}
+
+/// Returns the handle of a listener's next connection. WOULD_BLOCK with a time-out of 0, else TIMEOUT.
+pub export fn cuframes_socket_accept(handle: u32, timeout_ms: i32) i32 {
+    return codeOf(socketAccept(handle, timeout_ms));
+}
+
+fn socketAccept(handle: u32, timeout_ms: i32) Error!i32 {
+    const listener = try handles.get(.socket, handle);
+    const accepted = try listener.accept(.fromMilliseconds(timeout_ms));
+    errdefer accepted.close();
+    return handles.add(.{ .socket = accepted });
+}
+
+/// Sends one message of 1 to 65 536 bytes with up to 253 descriptors, which stay the caller's.
+pub export fn cuframes_socket_send(handle: u32, bytes: ?[*]u8, size: u32, descriptors: ?[*]const i32, descriptor_count: u32, timeout_ms: i32) i32 {
+    return done(socketSend(handle, bytes, size, descriptors, descriptor_count, timeout_ms));
+}
+
+fn socketSend(handle: u32, bytes: ?[*]u8, size: u32, descriptors: ?[*]const i32, descriptor_count: u32, timeout_ms: i32) Error!void {
+    const connected = try handles.get(.socket, handle);
+    const list: []const i32 = if (descriptor_count == 0) &.{} else (descriptors orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{}))[0..descriptor_count];
+    return connected.send(try slice(bytes, size), list, .fromMilliseconds(timeout_ms));
+}
+
+/// Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on every
+/// error none of them is open.
+pub export fn cuframes_socket_receive(handle: u32, bytes: ?[*]u8, capacity: u32, received: ?*descriptor_socket.Received, timeout_ms: i32) i32 {
+    return done(socketReceive(handle, bytes, capacity, received, timeout_ms));
+}
+
+fn socketReceive(handle: u32, bytes: ?[*]u8, capacity: u32, received: ?*descriptor_socket.Received, timeout_ms: i32) Error!void {
+    const connected = try handles.get(.socket, handle);
+    return connected.receive(try slice(bytes, capacity), try required(descriptor_socket.Received, received), .fromMilliseconds(timeout_ms));
+}
+
+/// Calls back once when there is something to receive or accept (direction 0), or room to send (1), or the end to tell.
+pub export fn cuframes_socket_arm(handle: u32, direction: u32, callback: ?waiters.Callback) i32 {
+    return done(armSocket(handle, direction, callback));
+}
+
+fn armSocket(handle: u32, direction: u32, callback: ?waiters.Callback) Error!void {
+    const connected = try handles.get(.socket, handle);
+    const known = std.enums.fromInt(descriptor_socket.Direction, direction) orelse return errors.fail(error.InvalidArgument, "direction {d}: 0 or 1", .{direction});
+    return connected.arm(known, try requiredCallback(callback), handle);
+}
+
+/// Who the peer was when it connected, or began to listen.
+pub export fn cuframes_socket_peer(handle: u32, credentials: ?*socket.Credentials) i32 {
+    return done(socketPeer(handle, credentials));
+}
+
+fn socketPeer(handle: u32, credentials: ?*socket.Credentials) Error!void {
+    const connected = try handles.get(.socket, handle);
+    const out = try required(socket.Credentials, credentials);
+    out.* = try connected.peer();
+}
+
+pub export fn cuframes_socket_close(handle: u32) i32 {
+    const taken = handles.take(.socket, handle) catch |failure| return codeOf(failure);
+    taken.close();
+    return 0;
+}
+
+/// Closes a descriptor that was received or exported; INVALID_ARGUMENT where it is not open.
+pub export fn cuframes_descriptor_close(fd: i32) i32 {
+    return done(descriptor_socket.closeDescriptor(fd));
 }
 
 test {

@@ -7,11 +7,15 @@ const clock = @import("clock.zig");
 const memfd = @import("memfd.zig");
 const Error = errors.Error;
 
-/// Control region, lease page, 64 slots, packet ring; even, so that the kernel's padding has no room for one more.
+/// What a handshake hands over at most: control region, lease page, 64 slots, packet ring; even, so that the kernel's
+/// padding has no room for one more.
 pub const descriptors_max = 68;
 comptime {
     std.debug.assert(descriptors_max * @sizeOf(i32) % @sizeOf(usize) == 0);
 }
+
+/// SCM_MAX_FD: what the kernel lets one message carry.
+pub const kernel_descriptors_max = 253;
 
 /// sun_path with its terminating NUL.
 pub const path_size_max = 108;
@@ -28,6 +32,8 @@ pub fn shutdown(fd: i32) void {
 
 pub const Address = struct {
     storage: linux.sockaddr.un,
+    /// Of what counts in `storage`.
+    size: linux.socklen_t = @sizeOf(linux.sockaddr.un),
 
     pub fn init(path: []const u8) Error!Address {
         if (path.len >= path_size_max) {
@@ -40,6 +46,17 @@ pub const Address = struct {
         var storage: linux.sockaddr.un = .{ .path = @splat(0) };
         @memcpy(storage.path[0..path.len], path);
         return .{ .storage = storage };
+    }
+
+    /// A name in the kernel's abstract namespace, which ends with its socket.
+    pub fn initAbstract(name: []const u8) Error!Address {
+        // The first byte of the path is a NUL; every other one counts, so the name needs none behind it.
+        if (name.len < 1 or name.len > path_size_max - 1) {
+            return errors.fail(error.InvalidArgument, "an abstract address has 1 to {d} bytes, not {d}", .{ path_size_max - 1, name.len });
+        }
+        var storage: linux.sockaddr.un = .{ .path = @splat(0) };
+        @memcpy(storage.path[1..][0..name.len], name);
+        return .{ .storage = storage, .size = @intCast(@offsetOf(linux.sockaddr.un, "path") + 1 + name.len) };
     }
 
     pub fn pathZ(address: *const Address) [*:0]const u8 {
@@ -60,17 +77,31 @@ pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32) Error!i32
     const fd = try open();
     errdefer close(fd);
     _ = linux.unlink(temporary.pathZ());
-    _ = try errors.check(linux.bind(fd, @ptrCast(&temporary.storage), @sizeOf(linux.sockaddr.un)), "bind", path);
+    _ = try errors.check(linux.bind(fd, @ptrCast(&temporary.storage), temporary.size), "bind", path);
     errdefer _ = linux.unlink(temporary.pathZ());
     _ = try errors.check(linux.chmod(temporary.pathZ(), @intCast(mode)), "chmod", path);
-    _ = try errors.check(linux.listen(fd, 128), "listen", path);
+    _ = try errors.check(linux.listen(fd, backlog), "listen", path);
     _ = try errors.check(linux.rename(temporary.pathZ(), address.pathZ()), "rename", path);
     return fd;
 }
 
+const backlog = 128;
+
+/// Everybody on the machine in this network namespace may connect. AlreadyExists where somebody listens.
+pub fn listenAbstract(name: []const u8) Error!i32 {
+    const address = try Address.initAbstract(name);
+    const fd = try open();
+    errdefer close(fd);
+    const bound = linux.bind(fd, @ptrCast(&address.storage), address.size);
+    if (linux.errno(bound) == .ADDRINUSE) return error.AlreadyExists;
+    _ = try errors.check(bound, "bind", name);
+    _ = try errors.check(linux.listen(fd, backlog), "listen", name);
+    return fd;
+}
+
 /// NotFound where nobody listens. Waits in the kernel while the listener's queue is full; Timeout when it stays so.
-pub fn connect(path: []const u8, timeout_ms: u32) Error!i32 {
-    const address = try Address.init(path);
+/// `path` is the address in words.
+pub fn connect(address: *const Address, path: []const u8, timeout_ms: u32) Error!i32 {
     const fd = try open();
     errdefer close(fd);
     const timeout: linux.timeval = .{ .sec = timeout_ms / 1000, .usec = timeout_ms % 1000 * 1000 };
@@ -79,7 +110,7 @@ pub fn connect(path: []const u8, timeout_ms: u32) Error!i32 {
     const nonblocking: usize = @as(u32, @bitCast(linux.O{ .NONBLOCK = true }));
     _ = try errors.check(linux.fcntl(fd, linux.F.SETFL, flags & ~nonblocking), "fcntl", path);
     while (true) {
-        const result = linux.connect(fd, &address.storage, @sizeOf(linux.sockaddr.un));
+        const result = linux.connect(fd, &address.storage, address.size);
         switch (linux.errno(result)) {
             .SUCCESS => break,
             .INTR => continue,
@@ -87,7 +118,7 @@ pub fn connect(path: []const u8, timeout_ms: u32) Error!i32 {
             .AGAIN => return errors.fail(error.Timeout, "{s} does not accept connections: its process is stopped or overrun", .{path}),
             .PROTOTYPE => return errors.fail(
                 error.Protocol,
-                "{s} is a socket of another type: its owner is not a cuframes publisher of this generation",
+                "{s} is a socket of another type than SOCK_SEQPACKET: its owner is not a cuframes publisher of this generation",
                 .{path},
             ),
             else => |errno| return errors.failErrno(errno, "connect", path),
@@ -107,25 +138,51 @@ pub fn accept(listener: i32) error{ WouldBlock, DescriptorsExhausted, Aborted }!
     };
 }
 
-/// The peer's process as the kernel saw it at connect; 0 where its PID namespace has no name for it here.
-pub fn peerPid(fd: i32) i32 {
-    const Credentials = extern struct { pid: i32, uid: u32, gid: u32 };
+/// Who the peer was, as the kernel saw it, when it connected or began to listen.
+pub const Credentials = extern struct {
+    /// 0 where its process has no name in our PID namespace.
+    pid: i32,
+    uid: u32,
+    gid: u32,
+};
+
+pub fn peerCredentials(fd: i32) Error!Credentials {
     var credentials: Credentials = undefined;
     var size: linux.socklen_t = @sizeOf(Credentials);
     const result = linux.getsockopt(fd, linux.SOL.SOCKET, linux.SO.PEERCRED, @ptrCast(&credentials), &size);
-    return if (linux.errno(result) == .SUCCESS) credentials.pid else 0;
+    _ = try errors.check(result, "getsockopt", "SO_PEERCRED");
+    return credentials;
+}
+
+pub fn peerPid(fd: i32) i32 {
+    const credentials = peerCredentials(fd) catch return 0;
+    return credentials.pid;
 }
 
 // struct cmsghdr of <sys/socket.h>; its data follows, aligned to a size_t.
 const ControlHeader = extern struct { len: usize, level: i32, kind: i32 };
 const SCM_RIGHTS = 1;
-const control_size_max = @sizeOf(ControlHeader) + descriptors_max * @sizeOf(i32);
-const ControlBuffer = [control_size_max]u8;
+
+fn controlSize(descriptor_count: usize) usize {
+    return @sizeOf(ControlHeader) + descriptor_count * @sizeOf(i32);
+}
+
+const ControlBuffer = [std.mem.alignForward(usize, controlSize(kernel_descriptors_max), @sizeOf(usize))]u8;
 
 /// Sends one whole message with its descriptors, never blocking. The caller keeps its descriptors.
 pub fn send(fd: i32, bytes: []const u8, descriptors: []const i32) error{ WouldBlock, Disconnected, Refused }!void {
-    std.debug.assert(descriptors.len <= descriptors_max);
-    var control: ControlBuffer align(@alignOf(ControlHeader)) = @splat(0);
+    return switch (trySend(fd, bytes, descriptors)) {
+        .SUCCESS => {},
+        .AGAIN, .NOBUFS => error.WouldBlock,
+        .PIPE, .CONNRESET, .NOTCONN => error.Disconnected,
+        else => error.Refused, // ETOOMANYREFS, ENOMEM: this peer cannot be served now
+    };
+}
+
+/// As `send`, with the kernel's own words.
+pub fn trySend(fd: i32, bytes: []const u8, descriptors: []const i32) linux.E {
+    std.debug.assert(descriptors.len <= kernel_descriptors_max);
+    var control: ControlBuffer align(@alignOf(ControlHeader)) = undefined;
     var vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
     var message: linux.msghdr_const = .{
         .name = null,
@@ -145,21 +202,17 @@ pub fn send(fd: i32, bytes: []const u8, descriptors: []const i32) error{ WouldBl
         message.controllen = @intCast(std.mem.alignForward(usize, header.len, @sizeOf(usize)));
     }
     while (true) {
-        const result = linux.sendmsg(fd, &message, linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT);
-        return switch (linux.errno(result)) {
-            .SUCCESS => {},
-            .INTR => continue,
-            .AGAIN, .NOBUFS => error.WouldBlock,
-            .PIPE, .CONNRESET, .NOTCONN => error.Disconnected,
-            else => error.Refused, // ETOOMANYREFS, ENOMEM: this peer cannot be served now
-        };
+        const errno = linux.errno(linux.sendmsg(fd, &message, linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT));
+        if (errno != .INTR) return errno;
     }
 }
 
 /// Descriptors received with a message. Each belongs to the receiver until taken; `deinit` closes the rest.
 pub const Descriptors = struct {
-    items: [descriptors_max]i32 = @splat(-1),
+    items: [kernel_descriptors_max]i32 = @splat(-1),
     count: usize = 0,
+    /// More than so many never enter this process.
+    limit: usize = descriptors_max,
 
     pub fn take(descriptors: *Descriptors, index: usize) i32 {
         std.debug.assert(index < descriptors.count);
@@ -191,7 +244,7 @@ pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![
         .iov = &vector,
         .iovlen = 1,
         .control = if (descriptors != null) &control else null,
-        .controllen = if (descriptors != null) control.len else 0,
+        .controllen = if (descriptors) |list| @intCast(controlSize(list.limit)) else 0,
         .flags = 0,
     };
     var reset = false;
@@ -210,13 +263,13 @@ pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![
         }
     };
     if (descriptors) |list| {
-        list.* = .{};
+        list.* = .{ .limit = list.limit };
         collect(control[0..@min(message.controllen, control.len)], list);
     }
     if (message.flags & (linux.MSG.TRUNC | linux.MSG.CTRUNC) != 0) {
         const list = descriptors orelse return error.Truncated;
         // There was room in the buffer for those that did not come.
-        const exhausted = message.flags & linux.MSG.TRUNC == 0 and list.count < descriptors_max;
+        const exhausted = message.flags & linux.MSG.TRUNC == 0 and list.count < list.limit;
         list.deinit();
         return if (exhausted) error.DescriptorsExhausted else error.Truncated;
     }
@@ -237,7 +290,7 @@ fn collect(control: []align(@alignOf(ControlHeader)) u8, list: *Descriptors) voi
             const payload = control[offset + @sizeOf(ControlHeader) .. offset + header.len];
             for (0..payload.len / @sizeOf(i32)) |index| {
                 const fd = std.mem.readInt(i32, payload[index * @sizeOf(i32) ..][0..@sizeOf(i32)], .little);
-                // The buffer holds at most descriptors_max of them.
+                // The buffer holds at most `limit` of them.
                 list.items[list.count] = fd;
                 list.count += 1;
             }

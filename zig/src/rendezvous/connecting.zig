@@ -1,4 +1,5 @@
-//! Connecting, or asking for a report, on a thread of its own, for callers that have an event loop to keep going.
+//! Connecting, to a publisher or to a socket of the caller's own, or asking for a report, on a thread of its own, for
+//! callers that have an event loop to keep going.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -10,6 +11,8 @@ const dial = @import("dial.zig");
 const waiters = @import("waiter.zig");
 const subscriber = @import("subscriber.zig");
 const Subscriber = subscriber.Subscriber;
+const DescriptorSocket = @import("descriptor_socket.zig").DescriptorSocket;
+const Place = @import("place.zig").Place;
 const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;
@@ -17,17 +20,36 @@ const allocator = std.heap.c_allocator;
 pub const Result = union(enum) {
     subscriber: *Subscriber,
     report: *protocol.Report,
+    socket: *DescriptorSocket,
 
     fn deinit(result: Result) void {
         switch (result) {
             .subscriber => |connected| connected.close(),
             .report => |report| allocator.destroy(report),
+            .socket => |connected| connected.close(),
+        }
+    }
+};
+
+/// What to connect to.
+pub const Goal = union(enum) {
+    publisher: subscriber.Options,
+    socket: struct { place: Place, timeout_ms: i32 },
+
+    fn reach(goal: *const Goal, cancel: ?i32) Error!Result {
+        switch (goal.*) {
+            .publisher => |*options| return connect(options, cancel),
+            .socket => |*wanted| {
+                const fd = try dial.reach(&wanted.place, wanted.timeout_ms, cancel);
+                errdefer memfd.close(fd);
+                return .{ .socket = try .adopt(fd) };
+            },
         }
     }
 };
 
 pub const Connecting = struct {
-    options: subscriber.Options,
+    goal: Goal,
     callback: waiters.Callback,
     token: u32,
     /// An eventfd; written once to give up.
@@ -40,18 +62,18 @@ pub const Connecting = struct {
     message_size: usize = 0,
 
     /// Calls back once when `finish` has something to return.
-    pub fn start(options: *const subscriber.Options, callback: waiters.Callback, token: u32) Error!*Connecting {
+    pub fn start(goal: Goal, callback: waiters.Callback, token: u32) Error!*Connecting {
         const cancel: i32 = @intCast(try errors.check(linux.eventfd(0, linux.EFD.CLOEXEC), "eventfd", "connect"));
         errdefer memfd.close(cancel);
         const connecting = allocator.create(Connecting) catch return errors.fail(error.OutOfMemory, "no memory to connect", .{});
         errdefer allocator.destroy(connecting);
-        connecting.* = .{ .options = options.*, .callback = callback, .token = token, .cancel = cancel };
+        connecting.* = .{ .goal = goal, .callback = callback, .token = token, .cancel = cancel };
         try thread.spawn("cuframes-dial", run, .{connecting});
         return connecting;
     }
 
     fn run(connecting: *Connecting) void {
-        connecting.outcome = connect(&connecting.options, connecting.cancel);
+        connecting.outcome = connecting.goal.reach(connecting.cancel);
         const message = errors.message();
         @memcpy(connecting.message[0..message.len], message);
         connecting.message_size = message.len;

@@ -9,6 +9,7 @@ const memfd = @import("../os/memfd.zig");
 const clock = @import("../os/clock.zig");
 const protocol = @import("protocol.zig");
 const isKey = @import("publisher.zig").isKey;
+const Place = @import("place.zig").Place;
 const Error = errors.Error;
 
 /// A publisher whose reactor does not answer in this time is stopped or broken.
@@ -36,13 +37,14 @@ pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protoc
     }
     const folder = try directory.forSubscriber(directory_option, key);
     const path: directory.Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
+    const address: socket.Address = try .init(path.slice());
     const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
 
-    var watch: ?i32 = null;
-    defer if (watch) |fd| memfd.close(fd);
+    var arrival: Arrival = .{ .folder = folder };
+    defer arrival.deinit();
     var hangups: u32 = 0;
     while (true) {
-        if (socket.connect(path.slice(), answer_timeout_ms)) |fd| {
+        if (socket.connect(&address, path.slice(), answer_timeout_ms)) |fd| {
             if (try ask(fd, &path, hello, cancel)) |reply| return reply;
             hangups += 1;
             if (hangups == hangups_max) return errors.fail(error.Protocol, "{s} hangs up without an answer", .{path.slice()});
@@ -53,19 +55,64 @@ pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protoc
             else => return failure,
         }
         if (timeout_ms == 0) return absent(error.NotFound, key, &path);
-        const watching = watch orelse {
-            // Watch first, then look again: a publisher may have come in between.
-            try directory.create(&folder);
-            watch = try directory.watch(&folder);
+        if (arrival.watch == null) try directory.create(&folder) else hangups = 0;
+        if (!try arrival.wait(cancel, deadline)) return absent(error.Timeout, key, &path);
+    }
+}
+
+/// Sleeping until something appears in a directory.
+const Arrival = struct {
+    folder: directory.Path,
+    watch: ?i32 = null,
+
+    /// False when the deadline passes first; else look again.
+    fn wait(arrival: *Arrival, cancel: ?i32, deadline: clock.Deadline) Error!bool {
+        const fd = arrival.watch orelse {
+            // Watch first, then look again: it may have come in between.
+            arrival.watch = try directory.watch(&arrival.folder);
+            return true;
+        };
+        try readable(fd, cancel, deadline) orelse return false;
+        if (directory.drain(fd) == .gone) arrival.deinit();
+        return true;
+    }
+
+    fn deinit(arrival: *Arrival) void {
+        if (arrival.watch) |fd| memfd.close(fd);
+        arrival.watch = null;
+    }
+};
+
+/// How often an abstract address is tried: nothing tells when one appears.
+const abstract_interval_ms = 20;
+
+/// Connects to whoever listens. With a time-out it waits for somebody to do so, as long as `cancel` is not readable.
+/// NotFound, Timeout, Permission, Protocol.
+pub fn reach(place: *const Place, timeout_ms: i32, cancel: ?i32) Error!i32 {
+    const address = try place.address();
+    const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
+    var arrival: Arrival = .{ .folder = try place.folder() };
+    defer arrival.deinit();
+    while (true) {
+        return socket.connect(&address, place.text(), answer_timeout_ms) catch |failure| {
+            if (failure != error.NotFound) return failure;
+            if (timeout_ms == 0) return unheard(error.NotFound, place);
+            const look_again = switch (place.kind) {
+                .path => try arrival.wait(cancel, deadline),
+                .abstract => look: {
+                    const pause: clock.Deadline = .fromMilliseconds(abstract_interval_ms);
+                    try readable(-1, cancel, pause) orelse {};
+                    break :look !deadline.passed();
+                },
+            };
+            if (!look_again) return unheard(error.Timeout, place);
             continue;
         };
-        try readable(watching, cancel, deadline) orelse return absent(error.Timeout, key, &path);
-        hangups = 0;
-        if (directory.drain(watching) == .gone) {
-            memfd.close(watching);
-            watch = null;
-        }
     }
+}
+
+fn unheard(failure: Error, place: *const Place) Error {
+    return errors.fail(failure, "nobody listens on {s}: start its owner, or give connect a time-out to wait for it", .{place.text()});
 }
 
 /// As `exchange`; closes the connection unless it returns a reply.
