@@ -34,7 +34,7 @@ export interface ListenOptions {
   mode?: number;
 }
 
-/** Closes a descriptor that this process was handed, such as {@linkcode Frame.exportDmabuf}'s; once. */
+/** Closes a descriptor that this process was handed, such as one of {@linkcode DescriptorMessage.takeFds}; once. */
 export function closeDescriptor(fd: number): void {
   checked(library().symbols.cuframes_descriptor_close(checkDescriptor("fd", fd)), `closing descriptor ${fd}`);
 }

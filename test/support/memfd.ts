@@ -1,8 +1,8 @@
 // Memory that a test hands over by descriptor, made with libc, and the descriptors that this process has open.
 
-import { readdirSync, readlinkSync } from "node:fs";
 import { closeDescriptor } from "../../mod.ts";
 import { open, viewAt } from "./foreign.ts";
+import { descriptorsOf } from "./processes.ts";
 
 const libc = open("libc.so.6", {
   memfd_create: [["buffer", "u32"], "i32"],
@@ -73,12 +73,5 @@ export function isCloseOnExec(fd: number): boolean {
 
 /** This process's descriptors of the kinds that tests hand over and the library makes: memory, dma-bufs, sockets. */
 export function openDescriptors(): string[] {
-  const targets = readdirSync("/proc/self/fd").map((name) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${name}`);
-    } catch {
-      return ""; // of this listing
-    }
-  });
-  return targets.filter((target) => /^(\/memfd:|\/dmabuf:|anon_inode:dmabuf|socket:)/.test(target)).sort();
+  return descriptorsOf("self", /^(\/memfd:|\/dmabuf:|anon_inode:dmabuf)/);
 }

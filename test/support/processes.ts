@@ -129,16 +129,7 @@ export class Process {
 
   /** Those of its descriptors that are of the kinds this library opens, as the kernel names them. */
   descriptors(): string[] {
-    const sockets = sequencedPacketSockets();
-    const folder = `/proc/${this.pid}/fd`;
-    const targets = readdirSync(folder).map((name) => {
-      try {
-        return readlinkSync(join(folder, name));
-      } catch {
-        return ""; // closed meanwhile
-      }
-    });
-    return targets.filter((target) => /^(\/memfd:|anon_inode:)/.test(target) || sockets.has(target)).sort();
+    return descriptorsOf(this.pid, /^(\/memfd:|anon_inode:)/);
   }
 
   /** How many mappings of shared memory it has. */
@@ -169,6 +160,20 @@ function statistics(folder: string): string[] {
 function sequencedPacketSockets(): Set<string> {
   const rows = readFileSync("/proc/net/unix", "utf8").split("\n").map((line) => line.trim().split(/\s+/));
   return new Set(rows.filter(([, , , , type]) => type === "0005").map((row) => `socket:[${row[6]}]`));
+}
+
+/** A process's descriptors of some kinds, as the kernel names them, and its sockets of the type that this library uses. */
+export function descriptorsOf(pid: number | "self", kinds: RegExp): string[] {
+  const sockets = sequencedPacketSockets();
+  const folder = `/proc/${pid}/fd`;
+  const targets = readdirSync(folder).map((name) => {
+    try {
+      return readlinkSync(join(folder, name));
+    } catch {
+      return ""; // closed meanwhile
+    }
+  });
+  return targets.filter((target) => kinds.test(target) || sockets.has(target)).sort();
 }
 
 /** How to start a program differently. */
