@@ -74,10 +74,9 @@ async function readPackets(reader: PacketRingReader, result: Result): Promise<vo
   Object.assign(result.packets, { received, lost });
 }
 
-async function follow(subscriber: Subscriber): Promise<Result> {
+async function follow(subscriber: Subscriber, reader: PacketRingReader | undefined): Promise<Result> {
   const packets = { received: 0, lost: 0, torn: 0, last: -1 };
   const result: Result = { received: 0, dropped: 0, torn: 0, disordered: 0, last: 0, packets };
-  const reader = options.readPackets ? subscriber.packets() : undefined;
   await Promise.all([
     options.frames === false ? undefined : readFrames(subscriber, result),
     reader === undefined ? undefined : readPackets(reader, result),
@@ -93,8 +92,11 @@ try {
       await Subscriber.connect(options.key, { ...options, name: `${options.name ?? "worker"}-${index}` }),
     );
   }
+  // A reader begins at the last key packet: before anything is published.
+  const readers = subscribers.map((subscriber) => options.readPackets ? subscriber.packets() : undefined);
   report("connected");
-  report("ended", { results: await Promise.all(subscribers.map(follow)) });
+  const following = subscribers.map((subscriber, index) => follow(subscriber, readers[index]));
+  report("ended", { results: await Promise.all(following) });
   for (const subscriber of subscribers) subscriber.close();
 } catch (error) {
   if (!(error instanceof CuframesError)) throw error;
