@@ -7,6 +7,19 @@
 
 export { CuframesError, type CuframesErrorCode } from "./src/errors.ts";
 export type { CopyOptions, PixelFormat, PlaneLayout, Rect } from "./src/format.ts";
+export {
+  type DmabufFormat,
+  dmabufFormats,
+  type DmabufOptions,
+  type DmabufPlane,
+  type DrmFormat,
+  type EglImageOptions,
+  importDmabuf,
+  ImportedImage,
+  type ImportedPlane,
+  importEglImage,
+  trimImports,
+} from "./src/imported_image.ts";
 export { inspect, type InspectOptions, type PublisherReport, type SubscriberReport } from "./src/inspect.ts";
 export {
   closeDescriptor,
@@ -33,6 +46,7 @@ export {
 export {
   type DevicePicture,
   type FrameInit,
+  type ImageCopyOptions,
   type Policy,
   Publisher,
   type PublisherOptions,

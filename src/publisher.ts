@@ -19,6 +19,7 @@ import {
 import type { NativeSymbols } from "./ffi/runtime.ts";
 import { Struct } from "./ffi/struct.ts";
 import { checkDimension, formatCode, type PixelFormat, planCopy } from "./format.ts";
+import { ImportedImage } from "./imported_image.ts";
 import {
   checkChoice,
   checkHandle,
@@ -106,6 +107,17 @@ export interface DevicePicture {
   planes?: { offset: number; stride: number }[];
   /** CUstream that orders the copy; default: the library's own. */
   stream?: bigint;
+}
+
+/** How {@linkcode WritableFrame.copyFrom} copies an imported image. */
+export interface ImageCopyOptions {
+  /** On a GPU: the CUstream that orders the copy; default: the library's own. Ignored on host memory. */
+  stream?: bigint;
+  /**
+   * Fills this plane of the frame from an image of one plane: R8 and GR88 make an NV12 frame's planes 0 and 1. Default: the
+   * image fills the frame.
+   */
+  plane?: number;
 }
 
 /** Counters of a publisher. */
@@ -214,6 +226,18 @@ export class Publisher implements Disposable {
         checked(
           symbols.cuframes_publisher_copy_from(this.#open(), slot, source.bytes),
           `copying into a frame of ${key}`,
+        ),
+      copyImage: (slot, image, { plane = -1, stream }) =>
+        checked(
+          symbols.cuframes_publisher_copy_image(
+            this.#open(),
+            slot,
+            image.handle,
+            plane,
+            stream ?? 0n,
+            stream === undefined ? 0 : 1,
+          ),
+          `copying an image into a frame of ${key}`,
         ),
       publish: (slot, init) => this.#publish(slot, init),
       abandon: (slot) =>
@@ -451,6 +475,7 @@ interface Owner {
   upload(slot: number, bytes: Uint8Array): void;
   download(slot: number, stream: bigint | undefined, bytes: Uint8Array): void;
   copyFrom(slot: number, source: Struct): void;
+  copyImage(slot: number, image: ImportedImage, options: ImageCopyOptions): void;
   publish(slot: number, init: FrameInit): bigint;
   abandon(slot: number): void;
   forget(frame: WritableFrame): void;
@@ -514,8 +539,20 @@ export class WritableFrame implements Disposable {
    * @throws {CuframesError} `INVALID_ARGUMENT`: a null pointer, a stride too small, an allocation too small for the
    * declared picture, not device memory; `DEVICE_MISMATCH`: on another GPU; `UNSUPPORTED`: this ring is on host memory
    */
-  copyFrom(picture: DevicePicture): void {
+  copyFrom(picture: DevicePicture): void;
+  /**
+   * Copies an imported image into the slot, plane by plane, without conversion: XRGB8888 becomes BGRX, ARGB8888 BGRA or BGRX,
+   * XBGR8888 RGBX, ABGR8888 RGBA or RGBX, R8 GRAY8, NV12 NV12 or GRAY8, P010 P010. From GPU to GPU it is queued on the
+   * stream, and the image must stay as it is until the stream has passed; every other copy is done, as far as the image is
+   * concerned, when this returns.
+   *
+   * @throws {CuframesError} `FORMAT`: the image's size or format is not the frame's; `INVALID_ARGUMENT`: the image is closed;
+   * `DEVICE_MISMATCH`: on another GPU; `IO`: the image's memory has become smaller; `CUDA`
+   */
+  copyFrom(image: ImportedImage, options?: ImageCopyOptions): void;
+  copyFrom(picture: DevicePicture | ImportedImage, options: ImageCopyOptions = {}): void {
     this.#check("use");
+    if (picture instanceof ImportedImage) return this.#copyImage(picture, options);
     const { stream } = picture;
     const devicePointer = checkHandle("devicePointer", "a CUdeviceptr", picture.devicePointer);
     const { format, codedWidth, codedHeight } = this.#owner.geometry;
@@ -539,6 +576,14 @@ export class WritableFrame implements Disposable {
     }
     this.#owner.copyFrom(this.#slot, source);
     this.#stream = stream;
+  }
+
+  #copyImage(image: ImportedImage, options: ImageCopyOptions): void {
+    const { plane, stream } = options;
+    if (plane !== undefined) checkInteger("plane", plane, 0, this.#owner.geometry.planes.length - 1);
+    if (stream !== undefined) checkHandle("stream", "a CUstream", stream);
+    this.#owner.copyImage(this.#slot, image, options);
+    this.#stream = image.memory === "cuda" ? stream : undefined;
   }
 
   /**

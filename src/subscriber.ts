@@ -524,6 +524,18 @@ export class Frame implements Disposable {
     return new Uint8Array(this.#hostBuffer(refresh));
   }
 
+  /**
+   * A dma-buf, for devices and programs that want one. On a GPU it is the slot itself, all of its bytes, with the planes at
+   * their `offset` and `stride`: it changes once the frame is closed. On the host it is a copy, made by /dev/udmabuf.
+   *
+   * @returns a descriptor, the caller's: to be closed once, with {@linkcode closeDescriptor}
+   * @throws {CuframesError} `UNSUPPORTED`: this machine, GPU or driver makes none; `INVALID_ARGUMENT`: closed; `PERMISSION`; `CUDA`
+   */
+  exportDmabuf(): number {
+    this.#check();
+    return this.#connection.exportDmabuf(this.#lease);
+  }
+
   #hostBuffer(refresh: boolean = false): ArrayBuffer {
     return this.#connection.hostBuffer(this.#content.slot, this.#lease, refresh);
   }

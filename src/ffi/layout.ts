@@ -23,6 +23,8 @@ export const ADDRESS_SIZE_MAX = 107 as const;
 export const LISTENING_PATH_SIZE_MAX = 102 as const;
 export const SOCKET_MESSAGE_SIZE_MAX = 65536 as const;
 export const SOCKET_DESCRIPTORS_MAX = 253 as const;
+export const IMAGE_PLANES_MAX = 4 as const;
+export const DMABUF_PAIRS_MAX = 832 as const;
 export const WANT_FRAMES = 1 as const;
 export const WANT_PACKETS = 2 as const;
 export const WANT_REPORT = 4 as const;
@@ -62,6 +64,25 @@ export const PIXEL_FORMATS = {
   BGRX: { code: 7, planes: [{ bytes: 4, x: 1, y: 1 }] },
   GRAY8: { code: 8, planes: [{ bytes: 1, x: 1, y: 1 }] },
 } as const;
+
+/** drm_fourcc.h's codes of the dma-bufs that can be imported; their planes as above. */
+export const DRM_FORMATS = {
+  XRGB8888: { code: 875713112, planes: [{ bytes: 4, x: 1, y: 1 }] },
+  ARGB8888: { code: 875713089, planes: [{ bytes: 4, x: 1, y: 1 }] },
+  XBGR8888: { code: 875709016, planes: [{ bytes: 4, x: 1, y: 1 }] },
+  ABGR8888: { code: 875708993, planes: [{ bytes: 4, x: 1, y: 1 }] },
+  R8: { code: 538982482, planes: [{ bytes: 1, x: 1, y: 1 }] },
+  GR88: { code: 943215175, planes: [{ bytes: 2, x: 1, y: 1 }] },
+  NV12: { code: 842094158, planes: [{ bytes: 1, x: 1, y: 1 }, { bytes: 2, x: 2, y: 2 }] },
+  P010: { code: 808530000, planes: [{ bytes: 2, x: 1, y: 1 }, { bytes: 4, x: 2, y: 2 }] },
+  YUYV: { code: 1448695129, planes: [{ bytes: 4, x: 2, y: 1 }] },
+  XRGB2101010: { code: 808669784, planes: [{ bytes: 4, x: 1, y: 1 }] },
+  ARGB2101010: { code: 808669761, planes: [{ bytes: 4, x: 1, y: 1 }] },
+  XBGR2101010: { code: 808665688, planes: [{ bytes: 4, x: 1, y: 1 }] },
+  ABGR2101010: { code: 808665665, planes: [{ bytes: 4, x: 1, y: 1 }] },
+} as const;
+
+export const IMAGE_LAYOUTS = { "pitch": 0, "array": 1 } as const;
 
 export const POLICIES = { "drop-oldest": 0, "wait": 1 } as const;
 
@@ -287,4 +308,52 @@ export const Received = {
   size: 0,
   descriptorCount: 4,
   descriptors: 8,
+} as const;
+
+export const ImageOptions = {
+  SIZE: 144,
+  width: 0,
+  height: 4,
+  fourcc: 8,
+  planeCount: 12,
+  modifier: 16,
+  hasModifier: 24,
+  memory: 28,
+  planes: 32,
+  device: 96,
+} as const;
+
+export const ImageSourcePlane = {
+  SIZE: 16,
+  fd: 0,
+  stride: 4,
+  offset: 8,
+} as const;
+
+export const ImageInfo = {
+  SIZE: 104,
+  width: 0,
+  height: 4,
+  fourcc: 8,
+  planeCount: 12,
+  memory: 16,
+  layout: 20,
+  planes: 24,
+  device: 88,
+} as const;
+
+export const ImagePlane = {
+  SIZE: 32,
+  address: 0,
+  offset: 8,
+  stride: 16,
+  rows: 20,
+  rowBytes: 24,
+} as const;
+
+export const DmabufPair = {
+  SIZE: 16,
+  modifier: 0,
+  fourcc: 8,
+  externalOnly: 12,
 } as const;

@@ -16,6 +16,9 @@ const cuda = @import("memory/cuda.zig");
 const socket = @import("os/socket.zig");
 const place = @import("rendezvous/place.zig");
 const descriptor_socket = @import("rendezvous/descriptor_socket.zig");
+const images = @import("image/image.zig");
+const drm_format = @import("image/drm_format.zig");
+const egl_display = @import("egl/display.zig");
 const cuda_devices = @import("cuda/devices.zig");
 
 const structs = .{
@@ -38,6 +41,11 @@ const structs = .{
     .Device = cuda_devices.Device,
     .Credentials = socket.Credentials,
     .Received = descriptor_socket.Received,
+    .ImageOptions = images.Options,
+    .ImageSourcePlane = images.SourcePlane,
+    .ImageInfo = images.Info,
+    .ImagePlane = images.Plane,
+    .DmabufPair = egl_display.Pair,
 };
 
 const constants = .{
@@ -64,6 +72,8 @@ const constants = .{
     .LISTENING_PATH_SIZE_MAX = place.listening_size_max,
     .SOCKET_MESSAGE_SIZE_MAX = descriptor_socket.message_size_max,
     .SOCKET_DESCRIPTORS_MAX = descriptor_socket.descriptors_max,
+    .IMAGE_PLANES_MAX = images.planes_max,
+    .DMABUF_PAIRS_MAX = egl_display.pairs_max,
     .WANT_FRAMES = protocol.want_frames,
     .WANT_PACKETS = protocol.want_packets,
     .WANT_REPORT = protocol.want_report,
@@ -97,14 +107,15 @@ fn writeLayout(writer: *std.Io.Writer) !void {
     inline for (@typeInfo(errors.Code).@"enum".fields) |field| try writer.print("  {s}: {d},\n", .{ field.name, field.value });
     try writer.writeAll("} as const;\n\n/** Codes on the wire and, per plane, the bytes of a sample position and the pixels it covers. */\nexport const PIXEL_FORMATS = {\n");
     inline for (@typeInfo(format.Format).@"enum".fields) |field| {
-        try writer.print("  {s}: {{ code: {d}, planes: [", .{ field.name, field.value });
-        for (format.planesOf(@enumFromInt(field.value)), 0..) |plane, index| {
-            if (index > 0) try writer.writeAll(", ");
-            try writer.print("{{ bytes: {d}, x: {d}, y: {d} }}", .{ plane.bytes, plane.x, plane.y });
-        }
-        try writer.writeAll("] },\n");
+        try writePlanes(writer, field.name, field.value, format.planesOf(@enumFromInt(field.value)));
     }
     try writer.writeAll("} as const;\n");
+    try writer.writeAll("\n/** drm_fourcc.h's codes of the dma-bufs that can be imported; their planes as above. */\nexport const DRM_FORMATS = {\n");
+    inline for (@typeInfo(drm_format.DrmFormat).@"enum".fields) |field| {
+        try writePlanes(writer, field.name, field.value, drm_format.planesOf(@enumFromInt(field.value)));
+    }
+    try writer.writeAll("} as const;\n");
+    try writeCodes(writer, "IMAGE_LAYOUTS", images.Layout);
     try writeCodes(writer, "POLICIES", frames.Policy);
     try writeCodes(writer, "MODES", frames.Mode);
     try writeCodes(writer, "MEMORY_KINDS", memory.Kind);
@@ -116,6 +127,15 @@ fn writeLayout(writer: *std.Io.Writer) !void {
         try writeFields(writer, T, "", 0);
         try writer.writeAll("} as const;\n");
     }
+}
+
+fn writePlanes(writer: *std.Io.Writer, name: []const u8, code: u32, planes: []const format.PlaneShape) !void {
+    try writer.print("  {s}: {{ code: {d}, planes: [", .{ name, code });
+    for (planes, 0..) |plane, index| {
+        if (index > 0) try writer.writeAll(", ");
+        try writer.print("{{ bytes: {d}, x: {d}, y: {d} }}", .{ plane.bytes, plane.x, plane.y });
+    }
+    try writer.writeAll("] },\n");
 }
 
 fn writeCodes(writer: *std.Io.Writer, name: []const u8, comptime E: type) !void {

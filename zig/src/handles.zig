@@ -8,6 +8,7 @@ const subscriber = @import("rendezvous/subscriber.zig");
 const Connecting = @import("rendezvous/connecting.zig").Connecting;
 const Context = @import("cuda/context.zig").Context;
 const DescriptorSocket = @import("rendezvous/descriptor_socket.zig").DescriptorSocket;
+const Image = @import("image/image.zig").Image;
 
 pub const Object = union(enum) {
     publisher: *Publisher,
@@ -16,6 +17,7 @@ pub const Object = union(enum) {
     connecting: *Connecting,
     context: *Context,
     socket: *DescriptorSocket,
+    image: *Image,
 };
 
 const handles_max = 4096;

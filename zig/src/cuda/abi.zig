@@ -15,6 +15,9 @@ pub const CUcontext = ?*opaque {};
 pub const CUstream = ?*opaque {};
 pub const CUevent = ?*opaque {};
 pub const CUarray = ?*opaque {};
+pub const CUgraphicsResource = ?*opaque {};
+/// EGLImageKHR of cudaEGL.h.
+pub const EGLImage = ?*opaque {};
 pub const CUuuid = [16]u8;
 
 /// What a driver call returns: the codes that the calls below are documented or seen to return.
@@ -97,6 +100,72 @@ pub const CUmemAccess_flags = enum(c_int) { NONE = 0, READ = 1, READWRITE = 3, _
 pub const CUmemAllocationGranularity_flags = enum(c_int) { MINIMUM = 0, RECOMMENDED = 1, _ };
 pub const CUmemRangeHandleType = enum(c_int) { DMA_BUF_FD = 1, _ };
 
+pub const CUarray_format = enum(c_uint) {
+    UNSIGNED_INT8 = 0x01,
+    UNSIGNED_INT16 = 0x02,
+    UNSIGNED_INT32 = 0x03,
+    SIGNED_INT8 = 0x08,
+    SIGNED_INT16 = 0x09,
+    SIGNED_INT32 = 0x0a,
+    HALF = 0x10,
+    FLOAT = 0x20,
+    _,
+
+    /// Bytes of one channel; 0 for a format that is not known here.
+    pub fn size(format: CUarray_format) u32 {
+        return switch (format) {
+            .UNSIGNED_INT8, .SIGNED_INT8 => 1,
+            .UNSIGNED_INT16, .SIGNED_INT16, .HALF => 2,
+            .UNSIGNED_INT32, .SIGNED_INT32, .FLOAT => 4,
+            _ => 0,
+        };
+    }
+};
+
+pub const CUDA_ARRAY_DESCRIPTOR = extern struct {
+    Width: usize,
+    Height: usize,
+    Format: CUarray_format,
+    NumChannels: c_uint,
+};
+
+pub const CUeglFrameType = enum(c_uint) { ARRAY = 0, PITCH = 1, _ };
+
+/// Those of cudaEGL.h that images come in; the comments there say which bytes a name stands for.
+pub const CUeglColorFormat = enum(c_uint) {
+    YUV420_SEMIPLANAR = 0x01,
+    /// Bytes B, G, R, A.
+    ARGB = 0x06,
+    L = 0x08,
+    R = 0x09,
+    /// "Interleaved as UYVY".
+    YUYV_422 = 0x0C,
+    /// "Interleaved as YUYV".
+    UYVY_422 = 0x0D,
+    /// Bytes R, G, B, A.
+    ABGR = 0x0E,
+    RG = 0x11,
+    _,
+};
+
+/// A registered EGLImage as CUDA sees it.
+pub const CUeglFrame = extern struct {
+    /// CUarrays or device pointers, by `frameType`.
+    frame: [3]u64,
+    width: c_uint,
+    height: c_uint,
+    depth: c_uint,
+    /// Of the first plane; the chroma plane of a semi-planar format has the same.
+    pitch: c_uint,
+    planeCount: c_uint,
+    numChannels: c_uint,
+    frameType: CUeglFrameType,
+    eglColorFormat: CUeglColorFormat,
+    cuFormat: CUarray_format,
+};
+
+pub const CU_GRAPHICS_REGISTER_FLAGS_READ_ONLY: c_uint = 0x1;
+
 pub const CU_STREAM_NON_BLOCKING: c_uint = 0x1;
 pub const CU_EVENT_BLOCKING_SYNC: c_uint = 0x1;
 pub const CU_EVENT_DISABLE_TIMING: c_uint = 0x2;
@@ -158,6 +227,14 @@ comptime {
 
     assert(@sizeOf(CUmemAccessDesc) == 12);
     assert(@offsetOf(CUmemAccessDesc, "flags") == 8);
+
+    assert(@sizeOf(CUDA_ARRAY_DESCRIPTOR) == 24);
+    assert(@offsetOf(CUDA_ARRAY_DESCRIPTOR, "Format") == 16);
+
+    assert(@sizeOf(CUeglFrame) == 64);
+    assert(@offsetOf(CUeglFrame, "width") == 24);
+    assert(@offsetOf(CUeglFrame, "frameType") == 48);
+    assert(@offsetOf(CUeglFrame, "cuFormat") == 56);
 
     assert(@sizeOf(CUDA_MEMCPY2D) == 128);
     assert(@offsetOf(CUDA_MEMCPY2D, "srcMemoryType") == 16);
@@ -249,6 +326,15 @@ pub const functions = [_]Declaration{
     .{ .name = "cuPointerGetAttributes", .since = 7000, .parameters = &.{
         c_uint, [*]const CUpointer_attribute, [*]const *anyopaque, CUdeviceptr,
     } },
+
+    .{ .name = "cuArrayGetDescriptor_v2", .since = 3020, .parameters = &.{ *CUDA_ARRAY_DESCRIPTOR, CUarray } },
+    .{ .name = "cuGraphicsEGLRegisterImage", .since = 7000, .parameters = &.{
+        *CUgraphicsResource, EGLImage, c_uint,
+    }, .optional = true },
+    .{ .name = "cuGraphicsResourceGetMappedEglFrame", .since = 7000, .parameters = &.{
+        *CUeglFrame, CUgraphicsResource, c_uint, c_uint,
+    }, .optional = true },
+    .{ .name = "cuGraphicsUnregisterResource", .since = 3000, .parameters = &.{CUgraphicsResource} },
 
     .{ .name = "cuMemcpy2DAsync_v2", .since = 3020, .parameters = &.{ *const CUDA_MEMCPY2D, CUstream } },
     .{ .name = "cuMemcpyDtoHAsync_v2", .since = 3020, .parameters = &.{ *anyopaque, CUdeviceptr, usize, CUstream } },

@@ -9,6 +9,8 @@ const driver = @import("../cuda/driver.zig");
 const abi = driver.abi;
 const Context = @import("../cuda/context.zig").Context;
 const Selection = @import("../cuda/context.zig").Selection;
+const drm_format = @import("../image/drm_format.zig");
+const Registration = @import("../image/registration.zig").Registration;
 const Error = errors.Error;
 
 /// NVDEC, NPP and textures want pitches of this alignment.
@@ -137,6 +139,21 @@ pub const Slots = struct {
         return slots.addresses[slot];
     }
 
+    /// A dma-buf of a whole slot, the caller's. Unsupported where the device has none.
+    pub fn exportDmabuf(slots: *const Slots, slot: u32) Error!i32 {
+        var supported: c_int = 0;
+        const known = slots.context.driver.has(.cuMemGetHandleForAddressRange);
+        if (known) try slots.context.call(.cuDeviceGetAttribute, .{ &supported, .DMA_BUF_SUPPORTED, slots.context.device });
+        if (supported == 0) return errors.fail(error.Unsupported, "this GPU or its driver exports no memory as a dma-buf (CUDA 11.7, an open kernel module)", .{});
+        try slots.context.enter();
+        defer slots.context.leave();
+        var fd: c_int = -1;
+        try slots.context.call(.cuMemGetHandleForAddressRange, .{ &fd, slots.address(slot), slots.size, .DMA_BUF_FD, 0 });
+        errdefer memfd.close(fd);
+        _ = try errors.check(std.os.linux.fcntl(fd, std.os.linux.F.SETFD, std.os.linux.FD_CLOEXEC), "fcntl", "F_SETFD");
+        return fd;
+    }
+
     /// Makes a stream wait for the copies into a slot, which may have been queued on another.
     pub fn follow(slots: *const Slots, slot: u32, stream: abi.CUstream) Error!void {
         const copies = &slots.copies[slot];
@@ -225,17 +242,73 @@ pub const Slots = struct {
         }
     }
 
+    /// Copies planes of an image that is registered with CUDA into a slot, ordered by the stream (null: the library's own)
+    /// and behind the image's earlier copies. It must stay as it is until the stream has passed.
+    pub fn copyRegistered(
+        slots: *Slots,
+        slot: u32,
+        geometry: *const format.Geometry,
+        registered: *Registration,
+        copies: []const drm_format.PlaneCopy,
+        wanted_stream: ?u64,
+    ) Error!void {
+        const theirs = &registered.importer.context;
+        if (!std.mem.eql(u8, &theirs.uuid, &slots.context.uuid)) {
+            return errors.fail(error.DeviceMismatch, "the image is on GPU-{x}, the ring on GPU-{x}: import it with the ring's device", .{ theirs.uuid, slots.context.uuid });
+        }
+        try slots.context.enter();
+        defer slots.context.leave();
+        const stream = if (wanted_stream) |handle| @as(abi.CUstream, @ptrFromInt(handle)) else slots.context.stream;
+        try slots.beginCopies(slot, stream);
+        try registered.beginCopy(&slots.context, stream);
+        errdefer slots.abandonCopies(stream);
+        for (copies) |copy| {
+            const to = geometry.planes[copy.to];
+            var command = registered.source(copy.from, to);
+            command.dstDevice = slots.addresses[slot] + to.offset;
+            command.dstPitch = to.stride;
+            try slots.context.call(.cuMemcpy2DAsync_v2, .{ &command, stream });
+        }
+        try registered.endCopy(&slots.context, stream);
+        try slots.endCopies(slot, stream);
+    }
+
     /// Copies a picture without padding from host memory into a slot, ordered by the library's stream. The bytes are
     /// the caller's again when this returns.
     pub fn upload(slots: *Slots, slot: u32, geometry: *const format.Geometry, bytes: []const u8) Error!void {
+        return slots.uploadPlanes(slot, geometry, WholePicture{ .bytes = bytes });
+    }
+
+    const WholePicture = struct {
+        bytes: []const u8,
+
+        fn has(_: WholePicture, _: usize) bool {
+            return true;
+        }
+
+        fn fill(picture: WholePicture, _: usize, _: format.Plane, offset: usize, target: []u8) Error!void {
+            @memcpy(target, picture.bytes[offset..][0..target.len]);
+        }
+    };
+
+    /// As `upload`, of the planes that the picture has: `has(plane)` says so, `fill(plane, place, offset, target)` writes
+    /// one without padding, which is at `offset` where all of them are there.
+    pub fn uploadPlanes(slots: *Slots, slot: u32, geometry: *const format.Geometry, picture: anytype) Error!void {
         try slots.context.enter();
         defer slots.context.leave();
         const staging = try slots.stagingFor();
-        @memcpy(staging[0..bytes.len], bytes);
+        var end: usize = 0;
+        for (geometry.planes[0..geometry.plane_count], 0..) |plane, index| {
+            if (!picture.has(index)) continue;
+            const size = @as(usize, plane.row_bytes) * plane.rows;
+            try picture.fill(index, plane, end, staging[end..][0..size]);
+            end += size;
+        }
         try slots.beginCopies(slot, slots.context.stream);
         errdefer slots.abandonCopies(slots.context.stream);
         var offset: usize = 0;
-        for (geometry.planes[0..geometry.plane_count]) |plane| {
+        for (geometry.planes[0..geometry.plane_count], 0..) |plane, index| {
+            if (!picture.has(index)) continue;
             try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{
                 .srcMemoryType = .HOST,
                 .srcHost = staging + offset,
@@ -248,7 +321,7 @@ pub const Slots = struct {
             }, slots.context.stream });
             offset += @as(usize, plane.row_bytes) * plane.rows;
         }
-        std.debug.assert(offset == bytes.len);
+        std.debug.assert(offset == end);
         try slots.context.call(.cuEventRecord, .{ slots.staged, slots.context.stream });
         try slots.endCopies(slot, slots.context.stream);
     }

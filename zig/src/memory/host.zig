@@ -3,6 +3,7 @@
 const std = @import("std");
 const memfd = @import("../os/memfd.zig");
 const layout = @import("../ring/layout.zig");
+const udmabuf = @import("../os/udmabuf.zig");
 const errors = @import("../errors.zig");
 const Error = errors.Error;
 
@@ -54,6 +55,13 @@ pub const Slots = struct {
     pub fn address(slots: *const Slots, slot: u32) u64 {
         std.debug.assert(slot < slots.count);
         return @intFromPtr(slots.mappings[slot].ptr);
+    }
+
+    /// A dma-buf with a copy of a slot, the caller's. Of the slot itself there can be none: it is sealed against writers,
+    /// which a dma-buf would let in.
+    pub fn exportDmabuf(slots: *const Slots, slot: u32) Error!i32 {
+        std.debug.assert(slot < slots.count);
+        return udmabuf.copyOf(slots.mappings[slot]);
     }
 
     pub fn deinit(slots: *Slots) void {

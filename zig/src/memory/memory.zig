@@ -79,6 +79,13 @@ pub const Slots = union(Kind) {
         }
     }
 
+    /// A dma-buf of a slot (CUDA) or of a copy of it (host), the caller's.
+    pub fn exportDmabuf(slots: *const Slots, slot: u32) Error!i32 {
+        switch (slots.*) {
+            inline else => |*kind| return kind.exportDmabuf(slot),
+        }
+    }
+
     /// The device the slots are on; all zero for the host.
     pub fn device(slots: *const Slots) [protocol.uuid_size]u8 {
         switch (slots.*) {

@@ -17,6 +17,7 @@ const Mutex = @import("../os/mutex.zig").Mutex;
 const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
 const cuda = @import("../memory/cuda.zig");
+const Image = @import("../image/image.zig").Image;
 const completion = @import("../cuda/completion.zig");
 const Context = @import("../cuda/context.zig").Context;
 const CUstream = @import("../cuda/driver.zig").abi.CUstream;
@@ -419,6 +420,15 @@ pub const Publisher = struct {
         return slots.copyFrom(slot, &publisher.geometry, source);
     }
 
+    /// Copies an imported image into an acquired slot, or one plane of it. The stream is for GPUs; null: the library's own.
+    pub fn copyImage(publisher: *Publisher, slot: u32, image: *const Image, plane: ?u32, stream: ?u64) Error!void {
+        try publisher.requireAcquired(slot);
+        switch (publisher.slots) {
+            .host => |*slots| try image.copyToHost(&publisher.geometry, plane, @ptrFromInt(slots.address(slot))),
+            .cuda => |*slots| try image.copyToDevice(slots, slot, &publisher.geometry, plane, stream),
+        }
+    }
+
     /// Copies a picture without padding from host memory into an acquired slot on a GPU.
     pub fn upload(publisher: *Publisher, slot: u32, bytes: []const u8) Error!void {
         const slots = try publisher.slotsOnDevice(slot);
@@ -437,10 +447,14 @@ pub const Publisher = struct {
 
     fn slotsOnDevice(publisher: *Publisher, slot: u32) Error!*cuda.Slots {
         if (publisher.slots != .cuda) return errors.fail(error.Unsupported, "this ring is in host memory: write to its planes", .{});
+        try publisher.requireAcquired(slot);
+        return &publisher.slots.cuda;
+    }
+
+    fn requireAcquired(publisher: *Publisher, slot: u32) Error!void {
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
         if (!publisher.writer.owns(slot) or publisher.completions.has(slot)) return notAcquired(slot);
-        return &publisher.slots.cuda;
     }
 
     pub fn abandon(publisher: *Publisher, slot: u32) Error!void {

@@ -350,6 +350,12 @@ pub const Subscriber = struct {
         return subscriber.host_copies.of(slots, ticket, subscriber.geometry.frame_size, &tickets, refresh);
     }
 
+    /// A dma-buf of the frame of a lease, the caller's.
+    pub fn exportDmabuf(subscriber: *const Subscriber, lease: u32) Error!i32 {
+        const held = subscriber.reader.held(lease) orelse return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
+        return subscriber.slots.?.exportDmabuf(held.slot);
+    }
+
     fn letGo(subscriber: *Subscriber, lease: u32) void {
         subscriber.reader.release(lease) catch unreachable;
         subscriber.announceRelease();
