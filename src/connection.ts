@@ -65,6 +65,14 @@ export class Connection {
     this.#closeIfUnused();
   }
 
+  /** A dma-buf of a held frame. */
+  exportDmabuf(lease: number): number {
+    return checked(
+      this.#symbols.cuframes_subscriber_export_dmabuf(this.handle, lease),
+      "exporting a frame as a dma-buf",
+    );
+  }
+
   /** A whole frame in host memory: the slot itself, or a copy that stays as it is while the lease lasts. */
   hostBuffer(slot: number, lease: number, refresh: boolean): ArrayBuffer {
     if (this.geometry.memory === "host") return this.views.buffer(slot);

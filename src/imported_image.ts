@@ -52,7 +52,7 @@ export interface DmabufOptions {
   planes: DmabufPlane[];
   /**
    * `"cuda"`: registered with CUDA through EGL, to be copied on the GPU; `"host"`: read by the CPU; `"auto"` (default): CUDA
-   * where EGL and a GPU can, else the host.
+   * where EGL takes the buffer, which a memfd never is, else the host. See {@linkcode ImportedImage.memory}.
    */
   memory?: MemoryKind | "auto";
   /** For CUDA: a device's number in this process, or its UUID (`"GPU-…"`); default: the first. The ring's must be the same. */
@@ -158,7 +158,7 @@ function encodeDevice(device: number | string | undefined): Uint8Array {
   return new TextEncoder().encode(String(device ?? ""));
 }
 
-/** With `"auto"`, CUDA where that can be used, else the host. */
+/** With `"auto"`, CUDA where that works, else the host. */
 function onceOrOnHost<T>(memory: MemoryKind | "auto", make: (kind: MemoryKind) => T): T {
   if (memory !== "auto") {
     checkChoice("memory", memory, MEMORY_KINDS);
@@ -167,9 +167,13 @@ function onceOrOnHost<T>(memory: MemoryKind | "auto", make: (kind: MemoryKind) =
   try {
     return make("cuda");
   } catch (error) {
-    const unusable = error instanceof CuframesError && (error.code === "UNSUPPORTED" || error.code === "CUDA");
-    if (!unusable) throw error;
-    return make("host");
+    if (!(error instanceof CuframesError)) throw error;
+    try {
+      return make("host");
+    } catch (other) {
+      // Without a GPU its error says nothing about the caller's picture.
+      throw error.code === "UNSUPPORTED" ? other : error;
+    }
   }
 }
 

@@ -90,8 +90,23 @@ pub fn build(b: *std.Build) void {
             .imports = &.{.{ .name = "cuda", .module = b.createModule(.{ .root_source_file = b.path("src/cuda/driver.zig") }) }},
         }),
     });
-    const cuda_double_step = b.step("cuda_double", "Build the test double of libcuda.so.1 into test/");
+    const cuda_double_step = b.step("cuda_double", "Build the test doubles of libcuda.so.1 and libEGL.so.1 into test/");
     cuda_double_step.dependOn(&b.addInstallFileWithDir(cuda_double.getEmittedBin(), .prefix, "test/libcuda.so.1").step);
+
+    // libEGL.so.1 beside it: see the head of test/cuda_double/libegl.zig.
+    const egl_double = b.addLibrary(.{
+        .name = "EGL",
+        .linkage = .dynamic,
+        .version = .{ .major = 1, .minor = 0, .patch = 0 },
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("../test/cuda_double/libegl.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+            .imports = &.{.{ .name = "egl", .module = b.createModule(.{ .root_source_file = b.path("src/egl.zig") }) }},
+        }),
+    });
+    cuda_double_step.dependOn(&b.addInstallFileWithDir(egl_double.getEmittedBin(), .prefix, "test/libEGL.so.1").step);
 
     // Drivers translate PTX for sm_70 to every GPU since Volta.
     const compile = b.addSystemCommand(&.{

@@ -8,6 +8,7 @@ const CUresult = abi.CUresult;
 
 const machine = @import("machine.zig");
 const memory = @import("memory.zig");
+const images = @import("images.zig");
 const streams = @import("streams.zig");
 
 const ok: CUresult = .CUDA_SUCCESS;
@@ -55,6 +56,9 @@ pub fn needsOf(comptime function: abi.Function) Needs {
         .cuMemFree_v2,
         .cuMemFreeHost,
         .cuPointerGetAttributes,
+        .cuArrayGetDescriptor_v2,
+        .cuGraphicsUnregisterResource,
+        .cuGraphicsResourceGetMappedEglFrame,
         .cuMemcpy2DAsync_v2,
         .cuMemcpyDtoHAsync_v2,
         .cuMemcpyHtoDAsync_v2,
@@ -77,6 +81,7 @@ pub fn needsOf(comptime function: abi.Function) Needs {
         .cuMemAlloc_v2,
         .cuMemHostAlloc,
         .cuMemGetAddressRange_v2,
+        .cuGraphicsEGLRegisterImage,
         .cuStreamCreateWithPriority,
         .cuEventCreate,
         => .context,
@@ -529,7 +534,7 @@ pub fn cuMemcpy2DAsync_v2(copy: *const abi.CUDA_MEMCPY2D, stream: abi.CUstream) 
     if (copy.WidthInBytes == 0 or copy.Height == 0) return ok;
     var from: streams.Side = undefined;
     var to: streams.Side = undefined;
-    const source = side(copy.srcMemoryType, @intFromPtr(copy.srcHost), copy.srcDevice, .{
+    const source = if (copy.srcMemoryType == .ARRAY) arraySide(copy, &from) else side(copy.srcMemoryType, @intFromPtr(copy.srcHost), copy.srcDevice, .{
         .x = copy.srcXInBytes,
         .y = copy.srcY,
         .pitch = copy.srcPitch,
@@ -550,6 +555,13 @@ pub fn cuMemcpy2DAsync_v2(copy: *const abi.CUDA_MEMCPY2D, stream: abi.CUstream) 
     }, stream);
 }
 
+fn arraySide(copy: *const abi.CUDA_MEMCPY2D, result: *streams.Side) CUresult {
+    const array = images.arrayOf(@intFromPtr(copy.srcArray)) orelse return .CUDA_ERROR_INVALID_HANDLE;
+    if (copy.srcXInBytes + copy.WidthInBytes > array.row_bytes or copy.srcY + copy.Height > array.rows) return invalid;
+    result.* = .{ .address = array.address + copy.srcY * array.pitch + copy.srcXInBytes, .pitch = array.pitch };
+    return ok;
+}
+
 const Origin = struct { x: usize, y: usize, pitch: usize };
 
 fn side(
@@ -563,7 +575,7 @@ fn side(
     const start = switch (memory_type) {
         .HOST => host,
         .DEVICE => device,
-        // The double has no arrays.
+        // The double has arrays as sources only.
         .ARRAY, .UNIFIED => return .CUDA_ERROR_NOT_SUPPORTED,
         .UNKNOWN, _ => return invalid,
     };
@@ -646,6 +658,28 @@ pub fn submit(transfer: streams.Transfer, stream: abi.CUstream) CUresult {
     const queued = streams.enqueue(handle, .{ .transfer = transfer });
     if (queued != ok or !pageable) return queued;
     return streams.wait(streams.end(streams.find(handle) orelse return ok), context);
+}
+
+// Images
+
+pub fn cuGraphicsEGLRegisterImage(resource: *abi.CUgraphicsResource, image: abi.EGLImage, flags: c_uint) CUresult {
+    if (flags > 2) return invalid;
+    return images.register(image, currentDevice(), resource);
+}
+
+pub fn cuGraphicsResourceGetMappedEglFrame(frame: *abi.CUeglFrame, resource: abi.CUgraphicsResource, index: c_uint, level: c_uint) CUresult {
+    if (index != 0 or level != 0) return invalid;
+    return images.frameOf(resource, frame);
+}
+
+pub fn cuGraphicsUnregisterResource(resource: abi.CUgraphicsResource) CUresult {
+    return images.unregister(resource);
+}
+
+pub fn cuArrayGetDescriptor_v2(descriptor: *abi.CUDA_ARRAY_DESCRIPTOR, array: abi.CUarray) CUresult {
+    const known = images.arrayOf(@intFromPtr(array)) orelse return .CUDA_ERROR_INVALID_HANDLE;
+    descriptor.* = known.descriptor;
+    return ok;
 }
 
 // Streams and events

@@ -10,7 +10,7 @@ pub const Live = extern struct {
     allocations: u64,
     reservations: u64,
     mappings: u64,
-    /// Of `cuMemAlloc`.
+    /// Of `cuMemAlloc`, and planes of registered images.
     linear: u64,
     /// Of `cuMemHostAlloc`.
     pinned: u64,

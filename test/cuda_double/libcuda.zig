@@ -25,7 +25,7 @@
 //!     CUDA_DOUBLE_DELAY_US=0           how long each copy or fill takes at least
 //!     CUDA_VISIBLE_DEVICES             as for the real driver
 //!
-//! What it does not have: arrays, unified copies, per-thread default streams, peer access, contexts
+//! What it does not have: arrays but those of registered images, unified copies, per-thread default streams, peer access, contexts
 //! besides the primary ones, copies across two adjacent mappings, dma-bufs of a part of an allocation.
 //! Where it is stricter than a GPU (seen on an H200, driver 580): a host address is not taken for a device
 //! one nor the reverse, a pitch of 0 is refused, a released context does not come back to life. Each
@@ -38,7 +38,7 @@ const abi = cuda.abi;
 const CUresult = abi.CUresult;
 
 const calls = @import("calls.zig");
-const faults = @import("faults.zig");
+const faults = @import("faults.zig").Faults(abi.functions, CUresult);
 const handles = @import("handles.zig");
 const lock = @import("lock.zig");
 const machine = @import("machine.zig");
@@ -102,7 +102,7 @@ fn enter(comptime index: usize, arguments: cuda.Arguments(@enumFromInt(index))) 
     defer lock.release();
     if (faults.before(index)) |injected| return injected;
     const result = checked(index, arguments);
-    faults.after(result);
+    if (result != .CUDA_SUCCESS and result != .CUDA_ERROR_NOT_READY) faults.afterFailure();
     return result;
 }
 

@@ -152,6 +152,20 @@ fn adopt(descriptor: c_int, size: usize, device: u32, exportable: bool, handle: 
     return .CUDA_SUCCESS;
 }
 
+/// Somebody else's memory, by a descriptor that stays theirs, as a device's at an address of its own; goes with `unmap`.
+pub fn borrow(descriptor: c_int, size: usize, device: u32, context: u64, start: *u64) CUresult {
+    if (mappings.isFull()) return .CUDA_ERROR_OUT_OF_MEMORY;
+    const duplicated = linux.fcntl(descriptor, linux.F.DUPFD_CLOEXEC, 0);
+    if (failed(duplicated)) |result| return result;
+    var handle: u64 = undefined;
+    const adopted = adopt(@intCast(duplicated), size, device, false, &handle);
+    if (adopted != .CUDA_SUCCESS) return adopted;
+    const reserved = reserve(std.mem.alignForward(usize, size, machine.granularity), machine.granularity, start);
+    if (reserved == .CUDA_SUCCESS) map(start.*, size, handle, context);
+    releaseHandle(handle);
+    return reserved;
+}
+
 /// Leaves the caller's descriptor alone, as the driver does.
 pub fn import(descriptor: c_int, handle: *u64) CUresult {
     const duplicated = linux.fcntl(descriptor, linux.F.DUPFD_CLOEXEC, 0);
