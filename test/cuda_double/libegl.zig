@@ -5,7 +5,7 @@
 //! The environment, read at each call that needs it, describes the machine:
 //!
 //!     EGL_DOUBLE_DEVICES=-,0,1     EGL devices: the CUDA device that each is, "-" one that is none
-//!     EGL_DOUBLE_MISSING=          extensions that are not there: "EGL_EXT_image_dma_buf_import_modifiers,…"
+//!     EGL_DOUBLE_MISSING=          extensions and functions of theirs that are not there: "EGL_KHR_image_base,…"
 //!     EGL_DOUBLE_DRM_NODE=/dev/null   the devices' node; "" for none
 //!     EGL_DOUBLE_REFUSE=           an error number that every eglCreateImageKHR fails with
 //!     EGL_DOUBLE_FRAMES=array      what CUDA gets: array or pitch
@@ -69,16 +69,23 @@ const client_extensions = [_][:0]const u8{ "EGL_EXT_client_extensions", "EGL_EXT
 const device_extensions = [_][:0]const u8{ "EGL_EXT_device_drm", "EGL_NV_device_cuda" };
 const display_extensions = [_][:0]const u8{ "EGL_KHR_image_base", "EGL_EXT_image_dma_buf_import", "EGL_EXT_image_dma_buf_import_modifiers" };
 
+fn isMissing(name: []const u8) bool {
+    var missing = std.mem.tokenizeScalar(u8, setting("EGL_DOUBLE_MISSING", ""), ',');
+    while (missing.next()) |other| if (std.mem.eql(u8, other, name)) return true;
+    return false;
+}
+
 /// A list without what is missing. Each has a buffer of its own, whose content never changes in one process's life but
 /// for the environment.
 fn joined(comptime names: []const [:0]const u8, without: []const u8) [*:0]const u8 {
     const Buffer = struct {
+        // What a type refers to makes it another one.
+        const of = names;
         var bytes: [256]u8 = undefined;
     };
     var writer: std.Io.Writer = .fixed(&Buffer.bytes);
-    each: for (names) |name| {
-        var missing = std.mem.tokenizeScalar(u8, setting("EGL_DOUBLE_MISSING", ""), ',');
-        while (missing.next()) |other| if (std.mem.eql(u8, other, name)) continue :each;
+    for (names) |name| {
+        if (isMissing(name)) continue;
         if (std.mem.eql(u8, name, without)) continue;
         writer.print("{s} ", .{name}) catch unreachable;
     }
@@ -128,6 +135,7 @@ var last_attribute_count: usize = 0;
 
 const exports = struct {
     fn eglGetProcAddress(name: [*:0]const u8) callconv(.c) ?*anyopaque {
+        if (isMissing(std.mem.span(name))) return null;
         inline for (abi.functions) |declaration| {
             if (!declaration.core and std.mem.eql(u8, std.mem.span(name), declaration.name)) {
                 return @ptrCast(@constCast(&@field(exports, declaration.name)));
