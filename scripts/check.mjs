@@ -7,5 +7,5 @@ await build(["bindings"]);
 await run(tool("zig"), ["fmt", "--check", "zig/src", "zig/build.zig", "test"]);
 await run(tool("deno"), ["fmt", "--check"]);
 await run(tool("deno"), ["lint"]);
-await run(tool("deno"), ["check", "mod.ts", "src", "test", "bench", "scripts"]);
+await run(tool("deno"), ["check", "mod.ts", "src", "test", "bench", "examples", "scripts"]);
 await run(tool("deno"), ["publish", "--dry-run", "--allow-dirty"], { cwd: root });

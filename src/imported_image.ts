@@ -221,7 +221,11 @@ export function importDmabuf(options: DmabufOptions): ImportedImage {
     throw invalid(`planes has ${planes?.length} entries: it must be an array of 1 to ${IMAGE_PLANES_MAX}`);
   }
   struct.setU32(ImageOptions.planeCount, planes.length);
-  for (const [index, { fd, offset, stride }] of planes.entries()) {
+  for (const [index, plane] of planes.entries()) {
+    if (typeof plane !== "object" || plane === null) {
+      throw invalid(`planes[${index}] is ${plane}: it must have fd, offset and stride`);
+    }
+    const { fd, offset, stride } = plane;
     const base = ImageOptions.planes + index * ImageSourcePlane.SIZE;
     struct.setI32(base + ImageSourcePlane.fd, checkDescriptor(`planes[${index}].fd`, fd));
     struct.setU64(

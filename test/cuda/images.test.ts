@@ -20,7 +20,7 @@ import { claimsOf, createPublisher, refusalOf, runClaim, subscribe } from "../su
 import { EglDouble } from "../support/egl.ts";
 import { Gpu, type Live } from "../support/gpu.ts";
 import { Memfd, openDescriptors } from "../support/memfd.ts";
-import { becomes, characters, Picture, planeOf, shapes } from "../support/pictures.ts";
+import { becomes, characters, frameOf, Picture, planeOf, shapes } from "../support/pictures.ts";
 import { eventually } from "../support/processes.ts";
 
 const claim = claimsOf(import.meta.url);
@@ -45,13 +45,7 @@ async function published(publisher: Publisher, fill: (frame: ReturnType<Publishe
   const subscriber = await subscribe(publisher);
   using frame = publisher.acquire();
   fill(frame);
-  const sequence = frame.publish();
-  // Until its copy is done, the newest frame is an older one.
-  let received = await subscriber.next();
-  while (received.sequence !== sequence) {
-    received.close();
-    received = await subscriber.next();
-  }
+  const received = await frameOf(subscriber, frame.publish());
   return {
     frame: received,
     [Symbol.dispose]() {
@@ -616,7 +610,9 @@ claim("each call that a copy out of an image makes fails once, and leaves nothin
       trimImports();
     }
   });
-  expect(called).toEqual(expect.arrayContaining(["cuMemcpy2DAsync_v2", "cuEventRecord", "cuStreamWaitEvent"]));
+  expect(called).toEqual(
+    expect.arrayContaining(["cuMemcpy2DAsync_v2", "cuEventRecord", "cuStreamWaitEvent"]),
+  );
 }, { ...onDouble, timeout: 120_000 });
 
 /** Of the copies of one scenario the last is for a frame that is given back: it is waited for instead. */

@@ -1,7 +1,7 @@
 // Pictures in memory of another program's: each plane at an offset and a stride of its own, every byte told by its place.
 
 import { PIXEL_FORMATS } from "../../src/ffi/layout.ts";
-import type { DmabufPlane, DrmFormat, Frame, PixelFormat } from "../../mod.ts";
+import type { DmabufPlane, DrmFormat, Frame, PixelFormat, Subscriber } from "../../mod.ts";
 import { Memfd } from "./memfd.ts";
 
 /** Bytes of a sample position, and the pixels it covers, for each plane: drm_fourcc.h. */
@@ -12,15 +12,15 @@ export const shapes: Readonly<
   ARGB8888: [[4, 1, 1]],
   XBGR8888: [[4, 1, 1]],
   ABGR8888: [[4, 1, 1]],
+  R8: [[1, 1, 1]],
+  GR88: [[2, 1, 1]],
+  NV12: [[1, 1, 1], [2, 2, 2]],
+  P010: [[2, 1, 1], [4, 2, 2]],
+  YUYV: [[4, 2, 1]],
   XRGB2101010: [[4, 1, 1]],
   ARGB2101010: [[4, 1, 1]],
   XBGR2101010: [[4, 1, 1]],
   ABGR2101010: [[4, 1, 1]],
-  R8: [[1, 1, 1]],
-  GR88: [[2, 1, 1]],
-  YUYV: [[4, 2, 1]],
-  NV12: [[1, 1, 1], [2, 2, 2]],
-  P010: [[2, 1, 1], [4, 2, 2]],
 };
 
 /** The four characters of drm_fourcc.h. */
@@ -149,4 +149,13 @@ export async function planeOf(frame: Frame, plane: number): Promise<Uint8Array> 
   const { offset } = layout[plane]!;
   const size = Math.ceil(frame.codedWidth / shape.x) * shape.bytes * Math.ceil(frame.codedHeight / shape.y);
   return all.subarray(offset, offset + size);
+}
+
+/** The frame with that sequence, which is to come: until its copies are done, an older one is the newest. */
+export async function frameOf(subscriber: Subscriber, sequence: bigint): Promise<Frame> {
+  while (true) {
+    const frame = await subscriber.next();
+    if (frame.sequence === sequence) return frame;
+    frame.close();
+  }
 }

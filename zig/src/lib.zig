@@ -38,7 +38,7 @@ fn stop(message: []const u8, _: ?usize) noreturn {
 }
 
 /// Raised whenever a function, a struct or a code below changes.
-pub const abi_version: u32 = 2;
+pub const abi_version: u32 = 3;
 
 fn codeOf(result: Error!i32) i32 {
     return result catch |failure| @intFromEnum(errors.codeOf(failure));
@@ -655,6 +655,7 @@ test {
     _ = @import("os/socket.zig");
     _ = @import("os/directory.zig");
     _ = @import("image/drm_format.zig");
+    _ = @import("image/buffer.zig");
     _ = @import("egl/driver.zig");
     _ = @import("ring/frames.zig");
     _ = cuda_context;

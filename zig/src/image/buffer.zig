@@ -13,11 +13,12 @@ pub const Buffer = struct {
     /// A duplicate of our own: the caller may close its descriptor.
     fd: i32,
     kind: Kind,
+    mappable: bool,
     size: u64,
     identity: Identity,
     /// Which of the caller's planes it was given for.
     plane: usize,
-    /// Null where the memory could shrink: it is read with pread then, which cannot end in SIGBUS.
+    /// Null where touching the memory could end in SIGBUS: it is read with pread then, which returns instead.
     mapping: ?[]align(std.heap.page_size_min) u8 = null,
 
     const Kind = enum { dmabuf, memfd };
@@ -28,7 +29,8 @@ pub const Buffer = struct {
         if (linux.errno(duplicated) == .BADF) return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}, which is not open", .{ plane, caller_fd });
         const fd: i32 = @intCast(try errors.check(duplicated, "fcntl", "F_DUPFD_CLOEXEC"));
         errdefer memfd.close(fd);
-        const kind = kindOf(fd) orelse {
+        const filesystem = filesystemOf(fd);
+        const kind = kindOf(fd, filesystem) orelse {
             return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}, which is neither a dma-buf nor a memfd", .{ plane, caller_fd });
         };
         var status: linux.Statx = undefined;
@@ -36,6 +38,8 @@ pub const Buffer = struct {
         return .{
             .fd = fd,
             .kind = kind,
+            // Memory that can shrink could be cut off under the mapping, and huge pages may not be there to be had.
+            .mappable = kind == .dmabuf or (filesystem == tmpfs_magic and linux.fcntl(fd, linux.F.GET_SEALS, 0) & linux.F.SEAL_SHRINK != 0),
             // A dma-buf's inode has no size; its end can be sought.
             .size = switch (kind) {
                 .memfd => status.size,
@@ -51,24 +55,30 @@ pub const Buffer = struct {
         memfd.close(buffer.fd);
     }
 
-    fn kindOf(fd: i32) ?Kind {
-        var filesystem: StatFs = undefined;
-        if (linux.errno(linux.syscall2(.fstatfs, @as(usize, @intCast(fd)), @intFromPtr(&filesystem))) != .SUCCESS) return null;
-        if (filesystem.kind == dma_buf_magic) return .dmabuf;
+    fn kindOf(fd: i32, filesystem: c_long) ?Kind {
+        if (filesystem == dma_buf_magic) return .dmabuf;
         // What can be sealed is anonymous or tmpfs memory.
         return if (linux.errno(linux.fcntl(fd, linux.F.GET_SEALS, 0)) == .SUCCESS) .memfd else null;
+    }
+
+    /// The magic number of <linux/magic.h>; 0 for a descriptor that has no file system.
+    fn filesystemOf(fd: i32) c_long {
+        var filesystem: StatFs = undefined;
+        const result = linux.syscall2(.fstatfs, @as(usize, @intCast(fd)), @intFromPtr(&filesystem));
+        return if (linux.errno(result) == .SUCCESS) filesystem.kind else 0;
     }
 
     /// struct statfs of 64-bit Linux, of which only the type matters.
     const StatFs = extern struct { kind: c_long, rest: [14]c_long };
     const dma_buf_magic = 0x444d4142;
+    const tmpfs_magic = 0x01021994;
 
     /// Makes the first `size` bytes readable by the CPU.
     pub fn makeReadable(buffer: *Buffer, size: u64) Error!void {
         std.debug.assert(size <= buffer.size and buffer.mapping == null);
         const access = try errors.check(linux.fcntl(buffer.fd, linux.F.GETFL, 0), "fcntl", "F_GETFL") & 3;
         if (access == 1) return errors.fail(error.Permission, "planes[{d}].fd can only be written to", .{buffer.plane});
-        if (buffer.kind == .memfd and linux.fcntl(buffer.fd, linux.F.GET_SEALS, 0) & linux.F.SEAL_SHRINK == 0) return;
+        if (!buffer.mappable) return;
         buffer.mapping = memfd.map(buffer.fd, size, .read_only) catch |failure| {
             if (buffer.kind == .memfd) return failure;
             return errors.fail(error.Unsupported, "planes[{d}].fd is a dma-buf that its exporter does not map for the CPU", .{buffer.plane});
@@ -104,7 +114,7 @@ pub const Buffer = struct {
         const for_reading = 1;
         const flags: u64 = for_reading | @intFromEnum(when);
         while (true) {
-            const result = linux.ioctl(buffer.fd, dma_buf_ioctl_sync, @intFromPtr(&flags));
+            const result = ioctl(buffer.fd, dma_buf_ioctl_sync, @intFromPtr(&flags));
             switch (linux.errno(result)) {
                 .INTR, .AGAIN => continue,
                 else => _ = try errors.check(result, "ioctl", "DMA_BUF_IOCTL_SYNC"),
@@ -116,3 +126,56 @@ pub const Buffer = struct {
     /// _IOW('b', 0, struct dma_buf_sync) of <linux/dma-buf.h>.
     const dma_buf_ioctl_sync = 0x40086200;
 };
+
+/// A test's own exporter in tests: few machines that build this have one.
+const ioctl = if (@import("builtin").is_test) exporter.ioctl else linux.ioctl;
+
+const testing = std.testing;
+
+/// An exporter whose memory the CPU sees between the two ends of a bracket, and not outside.
+const exporter = struct {
+    var memory: []u8 = &.{};
+    var requests: [8]u64 = undefined;
+    var count: usize = 0;
+    var answer: linux.E = .SUCCESS;
+
+    fn ioctl(_: i32, request: u32, argument: usize) usize {
+        std.debug.assert(request == 0x40086200);
+        if (answer != .SUCCESS) {
+            const errno: isize = @intFromEnum(answer);
+            // Interrupted once.
+            if (answer == .INTR) answer = .SUCCESS;
+            return @bitCast(-errno);
+        }
+        const flags: *const u64 = @ptrFromInt(argument);
+        requests[count] = flags.*;
+        count += 1;
+        @memset(memory, if (flags.* & 4 == 0) 'f' else '-');
+        return 0;
+    }
+};
+
+test "a dma-buf is read between the start and the end of a CPU access" {
+    const fd = try memfd.create("dmabuf", 4096);
+    defer memfd.close(fd);
+    exporter.memory = try memfd.map(fd, 4096, .read_write);
+    defer memfd.unmap(@alignCast(exporter.memory));
+    @memset(exporter.memory, '-');
+    var buffer: Buffer = .{ .fd = fd, .kind = .dmabuf, .mappable = true, .size = 4096, .identity = undefined, .plane = 0 };
+    try buffer.makeReadable(100);
+    defer memfd.unmap(buffer.mapping.?);
+
+    var rows: [3][8]u8 = @splat(@splat(0));
+    exporter.answer = .INTR;
+    try buffer.copyRows(10, 20, 6, 3, @ptrCast(&rows), 8);
+    for (rows) |row| try testing.expectEqualStrings("ffffff\x00\x00", &row);
+    // DMA_BUF_SYNC_READ with DMA_BUF_SYNC_START, then with DMA_BUF_SYNC_END.
+    try testing.expectEqualSlices(u64, &.{ 1, 5 }, exporter.requests[0..exporter.count]);
+
+    // Where the exporter cannot make it readable nothing is read.
+    @memset(std.mem.asBytes(&rows), 0);
+    exporter.answer = .IO;
+    try testing.expectError(error.Io, buffer.copyRows(10, 20, 6, 3, @ptrCast(&rows), 8));
+    try testing.expect(std.mem.allEqual(u8, std.mem.asBytes(&rows), 0));
+    try testing.expect(std.mem.find(u8, errors.message(), "DMA_BUF_IOCTL_SYNC") != null);
+}
