@@ -55,6 +55,8 @@ pub const Registration = struct {
     /// Images that stand for it.
     users: u32 = 1,
     last_used: u64 = 0,
+    /// Held while a copy is queued: two images of one buffer may be copied by two threads.
+    copying: Mutex = .{},
     /// Where the copies out of it end.
     end: abi.CUevent = null,
     copied: bool = false,
@@ -101,6 +103,8 @@ pub const Registration = struct {
         const context = &registered.importer.context;
         try context.enter();
         defer context.leave();
+        registered.copying.lock();
+        defer registered.copying.unlock();
         try registered.beginCopy(context, context.stream);
         // What was queued touches the frame no more when this returns.
         errdefer _ = context.driver.functions.cuStreamSynchronize(context.stream);

@@ -259,6 +259,8 @@ pub const Slots = struct {
         try slots.context.enter();
         defer slots.context.leave();
         const stream = if (wanted_stream) |handle| @as(abi.CUstream, @ptrFromInt(handle)) else slots.context.stream;
+        registered.copying.lock();
+        defer registered.copying.unlock();
         try slots.beginCopies(slot, stream);
         try registered.beginCopy(&slots.context, stream);
         errdefer slots.abandonCopies(stream);
