@@ -1,0 +1,37 @@
+/**
+ * SIGINT, SIGTERM and the end of standard output's reader as an AbortSignal: the first lets a command close everything,
+ * a second signal ends it.
+ */
+import { constants } from "node:os";
+import process from "node:process";
+
+/** Why a command was asked to end: an `AbortSignal`'s reason. */
+export class Interrupted extends Error {
+  override readonly name: string = "Interrupted";
+  /** 128 + the signal's number, as shells have it. */
+  readonly exitCode: number;
+
+  constructor(signal: "SIGINT" | "SIGTERM" | "SIGPIPE") {
+    super(`interrupted by ${signal}`);
+    this.exitCode = 128 + constants.signals[signal];
+  }
+}
+
+let cancelled: AbortSignal | undefined;
+
+/** Aborted, with an {@linkcode Interrupted}, by the first of them. One for the process. */
+export function cancellation(): AbortSignal {
+  if (cancelled) return cancelled;
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      const reason = new Interrupted(name);
+      if (controller.signal.aborted) process.exit(reason.exitCode);
+      controller.abort(reason);
+    });
+  }
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    controller.abort(error.code === "EPIPE" ? new Interrupted("SIGPIPE") : error);
+  });
+  return cancelled = controller.signal;
+}

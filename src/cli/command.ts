@@ -1,0 +1,112 @@
+/** What all commands have in common: options, environment variables, and what they are run with. */
+import { resolve } from "node:path";
+import process from "node:process";
+import { Command, InvalidArgumentError, type Option } from "commander";
+import { environment } from "../ffi/library.ts";
+import { cancellation } from "./cancel.ts";
+import { UsageError } from "./exit.ts";
+import { type Level, Log } from "./terminal.ts";
+
+/** Options that every command has. */
+export interface CommonOptions {
+  runtimeDir?: string;
+  json?: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
+}
+
+/** What a command runs with. */
+export interface Context {
+  /** Aborted by SIGINT and SIGTERM: close everything and let the reason through. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  /** Whether standard output is to be JSON, one value a line. */
+  readonly json: boolean;
+  /** For the library's `runtimeDirectory` option: spread it into the options. */
+  readonly place: { readonly runtimeDirectory?: string };
+}
+
+/** A command with the common options. @param example one line each, without `cuframes ` */
+export function newCommand(name: string, description: string, examples: readonly string[]): Command {
+  const shown = examples.map((example) => `  $ cuframes ${example}`).join("\n");
+  return new Command(name)
+    .description(description)
+    .optionsGroup("Common options:")
+    .option("--runtime-dir <dir>", "where the sockets are", (path: string) => resolve(path))
+    .option("--json", "machine-readable output, one JSON value a line")
+    .option("-q, --quiet", "log warnings and errors only")
+    .option("-v, --verbose", "log more")
+    .optionsGroup("Options:")
+    .addHelpText("after", `\nExamples:\n${shown}\n`);
+}
+
+/** The context for parsed options. */
+export function contextOf(options: CommonOptions): Context {
+  const level: Level = options.quiet ? "quiet" : options.verbose ? "verbose" : "normal";
+  return {
+    signal: cancellation(),
+    log: new Log(level),
+    json: options.json ?? false,
+    place: options.runtimeDir === undefined ? {} : { runtimeDirectory: options.runtimeDir },
+  };
+}
+
+/** The environment variable of an option: `--max-size` is CUFRAMES_MAX_SIZE, `--no-packets` CUFRAMES_PACKETS. */
+export function variableOf(option: Option): string {
+  const name = option.long!.replace(/^--(no-)?/, "");
+  return `CUFRAMES_${name.replaceAll("-", "_").toUpperCase()}`;
+}
+
+/** Lets every option of a command be given by its environment variable too; an empty one counts as not set. */
+export function bindEnvironment(command: Command): void {
+  for (const option of command.options) {
+    const name = variableOf(option);
+    option.env(name);
+    const value = environment(name);
+    if (value === undefined) delete process.env[name];
+    else if (option.isBoolean() || option.negate) {
+      // commander takes any value of a flag's variable as "on".
+      command.setOptionValueWithSource(option.attributeName(), flagOf(name, value), "environment");
+    }
+  }
+}
+
+function flagOf(name: string, value: string): boolean {
+  if (/^(1|true|yes|on)$/i.test(value)) return true;
+  if (/^(0|false|no|off)$/i.test(value)) return false;
+  throw new UsageError(`${name} is ${JSON.stringify(value)}: it must be 1 or 0`);
+}
+
+/** A parser of an option's whole number. */
+export function integer(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= minimum && value <= maximum) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${maximum}.`);
+  };
+}
+
+const SECONDS: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400 };
+
+/** Parses a duration as `500ms`, `60s`, `5m`, `1h`, `1d` or plain seconds. @returns seconds, above 0 */
+export function duration(text: string): number {
+  const [, count, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
+  const value = count === undefined ? NaN : Number(count) * SECONDS[unit]!;
+  if (value > 0) return value;
+  throw new InvalidArgumentError("It must be a duration such as 60s, 5m or 1h.");
+}
+
+/** A picture's size. */
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** Parses a size as `1280x720`. */
+export function size(text: string): Size {
+  const [, width, height] = /^(\d+)[x×](\d+)$/.exec(text) ?? [];
+  const valid = (pixels: number) => pixels >= 1 && pixels <= 16384;
+  const value = { width: Number(width), height: Number(height) };
+  if (valid(value.width) && valid(value.height)) return value;
+  throw new InvalidArgumentError("It must be WIDTHxHEIGHT in pixels, 1x1 to 16384x16384.");
+}

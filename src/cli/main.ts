@@ -1,0 +1,73 @@
+#!/usr/bin/env bun
+/**
+ * The program `cuframes`: cameras in, pipes, recordings and pictures out. `cuframes --help` has its commands.
+ *
+ * @module
+ */
+import process from "node:process";
+import manifest from "../../deno.json" with { type: "json" };
+import { Command, CommanderError } from "commander";
+import { cancellation, Interrupted } from "./cancel.ts";
+import { bindEnvironment } from "./command.ts";
+import { EXIT, exitCodeOf } from "./exit.ts";
+import { inspectCommand } from "./inspect.ts";
+import { pipeCommand } from "./pipe.ts";
+import { recordCommand } from "./record.ts";
+import { redactText } from "./redact.ts";
+import { snapshotCommand } from "./snapshot.ts";
+import { sourceCommand } from "./source.ts";
+import { colorsOf, Log } from "./terminal.ts";
+import { topCommand } from "./top.ts";
+
+/** Runs a command line and returns its exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Command("cuframes")
+    .description("Decode a camera stream once; any number of processes use its frames and packets.")
+    .version(manifest.version)
+    .configureOutput({
+      writeErr: (text) => void process.stderr.write(redactText(text)),
+      outputError: (text, write) =>
+        write(colorsOf(process.stderr).red(text.replace(/^error: /, "cuframes: "))),
+    })
+    .showHelpAfterError("(--help has the options)")
+    .exitOverride();
+  const signal = cancellation();
+  const commands = [sourceCommand, pipeCommand, recordCommand, snapshotCommand, inspectCommand, topCommand];
+  try {
+    for (const create of commands) {
+      const command = create().copyInheritedSettings(program);
+      bindEnvironment(command);
+      program.addCommand(command);
+    }
+    await program.parseAsync(args, { from: "user" });
+    signal.throwIfAborted();
+    return EXIT.OK;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.USAGE;
+    const interrupted = signal.reason instanceof Interrupted ? signal.reason : undefined;
+    // Timers and streams wrap the reason into an AbortError.
+    const expected = error === signal.reason || (error instanceof Error && error.name === "AbortError");
+    if (interrupted && expected) return interrupted.exitCode;
+    new Log("normal").error(`cuframes: ${describe(error)}`);
+    return exitCodeOf(error);
+  }
+}
+
+/** An error's sentence; with CUFRAMES_DEBUG also where it came from. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return process.env["CUFRAMES_DEBUG"] ? error.stack ?? error.message : error.message;
+}
+
+/** Resolves when all that was written is with the operating system, or nobody will read it. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed || stream.writableEnded) return resolve();
+    stream.once("error", () => resolve());
+    stream.write("", () => resolve());
+  });
+}
+
+const code = await main(process.argv.slice(2));
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+process.exit(code);

@@ -1,0 +1,6 @@
+import type { Command } from "commander";
+import { newCommand } from "./command.ts";
+
+export function recordCommand(): Command {
+  return newCommand("record", "", []);
+}
