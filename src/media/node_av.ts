@@ -40,7 +40,26 @@ type Code = ConstructorParameters<typeof CuframesError>[0];
 
 /** The error for a negative FFmpeg result; `what` says what was tried, on what. */
 export function mediaError(av: NodeAv, result: number, what: string): CuframesError {
-  return new CuframesError(codeOf(av, result), `${what}: ${av.FFmpegError.strerror(result)}`);
+  const cause = new av.FFmpegError(result);
+  return new CuframesError(codeOf(av, result), `${what}: ${av.FFmpegError.strerror(result)}`, { cause });
+}
+
+/** Whether an error of ours says that the one who reads our output has gone. */
+export function isBrokenPipe(error: unknown): boolean {
+  return isCausedBy(error, "EPIPE");
+}
+
+/** Whether an error of ours says that the disk, or the user's share of it, is full. */
+export function isDiskFull(error: unknown): boolean {
+  return isCausedBy(error, "ENOSPC") || isCausedBy(error, "EDQUOT");
+}
+
+/** FFmpeg's errors are causes of ours; those of `node:fs` come as they are. */
+function isCausedBy(error: unknown, name: "EPIPE" | "ENOSPC" | "EDQUOT"): boolean {
+  if (!(error instanceof Error)) return false;
+  if ("code" in error && error.code === name) return true;
+  return error.cause instanceof Error && "code" in error.cause &&
+    error.cause.code === -constants.errno[name];
 }
 
 /** Passes a result that is not an error through. */

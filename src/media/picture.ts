@@ -16,7 +16,7 @@ export interface DestinationPlane {
 }
 
 /** FFmpeg's names of our pixel formats. */
-const FFMPEG_NAMES: Record<PixelFormat, string> = {
+export const FFMPEG_NAMES: Record<PixelFormat, string> = {
   NV12: "nv12",
   I420: "yuv420p",
   P010: "p010le",
@@ -70,7 +70,7 @@ export class PictureWriter implements Disposable {
   readonly #width: number;
   readonly #height: number;
   readonly #rearrange = new Map<string, SoftwareScaleContext>();
-  #scaler: { context: SoftwareScaleContext; output: Frame } | undefined;
+  readonly #converter: PictureConverter;
 
   /** Pictures come out as `width` × `height` pixels of `format`. */
   constructor(av: NodeAv, format: PixelFormat, width: number, height: number) {
@@ -78,6 +78,7 @@ export class PictureWriter implements Disposable {
     this.#format = format;
     this.#width = width;
     this.#height = height;
+    this.#converter = new PictureConverter(av, FFMPEG_NAMES[format], width, height);
   }
 
   /**
@@ -99,16 +100,14 @@ export class PictureWriter implements Disposable {
       const written = context.scaleSync(picture.data!, lines, 0, this.#height, destination, strides);
       check(this.#av, written, `converting ${source} to ${target}`);
     } else {
-      this.#copy(this.#convert(picture), destination, strides);
+      this.#copy(this.#converter.convert(picture), destination, strides);
     }
   }
 
   [Symbol.dispose](): void {
     for (const context of this.#rearrange.values()) context.freeContext();
     this.#rearrange.clear();
-    this.#scaler?.context.freeContext();
-    this.#scaler?.output.free();
-    this.#scaler = undefined;
+    this.#converter[Symbol.dispose]();
   }
 
   /** Checks the planes: FFmpeg is given bare addresses. */
@@ -150,30 +149,79 @@ export class PictureWriter implements Disposable {
     this.#rearrange.set(source, context);
     return context;
   }
+}
 
-  /** Converts into memory of FFmpeg's own: its scalers may write beyond the ends of rows. */
-  #convert(picture: Frame): Frame {
-    const av = this.#av;
-    this.#scaler ??= this.#openScaler();
+/** Which colours a picture's samples stand for; FFmpeg's numbers, which are those of ITU-T H.273 and of AVColorRange. */
+export interface Colours {
+  readonly colorSpace: Frame["colorSpace"];
+  readonly colorRange: Frame["colorRange"];
+}
+
+/** Converts pictures to one format and size, in memory of FFmpeg's own: its scalers may write beyond the ends of rows. */
+export class PictureConverter implements Disposable {
+  readonly #av: NodeAv;
+  readonly #name: string;
+  readonly #width: number;
+  readonly #height: number;
+  readonly #flags: string | undefined;
+  #scaler: { context: SoftwareScaleContext; output: Frame } | undefined;
+
+  /** @param name FFmpeg's name of the pixel format @param flags libswscale's, as `"bicubic+accurate_rnd"`; default: its own */
+  constructor(av: NodeAv, name: string, width: number, height: number, flags?: string) {
+    this.#av = av;
+    this.#name = name;
+    this.#width = width;
+    this.#height = height;
+    this.#flags = flags;
+  }
+
+  /**
+   * The converted picture; valid until the next call.
+   *
+   * @param colours of the result; default: RGB and grey go from 0 to 255, YUV keeps the meaning that the stream declares
+   */
+  convert(picture: Frame, colours: Colours = this.#usualColours(picture)): Frame {
+    this.#scaler ??= this.#open();
     const { context, output } = this.#scaler;
-    const rgb = /rgb|bgr/.test(FFMPEG_NAMES[this.#format]);
-    // YUV keeps the meaning that the stream declares; RGB and grey go from 0 to 255.
-    output.colorSpace = rgb ? av.AVCOL_SPC_RGB : picture.colorSpace;
-    output.colorRange = rgb || this.#format === "GRAY8" ? av.AVCOL_RANGE_JPEG : picture.colorRange;
-    check(av, context.scaleFrameSync(output, picture), `converting a picture to ${this.#format}`);
+    output.colorSpace = colours.colorSpace;
+    output.colorRange = colours.colorRange;
+    check(this.#av, context.scaleFrameSync(output, picture), `converting a picture to ${this.#name}`);
     return output;
   }
 
-  #openScaler(): { context: SoftwareScaleContext; output: Frame } {
+  [Symbol.dispose](): void {
+    this.#scaler?.context.freeContext();
+    this.#scaler?.output.free();
+    this.#scaler = undefined;
+  }
+
+  #usualColours({ colorSpace, colorRange }: Frame): Colours {
+    const av = this.#av;
+    const rgb = /rgb|bgr/.test(this.#name);
+    return {
+      colorSpace: rgb ? av.AVCOL_SPC_RGB : colorSpace,
+      colorRange: rgb || this.#name === "gray" ? av.AVCOL_RANGE_JPEG : colorRange,
+    };
+  }
+
+  #open(): { context: SoftwareScaleContext; output: Frame } {
     const av = this.#av;
     const context = new av.SoftwareScaleContext();
     context.allocContext();
-    const output = new av.Frame();
-    output.alloc();
-    output.width = this.#width;
-    output.height = this.#height;
-    output.format = av.avGetPixFmtFromName(FFMPEG_NAMES[this.#format]);
-    check(av, output.getBuffer(), `allocating a ${this.#width}×${this.#height} picture`);
-    return { context, output };
+    if (this.#flags !== undefined) {
+      check(av, context.setOption("sws_flags", this.#flags), `setting the scaler's flags`);
+    }
+    return { context, output: allocatePicture(av, this.#name, this.#width, this.#height) };
   }
+}
+
+/** A picture with memory of its own. @param name FFmpeg's name of its pixel format */
+export function allocatePicture(av: NodeAv, name: string, width: number, height: number): Frame {
+  const picture = new av.Frame();
+  picture.alloc();
+  picture.width = width;
+  picture.height = height;
+  picture.format = av.avGetPixFmtFromName(name);
+  check(av, picture.getBuffer(), `allocating a ${width}×${height} picture`);
+  return picture;
 }

@@ -1,12 +1,12 @@
 /** Writing encoded packets to a file as they are. */
 import type { FormatContext, Packet, Stream } from "node-av";
 import { Buffer } from "node:buffer";
-import { lstat, rm } from "node:fs/promises";
+import { lstat, rm, truncate } from "node:fs/promises";
 import { extname } from "node:path";
 import { CODEC_IDS, isAnnexB } from "../codec.ts";
 import { CuframesError, invalid } from "../errors.ts";
 import { checkDimension } from "../format.ts";
-import { HeaderUnits, joinUnits, parameterSets } from "./annexb.ts";
+import { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
 import { newPacket } from "./demuxer.ts";
 import { NativeCalls } from "./native_calls.ts";
 import { check, loadNodeAv, NANOSECONDS, type NodeAv } from "./node_av.ts";
@@ -21,12 +21,28 @@ const FORMATS: Record<string, string> = {
   ".webm": "webm",
   ".ts": "mpegts",
   ".m2ts": "mpegts",
+  ".nut": "nut",
+  ".h264": "h264",
+  ".hevc": "hevc",
 };
 
 /** Packets that are looked at before an MP4's ticks are chosen. */
 const SURVEYED_PACKETS = 64;
+/** The same for a durable recording: until then nothing is on the disk. */
+const SURVEYED_DURABLE = 16;
 /** The most bytes held back for that. */
 const SURVEYED_BYTES = 8 << 20;
+
+/**
+ * Muxer options of a durable recording: what is finished goes to the disk at each key packet, and after a second at the
+ * latest. An MP4 is written as fragments, which `close()` makes into an ordinary file.
+ */
+const DURABLE: Record<string, Record<string, string>> = {
+  mp4: { movflags: "hybrid_fragmented+frag_keyframe+delay_moov", frag_duration: "1000000" },
+  mov: { movflags: "hybrid_fragmented+frag_keyframe+delay_moov", frag_duration: "1000000" },
+  matroska: { cluster_time_limit: "1000" },
+  webm: { cluster_time_limit: "1000" },
+};
 
 /** What a {@linkcode Recorder} records. */
 export interface RecorderOptions {
@@ -41,8 +57,16 @@ export interface RecorderOptions {
   codedWidth: number;
   /** Height in pixels. */
   codedHeight: number;
-  /** `"mp4"`, `"mov"`, `"matroska"`, `"webm"` or `"mpegts"`; default: by the path's extension. */
+  /**
+   * `"mp4"`, `"mov"`, `"matroska"`, `"webm"`, `"mpegts"`, `"nut"`, or the bare streams `"h264"` and `"hevc"`; default: by
+   * the path's extension.
+   */
   format?: string;
+  /**
+   * Whether what was written can be played however the process ends, but for the last second; default: false for a path,
+   * true for a descriptor.
+   */
+  durable?: boolean;
 }
 
 /** One access unit to record; a media reader's packets and a packet ring's are such. */
@@ -90,7 +114,13 @@ export class Recorder implements AsyncDisposable {
   readonly #queue: QueuedPacket[] = [];
   /** Whether the file's ticks can be chosen, and its parameter sets can change. */
   readonly #isMp4: boolean;
+  readonly #toFile: boolean;
+  readonly #durable: boolean;
+  /** For a format without a header: what key packets must carry. */
+  #sets: NalUnit[] = [];
   #queuedBytes = 0;
+  /** Where the last whole piece of a durable recording ends. */
+  #playable = 0n;
   #originNs = 0n;
   #headerUnits: HeaderUnits | undefined;
   #headerWritten = false;
@@ -100,12 +130,14 @@ export class Recorder implements AsyncDisposable {
   #packets = 0;
   #closing: Promise<void> | undefined;
 
-  /** Where the recording is. */
+  /** Where the recording is; a descriptor by its number. */
   readonly path: string;
 
-  private constructor(av: NodeAv, path: string, options: RecorderOptions, format: FormatContext) {
+  private constructor(av: NodeAv, target: string | number, options: RecorderOptions, format: FormatContext) {
     this.#av = av;
-    this.path = path;
+    this.path = nameOf(target);
+    this.#toFile = typeof target === "string";
+    this.#durable = options.durable ?? !this.#toFile;
     this.#options = options;
     this.#format = format;
     this.#stream = format.newStream();
@@ -117,12 +149,14 @@ export class Recorder implements AsyncDisposable {
   /**
    * Creates the file, or empties it.
    *
+   * @param target a path, or the number of a descriptor to write to, which stays the caller's: `1` is the standard output
    * @throws {CuframesError} `INVALID_ARGUMENT` for an extension that stands for no format here; `NOT_FOUND`,
    * `PERMISSION` or `IO` where the file cannot be created; `UNSUPPORTED` without node-av
    */
-  static async create(path: string, options: RecorderOptions): Promise<Recorder> {
+  static async create(target: string | number, options: RecorderOptions): Promise<Recorder> {
     checkDimension("codedWidth", options.codedWidth);
     checkDimension("codedHeight", options.codedHeight);
+    const path = nameOf(target);
     const name = options.format ?? FORMATS[extname(path).toLowerCase()];
     if (name === undefined || !Object.values(FORMATS).includes(name)) {
       throw invalid(
@@ -136,9 +170,10 @@ export class Recorder implements AsyncDisposable {
     const format = new av.FormatContext();
     try {
       // A path is never a URL here, whatever characters it has.
-      check(av, format.allocOutputContext2(null, name, `file:${path}`), `preparing ${name}`);
+      const url = typeof target === "number" ? `pipe:${target}` : `file:${target}`;
+      check(av, format.allocOutputContext2(null, name, url), `preparing ${name}`);
       check(av, await format.openOutput(), `creating ${path}`);
-      return new Recorder(av, path, options, format);
+      return new Recorder(av, target, options, format);
     } catch (error) {
       format.freeContext();
       throw error;
@@ -199,11 +234,14 @@ export class Recorder implements AsyncDisposable {
     if (header.length > 0) codecpar.extradata = Buffer.from(header);
     // Apple's players take HEVC by this tag alone: parameter sets in the header and nowhere else.
     if (codecId === CODEC_IDS.hevc && this.#isMp4) codecpar.codecTag = "hvc1";
-    if (isAnnexB(codecId) && this.#globalHeader) this.#headerUnits = new HeaderUnits(codecId, header);
+    if (!isAnnexB(codecId)) return;
+    if (this.#globalHeader) this.#headerUnits = new HeaderUnits(codecId, header);
+    else this.#sets = parameterSets(codecId, header);
   }
 
   /** A copy in the form that the file has. */
   #prepare({ data, type, timestampNs, decodeTimestampNs, durationNs }: RecorderPacket): QueuedPacket {
+    if (type === "key") data = withParameterSets(this.#options.codecId, data, this.#sets);
     let { data: rest, header } = this.#headerUnits?.take(data) ?? { data, header: undefined };
     if (header && !this.#isMp4) {
       // Matroska has one header: what differs from it stays in the packets, and all that comes after.
@@ -216,26 +254,37 @@ export class Recorder implements AsyncDisposable {
   async #finish(): Promise<void> {
     try {
       if (this.#packets > 0 && !this.#failed) await this.#calls.run(() => this.#drain(true));
-      if (this.#headerWritten) check(this.#av, await this.#format.writeTrailer(), `completing ${this.path}`);
+      // What a failed write has left behind may not be built upon.
+      if (this.#headerWritten && !(this.#failed && this.#durable)) {
+        check(this.#av, await this.#format.writeTrailer(), `completing ${this.path}`);
+      }
+    } catch (error) {
+      this.#failed = true;
+      throw error;
     } finally {
       await this.#calls.close();
       await this.#format.closeOutput();
       this.#packet.free();
       this.#format.freeContext();
-      if (!this.#headerWritten) await this.#removeEmpty();
+      await this.#tidy();
     }
   }
 
-  /** What was recorded to may be a device. */
-  async #removeEmpty(): Promise<void> {
-    if ((await lstat(this.path)).isFile()) await rm(this.path);
+  /** Leaves no file without a recording, and no half a piece behind a whole one. */
+  async #tidy(): Promise<void> {
+    const torn = this.#durable && this.#failed;
+    if (!this.#toFile || (this.#headerWritten && !torn)) return;
+    // What was recorded to may be a device.
+    if (!(await lstat(this.path)).isFile()) return;
+    if (this.#playable > 0n) await truncate(this.path, Number(this.#playable));
+    else await rm(this.path);
   }
 
   /** Writes what is queued, but for the last packet, whose duration the next one tells, and a survey. */
   async #drain(all: boolean): Promise<void> {
     if (!this.#headerWritten) {
-      const surveyed = !this.#isMp4 || this.#queue.length >= SURVEYED_PACKETS ||
-        this.#queuedBytes >= SURVEYED_BYTES;
+      const surveyed = !this.#isMp4 || this.#queuedBytes >= SURVEYED_BYTES ||
+        this.#queue.length >= (this.#durable ? SURVEYED_DURABLE : SURVEYED_PACKETS);
       if (!surveyed && !all) return;
       await this.#writeHeader();
     }
@@ -250,7 +299,10 @@ export class Recorder implements AsyncDisposable {
     const av = this.#av;
     // Decode times may have been guessed, presentation times come from the source.
     this.#stream.timeBase = new av.Rational(1, timescaleOf(this.#queue.map((packet) => packet.timestampNs)));
-    const result = await this.#format.writeHeader();
+    const options = this.#durable ? { ...DURABLE[this.#format.oformat!.name!], flush_packets: "1" } : {};
+    const dictionary = av.Dictionary.fromObject(options);
+    const result = await this.#format.writeHeader(dictionary);
+    dictionary.free();
     if (result === av.AVERROR_EINVAL || result === av.AVERROR_INVALIDDATA) {
       const codec = av.avGetCodecName(this.#stream.codecpar.codecId) ?? "this codec";
       throw new CuframesError(
@@ -292,8 +344,14 @@ export class Recorder implements AsyncDisposable {
         );
       }
       check(av, await this.#format.writeFrame(out), `writing to ${this.path}`);
+      if (this.#durable) this.#playable = this.#format.pbBytes;
     } finally {
       out.unref();
     }
   }
+}
+
+function nameOf(target: string | number): string {
+  if (typeof target === "string") return target;
+  return target === 1 ? "the standard output" : `descriptor ${target}`;
 }

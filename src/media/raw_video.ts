@@ -1,0 +1,214 @@
+/** Writing frames as they are, for programs that read raw video. */
+import type { CodecContext, FormatContext, Packet, Stream } from "node-av";
+import { CuframesError } from "../errors.ts";
+import type { PixelFormat } from "../format.ts";
+import type { Frame } from "../subscriber.ts";
+import { newPacket } from "./demuxer.ts";
+import { type ColourOptions, coloursOf, FramePicture, type Geometry } from "./frame_picture.ts";
+import { NativeCalls } from "./native_calls.ts";
+import { check, loadNodeAv, NANOSECONDS, type NodeAv } from "./node_av.ts";
+import { type Colours, FFMPEG_NAMES, PictureConverter } from "./picture.ts";
+import { Timeline } from "./timeline.ts";
+
+/** The formats of {@linkcode RawVideoWriter}, with FFmpeg's names of the muxers. */
+const MUXERS = { yuv4mpeg: "yuv4mpegpipe", rawvideo: "rawvideo", nut: "nut" } as const;
+export type RawVideoFormat = keyof typeof MUXERS;
+
+/** A number of frames a second as a fraction. */
+export interface FrameRate {
+  readonly num: number;
+  readonly den: number;
+}
+
+/** What a {@linkcode RawVideoWriter} writes. */
+export interface RawVideoOptions extends ColourOptions {
+  /**
+   * `"yuv4mpeg"`: planar YUV with its size and rate in a header; `"rawvideo"`: the frames' pixels, one behind the other;
+   * `"nut"`: the frames with their timestamps.
+   */
+  format: RawVideoFormat;
+  /** What the header of yuv4mpeg says. */
+  frameRate: FrameRate;
+}
+
+/** FFmpeg's names of what the formats hold: the same samples where they can, else RGB as YUV with as much colour. */
+const WRITTEN: Record<RawVideoFormat, Record<PixelFormat, string>> = {
+  rawvideo: FFMPEG_NAMES,
+  // FFmpeg takes nut's P010 for RGB.
+  nut: { ...FFMPEG_NAMES, P010: "yuv420p10le" },
+  yuv4mpeg: {
+    NV12: "yuv420p",
+    I420: "yuv420p",
+    P010: "yuv420p10le",
+    GRAY8: "gray",
+    RGBA: "yuv444p",
+    BGRA: "yuv444p",
+    RGBX: "yuv444p",
+    BGRX: "yuv444p",
+  },
+};
+
+/**
+ * Frames as a stream of raw video, written to a descriptor. All have the size and format of the first one: later ones of
+ * another size or format are converted.
+ */
+export class RawVideoWriter implements AsyncDisposable {
+  readonly #av: NodeAv;
+  readonly #options: RawVideoOptions;
+  readonly #format: FormatContext;
+  readonly #stream: Stream;
+  readonly #encoder: CodecContext;
+  readonly #packet: Packet;
+  readonly #calls = new NativeCalls();
+  readonly #timeline: Timeline;
+  readonly #first: Geometry;
+  readonly #timed: boolean;
+  #written = 0n;
+  /** FFmpeg's name of what is written. */
+  readonly #name: string;
+  readonly #converter: PictureConverter;
+  readonly #colours: Colours;
+  #input: FramePicture;
+  #closing: Promise<void> | undefined;
+
+  private constructor(av: NodeAv, first: Geometry, options: RawVideoOptions, format: FormatContext) {
+    const { codedWidth, codedHeight } = first;
+    const { num, den } = options.frameRate;
+    this.#av = av;
+    this.#first = first;
+    this.#options = options;
+    this.#format = format;
+    this.#name = WRITTEN[options.format][first.format];
+    this.#input = new FramePicture(av, first, options);
+    this.#converter = new PictureConverter(av, this.#name, codedWidth, codedHeight);
+    const yuv = this.#name.startsWith("yuv");
+    this.#colours = coloursOf(av, yuv ? "I420" : first.format, codedHeight, options);
+    this.#timeline = new Timeline(BigInt(Math.round(1e9 * den / num)), 0);
+    this.#packet = newPacket(av);
+    // Frames are counted where they have no times: yuv4mpeg writes the time base as its rate.
+    this.#timed = options.format === "nut";
+    this.#encoder = this.#openEncoder(this.#timed ? NANOSECONDS : { num: den, den: num });
+    this.#stream = format.newStream();
+    check(av, this.#stream.codecpar.fromContext(this.#encoder), "passing the parameters of raw video");
+    this.#stream.timeBase = this.#encoder.timeBase;
+    this.#stream.avgFrameRate = new av.Rational(num, den);
+  }
+
+  /**
+   * Begins a stream.
+   *
+   * @param descriptor number of a descriptor, which stays the caller's: `1` is the standard output
+   * @param first a frame, or what it has: all are written as this one
+   * @throws {CuframesError} `UNSUPPORTED` without node-av; `IO`
+   */
+  static async create(
+    descriptor: number,
+    first: Geometry,
+    options: RawVideoOptions,
+  ): Promise<RawVideoWriter> {
+    const av = await loadNodeAv();
+    const format = new av.FormatContext();
+    try {
+      check(
+        av,
+        format.allocOutputContext2(null, MUXERS[options.format], `pipe:${descriptor}`),
+        `preparing ${options.format}`,
+      );
+      check(av, await format.openOutput(), `opening descriptor ${descriptor}`);
+      const writer = new RawVideoWriter(av, first, options, format);
+      // More than 8 bits are FFmpeg's own extension of yuv4mpeg.
+      const dictionary = av.Dictionary.fromObject({ flush_packets: "1", strict: "-1" });
+      const written = await format.writeHeader(dictionary);
+      dictionary.free();
+      check(av, written, `writing the header of ${options.format}`);
+      return writer;
+    } catch (error) {
+      format.freeContext();
+      throw error;
+    }
+  }
+
+  /** FFmpeg's name of the pixel format that is written. */
+  get pixelFormat(): string {
+    return this.#name;
+  }
+
+  /** Copies a frame; it may be closed when this has resolved. {@linkcode RawVideoWriter.write} then writes it. */
+  async load(frame: Frame): Promise<void> {
+    if (!this.#input.fits(frame)) {
+      this.#input[Symbol.dispose]();
+      this.#input = new FramePicture(this.#av, frame, this.#options);
+    }
+    const picture = await this.#input.load(frame);
+    picture.pts = this.#timeline.place(frame.timestampNs, undefined, frame.durationNs).timestampNs;
+  }
+
+  /**
+   * Writes the frame loaded last; resolves when the reader has taken it.
+   *
+   * @throws {CuframesError} `IO`: the reader is gone, or the disk is full
+   */
+  write(): Promise<void> {
+    return this.#calls.run(async () => {
+      const av = this.#av;
+      const { picture } = this.#input;
+      const output = this.#isSame ? picture : this.#converter.convert(picture, this.#colours);
+      output.pts = this.#timed ? picture.pts : this.#written++;
+      check(av, await this.#encoder.sendFrame(output), "packing a frame");
+      check(av, await this.#encoder.receivePacket(this.#packet), "packing a frame");
+      const packet = this.#packet;
+      packet.streamIndex = this.#stream.index;
+      packet.rescaleTs(this.#encoder.timeBase, this.#stream.timeBase);
+      try {
+        check(av, await this.#format.writeFrame(packet), `writing ${this.#options.format}`);
+      } finally {
+        packet.unref();
+      }
+    });
+  }
+
+  /** Ends the stream, once the last write has ended; repeated calls are harmless. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#finish();
+  }
+
+  /** As {@linkcode RawVideoWriter.close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #finish(): Promise<void> {
+    await this.#calls.close();
+    try {
+      // Nut ends with an index; to a reader that has gone nothing can be said any more.
+      await this.#format.writeTrailer();
+      await this.#format.closeOutput();
+    } finally {
+      this.#packet.free();
+      this.#encoder.freeContext();
+      this.#format.freeContext();
+      this.#converter[Symbol.dispose]();
+      this.#input[Symbol.dispose]();
+    }
+  }
+
+  get #isSame(): boolean {
+    return this.#input.fits(this.#first) && FFMPEG_NAMES[this.#first.format] === this.#name;
+  }
+
+  #openEncoder(timeBase: { num: number; den: number }): CodecContext {
+    const av = this.#av;
+    const codec = av.Codec.findEncoder(av.AV_CODEC_ID_RAWVIDEO);
+    if (!codec) {
+      throw new CuframesError("UNSUPPORTED", "node-av has no encoder for raw video: update node-av");
+    }
+    const encoder = new av.CodecContext();
+    encoder.allocContext3(codec);
+    encoder.width = this.#first.codedWidth;
+    encoder.height = this.#first.codedHeight;
+    encoder.pixelFormat = av.avGetPixFmtFromName(this.#name);
+    encoder.timeBase = new av.Rational(timeBase.num, timeBase.den);
+    check(av, encoder.open2Sync(codec), "opening the encoder of raw video");
+    return encoder;
+  }
+}
