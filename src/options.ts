@@ -11,6 +11,9 @@ export interface WaitOptions {
   signal?: AbortSignal;
 }
 
+/** Timers take 31 bits. */
+export const LONGEST_TIMER_MS = 0x7fffffff;
+
 const keyPattern = new RegExp(`^[A-Za-z0-9_-]{1,${KEY_SIZE_MAX}}$`);
 
 export function checkKey(key: string): string {
@@ -51,7 +54,7 @@ export function timeoutMilliseconds(name: string, timeout: number): number {
   if (typeof timeout !== "number" || Number.isNaN(timeout) || timeout < 0) {
     throw invalid(`${name} is ${timeout}: it must be a number of milliseconds from 0 on`);
   }
-  return timeout > 0x7fffffff ? -1 : Math.ceil(timeout);
+  return timeout > LONGEST_TIMER_MS ? -1 : Math.ceil(timeout);
 }
 
 /** Writes key and runtime directory where both kinds of options have them. */

@@ -1,6 +1,271 @@
-import type { Command } from "commander";
-import { newCommand } from "./command.ts";
+/** `cuframes source`: the camera side. */
+import { setTimeout as sleep } from "node:timers/promises";
+import process from "node:process";
+import { Argument, type Command, InvalidArgumentError, Option } from "commander";
+import { environment } from "../ffi/library.ts";
+import { PIXEL_FORMATS } from "../ffi/layout.ts";
+import type { PixelFormat } from "../format.ts";
+import { checkKey } from "../options.ts";
+import type { MemoryKind } from "../ring_memory.ts";
+import { Camera, type CameraEvent, type CameraSettings } from "./camera.ts";
+import { loadCameras } from "./cameras_config.ts";
+import {
+  type CommonOptions,
+  type Context,
+  contextOf,
+  duration,
+  integer,
+  newCommand,
+  type Size,
+  size,
+} from "./command.ts";
+import { UsageError } from "./exit.ts";
+import { hideArgument } from "./hide_arguments.ts";
+import { SUPERVISED, Supervisor } from "./supervisor.ts";
+import { printJson } from "./terminal.ts";
+
+/** The variable that the argument can be given by, so that no credentials are in the command line. */
+const URL_VARIABLE = "CUFRAMES_URL";
+
+interface SourceOptions extends CommonOptions {
+  key?: string;
+  config?: string;
+  ring: number;
+  memory: MemoryKind | "auto";
+  device: number;
+  decoder: "auto" | "cpu" | "cuda";
+  frames: boolean;
+  packets: boolean;
+  packetSlots: number;
+  packetMemory: number;
+  realtime?: boolean;
+  loop?: boolean;
+  size?: Size;
+  format?: PixelFormat;
+  transport: "tcp" | "udp";
+  timeout: number;
+  reconnect: boolean;
+  maxDelay: number;
+  subscribers: number;
+  inputFormat?: string;
+  inputOption?: Record<string, string>;
+  socketMode?: number;
+  interval: number;
+}
 
 export function sourceCommand(): Command {
-  return newCommand("source", "", []);
+  return newCommand("source", "publish a camera, a device or a file: its frames and its packets", [
+    "source rtsp://camera.local/stream --key parking",
+    "source clip.mp4 --key demo --realtime --loop",
+    "source testsrc2=size=1280x720:rate=25 --input-format lavfi --realtime --key test",
+    `source --key yard   # the URL in ${URL_VARIABLE}, where its password is not in the list of processes`,
+    "source --config cameras.yaml",
+  ])
+    .addArgument(new Argument("[input]", `URL, file or /dev/video*; default: ${URL_VARIABLE}`))
+    .option("-k, --key <key>", "the name that subscribers connect to", parseKey)
+    .option("--config <file>", "publish every source of a YAML file; see docs/cli.md")
+    .option("--ring <frames>", "frames in the ring, 2 to 64", integer(2, 64), 8)
+    .addOption(memoryOption())
+    .option("--device <number>", "the GPU's number", integer(0, 255), 0)
+    .addOption(
+      new Option("--decoder <where>", "where pictures are decoded").choices(["auto", "cpu", "cuda"])
+        .default("auto"),
+    )
+    .option("--no-frames", "publish packets only: nothing is decoded")
+    .option("--packets", "publish the encoded packets too (default)", true)
+    .option("--no-packets", "publish frames only")
+    .option("--packet-slots <count>", "packets in the packet ring, 1 to 1024", integer(1, 1024), 1024)
+    .option("--packet-memory <MiB>", "payload in the packet ring, 1 to 1024", integer(1, 1024), 16)
+    .option("--realtime", "read a file at its own pace, not as fast as it goes")
+    .option("--loop", "begin again at a file's end")
+    .option("--size <WxH>", "scale frames once, here", size)
+    .addOption(
+      new Option("--format <name>", "pixel format of the frames").choices(Object.keys(PIXEL_FORMATS)),
+    )
+    .addOption(
+      new Option("--transport <protocol>", "what RTSP travels on").choices(["tcp", "udp"]).default("tcp"),
+    )
+    .option("--timeout <duration>", "a camera that gives nothing for so long is lost", duration, 10)
+    .option("--no-reconnect", "end when a camera is lost")
+    .option("--max-delay <duration>", "the longest wait between two attempts to reconnect", duration, 30)
+    .option("--subscribers <count>", "begin when so many subscribers are there", integer(0, 64), 0)
+    .option("--input-format <name>", "FFmpeg's name of the input's format, such as v4l2")
+    .option(
+      "--input-option <name=value>",
+      "an FFmpeg option of the input; repeatable, in the variable one a line",
+      inputOption,
+    )
+    .option("--socket-mode <octal>", "permissions of the socket; default 660", octal)
+    .option("--interval <duration>", "how often --json and --verbose tell the status", duration, 10)
+    .action((input: string | undefined, options: SourceOptions, command: Command) =>
+      runSource(input, options, command)
+    );
+}
+
+function memoryOption(): Option {
+  return new Option("--memory <kind>", "where frames live; auto: on a GPU where there is one")
+    .choices(["auto", "host", "cuda"]).default("auto");
+}
+
+function parseKey(key: string): string {
+  try {
+    return checkKey(key);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+function octal(text: string): number {
+  if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
+  throw new InvalidArgumentError("It must be octal permission bits such as 660.");
+}
+
+function inputOption(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const options = { ...before };
+  for (const line of text.split("\n")) {
+    const [, name, value] = /^([\w-]+)=(.*)$/.exec(line) ?? [];
+    if (name === undefined) throw new InvalidArgumentError("It must be NAME=VALUE.");
+    options[name] = value!;
+  }
+  return options;
+}
+
+async function runSource(
+  argument: string | undefined,
+  options: SourceOptions,
+  command: Command,
+): Promise<void> {
+  for (const text of process.argv) hideArgument(text);
+  const context = contextOf(options);
+  const { config } = options;
+  const supervised = environment(SUPERVISED) !== undefined;
+  if (config !== undefined && !supervised) {
+    if (argument !== undefined || options.key !== undefined) {
+      throw new UsageError("--config names sources of its own: leave the input and --key away");
+    }
+    const cameras = await loadCameras(config, command);
+    return await new Supervisor(context, cameras).run();
+  }
+  const input = argument ?? environment(URL_VARIABLE);
+  if (input === undefined) {
+    throw new UsageError(`what is to be published? Name an input, or set ${URL_VARIABLE}`);
+  }
+  if (options.key === undefined) {
+    throw new UsageError("--key is missing: the name that subscribers connect to");
+  }
+  const settings = settingsOf(input, options.key, options, context);
+  if (!supervised) return await publish(settings, options, context, context.signal);
+  const orphaned = stdinEnd();
+  const signal = AbortSignal.any([context.signal, orphaned]);
+  const named = { ...context, log: context.log.named(options.key) };
+  await publish(settings, options, named, signal).catch((error) => {
+    if (!orphaned.aborted) throw error;
+  });
+}
+
+/** Aborted when standard input ends: the supervisor wants this process to end, or has died. */
+function stdinEnd(): AbortSignal {
+  const controller = new AbortController();
+  process.stdin.on("end", () => controller.abort()).on("error", () => controller.abort()).resume();
+  return controller.signal;
+}
+
+function settingsOf(input: string, key: string, options: SourceOptions, { place }: Context): CameraSettings {
+  if (!options.frames && !options.packets) {
+    throw new UsageError("--no-frames and --no-packets leave nothing to publish");
+  }
+  return {
+    input,
+    key,
+    place,
+    ring: options.ring,
+    memory: options.memory,
+    device: options.device,
+    decoder: !options.frames ? undefined : options.decoder === "cpu" ? "none" : options.decoder,
+    packets: options.packets,
+    packetSlots: options.packetSlots,
+    packetMemory: options.packetMemory * 2 ** 20,
+    realtime: options.realtime ?? false,
+    loop: options.loop ?? false,
+    size: options.size,
+    format: options.format,
+    transport: options.transport,
+    timeout: options.timeout * 1000,
+    reconnect: options.reconnect,
+    longestDelay: options.maxDelay * 1000,
+    inputFormat: options.inputFormat,
+    inputOptions: options.inputOption ?? {},
+    subscribers: options.subscribers,
+    socketMode: options.socketMode,
+  };
+}
+
+/** How long closing may take: a native call that looks up a host name cannot be interrupted. */
+const CLOSING_MS = 3000;
+
+async function publish(
+  settings: CameraSettings,
+  { interval }: SourceOptions,
+  { log, json }: Context,
+  signal: AbortSignal,
+): Promise<void> {
+  const { key } = settings;
+  const report = (event: CameraEvent) => {
+    if (json) printJson({ ...event, key });
+    else log.info(describe(event));
+  };
+  using camera = new Camera(settings, report);
+  const tell = () => {
+    if (json) printJson({ event: "status", key, ...camera.status });
+    else log.debug(statusLine(camera));
+  };
+  const timers = [setInterval(tell, interval * 1000)];
+  if (process.stderr.isTTY && environment(SUPERVISED) === undefined) {
+    timers.push(setInterval(() => log.progress(statusLine(camera)), 1000));
+  }
+  const closed = Promise.withResolvers<void>();
+  // Nobody is to find a socket that leads nowhere while the input takes its time to close.
+  const abort = () => {
+    camera[Symbol.dispose]();
+    sleep(CLOSING_MS).then(closed.resolve);
+  };
+  signal.addEventListener("abort", abort);
+  try {
+    await Promise.race([camera.run(signal), closed.promise]);
+    signal.throwIfAborted();
+  } finally {
+    signal.removeEventListener("abort", abort);
+    for (const timer of timers) clearInterval(timer);
+    log.progressDone();
+    if (json) printJson({ event: "ended", key, ...camera.status });
+    else log.info(`ended: ${statusLine(camera)}`);
+  }
+}
+
+function describe(event: CameraEvent): string {
+  switch (event.event) {
+    case "connecting":
+      return `opening ${event.input}`;
+    case "connected": {
+      const { codec, codedWidth, codedHeight, frameRate, width, height, format, memory, packets } = event;
+      const rate = frameRate === null ? "" : ` at ${Number(frameRate.toFixed(3))}/s`;
+      return `${codec} ${codedWidth}×${codedHeight}${rate}, published as ${format} ${width}×${height} on ${memory} memory` +
+        (packets ? ", with packets" : "");
+    }
+    case "disconnected":
+      return `lost: ${event.reason}; next attempt in ${(event.retryIn / 1000).toFixed(1)} s`;
+  }
+}
+
+function statusLine({ status }: Camera): string {
+  const { state, frames, framesDropped, packets, packetsDropped, reconnects, subscribers } = status;
+  const counts = [
+    `${frames} frames`,
+    framesDropped > 0 && `${framesDropped} without a free slot`,
+    `${packets} packets`,
+    packetsDropped > 0 && `${packetsDropped} too large`,
+    reconnects > 0 && `${reconnects} reconnects`,
+    `${subscribers} subscribers`,
+  ];
+  return `${state}: ${counts.filter((count) => count !== false).join(", ")}`;
 }

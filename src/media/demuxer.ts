@@ -3,12 +3,17 @@ import type { CodecParameters, FormatContext, Packet, Rational, Stream } from "n
 import { Buffer } from "node:buffer";
 import { isAnnexB } from "../codec.ts";
 import { CuframesError } from "../errors.ts";
+import { LONGEST_TIMER_MS } from "../options.ts";
 import { AnnexBFilter, PresentationFilter } from "./bitstream.ts";
 import type { NativeCalls } from "./native_calls.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
 
 /** Packets that may be damaged, one after the other, before the input is given up. */
 const MAX_DAMAGED = 1000;
+/** How long FFmpeg listens to a stream that does give packets, to know its frame rate and its codec's parameters. */
+const ANALYSIS_MS = 5000;
+/** A recorder behind such a URL may state a duration; it is shown as it comes all the same. */
+const LIVE = /^(rtsps?|rtp|rtmps?|srt|udp):/i;
 /** FFmpeg's own assumption for raw streams that name no rate. */
 const DEFAULT_FRAME_RATE = { num: 25, den: 1 };
 
@@ -16,8 +21,12 @@ const DEFAULT_FRAME_RATE = { num: 25, den: 1 };
 export interface Source {
   readonly av: NodeAv;
   readonly input: string;
+  /** FFmpeg's name of the demuxer; undefined: found out. */
+  readonly inputFormat: string | undefined;
   /** FFmpeg's options of the demuxer and the protocol. */
   readonly options: Record<string, string>;
+  /** Milliseconds after which an input that gives nothing has failed; `Infinity`: never. */
+  readonly timeout: number;
   readonly calls: NativeCalls;
   readonly signal: AbortSignal;
 }
@@ -56,7 +65,7 @@ export class Demuxer {
     this.#rate = rate ?? DEFAULT_FRAME_RATE;
     this.frameRate = rate && rate.num / rate.den;
     this.frameNs = this.#generate(1n);
-    this.live = format.duration <= 0n;
+    this.live = format.duration <= 0n || LIVE.test(source.input);
     this.#packet = newPacket(av);
     source.signal.addEventListener("abort", this.#interrupt);
   }
@@ -67,20 +76,29 @@ export class Demuxer {
    * @throws {CuframesError} `NOT_FOUND`, `PERMISSION`, `FORMAT` (not media, or no video), `IO`, …
    */
   static async open(source: Source): Promise<Demuxer> {
-    const { av, input, options, calls, signal } = source;
+    const { av, input, inputFormat, options, calls, signal } = source;
     signal.throwIfAborted();
     const name = redact(input);
+    const demuxer = inputFormat === undefined ? null : av.InputFormat.findInputFormat(inputFormat);
+    if (inputFormat !== undefined && demuxer === null) {
+      throw new CuframesError("UNSUPPORTED", `FFmpeg has no input format ${JSON.stringify(inputFormat)}`);
+    }
     const format = new av.FormatContext();
     format.allocContext();
     const interrupt = () => format.interrupt();
     signal.addEventListener("abort", interrupt);
     const dictionary = av.Dictionary.fromObject(options);
+    using opening = new Silence(source.timeout, interrupt);
     try {
-      const opened = await calls.run(() => format.openInput(input, null, dictionary));
+      const opened = await calls.run(() => format.openInput(input, demuxer, dictionary));
       signal.throwIfAborted();
+      opening.check(`opening ${name}`);
       check(av, opened, `opening ${name}`);
+      opening[Symbol.dispose]();
+      using looking = new Silence(source.timeout + ANALYSIS_MS, interrupt);
       const found = await calls.run(() => format.findStreamInfo());
       signal.throwIfAborted();
+      looking.check(`looking for streams in ${name}`);
       check(av, found, `looking for streams in ${name}`);
       return new Demuxer(source, format, selectVideo(av, format, name));
     } catch (error) {
@@ -97,14 +115,16 @@ export class Demuxer {
    * ns and as the source has them: presentation time, decode time or both may be missing.
    */
   async read(): Promise<Packet | undefined> {
-    const { av, input, calls, signal } = this.#source;
+    const { av, input, calls, signal, timeout } = this.#source;
     const packet = this.#packet;
+    using silence = new Silence(timeout, this.#interrupt);
     for (;;) {
       packet.unref();
       if (this.#presentation?.receive(packet)) return packet;
       if (this.#presentation?.ended) return undefined;
       const result = await calls.run(() => this.#format.readFrame(packet));
       signal.throwIfAborted();
+      silence.check(`reading ${redact(input)}`);
       if (result === av.AVERROR_EOF) {
         if (!this.#presentation) return undefined;
         this.#presentation.end();
@@ -181,6 +201,33 @@ export class Demuxer {
   /** The time of the n-th packet of a source that gives no times. */
   #generate(n: bigint): bigint {
     return this.#source.av.avRescaleQ(n, { num: this.#rate.den, den: this.#rate.num }, NANOSECONDS);
+  }
+}
+
+/** Interrupts native calls that have given nothing for too long; disposing of it ends the watch. */
+class Silence implements Disposable {
+  readonly #timeout: number;
+  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+  #late = false;
+
+  constructor(timeout: number, interrupt: () => void) {
+    this.#timeout = timeout;
+    if (timeout > LONGEST_TIMER_MS) return;
+    this.#timer = setTimeout(() => {
+      this.#late = true;
+      interrupt();
+    }, timeout);
+  }
+
+  /** @throws {CuframesError} `TIMEOUT` once it has interrupted */
+  check(tried: string): void {
+    if (this.#late) {
+      throw new CuframesError("TIMEOUT", `${tried}: nothing came for ${this.#timeout / 1000} s`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
   }
 }
 

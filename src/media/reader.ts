@@ -5,8 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isAnnexB } from "../codec.ts";
 import { CuframesError, invalid } from "../errors.ts";
 import { checkDimension, formatCode, type PixelFormat, planCopy } from "../format.ts";
-import { checkInteger } from "../options.ts";
-import { type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
+import { checkInteger, LONGEST_TIMER_MS, timeoutMilliseconds } from "../options.ts";
+import { HeaderUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
 import { Decoder } from "./decoder.ts";
 import { Demuxer, payload, type Source } from "./demuxer.ts";
 import { Hardware } from "./hardware.ts";
@@ -15,9 +15,6 @@ import { loadNodeAv, type NodeAv, redact } from "./node_av.ts";
 import { type DestinationPlane, gpuFormat, PictureWriter, preferredFormat } from "./picture.ts";
 import { Pace, Timeline } from "./timeline.ts";
 import { describeTrack, type VideoTrack } from "./track.ts";
-
-/** Timers take 31 bits. */
-const LONGEST_TIMER_MS = 0x7fffffff;
 
 /** How {@linkcode openMedia} opens an input. */
 export interface OpenMediaOptions {
@@ -38,6 +35,13 @@ export interface OpenMediaOptions {
   loop?: boolean;
   /** Ends opening, reading and waiting; they throw its reason. */
   signal?: AbortSignal;
+  /** FFmpeg's name of the input's format, such as `"v4l2"` or `"lavfi"`; default: found out. */
+  inputFormat?: string;
+  /**
+   * How long opening may take (5 s more with the look at the streams), and how long an input may give no packet, until they
+   * throw `TIMEOUT`. Milliseconds; default: for ever. Looking up a host name, and a device's driver, cannot be interrupted.
+   */
+  timeout?: number;
   /** FFmpeg's options of the demuxer and the protocol, such as `{ rtsp_transport: "tcp" }`. */
   options?: Record<string, string>;
   /**
@@ -66,6 +70,8 @@ export interface MediaPacket {
   readonly corrupt: boolean;
   /** Whether data is missing before it, or the source's clock started anew. */
   readonly discontinuity: boolean;
+  /** New codec parameters, as `VideoTrack.description`, where the stream changes to them here. */
+  readonly description?: Uint8Array;
 }
 
 /** One decoded frame, in display order; usable until the next step of the iteration. */
@@ -137,7 +143,9 @@ export class MediaReader implements AsyncDisposable {
   readonly #options: OpenMediaOptions;
   readonly #timeline: Timeline;
   readonly #pace: Pace | undefined;
-  readonly #sets: NalUnit[];
+  /** The parameter sets that hold now, of H.264 and HEVC. */
+  #sets: NalUnit[];
+  readonly #header: HeaderUnits | undefined;
   readonly #decoder: Decoder | undefined;
   readonly #hardware: Hardware | undefined;
   /** Of the pictures that the GPU decodes. */
@@ -171,6 +179,8 @@ export class MediaReader implements AsyncDisposable {
   readonly width: number;
   /** The frames' height in pixels. */
   readonly height: number;
+  /** Whether the input has no end that is known: a camera, not a file. */
+  readonly live: boolean;
 
   private constructor(
     source: Source,
@@ -197,6 +207,8 @@ export class MediaReader implements AsyncDisposable {
     this.#pace = options.realtime ? new Pace() : undefined;
     const { codecId, description } = this.video;
     this.#sets = isAnnexB(codecId) ? parameterSets(codecId, description) : [];
+    this.#header = isAnnexB(codecId) ? new HeaderUnits(codecId, description) : undefined;
+    this.live = demuxer.live;
     options.signal?.addEventListener("abort", this.#abort);
   }
 
@@ -210,6 +222,8 @@ export class MediaReader implements AsyncDisposable {
       throw invalid(`hardware is ${JSON.stringify(wanted)}: it must be none, cuda or auto`);
     }
     checkInteger("device", device, 0, 255);
+    const { timeout = Infinity } = options;
+    timeoutMilliseconds("timeout", timeout);
     options.signal?.throwIfAborted();
     const av = await loadNodeAv();
     const stop = new AbortController();
@@ -218,7 +232,9 @@ export class MediaReader implements AsyncDisposable {
     const source = {
       av,
       input,
+      inputFormat: options.inputFormat,
       options: options.options ?? {},
+      timeout,
       calls: new NativeCalls(),
       signal: stop.signal,
     };
@@ -362,6 +378,8 @@ export class MediaReader implements AsyncDisposable {
     this.#lastPacketNs = timestampNs;
     const key = packet.isKeyframe;
     const data = payload(packet);
+    const description = key ? this.#header?.take(data).header : undefined;
+    if (description) this.#sets = parameterSets(codecId, description);
     if (this.#decoder) {
       // A decoder that is told no presentation time finds the order itself; a guess would mislead it.
       packet.pts = placed.statedNs ?? av.AV_NOPTS_VALUE;
@@ -378,6 +396,7 @@ export class MediaReader implements AsyncDisposable {
       durationNs,
       corrupt,
       discontinuity,
+      ...(description && { description }),
     };
   }
 

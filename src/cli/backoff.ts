@@ -1,0 +1,31 @@
+/** Waiting times between attempts: doubled each time, with jitter, so that many sources do not knock together. */
+
+const FIRST_MS = 500;
+
+/** The delays of one source's attempts. */
+export class Backoff {
+  readonly #longestMs: number;
+  #nextMs = FIRST_MS;
+
+  /** @param longestMs no delay is longer */
+  constructor(longestMs: number) {
+    this.#longestMs = longestMs;
+  }
+
+  /** Milliseconds to wait before the next attempt: between half of the current delay and all of it. */
+  next(): number {
+    const delay = Math.min(this.#nextMs, this.#longestMs);
+    this.#nextMs = delay * 2;
+    return delay * (0.5 + Math.random() / 2);
+  }
+
+  /** The next delay is among the longest: knocking again soon makes it worse. */
+  slow(): void {
+    this.#nextMs = this.#longestMs;
+  }
+
+  /** An attempt went well: the next delay is the first one. */
+  reset(): void {
+    this.#nextMs = FIRST_MS;
+  }
+}
