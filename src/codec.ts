@@ -1,6 +1,12 @@
 /** FFmpeg's `AVCodecID` numbers of the codecs that a packet ring usually carries (libavcodec/codec_id.h). */
 export const CODEC_IDS = { mjpeg: 7, h264: 27, vp8: 139, vp9: 167, hevc: 173, av1: 225 } as const;
 
+/** A codec's name in the words of `CODEC_IDS`; its number where it has none there. */
+export function codecNameOf(codecId: number): string {
+  const known = Object.entries(CODEC_IDS).find(([, id]) => id === codecId);
+  return known?.[0] ?? `codec ${codecId}`;
+}
+
 /**
  * A WebCodecs codec string for a stream, as in the WebCodecs codec registry; undefined where the parameters do
  * not tell. H.264 and HEVC are read from their parameter sets (Annex B).

@@ -1,6 +1,7 @@
 /** How a command ends: exit codes that scripts can tell apart. docs/cli.md has the same table. */
 import type { CuframesErrorCode } from "../errors.ts";
 import { CuframesError } from "../errors.ts";
+import { isDiskFull } from "../media/node_av.ts";
 
 /** Exit codes of the program. A signal ends it with 128 + its number: 130 for SIGINT, 143 for SIGTERM. */
 export const EXIT = {
@@ -14,6 +15,8 @@ export const EXIT = {
   ALREADY_EXISTS: 4,
   /** Something did not come in time. */
   TIMEOUT: 5,
+  /** There is no room for the output. */
+  DISK_FULL: 6,
 } as const;
 
 const BY_CODE: Partial<Record<CuframesErrorCode, number>> = {
@@ -32,6 +35,7 @@ export class UsageError extends Error {
 /** The exit code that an error stands for. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.USAGE;
+  if (isDiskFull(error)) return EXIT.DISK_FULL;
   if (error instanceof CuframesError) return BY_CODE[error.code] ?? EXIT.FAILURE;
   return EXIT.FAILURE;
 }

@@ -1,6 +1,202 @@
+/** `cuframes pipe`: frames or packets to the standard output. */
 import type { Command } from "commander";
-import { newCommand } from "./command.ts";
+import { Option } from "commander";
+import process from "node:process";
+import { CODEC_IDS, codecNameOf } from "../codec.ts";
+import { CuframesError } from "../errors.ts";
+import { inspect } from "../inspect.ts";
+import type { ColourOptions } from "../media/frame_picture.ts";
+import { MATRICES, RANGES } from "../media/frame_picture.ts";
+import { loadNodeAv } from "../media/node_av.ts";
+import { pictureSizeOf } from "../media/picture_size.ts";
+import { type FrameRate, RawVideoWriter } from "../media/raw_video.ts";
+import { Recorder } from "../media/recorder.ts";
+import { StreamClock } from "../media/stream_clock.ts";
+import { type Frame, Subscriber } from "../subscriber.ts";
+import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
+import { UsageError } from "./exit.ts";
+import { frameRate, frameRateOf } from "./frame_rate.ts";
+import { codecParametersOf, packetsOf } from "./packets.ts";
+import { closeOutput, requireReader, STDOUT, written } from "./stdout.ts";
+
+const FRAME_FORMATS = ["yuv4mpeg", "rawvideo", "nut"] as const;
+const PACKET_FORMATS = ["mpegts", "nut", "h264", "hevc"] as const;
+type FrameFormat = (typeof FRAME_FORMATS)[number];
+type PacketFormat = (typeof PACKET_FORMATS)[number];
+
+interface Options extends CommonOptions, ColourOptions {
+  format?: FrameFormat | PacketFormat;
+  packets?: boolean;
+  fps?: FrameRate;
+  ordered?: boolean;
+  count?: number;
+  wait?: number;
+  reconnect?: boolean;
+  name: string;
+}
 
 export function pipeCommand(): Command {
-  return newCommand("pipe", "", []);
+  return newCommand("pipe", "Write the frames or packets of a key to the standard output.", [
+    "pipe cam1 | ffplay -",
+    "pipe cam1 --format rawvideo | ffmpeg -f rawvideo -pix_fmt nv12 -s 1280x720 -i - out.mkv",
+    "pipe cam1 --packets --format mpegts | ffmpeg -i - -c copy out.mp4",
+  ])
+    .argument("<key>", "the publisher's key")
+    .addOption(
+      new Option(
+        "--format <format>",
+        "yuv4mpeg (default), rawvideo, nut; with --packets mpegts (default), nut, h264, hevc",
+      )
+        .choices([...new Set([...FRAME_FORMATS, ...PACKET_FORMATS])]),
+    )
+    .option("--packets", "the encoded packets instead of the frames")
+    .option("--fps <rate>", "frames a second that yuv4mpeg states, as 25, 29.97 or 30000/1001", frameRate)
+    .option("--ordered", "every frame in its turn instead of the newest one")
+    .option("--count <n>", "end after so many frames or packets", integer(1, Number.MAX_SAFE_INTEGER))
+    .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
+    .option("--reconnect", "go on with the next publisher of the key instead of ending with this one")
+    .addOption(new Option("--matrix <name>", "how RGB becomes YUV").choices(MATRICES).default("auto"))
+    .addOption(new Option("--range <name>", "of YUV: limited, or full").choices(RANGES))
+    .option("--name <name>", "what the publisher's reports call this reader", "pipe")
+    .action(async (key: string, options: Options) => {
+      const context = contextOf(options);
+      requireReader();
+      const total = await (options.packets ? pipePackets : pipeFrames)(key, options, context);
+      // Standard output has the data.
+      if (context.json) process.stderr.write(`${JSON.stringify({ event: "end", key, ...total })}\n`);
+      else {context.log.info(
+          `${key}: ${total.written} ${
+            options.packets ? "packets" : "frames"
+          } written, ${total.dropped} dropped`,
+        );}
+    });
+}
+
+/** What went through. */
+interface Total {
+  written: number;
+  /** Published meanwhile and not written: the reader was busy. */
+  dropped: number;
+  reconnects: number;
+}
+
+async function connect(
+  key: string,
+  options: Options,
+  context: Context,
+  packets: boolean,
+): Promise<Subscriber> {
+  return await Subscriber.connect(key, {
+    name: options.name,
+    mode: options.ordered ? "ordered" : "newest",
+    timeout: (options.wait ?? 0) * 1000,
+    reconnect: options.reconnect ?? false,
+    frames: !packets,
+    packets,
+    signal: context.signal,
+    ...context.place,
+  });
+}
+
+async function pipeFrames(key: string, options: Options, context: Context): Promise<Total> {
+  const format = options.format ?? "yuv4mpeg";
+  if (!isOneOf(FRAME_FORMATS, format)) throw new UsageError(`--format ${format} is for --packets`);
+  const { signal, log } = context;
+  // Before the connection: what is published while it loads is lost.
+  await loadNodeAv();
+  using camera = await connect(key, options, context, false);
+  let writer: RawVideoWriter | undefined;
+  let count = 0;
+  try {
+    for await (const frame of framesOf(camera, signal)) {
+      writer ??= await RawVideoWriter.create(STDOUT, frame, {
+        format,
+        frameRate: options.fps ?? await measuredRate(key, frame, context),
+        matrix: options.matrix,
+        range: options.range,
+      });
+      await writer.load(frame);
+      // The slot is free for the publisher, however long the reader takes.
+      frame.close();
+      if (!await written(writer.write(), signal)) break;
+      if (++count === options.count) break;
+      const { dropped } = camera.stats();
+      if (!context.json) log.progress(`${key}: ${count} frames written, ${dropped} dropped`);
+    }
+    const { dropped, reconnects } = camera.stats();
+    return { written: count, dropped, reconnects };
+  } finally {
+    if (writer) await closeOutput(() => writer!.close());
+  }
+}
+
+/** Until the publisher is gone. */
+async function* framesOf(camera: Subscriber, signal: AbortSignal): AsyncGenerator<Frame, void, void> {
+  for (;;) {
+    let frame: Frame;
+    try {
+      frame = await camera.next({ signal });
+    } catch (error) {
+      if (error instanceof CuframesError && error.code === "DISCONNECTED") return;
+      throw error;
+    }
+    using _open = frame;
+    yield frame;
+  }
+}
+
+async function measuredRate(key: string, frame: Frame, { log, place }: Context): Promise<FrameRate> {
+  const { frameRate } = await inspect(key, place).catch(() => ({ frameRate: 0 }));
+  const rate = frameRateOf(frame.durationNs, frameRate);
+  if (rate) return rate;
+  log.warn(`${key}: its frame rate is not known yet, 25 a second are taken: state it with --fps`);
+  return { num: 25, den: 1 };
+}
+
+async function pipePackets(key: string, options: Options, context: Context): Promise<Total> {
+  const format = options.format ?? "mpegts";
+  if (!isOneOf(PACKET_FORMATS, format)) {
+    throw new UsageError(`--format ${format} is for frames: leave --packets out`);
+  }
+  const { signal, log } = context;
+  const av = await loadNodeAv();
+  using camera = await connect(key, options, context, true);
+  using reader = camera.packets();
+  const clock = new StreamClock();
+  let recorder: Recorder | undefined;
+  let codecId = 0;
+  let count = 0;
+  try {
+    for await (const packet of packetsOf(reader, signal)) {
+      if (!recorder) {
+        if (packet.type !== "key") continue;
+        codecId = reader.codecId;
+        if ((format === "h264" || format === "hevc") && codecId !== CODEC_IDS[format]) {
+          throw new UsageError(
+            `the packets of ${key} are ${codecNameOf(codecId)}, not ${format}: choose another --format`,
+          );
+        }
+        const description = codecParametersOf(reader);
+        const size = await pictureSizeOf(av, codecId, description, packet.data);
+        const { codedWidth, codedHeight } = size ?? camera;
+        recorder = await Recorder.create(STDOUT, { codecId, description, codedWidth, codedHeight, format });
+      } else if (packet.type === "key" && reader.codecId !== codecId) {
+        throw new CuframesError(
+          "FORMAT",
+          `the packets of ${key} have another codec now, which ${format} cannot change: start again`,
+        );
+      }
+      if (!await written(recorder.write(clock.place(packet)), signal)) break;
+      if (++count === options.count) break;
+      if (!context.json) log.progress(`${key}: ${count} packets written, ${reader.stats().lost} dropped`);
+    }
+    const { reconnects } = camera.stats();
+    return { written: count, dropped: reader.stats().lost, reconnects };
+  } finally {
+    if (recorder) await closeOutput(() => recorder!.close());
+  }
+}
+
+function isOneOf<Name extends string>(names: readonly Name[], name: string): name is Name {
+  return (names as readonly string[]).includes(name);
 }

@@ -1,6 +1,111 @@
-import type { Command } from "commander";
-import { newCommand } from "./command.ts";
+/** `cuframes record`: packets to files, not encoded again. */
+import { type Command, Option } from "commander";
+import { extname, resolve } from "node:path";
+import strftime from "strftime";
+import { loadNodeAv } from "../media/node_av.ts";
+import { type Segment, SegmentRecorder } from "../media/segments.ts";
+import { Subscriber } from "../subscriber.ts";
+import { type CommonOptions, contextOf, duration, newCommand } from "./command.ts";
+import { UsageError } from "./exit.ts";
+import { codecParametersOf, packetsOf } from "./packets.ts";
+import { printJson } from "./terminal.ts";
+
+const FORMATS: Record<string, string> = { mp4: "mp4", mkv: "matroska", ts: "mpegts" };
+/** How long a full disk is left alone, in ms. */
+const FULL_RETRY_MS = 5000;
+
+interface Options extends CommonOptions {
+  output: string;
+  format?: string;
+  segment?: number;
+  duration?: number;
+  diskFull: "stop" | "wait";
+  wait?: number;
+  reconnect: boolean;
+  name: string;
+}
 
 export function recordCommand(): Command {
-  return newCommand("record", "", []);
+  return newCommand("record", "Record the packets of a key to MP4, MKV or MPEG-TS, not encoded again.", [
+    "record cam1 --output cam1.mp4",
+    "record cam1 --output '/recordings/%Y-%m-%d/cam1-%H%M%S.mp4' --segment 10m",
+    "record cam1 --output cam1-%s.ts --duration 30s --json",
+  ])
+    .argument("<key>", "the publisher's key")
+    .requiredOption(
+      "-o, --output <pattern>",
+      "path with strftime's % directives; a file that exists is not overwritten",
+    )
+    .addOption(
+      new Option("--format <format>", "default: by the path's extension").choices(Object.keys(FORMATS)),
+    )
+    .option("--segment <duration>", "begin a new file every so often, at a key packet", duration)
+    .option("--duration <duration>", "end after so much of the stream", duration)
+    .addOption(
+      new Option("--disk-full <policy>", "stop with exit code 6, or wait and go on in a new file")
+        .choices(["stop", "wait"]).default("stop"),
+    )
+    .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
+    .option("--no-reconnect", "end with the publisher instead of waiting for the next one")
+    .option("--name <name>", "what the publisher's reports call this reader", "record")
+    .action(record);
+}
+
+async function record(key: string, options: Options): Promise<void> {
+  const { signal, log, json, place } = contextOf(options);
+  const format = options.format === undefined ? undefined : FORMATS[options.format];
+  const known = Object.keys(FORMATS).includes(extname(options.output).slice(1).toLowerCase());
+  if (!format && !known) {
+    throw new UsageError(`${options.output} must end in .mp4, .mkv or .ts, or give --format`);
+  }
+  await loadNodeAv();
+  using camera = await Subscriber.connect(key, {
+    name: options.name,
+    frames: false,
+    timeout: (options.wait ?? 0) * 1000,
+    reconnect: options.reconnect,
+    signal,
+    ...place,
+  });
+  using reader = camera.packets();
+  const segments: Segment[] = [];
+  const recorder = new SegmentRecorder({
+    pathOf: (start) => resolve(strftime(options.output, start)),
+    format,
+    seconds: options.segment,
+    retryMs: options.diskFull === "wait" ? FULL_RETRY_MS : undefined,
+    onBegin: (path) => json ? printJson({ event: "begin", key, path }) : log.info(`recording ${path}`),
+    onEnd: (segment) => {
+      segments.push(segment);
+      if (json) printJson({ event: "segment", key, ...segment });
+    },
+    onFull: (error) => log.warn(`${(error as Error).message}: packets are dropped until there is room`),
+  });
+  let packets = 0;
+  try {
+    for await (const packet of packetsOf(reader, signal)) {
+      await recorder.write(packet, () => ({
+        codecId: reader.codecId,
+        description: codecParametersOf(reader),
+        codedWidth: camera.codedWidth,
+        codedHeight: camera.codedHeight,
+      }));
+      packets++;
+      if (options.duration !== undefined && recorder.seconds >= options.duration) break;
+      if (!json) log.progress(`${recorder.path ?? key}: ${packets} packets, ${reader.stats().lost} lost`);
+    }
+  } catch (error) {
+    // A signal ends a recording as its length does, but for the exit code.
+    if (!signal.aborted) throw error;
+  } finally {
+    await recorder.close();
+  }
+  const total = {
+    segments: segments.length,
+    packets,
+    lost: reader.stats().lost,
+    reconnects: camera.stats().reconnects,
+  };
+  if (json) printJson({ event: "end", key, ...total });
+  else log.info(`${key}: ${total.packets} packets in ${total.segments} files, ${total.lost} lost`);
 }

@@ -40,8 +40,8 @@ const SURVEYED_BYTES = 8 << 20;
 const DURABLE: Record<string, Record<string, string>> = {
   mp4: { movflags: "hybrid_fragmented+frag_keyframe+delay_moov", frag_duration: "1000000" },
   mov: { movflags: "hybrid_fragmented+frag_keyframe+delay_moov", frag_duration: "1000000" },
-  matroska: { cluster_time_limit: "1000" },
-  webm: { cluster_time_limit: "1000" },
+  matroska: { cluster_time_limit: "500" },
+  webm: { cluster_time_limit: "500" },
 };
 
 /** What a {@linkcode Recorder} records. */

@@ -58,7 +58,6 @@ interface Current {
   readonly track: { codecId: number; description: Uint8Array };
   readonly start: Date;
   readonly startNs: bigint;
-  lastNs: bigint;
   packets: number;
 }
 
@@ -74,12 +73,18 @@ export class SegmentRecorder implements AsyncDisposable {
   /** The first packet's time; cuts are due at whole segments from there, however late key packets come. */
   #originNs: bigint | undefined;
   #cutNs = 0n;
+  #newestNs = 0n;
   /** When a full disk is tried again, by `performance.now()`. */
   #retryAt: number | undefined;
 
   constructor(options: SegmentOptions) {
     this.#options = options;
     this.#segmentNs = options.seconds === undefined ? undefined : BigInt(Math.round(options.seconds * 1e9));
+  }
+
+  /** How long the recording is by now, with its gaps, in seconds. */
+  get seconds(): number {
+    return this.#originNs === undefined ? 0 : Number(this.#newestNs - this.#originNs) / 1e9;
   }
 
   /** The file that is written now. */
@@ -100,7 +105,7 @@ export class SegmentRecorder implements AsyncDisposable {
       if (current === undefined) return;
       await current.recorder.write(placed);
       current.packets++;
-      if (placed.timestampNs > current.lastNs) current.lastNs = placed.timestampNs;
+      if (placed.timestampNs > this.#newestNs) this.#newestNs = placed.timestampNs;
     } catch (error) {
       // What is on the disk stays.
       await this.#end().catch(() => {});
@@ -155,10 +160,12 @@ export class SegmentRecorder implements AsyncDisposable {
       throw error;
     });
     const track = { codecId, description };
-    this.#current = { recorder, track, start, startNs: timestampNs, lastNs: timestampNs, packets: 0 };
+    this.#current = { recorder, track, start, startNs: timestampNs, packets: 0 };
+    this.#originNs ??= timestampNs;
+    this.#newestNs = timestampNs;
     this.#retryAt = undefined;
     if (this.#segmentNs !== undefined) {
-      const origin = this.#originNs ??= timestampNs;
+      const origin = this.#originNs;
       this.#cutNs = origin + ((timestampNs - origin) / this.#segmentNs + 1n) * this.#segmentNs;
     }
     this.#options.onBegin?.(path);
@@ -168,13 +175,13 @@ export class SegmentRecorder implements AsyncDisposable {
     const current = this.#current;
     if (current === undefined) return;
     this.#current = undefined;
-    const { recorder: { path }, start, startNs, lastNs, packets } = current;
+    const { recorder: { path }, start, startNs, packets } = current;
     try {
       await current.recorder.close();
     } finally {
       // A file that never got a piece that can be played is gone.
       const bytes = await stat(path).then(({ size }) => size, () => undefined);
-      const seconds = Number(lastNs - startNs) / 1e9;
+      const seconds = Number(this.#newestNs - startNs) / 1e9;
       if (bytes !== undefined) this.#options.onEnd?.({ path, start, seconds, packets, bytes });
     }
   }
