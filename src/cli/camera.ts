@@ -190,9 +190,12 @@ export class Camera implements Disposable {
 
   #inputOptions(): Record<string, string> {
     const { input, transport, inputOptions } = this.#settings;
-    const rtsp = /^rtsps?:/i.test(input)
-      ? { rtsp_transport: transport, allowed_media_types: "video" }
-      : undefined;
+    const rtsp = /^rtsps?:/i.test(input) && {
+      rtsp_transport: transport,
+      allowed_media_types: "video",
+      // The rate is of little use here, and a longer look at it would be a longer gap.
+      fpsprobesize: "3",
+    };
     return { ...rtsp, ...inputOptions };
   }
 

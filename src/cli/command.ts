@@ -57,17 +57,33 @@ export function variableOf(option: Option): string {
   return `CUFRAMES_${name.replaceAll("-", "_").toUpperCase()}`;
 }
 
-/** Lets every option of a command be given by its environment variable too; an empty one counts as not set. */
-export function bindEnvironment(command: Command): void {
+/** Shows in a command's help which variable of the environment stands for each option. */
+export function nameVariables(command: Command): void {
+  for (const option of command.options) option.env(variableOf(option));
+}
+
+/**
+ * Takes a command's options from the environment, before its command line, which comes first. An empty variable counts as
+ * not set. (commander would take any value of a flag's variable as "on".)
+ *
+ * @throws {UsageError} that names the variable
+ */
+export function readEnvironment(command: Command): void {
   for (const option of command.options) {
     const name = variableOf(option);
-    option.env(name);
-    const value = environment(name);
-    if (value === undefined) delete process.env[name];
-    else if (option.isBoolean() || option.negate) {
-      // commander takes any value of a flag's variable as "on".
-      command.setOptionValueWithSource(option.attributeName(), flagOf(name, value), "environment");
-    }
+    const text = environment(name);
+    if (text === undefined) continue;
+    command.setOptionValueWithSource(option.attributeName(), valueOf(option, name, text), "environment");
+  }
+}
+
+function valueOf(option: Option, name: string, text: string): unknown {
+  if (option.isBoolean() || option.negate) return flagOf(name, text);
+  try {
+    return option.parseArg ? option.parseArg(text, undefined as never) : text;
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    throw new UsageError(`${name} is ${JSON.stringify(text)}. ${error.message}`);
   }
 }
 

@@ -8,7 +8,7 @@ import process from "node:process";
 import manifest from "../../deno.json" with { type: "json" };
 import { Command, CommanderError } from "commander";
 import { cancellation, Interrupted } from "./cancel.ts";
-import { bindEnvironment } from "./command.ts";
+import { nameVariables, readEnvironment } from "./command.ts";
 import { EXIT, exitCodeOf } from "./exit.ts";
 import { inspectCommand } from "./inspect.ts";
 import { pipeCommand } from "./pipe.ts";
@@ -30,13 +30,14 @@ export async function main(args: readonly string[]): Promise<number> {
         write(colorsOf(process.stderr).red(text.replace(/^error: /, "cuframes: "))),
     })
     .showHelpAfterError("(--help has the options)")
+    .hook("preSubcommand", (_, command) => readEnvironment(command))
     .exitOverride();
   const signal = cancellation();
   const commands = [sourceCommand, pipeCommand, recordCommand, snapshotCommand, inspectCommand, topCommand];
   try {
     for (const create of commands) {
       const command = create().copyInheritedSettings(program);
-      bindEnvironment(command);
+      nameVariables(command);
       program.addCommand(command);
     }
     await program.parseAsync(args, { from: "user" });

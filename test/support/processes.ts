@@ -59,6 +59,11 @@ export class Process {
     });
   }
 
+  /** What it has written to standard error. */
+  get errors(): string {
+    return this.#errors;
+  }
+
   #changed(): void {
     this.#change.resolve();
     this.#change = Promise.withResolvers();
@@ -106,7 +111,7 @@ export class Process {
     return this.exited;
   }
 
-  kill(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT" = "SIGKILL"): void {
+  kill(signal: NodeJS.Signals = "SIGKILL"): void {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.pid === 0) return;
     try {
       // Not the child's own kill, which takes every signal for its end.
