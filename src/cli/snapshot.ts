@@ -1,6 +1,95 @@
-import type { Command } from "commander";
-import { newCommand } from "./command.ts";
+/** `cuframes snapshot`: the newest frame as a picture file. */
+import { type Command, Option } from "commander";
+import { rename, rm, stat, writeFile } from "node:fs/promises";
+import { extname, resolve } from "node:path";
+import process from "node:process";
+import { type ColourOptions, MATRICES, RANGES } from "../media/frame_picture.ts";
+import { encodeImage, type ImageFormat } from "../media/image.ts";
+import { loadNodeAv } from "../media/node_av.ts";
+import { Subscriber } from "../subscriber.ts";
+import { type CommonOptions, contextOf, duration, integer, newCommand } from "./command.ts";
+import { UsageError } from "./exit.ts";
+import { requireReader, writeOut } from "./stdout.ts";
+import { printJson } from "./terminal.ts";
+
+/** How long a publisher may be without a frame. */
+const FIRST_FRAME_MS = 10_000;
+const FORMATS: Record<string, ImageFormat> = { png: "png", jpg: "jpeg", jpeg: "jpeg" };
+
+interface Options extends CommonOptions, ColourOptions {
+  format?: string;
+  quality: number;
+  wait?: number;
+}
 
 export function snapshotCommand(): Command {
-  return newCommand("snapshot", "", []);
+  return newCommand("snapshot", "Write the newest frame of a key as a PNG or a JPEG.", [
+    "snapshot cam1 cam1.png",
+    "snapshot cam1 cam1.jpg --matrix bt709 --range full",
+    "snapshot cam1 - --format jpg | curl --data-binary @- http://server/upload",
+  ])
+    .argument("<key>", "the publisher's key")
+    .argument("<file>", "path of the picture, replaced at once where it exists; - is the standard output")
+    .addOption(
+      new Option("--format <format>", "default: by the path's extension").choices(Object.keys(FORMATS)),
+    )
+    .addOption(
+      new Option("--matrix <name>", "what YUV stands for; auto is bt709 from 720 rows on, else bt601")
+        .choices(MATRICES).default("auto"),
+    )
+    .addOption(new Option("--range <name>", "of YUV; default: limited, for GRAY8 full").choices(RANGES))
+    .option("--quality <n>", "of a JPEG, from 1, the best, to 31", integer(1, 31), 2)
+    .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
+    .action(snapshot);
+}
+
+async function snapshot(key: string, file: string, options: Options): Promise<void> {
+  const { signal, json, log, place } = contextOf(options);
+  const format = FORMATS[options.format ?? extname(file).slice(1).toLowerCase()];
+  if (!format) throw new UsageError(`${file} must end in .png or .jpg, or give --format`);
+  const toStdout = file === "-";
+  if (toStdout) requireReader();
+  await loadNodeAv();
+  const timeout = (options.wait ?? 0) * 1000;
+  using camera = await Subscriber.connect(key, {
+    name: "snapshot",
+    packets: false,
+    timeout,
+    signal,
+    ...place,
+  });
+  using frame = await camera.next({ timeout: Math.max(timeout, FIRST_FRAME_MS), signal });
+  const { sequence, timestampNs, codedWidth, codedHeight } = frame;
+  const { matrix, range, quality } = options;
+  const bytes = await encodeImage(frame, { format, matrix, range, quality });
+  frame.close();
+  if (toStdout) await writeOut(bytes);
+  else await replace(resolve(file), bytes);
+  const report = {
+    key,
+    file,
+    format,
+    width: codedWidth,
+    height: codedHeight,
+    sequence,
+    timestampNs,
+    bytes: bytes.length,
+  };
+  if (!json) log.info(`${file}: frame ${sequence} of ${key}, ${codedWidth}×${codedHeight}`);
+  else if (!toStdout) printJson(report);
+}
+
+/** Whoever reads the file sees a whole picture, the old one or the new one. */
+async function replace(path: string, bytes: Uint8Array): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  // A device or a pipe cannot be replaced.
+  if (there && !there.isFile()) return await writeFile(path, bytes);
+  const unfinished = `${path}.${process.pid}.tmp`;
+  try {
+    await writeFile(unfinished, bytes);
+    await rename(unfinished, path);
+  } catch (error) {
+    await rm(unfinished, { force: true });
+    throw error;
+  }
 }

@@ -47,3 +47,13 @@ export async function closeOutput(close: () => Promise<void>): Promise<void> {
   });
   await Promise.race([closed, sleep(LAST_WORDS_MS, undefined, { ref: false })]);
 }
+
+/** Writes bytes to the standard output; a reader that is gone is none of our business. */
+export function writeOut(bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(bytes, (error) => {
+      if (error && !isBrokenPipe(error)) reject(error);
+      else resolve();
+    });
+  });
+}

@@ -25,8 +25,8 @@ const EXACT = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp";
 
 /** FFmpeg's pixel format for the file: what keeps the frame's samples. */
 function storedAs(format: PixelFormat, image: ImageFormat): string {
-  if (format === "GRAY8") return "gray";
   if (image === "jpeg") return isRgb(format) ? "yuvj444p" : "yuvj420p";
+  if (format === "GRAY8") return "gray";
   if (format === "P010") return "rgb48be";
   return format === "RGBA" || format === "BGRA" ? "rgba" : "rgb24";
 }

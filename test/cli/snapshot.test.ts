@@ -1,0 +1,171 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import type { PixelFormat, Publisher } from "../../mod.ts";
+import { planCopy } from "../../src/format.ts";
+import type { ColourOptions } from "../../src/media/frame_picture.ts";
+import { encodeImage } from "../../src/media/image.ts";
+import { FFMPEG_NAMES } from "../../src/media/picture.ts";
+import { cuframes, ffmpeg, ffprobe, hasFfmpeg, jsonLines, withoutFfmpeg } from "../support/cli.ts";
+import { createPublisher, runtimeDirectory, subscribe } from "../support/ring.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "cuframes-snapshot-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const formats = Object.keys(FFMPEG_NAMES) as PixelFormat[];
+const env = { CUFRAMES_RUNTIME_DIR: runtimeDirectory };
+
+/** A colourful test picture in a pixel format, without padding. Its YUV has the matrix and range that are said. */
+function testPicture(
+  format: PixelFormat,
+  width: number,
+  height: number,
+  matrix: string,
+  range: string,
+): Uint8Array {
+  return ffmpeg([
+    ...["-f", "lavfi", "-i", `testsrc2=size=${width + width % 2}x${height + height % 2}`, "-frames:v", "1"],
+    "-vf",
+    `format=rgb24,crop=${width}:${height}:0:0,scale=out_color_matrix=${matrix}:out_range=${range}`,
+    ...["-pix_fmt", FFMPEG_NAMES[format], "-f", "rawvideo", "-"],
+  ]);
+}
+
+/** What FFmpeg's own program makes of it in RGB. */
+function converted(
+  pixels: Uint8Array,
+  format: PixelFormat,
+  width: number,
+  height: number,
+  matrix: string,
+  range: string,
+): Uint8Array {
+  const colours = /RGB|BGR/.test(format)
+    ? "null"
+    : `scale=in_color_matrix=${matrix}:in_range=${range}:out_range=full:flags=bicubic+accurate_rnd+full_chroma_int`;
+  return ffmpeg([
+    ...["-f", "rawvideo", "-pix_fmt", FFMPEG_NAMES[format], "-s", `${width}x${height}`, "-i", "-"],
+    ...["-vf", `${colours},format=rgb24`, "-f", "rawvideo", "-"],
+  ], pixels);
+}
+
+/** A picture file as RGB, by FFmpeg's own program. */
+function decoded(file: Uint8Array, name: string): Uint8Array {
+  const path = join(directory, name);
+  writeFileSync(path, file);
+  return ffmpeg([
+    "-i",
+    path,
+    "-vf",
+    "scale=flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24",
+    "-f",
+    "rawvideo",
+    "-",
+  ]);
+}
+
+function show(publisher: Publisher, pixels: Uint8Array): void {
+  const { format, codedWidth: width, codedHeight: height } = publisher;
+  const { planes } = planCopy(format, width, height);
+  using frame = publisher.acquire();
+  for (const [index, { offset, stride, rowBytes, rows }] of planes.entries()) {
+    const plane = frame.planes[index]!;
+    for (let row = 0; row < rows; row++) {
+      const start = offset + row * stride;
+      plane.data.set(pixels.subarray(start, start + rowBytes), row * plane.stride);
+    }
+  }
+  frame.publish({ timestampNs: 1n });
+}
+
+function difference(one: Uint8Array, other: Uint8Array): { mean: number; most: number } {
+  expect(one.length).toBe(other.length);
+  let [sum, most] = [0, 0];
+  for (let index = 0; index < one.length; index++) {
+    const step = Math.abs(one[index]! - other[index]!);
+    sum += step;
+    most = Math.max(most, step);
+  }
+  return { mean: sum / one.length, most };
+}
+
+/** What is asked for, and what that must stand for at this size. */
+const cases = (
+  format: PixelFormat,
+  height: number,
+): { asked: ColourOptions; matrix: string; range: string }[] =>
+  [
+    { asked: {}, matrix: height >= 720 ? "bt709" : "bt601", range: format === "GRAY8" ? "full" : "limited" },
+    { asked: { matrix: "bt709" as const, range: "full" as const }, matrix: "bt709", range: "full" },
+    { asked: { matrix: "bt601" as const, range: "limited" as const }, matrix: "bt601", range: "limited" },
+  ].slice(0, /RGB|BGR/.test(format) ? 1 : undefined);
+
+describe.skipIf(!hasFfmpeg)(`a picture has the pixels of FFmpeg's own conversion (${withoutFfmpeg})`, () => {
+  for (const format of formats) {
+    test.each([[96, 64], [97, 65], [64, 720]])(`${format}, %i×%i`, async (width, height) => {
+      using publisher = createPublisher({ format, width, height, memory: "host" });
+      using camera = await subscribe(publisher);
+      for (const { asked, matrix, range } of cases(format, height)) {
+        const pixels = testPicture(format, width, height, matrix, range);
+        show(publisher, pixels);
+        using frame = await camera.next();
+        const expected = converted(pixels, format, width, height, matrix, range);
+        const png = decoded(await encodeImage(frame, { format: "png", ...asked }), "one.png");
+        const { most } = difference(png, expected);
+        // The PNG of a P010 has 16 bits, which are rounded once more here.
+        expect(most).toBeLessThanOrEqual(format === "P010" ? 1 : 0);
+        if (asked.range === "limited") continue;
+        const jpeg = decoded(await encodeImage(frame, { format: "jpeg", ...asked }), "one.jpg");
+        expect(difference(jpeg, expected).mean).toBeLessThan(4);
+      }
+    });
+  }
+
+  test("the program writes the newest frame, whole or not at all", async () => {
+    const [width, height] = [321, 181];
+    using publisher = createPublisher({ format: "NV12", width, height, memory: "host" });
+    const pixels = testPicture("NV12", width, height, "bt709", "full");
+    show(publisher, new Uint8Array(pixels.length));
+    show(publisher, pixels);
+    const path = join(directory, "shot.png");
+    writeFileSync(path, "what was there");
+    const shot = await cuframes(
+      ["snapshot", publisher.key, path, "--matrix", "bt709", "--range", "full", "--json"],
+      { env },
+    );
+    expect(shot).toMatchObject({ code: 0, stderr: "" });
+    expect(jsonLines(shot.stdout)).toEqual([{
+      ...{ key: publisher.key, file: path, format: "png", width, height, sequence: 2, timestampNs: 1 },
+      bytes: readFileSync(path).length,
+    }]);
+    const expected = converted(pixels, "NV12", width, height, "bt709", "full");
+    expect(difference(decoded(readFileSync(path), "copy.png"), expected).most).toBe(0);
+
+    const jpeg = await cuframes(["snapshot", publisher.key, "-", "--format", "jpg"], { env });
+    expect(jpeg.code).toBe(0);
+    expect(ffprobe(jpeg.stdout, "image2pipe").streams[0]).toMatchObject({
+      codec_name: "mjpeg",
+      width,
+      height,
+    });
+
+    const nowhere = await cuframes(["snapshot", publisher.key, join(directory, "no/such/dir.png")], { env });
+    expect(nowhere.code).toBe(1);
+    expect(nowhere.stderr).toMatch(/ENOENT.*no\/such/);
+    expect(readdirSync(directory).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  });
+});
+
+test("what is wrong is said, with an exit code of its own", async () => {
+  const absent = await cuframes(["snapshot", "nobody", "a.png"], { env });
+  expect(absent).toMatchObject({ code: 3 });
+  expect(absent.stderr).toContain("nobody");
+  expect(await cuframes(["snapshot", "nobody", "a.gif"], { env })).toMatchObject({ code: 2 });
+  expect(await cuframes(["snapshot", "nobody", "a.jpg", "--quality", "32"], { env })).toMatchObject({
+    code: 2,
+  });
+  const help = await cuframes(["snapshot", "--help"]);
+  expect(help.code).toBe(0);
+  expect(new TextDecoder().decode(help.stdout)).toContain("$ cuframes snapshot");
+});
