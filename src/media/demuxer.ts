@@ -41,6 +41,8 @@ export class Demuxer {
   readonly #rate: { num: number; den: number };
   readonly #interrupt = () => this.#format.interrupt();
   #presentation: PresentationFilter | undefined;
+  /** Whether every packet has a presentation time by nature; FFmpeg takes the first one's away where there are B-frames. */
+  readonly #rtp: boolean;
   #started = false;
   /** How many packets were given a generated decode time; undefined where the source has its own. */
   #generated: bigint | undefined;
@@ -59,6 +61,7 @@ export class Demuxer {
     const { av, options } = source;
     this.#source = source;
     this.#format = format;
+    this.#rtp = /^(rtsp|rtp|sdp)/.test(format.iformat?.name ?? "");
     this.#stream = stream;
     this.#annexB = isAnnexB(stream.codecpar.codecId) ? new AnnexBFilter(av, stream.codecpar) : undefined;
     const rate = frameRateOf(av, format, stream, "framerate" in options);
@@ -165,7 +168,7 @@ export class Demuxer {
     const { av } = this.#source;
     packet.rescaleTs(this.#stream.timeBase, NANOSECONDS);
     const stamped = packet.pts !== av.AV_NOPTS_VALUE || packet.dts !== av.AV_NOPTS_VALUE;
-    if (!this.#started) {
+    if (!this.#started && !this.#rtp) {
       this.#started = true;
       if (!stamped) this.#generated = 0n;
       if (packet.pts === av.AV_NOPTS_VALUE) {

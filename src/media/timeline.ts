@@ -52,7 +52,9 @@ export class Timeline {
   /** Places the next packet; times are the source's, `undefined` where it gives none. */
   place(pts: bigint | undefined, dts: bigint | undefined, duration: bigint): Placed {
     const durationNs = duration > 0n ? duration : this.#frameNs;
-    let decode = dts ?? earlier(this.#expected, pts) ?? (pts ?? 0n) - this.#delayNs;
+    // What begins without any time is shown at 0.
+    if (this.#expected === undefined && dts === undefined) pts ??= 0n;
+    let decode = dts ?? earlier(this.#expected, pts) ?? pts! - this.#delayNs;
     const after = (pts ?? decode) - decode;
     const window = REORDERED_FRAMES * durationNs;
     const stated = after <= window + LATE && after >= -window ? pts : undefined;

@@ -144,11 +144,8 @@ describe.skipIf(noCamera)("a camera", () => {
       const original = await contentOf(file, 40, { format: "NV12" });
 
       const [gotPackets, gotFrames] = await Promise.all([packets, frames]);
-      expect(gotPackets.map(({ data }) => data.length)).toEqual(
-        original.packets.map(({ data }) => data.length),
-      );
-      expect(gotPackets.every(({ data }, index) => sameBytes(data, original.packets[index]!.data))).toBe(
-        true,
+      expect(gotPackets.map(({ data }) => slicesOf(data))).toEqual(
+        original.packets.map(({ data }) => slicesOf(data)),
       );
       const offsets = gotPackets.map(({ timestampNs }, index) =>
         timestampNs - original.packets[index]!.timestampNs
@@ -286,8 +283,11 @@ describe.skipIf(noCamera)("a camera", () => {
     const packet = (await packetsUntil(again.packets({ wait: true }), () => true))[0]!;
     expect(again.packets({ wait: true }).codecId).toBe(173);
     expect(packet).toMatchObject({ type: "key" });
-    const { pictures } = await contentOf(hevc, 1, { format: "NV12" });
-    const behind = await framesUntil(steady, ({ pixels }) => sameBytes(pixels, pictures[0]!));
+    const { pictures } = await contentOf(hevc, 100, { format: "NV12" });
+    const behind = await framesUntil(
+      steady,
+      ({ pixels }) => pictures.some((picture) => sameBytes(picture, pixels)),
+    );
     expect(isSorted(behind.map(({ timestampNs }) => timestampNs))).toBe(true);
     expect(camera.errors).toBe("");
   });
