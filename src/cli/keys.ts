@@ -14,8 +14,9 @@ const ANSWER_MS = 2000;
 /** A socket of nobody, or of somebody who does not answer. */
 export interface Silent {
   readonly key: string;
-  /** `"stale"`: its publisher is gone; else why it did not answer. */
+  /** `"stale"`: only its socket is left; `"unreachable"`: it does not answer, or not to us. */
   readonly state: "stale" | "unreachable";
+  /** For people. */
   readonly reason: string;
 }
 
@@ -27,7 +28,11 @@ export function runtimeDirectories(chosen: string | undefined): string[] {
   if (named !== undefined) return [named];
   const session = environment("XDG_RUNTIME_DIR");
   const user = process.geteuid?.() ?? 0;
-  return ["/run/cuframes", ...(session === undefined ? [] : [`${session}/cuframes`]), `/tmp/cuframes-${user}`];
+  return [
+    "/run/cuframes",
+    ...(session === undefined ? [] : [`${session}/cuframes`]),
+    `/tmp/cuframes-${user}`,
+  ];
 }
 
 /** The keys that have a socket, in order. */
@@ -39,7 +44,9 @@ export function keysIn(directories: readonly string[]): string[] {
       return []; // not there, or not ours to read
     }
   });
-  const keys = names.filter((name) => /^[A-Za-z0-9_-]{1,63}\.sock$/.test(name)).map((name) => name.slice(0, -5));
+  const keys = names.filter((name) => /^[A-Za-z0-9_-]{1,63}\.sock$/.test(name)).map((name) =>
+    name.slice(0, -5)
+  );
   return [...new Set(keys)].sort();
 }
 
@@ -63,7 +70,8 @@ async function lookAtOne(key: string, place: Context["place"], signal: AbortSign
   } catch (error) {
     signal.throwIfAborted();
     const stale = error instanceof CuframesError && error.code === "NOT_FOUND";
+    if (stale) return { silent: { key, state: "stale", reason: "its publisher is gone" } };
     const reason = limit.aborted ? `no answer within ${ANSWER_MS / 1000} s` : (error as Error).message;
-    return { silent: { key, state: stale ? "stale" : "unreachable", reason } };
+    return { silent: { key, state: "unreachable", reason } };
   }
 }

@@ -1,6 +1,109 @@
+/** `cuframes top`: what is published here, live. */
 import type { Command } from "commander";
-import { newCommand } from "./command.ts";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
+import { lookAround } from "./inspect.ts";
+import { type PublisherRates, Rates, type SubscriberRates } from "./rates.ts";
+import { Screen } from "./screen.ts";
+import { type Column, PUBLISHER_COLUMNS, reportsOf, seconds, silentOf, table } from "./tables.ts";
+import { type Colors, colorsOf, printJson } from "./terminal.ts";
+
+interface Options extends CommonOptions {
+  interval: number;
+  count?: number;
+}
 
 export function topCommand(): Command {
-  return newCommand("top", "", []);
+  return newCommand("top", "Show rates, latency, lag and drops of every publisher and subscriber, live.", [
+    "top",
+    "top --interval 5s --json | jq '.publishers[].subscribers[] | {name, lag}'",
+  ])
+    .option("--interval <duration>", "time between two looks", duration, 1)
+    .option("--count <n>", "end after so many looks", integer(1, Number.MAX_SAFE_INTEGER))
+    .action(async (options: Options) => {
+      const context = contextOf(options);
+      const live = process.stdout.isTTY === true && !context.json;
+      using screen = live ? new Screen() : undefined;
+      await look(options, context, screen);
+    });
+}
+
+async function look(options: Options, context: Context, screen: Screen | undefined): Promise<void> {
+  const signal = screen ? AbortSignal.any([context.signal, screen.quit]) : context.signal;
+  const rates = new Rates();
+  const colors = colorsOf(process.stdout);
+  try {
+    for (let count = 1;; count++) {
+      const found = await lookAround({ ...context, signal });
+      const publishers = rates.of(reportsOf(found), performance.now());
+      const silent = found.flatMap((one) => "silent" in one ? [one.silent] : []);
+      const at = new Date();
+      if (context.json) printJson({ at, publishers, silent });
+      else {
+        const lines = [...page(publishers, colors), ...silentOf(found, colors)];
+        if (screen) screen.draw([title(publishers, at, options, colors), "", ...lines]);
+        else process.stdout.write(`${lines.join("\n")}\n\n`);
+      }
+      if (count === options.count) return;
+      await sleep(options.interval * 1000, undefined, { signal });
+    }
+  } catch (error) {
+    // Whoever typed q has seen enough; a signal is the program's own business.
+    if (!screen?.quit.aborted || context.signal.aborted) throw error;
+  }
+}
+
+function title(
+  publishers: readonly PublisherRates[],
+  at: Date,
+  { interval }: Options,
+  colors: Colors,
+): string {
+  const subscribers = publishers.reduce((sum, publisher) => sum + publisher.subscribers.length, 0);
+  const counts = `${publishers.length} publishers, ${subscribers} subscribers`;
+  return colors.dim(
+    `cuframes top  ${at.toTimeString().slice(0, 8)}  every ${seconds(interval)}  ${counts}  q quits`,
+  );
+}
+
+interface Row {
+  readonly publisher: PublisherRates;
+  readonly subscriber: SubscriberRates;
+}
+
+const rate = (value: number | undefined): string => value === undefined ? "-" : value.toFixed(1);
+
+/** The columns of a subscriber. Packets are counted apart: a recorder has no frames. */
+const COLUMNS: readonly Column<Row>[] = [
+  { title: "KEY", align: "left", text: ({ publisher }) => publisher.key },
+  { title: "SUBSCRIBER", align: "left", text: ({ subscriber }) => subscriber.name },
+  { title: "MODE", align: "left", text: ({ subscriber }) => subscriber.mode },
+  { title: "FPS", text: ({ subscriber }) => rate(subscriber.frameRate) },
+  {
+    title: "LATENCY",
+    text: ({ subscriber: { latency } }) => latency === undefined ? "-" : seconds(latency),
+  },
+  { title: "LAG", text: ({ subscriber }) => String(subscriber.lag) },
+  { title: "DROPS", text: ({ subscriber }) => String(subscriber.dropped) },
+  { title: "DROPS/S", text: ({ subscriber }) => rate(subscriber.dropRate) },
+  { title: "HELD", text: ({ subscriber }) => String(subscriber.held) },
+  {
+    title: "PACKETS/S",
+    text: ({ subscriber }) => subscriber.wantsPackets ? rate(subscriber.packetRate) : "-",
+  },
+  {
+    title: "LOST",
+    text: ({ subscriber }) => subscriber.wantsPackets ? String(subscriber.packetsLost) : "-",
+  },
+];
+
+function page(publishers: readonly PublisherRates[], colors: Colors): string[] {
+  if (publishers.length === 0) return ["no publisher"];
+  const rows = publishers.flatMap((publisher) =>
+    publisher.subscribers.map((subscriber) => ({ publisher, subscriber }))
+  );
+  const tables = [table(PUBLISHER_COLUMNS, publishers, colors)];
+  if (rows.length > 0) tables.push("", table(COLUMNS, rows, colors));
+  return tables.join("\n").split("\n");
 }
