@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    // vitest.cli.config.ts has them.
+    exclude: ["test/peers/**"],
     // Bun cannot run vitest's processes, Deno not its threads with native callbacks.
     pool: "Bun" in globalThis ? "threads" : "forks",
     // Tests start processes of their own; two cores.

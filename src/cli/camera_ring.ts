@@ -77,11 +77,6 @@ export class CameraRing implements Disposable {
     return { width: publisher.codedWidth, height: publisher.codedHeight, format: publisher.format };
   }
 
-  /** Whether the connection has given a key packet, so that something is published. */
-  get flowing(): boolean {
-    return this.#beginNs !== undefined;
-  }
-
   /** Whether the ring carries packets: not where the input has none, but raw pictures. */
   get hasPackets(): boolean {
     return this.#writer !== undefined;

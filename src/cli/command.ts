@@ -1,6 +1,5 @@
 /** What all commands have in common: options, environment variables, and what they are run with. */
 import { resolve } from "node:path";
-import process from "node:process";
 import { Command, InvalidArgumentError, type Option } from "commander";
 import { environment } from "../ffi/library.ts";
 import { cancellation } from "./cancel.ts";

@@ -2,14 +2,25 @@
 import { CuframesError } from "../errors.ts";
 import type { Packet, PacketRingReader } from "../packet_ring.ts";
 
-/** The packets until the publisher is gone; what was lost is in the reader's counters. */
+/** How long a publisher may be without a packet, in ms: its camera may be away. */
+const FIRST_PACKET_MS = 10_000;
+
+/**
+ * The packets until the publisher is gone; what was lost is in the reader's counters.
+ *
+ * @param waitMs how long the first packet may take, when that is more than 10 s
+ * @throws {CuframesError} `TIMEOUT`: there was none
+ */
 export async function* packetsOf(
   reader: PacketRingReader,
+  waitMs: number,
   signal: AbortSignal,
 ): AsyncGenerator<Packet, void, void> {
+  let timeout = Math.max(waitMs, FIRST_PACKET_MS);
   for (;;) {
     try {
-      yield await reader.next({ signal });
+      yield await reader.next({ signal, timeout });
+      timeout = Infinity;
     } catch (error) {
       if (!(error instanceof CuframesError)) throw error;
       if (error.code === "DISCONNECTED") return;

@@ -16,6 +16,7 @@ import { type Frame, Subscriber } from "../subscriber.ts";
 import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { frameRate, frameRateOf } from "./frame_rate.ts";
+import { coloursOfFrame } from "./frame_metadata.ts";
 import { codecParametersOf, packetsOf } from "./packets.ts";
 import { closeOutput, requireReader, STDOUT, written } from "./stdout.ts";
 
@@ -55,8 +56,13 @@ export function pipeCommand(): Command {
     .option("--count <n>", "end after so many frames or packets", integer(1, Number.MAX_SAFE_INTEGER))
     .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
     .option("--reconnect", "go on with the next publisher of the key instead of ending with this one")
-    .addOption(new Option("--matrix <name>", "how RGB becomes YUV").choices(MATRICES).default("auto"))
-    .addOption(new Option("--range <name>", "of YUV: limited, or full").choices(RANGES))
+    .addOption(
+      new Option("--matrix <name>", "of YUV; auto: as the source states, else bt709 from 720 rows on")
+        .choices(MATRICES).default("auto"),
+    )
+    .addOption(
+      new Option("--range <name>", "of YUV; default: as the source states, else limited").choices(RANGES),
+    )
     .option("--name <name>", "what the publisher's reports call this reader", "pipe")
     .action(async (key: string, options: Options) => {
       const context = contextOf(options);
@@ -112,8 +118,7 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
       writer ??= await RawVideoWriter.create(STDOUT, frame, {
         format,
         frameRate: options.fps ?? await measuredRate(key, frame, context),
-        matrix: options.matrix,
-        range: options.range,
+        ...coloursOfFrame(options, frame),
       });
       await writer.load(frame);
       // The slot is free for the publisher, however long the reader takes.
@@ -161,13 +166,13 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
   const { signal, log } = context;
   const av = await loadNodeAv();
   using camera = await connect(key, options, context, true);
-  using reader = camera.packets();
+  using reader = camera.packets({ wait: true });
   const clock = new StreamClock();
   let recorder: Recorder | undefined;
   let codecId = 0;
   let count = 0;
   try {
-    for await (const packet of packetsOf(reader, signal)) {
+    for await (const packet of packetsOf(reader, (options.wait ?? 0) * 1000, signal)) {
       if (!recorder) {
         if (packet.type !== "key") continue;
         codecId = reader.codecId;

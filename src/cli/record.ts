@@ -59,15 +59,16 @@ async function record(key: string, options: Options): Promise<void> {
     throw new UsageError(`${options.output} must end in .mp4, .mkv or .ts, or give --format`);
   }
   await loadNodeAv();
+  const waitMs = (options.wait ?? 0) * 1000;
   using camera = await Subscriber.connect(key, {
     name: options.name,
     frames: false,
-    timeout: (options.wait ?? 0) * 1000,
+    timeout: waitMs,
     reconnect: options.reconnect,
     signal,
     ...place,
   });
-  using reader = camera.packets();
+  using reader = camera.packets({ wait: true });
   const segments: Segment[] = [];
   const recorder = new SegmentRecorder({
     pathOf: (start) => resolve(strftime(options.output, start)),
@@ -83,7 +84,7 @@ async function record(key: string, options: Options): Promise<void> {
   });
   let packets = 0;
   try {
-    for await (const packet of packetsOf(reader, signal)) {
+    for await (const packet of packetsOf(reader, waitMs, signal)) {
       await recorder.write(packet, () => ({
         codecId: reader.codecId,
         description: codecParametersOf(reader),

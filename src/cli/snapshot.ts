@@ -9,6 +9,7 @@ import { loadNodeAv } from "../media/node_av.ts";
 import { Subscriber } from "../subscriber.ts";
 import { type CommonOptions, contextOf, duration, integer, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
+import { coloursOfFrame } from "./frame_metadata.ts";
 import { requireReader, writeOut } from "./stdout.ts";
 import { printJson } from "./terminal.ts";
 
@@ -34,10 +35,12 @@ export function snapshotCommand(): Command {
       new Option("--format <format>", "default: by the path's extension").choices(Object.keys(FORMATS)),
     )
     .addOption(
-      new Option("--matrix <name>", "what YUV stands for; auto is bt709 from 720 rows on, else bt601")
+      new Option("--matrix <name>", "of YUV; auto: as the source states, else bt709 from 720 rows on")
         .choices(MATRICES).default("auto"),
     )
-    .addOption(new Option("--range <name>", "of YUV; default: limited, for GRAY8 full").choices(RANGES))
+    .addOption(
+      new Option("--range <name>", "of YUV; default: as the source states, else limited").choices(RANGES),
+    )
     .option("--quality <n>", "of a JPEG, from 1, the best, to 31", integer(1, 31), 2)
     .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
     .action(snapshot);
@@ -60,8 +63,8 @@ async function snapshot(key: string, file: string, options: Options): Promise<vo
   });
   using frame = await camera.next({ timeout: Math.max(timeout, FIRST_FRAME_MS), signal });
   const { sequence, timestampNs, codedWidth, codedHeight } = frame;
-  const { matrix, range, quality } = options;
-  const bytes = await encodeImage(frame, { format, matrix, range, quality });
+  const { quality } = options;
+  const bytes = await encodeImage(frame, { format, quality, ...coloursOfFrame(options, frame) });
   frame.close();
   if (toStdout) await writeOut(bytes);
   else await replace(resolve(file), bytes);

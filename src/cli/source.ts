@@ -54,7 +54,7 @@ interface SourceOptions extends CommonOptions {
 }
 
 export function sourceCommand(): Command {
-  return newCommand("source", "publish a camera, a device or a file: its frames and its packets", [
+  return newCommand("source", "Publish a camera, a device or a file: its frames and its packets.", [
     "source rtsp://camera.local/stream --key parking",
     "source clip.mp4 --key demo --realtime --loop",
     "source testsrc2=size=1280x720:rate=25 --input-format lavfi --realtime --key test",

@@ -73,11 +73,13 @@ const TERMINAL_INTERVAL_MS = 250;
 const FILE_INTERVAL_MS = 10_000;
 
 class ProgressLine {
-  #shownAt = -Infinity;
+  readonly #terminal = process.stderr.isTTY === true;
+  /** A file gets its first line after an interval. */
+  #shownAt = this.#terminal ? -Infinity : performance.now();
   #visible = false;
 
   show(text: string): void {
-    const terminal = process.stderr.isTTY === true;
+    const terminal = this.#terminal;
     const now = performance.now();
     if (now - this.#shownAt < (terminal ? TERMINAL_INTERVAL_MS : FILE_INTERVAL_MS)) return;
     this.#shownAt = now;
@@ -87,7 +89,8 @@ class ProgressLine {
   }
 
   clear(): void {
-    if (this.#visible) process.stderr.write("\r\x1b[K");
+    if (!this.#visible) return;
+    process.stderr.write("\r\x1b[K");
     this.#visible = false;
     this.#shownAt = -Infinity;
   }

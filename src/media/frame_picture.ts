@@ -9,14 +9,14 @@ import { allocatePicture, type Colours, FFMPEG_NAMES } from "./picture.ts";
 
 /** How YUV samples stand for colours; RGB frames have neither. */
 export interface ColourOptions {
-  /** `"bt601"` or `"bt709"`; `"auto"`, the default, is BT.709 from 720 rows on, as televisions take it. */
+  /** `"bt601"`, `"bt709"` or `"bt2020"`; `"auto"`, the default, is BT.709 from 720 rows on, as televisions take it. */
   matrix?: Matrix | undefined;
   /** `"limited"`: luma from 16 to 235 at 8 bits; `"full"`: from 0 to 255. Default: full for GRAY8, else limited. */
   range?: Range | undefined;
 }
 
 /** The names of {@linkcode ColourOptions.matrix}. */
-export const MATRICES = ["auto", "bt601", "bt709"] as const;
+export const MATRICES = ["auto", "bt601", "bt709", "bt2020"] as const;
 /** The names of {@linkcode ColourOptions.range}. */
 export const RANGES = ["limited", "full"] as const;
 export type Matrix = (typeof MATRICES)[number];
@@ -34,9 +34,14 @@ export function isRgb(format: PixelFormat): boolean {
 export function coloursOf(av: NodeAv, format: PixelFormat, height: number, options: ColourOptions): Colours {
   if (isRgb(format)) return { colorSpace: av.AVCOL_SPC_RGB, colorRange: av.AVCOL_RANGE_JPEG };
   const { matrix = "auto", range = format === "GRAY8" ? "full" : "limited" } = options;
-  const isBt709 = matrix === "bt709" || (matrix === "auto" && height >= HIGH_DEFINITION);
+  const known = matrix !== "auto" ? matrix : height >= HIGH_DEFINITION ? "bt709" : "bt601";
+  const spaces = {
+    bt601: av.AVCOL_SPC_SMPTE170M,
+    bt709: av.AVCOL_SPC_BT709,
+    bt2020: av.AVCOL_SPC_BT2020_NCL,
+  };
   return {
-    colorSpace: isBt709 ? av.AVCOL_SPC_BT709 : av.AVCOL_SPC_SMPTE170M,
+    colorSpace: spaces[known],
     colorRange: range === "full" ? av.AVCOL_RANGE_JPEG : av.AVCOL_RANGE_MPEG,
   };
 }

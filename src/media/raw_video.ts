@@ -207,6 +207,8 @@ export class RawVideoWriter implements AsyncDisposable {
     encoder.width = this.#first.codedWidth;
     encoder.height = this.#first.codedHeight;
     encoder.pixelFormat = av.avGetPixFmtFromName(this.#name);
+    encoder.colorSpace = this.#colours.colorSpace;
+    encoder.colorRange = this.#colours.colorRange;
     encoder.timeBase = new av.Rational(timeBase.num, timeBase.den);
     check(av, encoder.open2Sync(codec), "opening the encoder of raw video");
     return encoder;

@@ -64,7 +64,7 @@ export async function serve(
   files: readonly string[],
   { port = 0, user }: { port?: number; user?: string } = {},
 ): Promise<Server> {
-  const script = join(root, "test/cli/rtsp_server.py");
+  const script = join(root, "test/peers/rtsp_server.py");
   const credentials = user === undefined ? [] : ["--user", user];
   const server = stage.adopt(
     new Process("the RTSP server", PYTHON, [script, String(port), ...files, ...credentials]),

@@ -1,0 +1,42 @@
+// One vitest run of a group of tests on each runtime, and their counts as one line.
+
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { root, tool } from "./toolchain.mjs";
+
+/**
+ * Runs a group on Deno and on Bun; prints the counts and sets this process's exit code.
+ *
+ * @param {string[]} args vitest's
+ */
+export async function runSuites(args) {
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", ...args];
+  const results = [
+    await suite("deno", tool("deno"), ["run", "-A", ...vitest]),
+    await suite("bun", tool("bun"), ["--bun", ...vitest]),
+  ];
+  const total = (word) => results.reduce((sum, result) => sum + result[word], 0);
+  const failed = total("failed") + results.filter(({ code, failed }) => code !== 0 && failed === 0).length;
+  console.log(`\n${total("passed")} passed, ${failed} failed, ${total("skipped")} skipped`);
+  process.exitCode = failed === 0 && total("passed") > 0 ? 0 : 1;
+}
+
+/** Runs vitest on a runtime; returns what it counted. */
+function suite(name, command, args) {
+  console.log(`\n== ${name}`);
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.on("data", (chunk) => {
+      process.stdout.write(chunk);
+      output += chunk;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      // deno-lint-ignore no-control-regex -- vitest colours its summary
+      const summary = output.replace(/\x1b\[[0-9;]*m/g, "").match(/^\s*Tests\s+(.*)$/m)?.[1] ?? "";
+      const count = (word) => Number(summary.match(new RegExp(`(\\d+) ${word}`))?.[1] ?? 0);
+      resolve({ code, passed: count("passed"), failed: count("failed"), skipped: count("skipped") });
+    });
+  });
+}
