@@ -1,6 +1,6 @@
 /** What all commands have in common: options, environment variables, and what they are run with. */
 import { resolve } from "node:path";
-import { Command, InvalidArgumentError, type Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { environment } from "../ffi/library.ts";
 import { cancellation } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
@@ -109,6 +109,11 @@ export function duration(text: string): number {
   const value = count === undefined ? NaN : Number(count) * SECONDS[unit]!;
   if (value > 0) return value;
   throw new InvalidArgumentError("It must be a duration such as 60s, 5m or 1h.");
+}
+
+/** An option that takes a duration. @param value the default, as it would be typed */
+export function durationOption(flags: string, description: string, value: string): Option {
+  return new Option(flags, description).argParser(duration).default(duration(value), value);
 }
 
 /** A picture's size. */

@@ -13,7 +13,7 @@ import {
   type CommonOptions,
   type Context,
   contextOf,
-  duration,
+  durationOption,
   integer,
   newCommand,
   type Size,
@@ -85,9 +85,13 @@ export function sourceCommand(): Command {
     .addOption(
       new Option("--transport <protocol>", "what RTSP travels on").choices(["tcp", "udp"]).default("tcp"),
     )
-    .option("--timeout <duration>", "a camera that gives nothing for so long is lost", duration, 10)
+    .addOption(
+      durationOption("--timeout <duration>", "a camera that gives nothing for so long is lost", "10s"),
+    )
     .option("--no-reconnect", "end when a camera is lost")
-    .option("--max-delay <duration>", "the longest wait between two attempts to reconnect", duration, 30)
+    .addOption(
+      durationOption("--max-delay <duration>", "the longest wait between two attempts to reconnect", "30s"),
+    )
     .option("--subscribers <count>", "begin when so many subscribers are there", integer(0, 64), 0)
     .option("--input-format <name>", "FFmpeg's name of the input's format, such as v4l2")
     .option(
@@ -96,7 +100,9 @@ export function sourceCommand(): Command {
       inputOption,
     )
     .option("--socket-mode <octal>", "permissions of the socket; default 660", octal)
-    .option("--interval <duration>", "how often --json and --verbose tell the status", duration, 10)
+    .addOption(
+      durationOption("--interval <duration>", "how often --json and --verbose tell the status", "10s"),
+    )
     .action((input: string | undefined, options: SourceOptions, command: Command) =>
       runSource(input, options, command)
     );

@@ -2,7 +2,14 @@
 import type { Command } from "commander";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
+import {
+  type CommonOptions,
+  type Context,
+  contextOf,
+  durationOption,
+  integer,
+  newCommand,
+} from "./command.ts";
 import { lookAround } from "./inspect.ts";
 import { type PublisherRates, Rates, type SubscriberRates } from "./rates.ts";
 import { Screen } from "./screen.ts";
@@ -19,7 +26,7 @@ export function topCommand(): Command {
     "top",
     "top --interval 5s --json | jq '.publishers[].subscribers[] | {name, lag}'",
   ])
-    .option("--interval <duration>", "time between two looks", duration, 1)
+    .addOption(durationOption("--interval <duration>", "time between two looks", "1s"))
     .option("--count <n>", "end after so many looks", integer(1, Number.MAX_SAFE_INTEGER))
     .action(async (options: Options) => {
       const context = contextOf(options);

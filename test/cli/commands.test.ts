@@ -1,0 +1,105 @@
+// The program as a person or a script meets it: help, exit codes, and one file through every command.
+
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { root } from "../../scripts/toolchain.mjs";
+import { openMedia } from "../../src/media/mod.ts";
+import { cuframes, jsonLines, startCuframes } from "../support/cli.ts";
+import { eventually } from "../support/processes.ts";
+
+const CLIP = join(root, "test/fixtures/clip.mp4");
+const directory = mkdtempSync(join(tmpdir(), "cuframes-commands-"));
+const sockets = join(directory, "sockets");
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+const env = { CUFRAMES_RUNTIME_DIR: sockets, NO_COLOR: "1" };
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+test("help names every command, and each has an example and its variables", async () => {
+  const help = await cuframes(["--help"]);
+  expect(help.code).toBe(0);
+  const names = ["source", "pipe", "record", "snapshot", "inspect", "top"];
+  const helps = await Promise.all(names.map((name) => cuframes([name, "--help"])));
+  for (const [index, name] of names.entries()) {
+    expect(text(help.stdout)).toMatch(new RegExp(`^  ${name} `, "m"));
+    expect(helps[index]).toMatchObject({ code: 0, stderr: "" });
+    expect(text(helps[index]!.stdout)).toContain(`$ cuframes ${name}`);
+    expect(text(helps[index]!.stdout)).toMatch(/env:\s+CUFRAMES_RUNTIME_DIR/);
+  }
+});
+
+describe("what is wrong is said in a line, with an exit code", () => {
+  const cases: [string, string[], Record<string, string>, number, RegExp][] = [
+    ["no command", [], {}, 2, /Usage: cuframes/],
+    ["an unknown command", ["srouce"], {}, 2, /unknown command 'srouce'/],
+    ["a key that nobody publishes", ["pipe", "nobody"], {}, 3, /nobody publishes as nobody/],
+    ["a key that does not come in time", ["pipe", "nobody", "--wait", "50ms"], {}, 5, /nobody/],
+    ["a format of the other kind", ["pipe", "nobody", "--format", "h264"], {}, 2, /is for --packets/],
+    ["a recording of no format", ["record", "nobody", "-o", "a.avi"], {}, 2, /must end in .mp4/],
+    ["a variable", ["record", "nobody", "-o", "a.mp4"], { CUFRAMES_SEGMENT: "1w" }, 2, /CUFRAMES_SEGMENT/],
+    ["a wrong key", ["inspect", "a b"], {}, 2, /1 to 63 characters/],
+  ];
+  test.each(cases)("%s", async (_, args, variables, code, sentence) => {
+    const outcome = await cuframes(args, { env: { ...env, ...variables } });
+    expect(outcome.code).toBe(code);
+    expect(outcome.stderr).toMatch(sentence);
+    expect(outcome.stderr).not.toMatch(/\n\s+at /);
+  });
+});
+
+test("a file goes through every command", async () => {
+  const source = startCuframes(
+    ["source", CLIP, "--key", "cam", "--realtime", "--loop", "--memory", "host", "--json"],
+    { env },
+  );
+  const recording = join(directory, "%Y-cam.mp4");
+  const [recorded, piped, shot] = await Promise.all([
+    cuframes(["record", "cam", "--wait", "30s", "-o", recording, "--duration", "1s", "--json"], { env }),
+    cuframes(["pipe", "cam", "--wait", "30s", "--count", "5"], { env }),
+    cuframes(["snapshot", "cam", "-", "--format", "png", "--wait", "30s"], { env }),
+  ]);
+  expect([recorded.code, piped.code, shot.code]).toEqual([0, 0, 0]);
+  const [begin, segment, end] = jsonLines<{ event: string; path: string; packets: number }>(recorded.stdout);
+  expect([begin!.event, segment!.event, end!.event]).toEqual(["begin", "segment", "end"]);
+  expect(begin!.path).toBe(join(directory, `${new Date().getFullYear()}-cam.mp4`));
+  await using media = await openMedia(begin!.path, { decode: false });
+  let packets = 0;
+  for await (const _ of media) packets++;
+  expect(packets).toBe(segment!.packets);
+  expect(packets).toBeGreaterThanOrEqual(25);
+  expect(text(piped.stdout.subarray(0, 60))).toMatch(/^YUV4MPEG2 W320 H240 F25:1 /);
+  expect(piped.stdout.length).toBeGreaterThan(5 * 320 * 240 * 3 / 2);
+  expect([...shot.stdout.subarray(0, 4)]).toEqual([0x89, 0x50, 0x4e, 0x47]);
+
+  // A reader that takes the first bytes and goes.
+  const reader = startCuframes(["pipe", "cam"], { env, stdout: "leave" });
+  await once(reader.child.stdout!, "readable");
+  reader.child.stdout!.destroy();
+  expect((await reader.ended).code).toBe(0);
+
+  const held = startCuframes(["pipe", "cam", "--name", "stuck\x1b[2J"], { env, stdout: "leave" });
+  await once(held.child.stdout!, "readable");
+  const [table, json, top] = await Promise.all([
+    cuframes(["inspect"], { env }),
+    cuframes(["inspect", "cam", "--json"], { env }),
+    cuframes(["top", "--count", "2", "--interval", "100ms", "--json"], { env }),
+  ]);
+  expect(text(table.stdout)).toMatch(/^KEY .*\ncam .*320×240 NV12 .*h264/);
+  expect(text(table.stdout)).toContain("stuck?[2J");
+  expect(jsonLines(json.stdout)).toMatchObject([{ key: "cam", subscribers: [{ name: "stuck?[2J" }] }]);
+  const looks = jsonLines<{ publishers: { subscribers: { dropRate?: number }[] }[] }>(top.stdout);
+  expect(looks).toHaveLength(2);
+  expect(looks[1]!.publishers[0]!.subscribers[0]!.dropRate).toBeTypeOf("number");
+  held.kill("SIGTERM");
+  expect((await held.ended).code).toBe(143);
+
+  expect(readdirSync(sockets).sort()).toEqual(["cam.lock", "cam.sock"]);
+  source.kill("SIGINT");
+  const { code, stdout } = await source.ended;
+  expect(code).toBe(130);
+  expect(jsonLines(stdout).at(-1)).toMatchObject({ event: "ended", key: "cam", packetsDropped: 0 });
+  await eventually("socket and lock are gone", () => readdirSync(sockets).length === 0);
+  expect(readFileSync(begin!.path).length).toBeGreaterThan(1000);
+});
