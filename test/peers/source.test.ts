@@ -141,11 +141,12 @@ describe.skipIf(noCamera)("a camera", () => {
       using subscriber = await connect();
       const packets = packetsUntil(subscriber.packets({ wait: true }), (_, { length }) => length === 40);
       const frames = framesUntil(subscriber, (_, { length }) => length === 25);
-      const original = await contentOf(file, 40, { format: "NV12" });
+      // On a busy machine the first frames seen are later ones than the first.
+      const original = await contentOf(file, 150, { format: "NV12" });
 
       const [gotPackets, gotFrames] = await Promise.all([packets, frames]);
       expect(gotPackets.map(({ data }) => slicesOf(data))).toEqual(
-        original.packets.map(({ data }) => slicesOf(data)),
+        original.packets.slice(0, 40).map(({ data }) => slicesOf(data)),
       );
       const offsets = gotPackets.map(({ timestampNs }, index) =>
         timestampNs - original.packets[index]!.timestampNs
