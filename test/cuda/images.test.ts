@@ -222,7 +222,9 @@ claim("10 000 imports leave nothing behind", () => {
   using gpu = Gpu.open();
   const egl = new EglDouble();
   const before = openDescriptors().length;
-  const publisher = createPublisher({ width: 61, height: 35, format: "GRAY8" });
+  // A slot whose frame is given up is free when the library has seen its copy end.
+  const waiting = { policy: "wait", timeout: 30_000 } as const;
+  const publisher = createPublisher({ width: 61, height: 35, format: "GRAY8", ...waiting });
   const stream = gpu.stream();
   for (let round = 0; round < 500; round++) {
     using picture = new Picture("R8", { seed: round });
