@@ -8,7 +8,7 @@ import { CuframesError, type Publisher, type PublisherStats, Subscriber } from "
 import { root } from "../../scripts/toolchain.mjs";
 import { claimsOf, createPublisher, runClaim } from "../support/cuda.ts";
 import { type Double, frameSize, Gpu, type Live, mismatches, nothing } from "../support/gpu.ts";
-import { resultsOf, startPublisher, startSubscriber } from "../support/kill.ts";
+import { expectLive, resultsOf, startPublisher, startSubscriber } from "../support/kill.ts";
 import { eventually, Stage } from "../support/processes.ts";
 import { valueOf } from "./workers/content.ts";
 
@@ -135,7 +135,7 @@ async function withEachFault(gpu: Gpu, scenario: () => Promise<void>): Promise<s
     const happened = () => double.calls(name) >= nth;
     const expected = () => happened() ? leftBy[name] ?? {} : {};
     const asExpected = () => JSON.stringify(left()) === JSON.stringify(expected());
-    await eventually("what is left is what was expected", asExpected, 5000).catch(() =>
+    await eventually("what is left is what was expected", asExpected).catch(() =>
       expect(left(), where).toEqual(expected())
     );
     if (error !== undefined) {
@@ -153,7 +153,7 @@ async function withEachFault(gpu: Gpu, scenario: () => Promise<void>): Promise<s
     double.fail("");
     const descriptors = before.descriptors + (keepsMemory.has(name) ? 1 : 0);
     const closed = () => descriptorCount() <= descriptors;
-    await eventually("all descriptors are closed", closed, 5000).catch(() =>
+    await eventually("all descriptors are closed", closed).catch(() =>
       expect(descriptorCount(), where).toBe(descriptors)
     );
     while (double.live().contextDepth > before.live.contextDepth) gpu.popContext();
@@ -161,9 +161,9 @@ async function withEachFault(gpu: Gpu, scenario: () => Promise<void>): Promise<s
   return [...new Set(faults.map(({ name }) => name))];
 }
 
-/** What both sides call. */
+/** What both sides call; on a busy machine the GPU's work is done before anybody has to wait for it. */
 const common = [
-  ...withoutError,
+  ...[...withoutError].filter((name) => name !== "cuEventSynchronize"),
   "cuDeviceGetCount",
   "cuDeviceGet",
   "cuDeviceGetUuid_v2",
@@ -251,8 +251,7 @@ claim("a publisher survives each of its driver calls failing, and so does its su
     const [result] = await resultsOf(follower);
     expect(result).toMatchObject({ torn: 0, disordered: 0 });
     expect(result!.received).toBeGreaterThan(called.length);
-    const { live } = await follower.ask<{ live: Live }>({ do: "state" }, "state");
-    expect(live).toEqual({ ...nothing, contexts: 1, contextDepth: 1 });
+    await expectLive(follower, { ...nothing, contexts: 1, contextDepth: 1 });
   } finally {
     await stage.clear();
   }
@@ -309,8 +308,7 @@ claim("a subscriber survives each of its driver calls failing, and so does its p
       return subscribers === 0 && slotsLeased === 0;
     });
     await publisher.ask({ do: "close" }, "closed");
-    const { live } = await publisher.ask<{ live: Live }>({ do: "state" }, "state");
-    expect(live).toEqual({ ...nothing, streams: 1, contexts: 1, contextDepth: 1 });
+    await expectLive(publisher, { ...nothing, streams: 1, contexts: 1, contextDepth: 1 });
   } finally {
     await stage.clear();
   }

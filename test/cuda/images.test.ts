@@ -551,7 +551,7 @@ async function withEachFault(gpu: Gpu, egl: EglDouble, scenario: () => void): Pr
         );
       };
       const expected = Number(of.calls(name)) >= nth ? leftBy[name] ?? {} : {};
-      await eventually(where, () => isSame(left(), expected), 2000).catch(() =>
+      await eventually(where, () => isSame(left(), expected)).catch(() =>
         expect(left(), where).toEqual(expected)
       );
       of.fail("");

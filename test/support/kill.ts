@@ -5,6 +5,7 @@ import { expect } from "vitest";
 import type { PublisherStats } from "../../mod.ts";
 import type { Result } from "../cuda/workers/subscriber.ts";
 import { cudaEnvironment } from "./cuda.ts";
+import type { Live } from "./gpu.ts";
 import { eventually, type Process, type RuntimeName, runtimes, type Stage } from "./processes.ts";
 
 const size = { width: 256, height: 128 };
@@ -32,6 +33,18 @@ export function expectAccounted(result: Result, published: number): void {
   expect(result).toMatchObject({ torn: 0, disordered: 0, last: published });
   expect(result.received + result.dropped).toBe(published);
   expect(result.received).toBeGreaterThan(0);
+}
+
+/** What of the double is alive in a worker, in the end: threads of the library's may outlast a `close`. */
+export async function expectLive(worker: Process, expected: Partial<Live>): Promise<void> {
+  let alive: Partial<Live> = {};
+  const asExpected = async () => {
+    alive = (await worker.ask<{ live: Live }>({ do: "state" }, "state")).live;
+    return Object.entries(expected).every(([name, count]) => alive[name as keyof Live] === count);
+  };
+  await eventually("what is alive is what was expected", asExpected).catch(() =>
+    expect(alive).toMatchObject(expected)
+  );
 }
 
 /** No event marks it: the signal has to be able to come at any instruction, and at any moment of the GPU's work. */
