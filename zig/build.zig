@@ -106,7 +106,7 @@ pub fn build(b: *std.Build) void {
             .imports = &.{.{ .name = "egl", .module = b.createModule(.{ .root_source_file = b.path("src/egl.zig") }) }},
         }),
     });
-    cuda_double_step.dependOn(&b.addInstallFileWithDir(egl_double.getEmittedBin(), .prefix, "test/libEGL.so.1").step);
+    cuda_double_step.dependOn(&b.addInstallFileWithDir(egl_double.getEmittedBin(), .prefix, "test/egl/libEGL.so.1").step);
 
     // Drivers translate PTX for sm_70 to every GPU since Volta.
     const compile = b.addSystemCommand(&.{

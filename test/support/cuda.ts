@@ -19,7 +19,8 @@ import { Process, Stage, thisRuntime } from "./processes.ts";
 /** Whether these tests are to use the machine's own driver. */
 export const onHardware: boolean = process.env.CUFRAMES_TEST_GPU === "1";
 
-const doubleDirectory = join(root, "zig/zig-out/test");
+/** Of the double of libcuda.so.1; that of libEGL.so.1 is in `egl` below. */
+export const doubleDirectory: string = join(root, "zig/zig-out/test");
 
 /** The environment of a process that is to use CUDA. */
 export function cudaEnvironment(): Record<string, string> {
@@ -30,7 +31,7 @@ export function cudaEnvironment(): Record<string, string> {
       `there is no double of libcuda.so.1 in ${doubleDirectory}: run \`zig build cuda_double\` in zig/`,
     );
   }
-  return { LD_LIBRARY_PATH: doubleDirectory };
+  return { LD_LIBRARY_PATH: `${doubleDirectory}:${doubleDirectory}/egl` };
 }
 
 export interface ClaimOptions {

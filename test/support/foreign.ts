@@ -29,21 +29,51 @@ export type Functions<T extends Table> = {
   readonly [Name in keyof T]: (...parameters: Arguments<T[Name][0]>) => Values[T[Name][1]];
 };
 
+function bunFfi(): typeof import("bun:ffi") {
+  return process.getBuiltinModule("bun:ffi") as unknown as typeof import("bun:ffi");
+}
+
 /** Opens a library; throws where it, or one of the functions, is not there. */
 export function open<const T extends Table>(path: string, table: T): Functions<T> {
   const entries = Object.entries(table);
   if ("Bun" in globalThis) {
-    const ffi = process.getBuiltinModule("bun:ffi") as unknown as typeof import("bun:ffi");
     const declarations = entries.map((
       [name, [parameters, result]],
     ) => [name, { args: parameters.map((type) => bunTypes[type]), returns: bunTypes[result] }]);
-    return ffi.dlopen(path, Object.fromEntries(declarations)).symbols as unknown as Functions<T>;
+    return bunFfi().dlopen(path, Object.fromEntries(declarations)).symbols as unknown as Functions<T>;
   }
   const declarations = entries.map((
     [name, [parameters, result]],
   ) => [name, { parameters: parameters.map((type) => denoTypes[type]), result: denoTypes[result] }]);
   return Deno.dlopen(path, Object.fromEntries(declarations) as Deno.ForeignLibraryInterface)
     .symbols as unknown as Functions<T>;
+}
+
+/** A function at an address. */
+export function functionAt<const P extends readonly Parameter[], R extends keyof Values>(
+  address: bigint,
+  parameters: P,
+  result: R,
+): (...parameters: Arguments<P>) => Values[R] {
+  if ("Bun" in globalThis) {
+    const declaration = {
+      ptr: Number(address) as import("bun:ffi").Pointer,
+      args: parameters.map((type) => bunTypes[type]),
+      returns: bunTypes[result],
+    };
+    return bunFfi().CFunction(declaration) as unknown as (...parameters: Arguments<P>) => Values[R];
+  }
+  const pointer = new Deno.UnsafeFnPointer(Deno.UnsafePointer.create(address)!, {
+    parameters: parameters.map((type) => denoTypes[type]),
+    result: denoTypes[result],
+  } as Deno.ForeignFunction);
+  const call = pointer.call.bind(pointer) as (...values: unknown[]) => unknown;
+  return call as (...parameters: Arguments<P>) => Values[R];
+}
+
+/** Where a buffer's bytes are, as long as it is alive. */
+export function addressOf(bytes: Uint8Array): bigint {
+  return ("Bun" in globalThis ? bun : deno).addressOf(bytes);
 }
 
 /** The memory at an address, not copied. */

@@ -657,6 +657,7 @@ test {
     _ = @import("image/drm_format.zig");
     _ = @import("image/buffer.zig");
     _ = @import("egl/driver.zig");
+    _ = egl_display;
     _ = @import("ring/frames.zig");
     _ = cuda_context;
     _ = cuda_driver;

@@ -37,6 +37,11 @@ pub const Display = struct {
     /// is never terminated: others in the process may use the same.
     pub fn open(cuda_device: c_int) Error!Display {
         const driver = try egl.open();
+        try requireDevices(driver);
+        return onDevice(driver, try find(driver, cuda_device));
+    }
+
+    fn requireDevices(driver: *const egl.Driver) Error!void {
         const client = driver.call(.eglQueryString, .{ null, abi.EXTENSIONS });
         if (client == null) _ = driver.lastError();
         const enumerates = egl.hasExtension(client, "EGL_EXT_device_base") or
@@ -44,8 +49,9 @@ pub const Display = struct {
         if (!enumerates) return lacks("EGL_EXT_device_base");
         if (!egl.hasExtension(client, "EGL_EXT_platform_device")) return lacks("EGL_EXT_platform_device");
         try driver.require(&.{ .eglQueryDevicesEXT, .eglQueryDeviceStringEXT, .eglQueryDeviceAttribEXT, .eglGetPlatformDisplayEXT });
+    }
 
-        const device = try find(driver, cuda_device);
+    fn onDevice(driver: *const egl.Driver, device: abi.EGLDevice) Error!Display {
         const handle = driver.call(.eglGetPlatformDisplayEXT, .{ abi.PLATFORM_DEVICE, device, null }) orelse return driver.explain(.eglGetPlatformDisplayEXT);
         if (driver.call(.eglInitialize, .{ handle, null, null }) == 0) return driver.explain(.eglInitialize);
         const extensions = driver.call(.eglQueryString, .{ handle, abi.EXTENSIONS }) orelse return driver.explain(.eglQueryString);
@@ -160,3 +166,32 @@ pub const Display = struct {
         if (display.driver.call(.eglDestroyImageKHR, .{ display.handle, image }) == 0) _ = display.driver.lastError();
     }
 };
+
+const testing = std.testing;
+const builtin = @import("builtin");
+
+test "displays on the EGL devices of this machine open, or lack something that is named" {
+    // Mesa's own threads are none of ThreadSanitizer's business.
+    if (builtin.sanitize_thread) return error.SkipZigTest;
+    const driver = egl.open() catch return error.SkipZigTest;
+    Display.requireDevices(driver) catch return error.SkipZigTest;
+    var devices: [devices_max]abi.EGLDevice = undefined;
+    var count: abi.EGLint = 0;
+    try testing.expect(driver.call(.eglQueryDevicesEXT, .{ devices_max, &devices, &count }) != 0);
+    for (devices[0..@intCast(count)]) |device| {
+        const display = Display.onDevice(driver, device) catch |failure| {
+            // Mesa without a DRM node: a display with images, and nothing to make them of.
+            try testing.expectEqual(error.Unsupported, failure);
+            try testing.expect(std.mem.find(u8, errors.message(), "this EGL has no EGL_") != null);
+            continue;
+        };
+        // A plane without a descriptor: the driver's refusal is told by its name, and leaves no image.
+        const list = @import("attributes.zig").list(64, 64, @intFromEnum(drm_format.DrmFormat.XRGB8888), &.{.{ .fd = -1, .offset = 0, .pitch = 256 }}, null);
+        if (display.createImage(&list)) |image| {
+            display.destroyImage(image);
+            return error.TestUnexpectedResult;
+        } else |_| try testing.expect(std.mem.find(u8, errors.message(), "eglCreateImageKHR failed: EGL_") != null);
+    }
+    try testing.expectError(error.Unsupported, Display.open(63));
+    try testing.expect(std.mem.find(u8, errors.message(), "no EGL device is the CUDA device 63") != null);
+}
