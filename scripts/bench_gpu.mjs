@@ -1,6 +1,6 @@
 // Measures frames on a real GPU and prints a table and one JSON line. Builds nothing: `zig build` in zig/ must have been
-// run. Arguments choose measurements: publishing, receiving, copying, flooding, decoding; default: all. The log goes to
-// $OUT. On the test double of libcuda.so.1 (LD_LIBRARY_PATH) it is a rehearsal, whose figures mean nothing.
+// run. Arguments choose measurements: publishing, receiving, copying, importing, flooding, decoding; default: all. The
+// log goes to $OUT. On the test double of libcuda.so.1 (LD_LIBRARY_PATH) it is a rehearsal, whose figures mean nothing.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { describeDevices, findDevices, isDouble, openLog, runPart } from "./gpu.
 import { root, tool } from "./toolchain.mjs";
 
 const runtimes = ["Deno", "Bun"];
-const measurements = { publishing: 60, receiving: 90, copying: 60, flooding: 90 };
+const measurements = { publishing: 60, receiving: 90, copying: 60, importing: 60, flooding: 90 };
 const clips = ["../shared/media/bottle-detection.mp4", "test/fixtures/clip.mp4"];
 
 const round = (value) => Number(value.toPrecision(3));
@@ -47,13 +47,17 @@ async function measure(name, runtime, rehearsal, log) {
   return JSON.parse(rows);
 }
 
-function line(runtime, { what, p50, p99, beside, budget, framesPerSecond }) {
+function line(runtime, { what, p50, p99, bytes, beside, budget, framesPerSecond }) {
+  const rate = (microseconds) => bytes === undefined ? "" : `${round(bytes / microseconds / 1000)} GB/s`;
   return {
     what,
     runtime,
     "p50 µs": round(p50),
     "p99 µs": round(p99),
-    beside: beside === undefined ? "" : `${beside.what}: ${round(beside.p50)} / ${round(beside.p99)}`,
+    beside: beside === undefined
+      ? ""
+      : `${beside.what}: ${round(beside.p50)} / ${round(beside.p99)} ${rate(beside.p50)}`.trim(),
+    rate: rate(p50),
     "per second": framesPerSecond ?? "",
     budget: budget === undefined ? "" : `p50 ≤ ${budget}: ${p50 <= budget ? "met" : "missed"}`,
   };

@@ -1,6 +1,6 @@
 // The tests on a real GPU: the suite of the classes and the tests of CUDA frames on Deno and on Bun, and what only
 // hardware can show. Builds nothing: `zig build`, `zig build kernels` in zig/ must have been run. Arguments choose parts:
-// classes, cuda, hardware; default: all. The log goes to $OUT. On the test double of libcuda.so.1 (LD_LIBRARY_PATH) it is
+// classes, cuda, egl, hardware; default: all. The log goes to $OUT. On the test double of libcuda.so.1 (LD_LIBRARY_PATH) it is
 // a rehearsal.
 
 import process from "node:process";
@@ -25,8 +25,10 @@ const parts = [
       seconds: 240,
     },
     { name: "cuda", runtime, filters: ["test/cuda/"], seconds: 240 },
+    // Alone with the GPU: it looks at free memory, as the next part does.
+    { name: "egl", runtime, filters: ["test/gpu/egl"], seconds: 400 },
   ]),
-  { name: "hardware", runtime: "Deno", filters: ["test/gpu/"], seconds: 560 },
+  { name: "hardware", runtime: "Deno", filters: ["test/gpu/hardware", "test/gpu/decode"], seconds: 560 },
 ];
 
 /** What vitest counted. */

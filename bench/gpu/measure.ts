@@ -9,6 +9,7 @@ import type { PublisherOptions } from "../../mod.ts";
 import { quantile } from "../statistics.ts";
 import { type RuntimeName, Worker } from "../worker.ts";
 import type { Work } from "./workers/publisher.ts";
+import type { Imports } from "./workers/importer.ts";
 import type { How } from "./workers/subscriber.ts";
 
 /** One line of the table. Microseconds. */
@@ -21,6 +22,8 @@ export interface Row {
   /** Of the p50. */
   budget?: number;
   framesPerSecond?: number;
+  /** That each moved. */
+  bytes?: number;
 }
 
 const fullHd = { width: 1920, height: 1080 };
@@ -124,6 +127,25 @@ async function copying(): Promise<Row[]> {
   return rows;
 }
 
+async function importing(): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const [name, size] of [["1080p", fullHd], ["4K", ultraHd]] as const) {
+    await using importer = new Worker(runtime as RuntimeName, "../gpu/workers/importer.ts", directory);
+    const { copyNs, bareNs, layout, bytes } = await call<Imports>(importer, "copy", {
+      ...size,
+      count: times(1000),
+    });
+    rows.push({
+      ...microseconds(`copyFrom(image), RGBA ${name}, done on the GPU`, copyNs),
+      bytes,
+      beside: microseconds(`a bare cuMemcpy2DAsync of the same ${layout} frame`, bareNs),
+    });
+    const importNs = await call<number[]>(importer, "importOnly", { ...size, count: times(500) });
+    rows.push(microseconds(`importEglImage and close(), RGBA ${name}`, importNs));
+  }
+  return rows;
+}
+
 async function flooding(): Promise<Row[]> {
   const rows: Row[] = [];
   for (const count of [1, 4, 16]) {
@@ -151,7 +173,13 @@ async function flooding(): Promise<Row[]> {
   return rows;
 }
 
-const measurements: Record<string, () => Promise<Row[]>> = { publishing, receiving, copying, flooding };
+const measurements: Record<string, () => Promise<Row[]>> = {
+  publishing,
+  receiving,
+  copying,
+  importing,
+  flooding,
+};
 try {
   const measure = measurements[measurement];
   if (measure === undefined) {

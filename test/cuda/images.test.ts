@@ -17,10 +17,10 @@ import {
 } from "../../mod.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { claimsOf, createPublisher, refusalOf, runClaim, subscribe } from "../support/cuda.ts";
-import { EglDouble } from "../support/egl.ts";
+import { EglDouble, fourccNumber, planeAttributes } from "../support/egl.ts";
 import { Gpu, type Live } from "../support/gpu.ts";
 import { Memfd, openDescriptors } from "../support/memfd.ts";
-import { becomes, characters, frameOf, Picture, planeOf, shapes } from "../support/pictures.ts";
+import { becomes, frameOf, Picture, planeOf, shapes } from "../support/pictures.ts";
 import { eventually } from "../support/processes.ts";
 
 const claim = claimsOf(import.meta.url);
@@ -55,22 +55,18 @@ async function published(publisher: Publisher, fill: (frame: ReturnType<Publishe
   };
 }
 
-const numbers = (fourcc: DrmFormat) =>
-  new DataView(new TextEncoder().encode(characters[fourcc].padEnd(4)).buffer).getInt32(0, true);
-
-/** The names that the two extensions give plane 0 to 3: fd, offset, pitch, modifier's low and high half. */
-const names = [
-  [0x3272, 0x3273, 0x3274, 0x3443, 0x3444],
-  [0x3275, 0x3276, 0x3277, 0x3445, 0x3446],
-  [0x3278, 0x3279, 0x327A, 0x3447, 0x3448],
-  [0x3440, 0x3441, 0x3442, 0x3449, 0x344A],
-] as const;
-
 /** EGL_EXT_image_dma_buf_import(_modifiers), as the specification lists them; a descriptor is whatever it is. */
 function specified(picture: Picture, modifier?: bigint): unknown[] {
-  const list: unknown[] = [0x3057, picture.width, 0x3056, picture.height, 0x3271, numbers(picture.fourcc)];
+  const list: unknown[] = [
+    0x3057,
+    picture.width,
+    0x3056,
+    picture.height,
+    0x3271,
+    fourccNumber(picture.fourcc),
+  ];
   for (const [index, { offset, stride }] of picture.planes.entries()) {
-    const [fd, offsetName, pitch, low, high] = names[index]!;
+    const [fd, offsetName, pitch, low, high] = planeAttributes[index]!;
     list.push(fd, expect.any(Number), offsetName, offset, pitch, stride);
     if (modifier === undefined) continue;
     list.push(low, Number(BigInt.asIntN(32, modifier)), high, Number(BigInt.asIntN(32, modifier >> 32n)));
@@ -251,7 +247,7 @@ claim("an EGLImage of the caller's is the same picture, and stays the caller's",
     ]] as const
   ) {
     using picture = new Picture(fourcc);
-    const handle = egl.createImage(display, specifiedWithDescriptors(picture));
+    const handle = egl.createPicture(display, picture);
     using publisher = createPublisher({ width: 61, height: 35, format });
     {
       using image = importEglImage(display, handle);
@@ -263,7 +259,7 @@ claim("an EGLImage of the caller's is the same picture, and stays the caller's",
     egl.destroyImage(display, handle);
   }
   using picture = new Picture("XRGB8888");
-  const handle = egl.createImage(display, specifiedWithDescriptors(picture));
+  const handle = egl.createPicture(display, picture);
   // What the driver cannot tell, the caller does; what it can, the caller may not contradict.
   using named = importEglImage(display, handle, { fourcc: "XR24" });
   expect(named.fourcc).toBe("XRGB8888");
@@ -276,7 +272,7 @@ claim("an EGLImage of the caller's is the same picture, and stays the caller's",
   expect(refusalOf(() => importEglImage(display, 0x5678n)).code).toBe("CUDA");
   expect(refusalOf(() => importEglImage(display, handle, { device: 5 })).code).toBe("INVALID_ARGUMENT");
   using ten = new Picture("XRGB2101010");
-  const unclear = egl.createImage(display, specifiedWithDescriptors(ten));
+  const unclear = egl.createPicture(display, ten);
   expect(refusalOf(() => importEglImage(display, unclear)).message).toMatch(
     /color format 0x7.* which says no fourcc/,
   );
@@ -285,12 +281,6 @@ claim("an EGLImage of the caller's is the same picture, and stays the caller's",
   for (const each of [handle, unclear]) egl.destroyImage(display, each);
   await eventually("all is given back", () => isSubset({ linear: 0, contexts: 1 }, gpu.double!.live()));
 }, onDouble);
-
-function specifiedWithDescriptors(picture: Picture): number[] {
-  const list = specified(picture) as number[];
-  for (const [index, { fd }] of picture.planes.entries()) list[7 + 6 * index] = fd;
-  return list;
-}
 
 claim("formats are listed, and a layout that is none of them is refused with the list", () => {
   const formats = dmabufFormats({ memory: "cuda" });
@@ -451,7 +441,7 @@ claim("the GPU's frame that is not the picture is refused", () => {
   const display = egl.display(1);
   using picture = new Picture("R8");
   using publisher = createPublisher({ width: 61, height: 36, format: "GRAY8" });
-  using image = importEglImage(display, egl.createImage(display, specifiedWithDescriptors(picture)));
+  using image = importEglImage(display, egl.createPicture(display, picture));
   using frame = publisher.acquire();
   expect(refusalOf(() => frame.copyFrom(image)).message).toMatch(/61×35 does not fill a frame of 61×36/);
 }, onDouble);
@@ -574,7 +564,7 @@ claim("each call that an import makes fails once, and leaves nothing", async () 
   const egl = new EglDouble();
   const display = egl.display(1);
   using picture = new Picture("NV12", { separate: true });
-  const own = egl.createImage(display, specifiedWithDescriptors(picture));
+  const own = egl.createPicture(display, picture);
   const called = await withEachFault(gpu, egl, () => {
     try {
       dmabufFormats({ memory: "cuda" });

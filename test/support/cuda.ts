@@ -43,7 +43,9 @@ export interface ClaimOptions {
   timeout?: number;
 }
 
-type Body = () => Promise<void> | void;
+/** Facts that it returns are printed. */
+type Facts = Record<string, unknown>;
+type Body = () => Promise<Facts | void> | Facts | void;
 
 const claims = new Map<string, Body>();
 /** Set in the process that a body runs in. */
@@ -69,7 +71,8 @@ export function claimsOf(file: string): (name: string, body: Body, options?: Cla
             CUFRAMES_TEST_CLAIM: name,
           }),
         );
-        await child.event("done");
+        const { facts } = await child.event<{ facts?: Facts }>("done");
+        if (facts !== undefined) console.log(name, facts);
       } finally {
         await stage.clear();
       }
@@ -82,8 +85,11 @@ export async function runClaim(): Promise<void> {
   if (asked === undefined) return;
   const body = claims.get(asked);
   if (body === undefined) throw new Error(`no test is called ${JSON.stringify(asked)}`);
-  await body();
-  process.stdout.write(`${JSON.stringify({ event: "done" })}\n`, () => process.exit(0));
+  const facts = await body();
+  process.stdout.write(
+    `${JSON.stringify({ event: "done", ...(facts === undefined ? {} : { facts }) })}\n`,
+    () => process.exit(0),
+  );
 }
 
 let keys = 0;

@@ -1,6 +1,8 @@
 // The double of libEGL.so.1, as a test looks at it and makes images of its own with it.
 
+import type { DrmFormat } from "../../mod.ts";
 import { type Functions, open } from "./foreign.ts";
+import { characters, type Picture } from "./pictures.ts";
 
 /** See test/cuda_double/libegl.zig. */
 const doubleTable = {
@@ -18,6 +20,22 @@ const doubleTable = {
 const EGL_PLATFORM_DEVICE_EXT = 0x313F;
 const EGL_LINUX_DMA_BUF_EXT = 0x3270;
 const EGL_NONE = 0x3038;
+const EGL_HEIGHT = 0x3056;
+const EGL_WIDTH = 0x3057;
+const EGL_LINUX_DRM_FOURCC = 0x3271;
+
+/** The names that the two extensions give plane 0 to 3: fd, offset, pitch, modifier's low and high half. */
+export const planeAttributes = [
+  [0x3272, 0x3273, 0x3274, 0x3443, 0x3444],
+  [0x3275, 0x3276, 0x3277, 0x3445, 0x3446],
+  [0x3278, 0x3279, 0x327A, 0x3447, 0x3448],
+  [0x3440, 0x3441, 0x3442, 0x3449, 0x344A],
+] as const;
+
+/** As EGL takes it. */
+export function fourccNumber(fourcc: DrmFormat): number {
+  return new DataView(new TextEncoder().encode(characters[fourcc].padEnd(4)).buffer).getInt32(0, true);
+}
 
 function text(value: string): Uint8Array {
   return new TextEncoder().encode(`${value}\0`);
@@ -70,6 +88,16 @@ export class EglDouble {
     );
     if (image === 0n) throw new Error("no image");
     return image;
+  }
+
+  /** An image of a picture, as EGL_EXT_image_dma_buf_import describes it. */
+  createPicture(display: bigint, { width, height, fourcc, planes }: Picture): bigint {
+    const list = [EGL_WIDTH, width, EGL_HEIGHT, height, EGL_LINUX_DRM_FOURCC, fourccNumber(fourcc)];
+    for (const [index, { fd, offset, stride }] of planes.entries()) {
+      const [fdName, offsetName, pitchName] = planeAttributes[index]!;
+      list.push(fdName, fd, offsetName, offset, pitchName, stride);
+    }
+    return this.createImage(display, list);
   }
 
   destroyImage(display: bigint, image: bigint): void {

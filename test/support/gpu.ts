@@ -22,6 +22,7 @@ const driverTable = {
   cuMemcpyDtoHAsync_v2: [["u64", "u64", "u64", "u64"], "i32"],
   cuMemcpyHtoDAsync_v2: [["u64", "u64", "u64", "u64"], "i32"],
   cuMemcpyDtoDAsync_v2: [["u64", "u64", "u64", "u64"], "i32"],
+  cuMemcpy2DAsync_v2: [["buffer", "u64"], "i32"],
   cuMemsetD8Async: [["u64", "u32", "u64", "u64"], "i32"],
   cuStreamCreateWithPriority: [["buffer", "u32", "i32"], "i32"],
   cuStreamDestroy_v2: [["u64"], "i32"],
@@ -346,6 +347,38 @@ export class Gpu implements Disposable {
 
   copy(to: bigint, from: bigint, size: number, stream: bigint): void {
     this.#check("cuMemcpyDtoDAsync", this.#driver.cuMemcpyDtoDAsync_v2(to, from, BigInt(size), stream));
+  }
+
+  /** Copies a picture between places of the two kinds that CUDA has; `width` is of a row, in bytes. */
+  copyPicture(
+    to: { address: bigint; stride: number },
+    from: { address: bigint; stride: number } | { array: bigint },
+    { width, rows }: { width: number; rows: number },
+    stream: bigint,
+  ): void {
+    const DEVICE = 2;
+    const ARRAY = 3;
+    // CUDA_MEMCPY2D of cuda.h.
+    const command = new DataView(new ArrayBuffer(128));
+    const word = (offset: number, value: bigint | number) =>
+      command.setBigUint64(offset, BigInt(value), true);
+    if ("array" in from) {
+      word(16, ARRAY);
+      word(40, from.array);
+    } else {
+      word(16, DEVICE);
+      word(32, from.address);
+      word(48, from.stride);
+    }
+    word(72, DEVICE);
+    word(88, to.address);
+    word(104, to.stride);
+    word(112, width);
+    word(120, rows);
+    this.#check(
+      "cuMemcpy2DAsync",
+      this.#driver.cuMemcpy2DAsync_v2(new Uint8Array(command.buffer), stream),
+    );
   }
 
   upload(to: bigint, from: Pinned, size: number, stream: bigint): void {

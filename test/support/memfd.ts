@@ -8,6 +8,7 @@ const libc = open("libc.so.6", {
   memfd_create: [["buffer", "u32"], "i32"],
   ftruncate: [["i32", "u64"], "i32"],
   fcntl: [["i32", "i32", "u64"], "i32"],
+  lseek: [["i32", "u64", "i32"], "u64"],
   mmap: [["u64", "u64", "i32", "i32", "i32", "u64"], "u64"],
   munmap: [["u64", "u64"], "i32"],
 });
@@ -61,6 +62,12 @@ function create(size: number, sealed: boolean): number {
   if (fd < 0 || libc.ftruncate(fd, BigInt(size)) !== 0) throw new Error("no memfd");
   if (sealed && libc.fcntl(fd, F_ADD_SEALS, BigInt(F_SEAL_SHRINK)) !== 0) throw new Error("no seal");
   return fd;
+}
+
+/** Bytes of a buffer; a dma-buf tells only where its end is. */
+export function sizeOf(fd: number): number {
+  const SEEK_END = 2;
+  return Number(BigInt.asIntN(64, libc.lseek(fd, 0n, SEEK_END)));
 }
 
 export function isOpen(fd: number): boolean {

@@ -109,13 +109,19 @@ pub const CUarray_format = enum(c_uint) {
     SIGNED_INT32 = 0x0a,
     HALF = 0x10,
     FLOAT = 0x20,
+    UNORM_INT8X1 = 0xc0,
+    UNORM_INT8X2 = 0xc1,
+    UNORM_INT8X4 = 0xc2,
+    UNORM_INT16X1 = 0xc3,
+    UNORM_INT16X2 = 0xc4,
+    UNORM_INT16X4 = 0xc5,
     _,
 
     /// Bytes of one channel; 0 for a format that is not known here.
     pub fn size(format: CUarray_format) u32 {
         return switch (format) {
-            .UNSIGNED_INT8, .SIGNED_INT8 => 1,
-            .UNSIGNED_INT16, .SIGNED_INT16, .HALF => 2,
+            .UNSIGNED_INT8, .SIGNED_INT8, .UNORM_INT8X1, .UNORM_INT8X2, .UNORM_INT8X4 => 1,
+            .UNSIGNED_INT16, .SIGNED_INT16, .HALF, .UNORM_INT16X1, .UNORM_INT16X2, .UNORM_INT16X4 => 2,
             .UNSIGNED_INT32, .SIGNED_INT32, .FLOAT => 4,
             _ => 0,
         };

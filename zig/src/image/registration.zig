@@ -373,7 +373,7 @@ fn takeGeometry(registered: *Registration, frame: *const abi.CUeglFrame, wanted:
 }
 
 fn formatOf(frame: *const abi.CUeglFrame) ?drm_format.DrmFormat {
-    if (frame.cuFormat != .UNSIGNED_INT8) return null;
+    if (frame.cuFormat.size() != 1) return null;
     return switch (frame.eglColorFormat) {
         .ARGB => .ARGB8888,
         .ABGR => .ABGR8888,
