@@ -79,12 +79,17 @@ export function deviceName(uuid: Uint8Array): string {
 
 /** A plane that the CPU cannot reach. */
 class DevicePlane implements Plane {
-  constructor(
-    readonly offset: number,
-    readonly stride: number,
-    readonly rows: number,
-    readonly devicePointer: bigint,
-  ) {}
+  readonly offset: number;
+  readonly stride: number;
+  readonly rows: number;
+  readonly devicePointer: bigint;
+
+  constructor({ offset, stride, rows }: PlaneGeometry, devicePointer: bigint) {
+    this.offset = offset;
+    this.stride = stride;
+    this.rows = rows;
+    this.devicePointer = devicePointer;
+  }
 
   get data(): never {
     throw new CuframesError(
@@ -121,9 +126,7 @@ export class SlotViews {
   planes(slot: number): Plane[] {
     if (this.#geometry.memory === "cuda") {
       const start = this.#address(slot);
-      return this.#geometry.planes.map(({ offset, stride, rows }) =>
-        new DevicePlane(offset, stride, rows, start + BigInt(offset))
-      );
+      return this.#geometry.planes.map((plane) => new DevicePlane(plane, start + BigInt(plane.offset)));
     }
     return planesIn(this.buffer(slot), this.#geometry);
   }

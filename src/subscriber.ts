@@ -249,7 +249,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   #frame(): Frame {
     const connection = this.#connection;
     const lease = this.#view.u32(FrameView.lease);
-    const frame = new Frame(connection, lease, FrameContent.read(this.#view, this.#following.interrupted));
+    const frame = new Frame(connection, lease, new FrameContent(this.#view, this.#following.interrupted));
     connection.keep(frame, lease);
     return frame;
   }
@@ -357,30 +357,28 @@ const noMetadata = new Uint8Array(0);
 
 /** What came with a frame; shared by its clones. */
 class FrameContent {
-  private constructor(
-    readonly slot: number,
-    readonly sequence: bigint,
-    readonly timestampNs: bigint,
-    readonly durationNs: bigint,
-    readonly publishedNs: bigint,
-    readonly discontinuity: boolean,
-    readonly corrupt: boolean,
-    readonly metadata: Uint8Array<ArrayBuffer>,
-  ) {}
+  readonly slot: number;
+  readonly sequence: bigint;
+  readonly timestampNs: bigint;
+  readonly durationNs: bigint;
+  readonly publishedNs: bigint;
+  readonly discontinuity: boolean;
+  readonly corrupt: boolean;
+  readonly metadata: Uint8Array<ArrayBuffer>;
 
-  static read(view: Struct, interrupted: boolean): FrameContent {
+  constructor(view: Struct, interrupted: boolean) {
     const flags = view.u32(FrameView.recordFlags);
     const size = view.u32(FrameView.recordMetadataSize);
-    return new FrameContent(
-      view.u32(FrameView.slot),
-      view.u64(FrameView.sequence),
-      view.i64(FrameView.recordTimestampNs),
-      view.u64(FrameView.recordDurationNs),
-      view.u64(FrameView.recordPublishedNs),
-      interrupted || (flags & FLAG_DISCONTINUITY) !== 0,
-      (flags & FLAG_CORRUPT) !== 0,
-      size === 0 ? noMetadata : view.bytes.slice(FrameView.recordMetadata, FrameView.recordMetadata + size),
-    );
+    this.slot = view.u32(FrameView.slot);
+    this.sequence = view.u64(FrameView.sequence);
+    this.timestampNs = view.i64(FrameView.recordTimestampNs);
+    this.durationNs = view.u64(FrameView.recordDurationNs);
+    this.publishedNs = view.u64(FrameView.recordPublishedNs);
+    this.discontinuity = interrupted || (flags & FLAG_DISCONTINUITY) !== 0;
+    this.corrupt = (flags & FLAG_CORRUPT) !== 0;
+    this.metadata = size === 0
+      ? noMetadata
+      : view.bytes.slice(FrameView.recordMetadata, FrameView.recordMetadata + size);
   }
 }
 

@@ -683,11 +683,15 @@ class ReaderModel {
   #next = 0;
   #state: "start" | "following" | "lost" = "start";
 
-  constructor(
-    readonly account: { end: number; size: number; key: boolean }[],
-    readonly slots: number,
-    readonly dataSize: number,
-  ) {}
+  readonly account: { end: number; size: number; key: boolean }[];
+  readonly slots: number;
+  readonly dataSize: number;
+
+  constructor(account: { end: number; size: number; key: boolean }[], slots: number, dataSize: number) {
+    this.account = account;
+    this.slots = slots;
+    this.dataSize = dataSize;
+  }
 
   get remaining(): number {
     return this.account.length - this.#next;

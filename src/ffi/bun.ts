@@ -33,9 +33,10 @@ export const bun: Runtime = {
     return BigInt(ffi().ptr(memory));
   },
 
-  callback(listener: (token: number) => void): NativeCallback {
+  callback(listener: (token: number) => void, symbols: NativeSymbols): NativeCallback | undefined {
     const callback = new (ffi().JSCallback)(listener, { args: ["u32"], returns: "void", threadsafe: true });
     callbacks.push(callback);
-    return callback.ptr as unknown as NativeCallback;
+    const pointer = callback.ptr as unknown as NativeCallback;
+    return symbols.cuframes_callback_open(pointer) < 0 ? undefined : pointer;
   },
 };

@@ -33,13 +33,14 @@ export const deno: Runtime = {
     return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory as Uint8Array<ArrayBuffer>)));
   },
 
-  callback(listener: (token: number) => void): NativeCallback {
+  callback(listener: (token: number) => void, symbols: NativeSymbols): NativeCallback | undefined {
     const callback = Deno.UnsafeCallback.threadSafe(
       { parameters: ["u32"], result: "void" } as const,
       listener,
     );
     callback.unref();
     callbacks.push(callback);
-    return callback.pointer as unknown as NativeCallback;
+    const pointer = callback.pointer as unknown as NativeCallback;
+    return symbols.cuframes_callback_open(pointer) < 0 ? undefined : pointer;
   },
 };

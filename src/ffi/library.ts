@@ -4,6 +4,7 @@ import { CuframesError, errorCodeOf } from "../errors.ts";
 import { bun } from "./bun.ts";
 import { deno } from "./deno.ts";
 import { ABI_VERSION } from "./layout.ts";
+import { node } from "./node.ts";
 import type { NativeCallback, NativeSymbols, Runtime } from "./runtime.ts";
 
 /** The loaded shim, and what goes with it in this process. */
@@ -44,10 +45,7 @@ export function environment(name: string): string | undefined {
 function currentRuntime(): Runtime {
   if ("Bun" in globalThis) return bun;
   if ("Deno" in globalThis) return deno;
-  throw new CuframesError(
-    "UNSUPPORTED",
-    `this runtime (${process.version}) has no foreign function interface that cuframes knows: use Deno or Bun`,
-  );
+  return node;
 }
 
 function load(): Library {
@@ -70,9 +68,9 @@ function load(): Library {
       `the native library ${path} has ABI version ${version}, this release needs ${ABI_VERSION}: build or install the one that belongs to it`,
     );
   }
-  const wake = runtime.callback((token) => waiters.get(token)?.());
-  if (symbols.cuframes_callback_open(wake) < 0) {
-    throw new CuframesError("OUT_OF_MEMORY", "too many workers of this process use cuframes: end some");
+  const wake = runtime.callback((token) => waiters.get(token)?.(), symbols);
+  if (wake === undefined) {
+    throw new CuframesError("OUT_OF_MEMORY", `preparing wake-ups: ${errorMessage(symbols)}`);
   }
   // A native thread must not call into an event loop that is being taken down.
   process.on("exit", () => symbols.cuframes_callback_close(wake));
@@ -88,13 +86,14 @@ function libraryPath(): string {
 const messageBuffer = new Uint8Array(512);
 const decoder = new TextDecoder();
 
+function errorMessage(symbols: NativeSymbols): string {
+  const size = symbols.cuframes_error_message(messageBuffer, messageBuffer.length);
+  return decoder.decode(messageBuffer.subarray(0, size));
+}
+
 /** The error for a negative result of the call just made on this thread. */
 export function nativeError(result: number, tried: string): CuframesError {
-  const size = library().symbols.cuframes_error_message(messageBuffer, messageBuffer.length);
-  return new CuframesError(
-    errorCodeOf(result),
-    `${tried}: ${decoder.decode(messageBuffer.subarray(0, size))}`,
-  );
+  return new CuframesError(errorCodeOf(result), `${tried}: ${errorMessage(library().symbols)}`);
 }
 
 /** Passes a result that is not negative through. */

@@ -41,8 +41,8 @@ export interface Runtime {
   /** Where a view's memory is; it may be on a device. */
   addressOf(memory: Uint8Array): bigint;
   /**
-   * A function pointer that any thread may call; `listener` runs on the event loop. It does not keep the process
-   * alive and lives as long as the process.
+   * A function pointer that the library's threads may call, opened in the library; `listener` runs on the event loop.
+   * It does not keep the process alive and lives as long as the process. Undefined when the library refuses it.
    */
-  callback(listener: (token: number) => void): NativeCallback;
+  callback(listener: (token: number) => void, symbols: NativeSymbols): NativeCallback | undefined;
 }

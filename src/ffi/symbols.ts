@@ -6,6 +6,7 @@ export const SYMBOLS = {
   cuframes_error_message: { parameters: ["buffer", "u32"], result: "i32" },
   cuframes_now_ns: { parameters: [], result: "u64" },
   cuframes_callback_open: { parameters: ["callback"], result: "i32" },
+  cuframes_callback_pipe: { parameters: ["buffer"], result: "i32" },
   cuframes_callback_close: { parameters: ["callback"], result: "void" },
   cuframes_devices: { parameters: ["buffer", "u32"], result: "i32" },
   cuframes_context_open: { parameters: ["u32"], result: "i32" },

@@ -18,7 +18,15 @@ interface Answer {
 
 /** A subscriber process and what listens in its publisher's place. */
 class Impostor {
-  private constructor(readonly peer: Peer, readonly listener: number, readonly subscriber: Process) {}
+  readonly peer: Peer;
+  readonly listener: number;
+  readonly subscriber: Process;
+
+  private constructor(peer: Peer, listener: number, subscriber: Process) {
+    this.peer = peer;
+    this.listener = listener;
+    this.subscriber = subscriber;
+  }
 
   static async begin(kind: "seqpacket" | "stream" = "seqpacket"): Promise<Impostor> {
     const subscriber = stage().start("remote", { key });

@@ -27,14 +27,17 @@ const key = "besieged";
 /** A publisher that gives its one honest subscriber every frame, and a peer that can be anything. */
 class Siege {
   readonly path: string;
+  readonly directory: string;
+  readonly publisher: Process;
+  readonly honest: Process;
+  readonly peer: Peer;
 
-  private constructor(
-    readonly directory: string,
-    readonly publisher: Process,
-    readonly honest: Process,
-    readonly peer: Peer,
-  ) {
+  private constructor(directory: string, publisher: Process, honest: Process, peer: Peer) {
     this.path = `${directory}/${key}.sock`;
+    this.directory = directory;
+    this.publisher = publisher;
+    this.honest = honest;
+    this.peer = peer;
   }
 
   static async begin(stage: Stage): Promise<Siege> {

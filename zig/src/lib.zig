@@ -92,6 +92,20 @@ pub export fn cuframes_callback_open(callback: ?waiters.Callback) i32 {
     return done(waiters.remember(function));
 }
 
+/// For a runtime whose callbacks only its own threads may call: writes the address of a callback that puts its token
+/// into a pipe, and returns the pipe's reading end. The callback is open already.
+pub export fn cuframes_callback_pipe(callback: ?*u64) i32 {
+    return codeOf(callbackPipe(callback));
+}
+
+fn callbackPipe(address: ?*u64) Error!i32 {
+    const destination = try required(u64, address);
+    var callback: waiters.Callback = undefined;
+    const reader = try waiters.rememberPipe(&callback);
+    destination.* = @intFromPtr(callback);
+    return reader;
+}
+
 /// For an event loop that is about to end: no thread calls the callback afterwards.
 pub export fn cuframes_callback_close(callback: ?waiters.Callback) void {
     waiters.forget(callback orelse return);
@@ -650,6 +664,7 @@ pub export fn cuframes_descriptor_close(fd: i32) i32 {
 test {
     _ = errors;
     _ = protocol;
+    _ = waiters;
     _ = @import("format.zig");
     _ = @import("os/memfd.zig");
     _ = @import("os/socket.zig");

@@ -1,8 +1,10 @@
 //! Waiting on behalf of an event loop: a thread that sleeps until its owner has news, then calls back once.
 
 const std = @import("std");
+const linux = std.os.linux;
 const errors = @import("../errors.zig");
 const futex = @import("../os/futex.zig");
+const memfd = @import("../os/memfd.zig");
 const thread = @import("../os/thread.zig");
 const clock = @import("../os/clock.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
@@ -73,7 +75,19 @@ pub const Waiter = struct {
 };
 
 /// One event loop's callback. A process has one for each of its isolates.
-const Loop = struct { callback: ?Callback = null, calling: u32 = 0 };
+const Loop = struct {
+    callback: ?Callback = null,
+    calling: u32 = 0,
+    /// The writing end, for a loop that takes its tokens from a pipe.
+    pipe: ?i32 = null,
+
+    /// Closes the pipe once nobody writes into it. The mutex is held.
+    fn closeUnused(loop: *Loop) void {
+        if (loop.callback != null or loop.calling > 0) return;
+        memfd.close(loop.pipe orelse return);
+        loop.pipe = null;
+    }
+};
 
 /// Workers come and go; this many at a time may use the library.
 const loops_max = 256;
@@ -85,8 +99,41 @@ var loops: [loops_max]Loop = @splat(.{});
 pub fn remember(callback: Callback) errors.Error!void {
     mutex.lock();
     defer mutex.unlock();
-    const free = find(null) orelse return errors.fail(error.OutOfMemory, "{d} workers of this process use cuframes, the most that may", .{loops_max});
-    free.callback = callback;
+    (try unused()).callback = callback;
+}
+
+/// For a runtime whose callbacks only its own threads may call: a callback that writes its token, four bytes, into a
+/// pipe, until `forget`. Returns the reading end, which is the caller's.
+pub fn rememberPipe(callback: *Callback) errors.Error!i32 {
+    mutex.lock();
+    defer mutex.unlock();
+    const loop = try unused();
+    var ends: [2]i32 = undefined;
+    _ = try errors.check(linux.pipe2(&ends, .{ .CLOEXEC = true }), "pipe2", "wake-ups");
+    const index = (@intFromPtr(loop) - @intFromPtr(&loops)) / @sizeOf(Loop);
+    loop.* = .{ .callback = pipe_writers[index], .pipe = ends[1] };
+    callback.* = pipe_writers[index];
+    return ends[0];
+}
+
+/// One function for each place in `loops`, because a callback is told nothing but a token.
+const pipe_writers: [loops_max]Callback = writers: {
+    var functions: [loops_max]Callback = undefined;
+    for (&functions, 0..) |*function, index| function.* = &PipeWriter(index).write;
+    break :writers functions;
+};
+
+fn PipeWriter(comptime index: usize) type {
+    return struct {
+        fn write(token: u32) callconv(.c) void {
+            // Waits while the pipe is full: a wake-up must not be lost. Fails when the reader is gone.
+            while (linux.errno(linux.write(loops[index].pipe.?, std.mem.asBytes(&token), @sizeOf(u32))) == .INTR) {}
+        }
+    };
+}
+
+fn unused() errors.Error!*Loop {
+    return find(null) orelse errors.fail(error.OutOfMemory, "{d} workers of this process use cuframes, the most that may", .{loops_max});
 }
 
 fn find(callback: ?Callback) ?*Loop {
@@ -105,6 +152,7 @@ pub fn call(callback: Callback, token: u32) void {
     callback(token);
     mutex.lock();
     loop.calling -= 1;
+    loop.closeUnused();
     mutex.unlock();
 }
 
@@ -114,7 +162,50 @@ pub fn forget(callback: Callback) void {
     mutex.lock();
     const loop = find(callback) orelse return mutex.unlock();
     loop.callback = null;
+    loop.closeUnused();
     mutex.unlock();
     const deadline: clock.Deadline = .fromMilliseconds(20);
     while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0 and !deadline.passed()) std.Thread.yield() catch {};
+}
+
+test "a loop with a pipe reads each token, and the end when it is forgotten" {
+    const testing = std.testing;
+    var first: Callback = undefined;
+    var second: Callback = undefined;
+    const reader = try rememberPipe(&first);
+    defer memfd.close(reader);
+    const other = try rememberPipe(&second);
+    defer memfd.close(other);
+    defer forget(second);
+    try testing.expect(first != second);
+
+    for ([_]u32{ 7, 0xFFFF_FFFF }) |token| {
+        call(first, token);
+        var read: u32 = 0;
+        try testing.expectEqual(@sizeOf(u32), linux.read(reader, std.mem.asBytes(&read), @sizeOf(u32)));
+        try testing.expectEqual(token, read);
+    }
+    forget(first);
+    call(first, 1);
+    var byte: [1]u8 = undefined;
+    try testing.expectEqual(0, linux.read(reader, &byte, 1));
+}
+
+test "a full pipe makes its writer wait, and a reader that goes away lets it go" {
+    const testing = std.testing;
+    var callback: Callback = undefined;
+    const reader = try rememberPipe(&callback);
+    const loop = find(callback).?;
+    const capacity = linux.fcntl(loop.pipe.?, linux.F.GETPIPE_SZ, 0);
+    for (0..capacity / @sizeOf(u32)) |_| call(callback, 1);
+
+    try thread.spawn("cuframes-test", call, .{ callback, 2 });
+    while (@atomicLoad(u32, &loop.calling, .seq_cst) == 0) std.Thread.yield() catch {};
+    forget(callback);
+    try testing.expect(loop.pipe != null);
+    memfd.close(reader);
+    while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0) std.Thread.yield() catch {};
+    mutex.lock();
+    defer mutex.unlock();
+    try testing.expectEqual(null, loop.pipe);
 }
