@@ -1,4 +1,4 @@
-import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
+import { checked, library, nativeError, offWake, onWake, waitBegins, waitEnds } from "./ffi/library.ts";
 import { ERROR_CODES, NAME_SIZE_MAX, Report, RingInfo, SubscriberOptions as Layout } from "./ffi/layout.ts";
 import { Struct } from "./ffi/struct.ts";
 import { checkName, setPlace, timeoutMilliseconds, type WaitOptions } from "./options.ts";
@@ -85,6 +85,7 @@ async function attempt(
   tokens = (tokens + 1) % firstToken;
   const connecting = checked(start(token), tried);
   let abort: (() => void) | undefined;
+  waitBegins();
   try {
     return await new Promise<number>((resolve, reject) => {
       onWake(token, () => {
@@ -96,6 +97,7 @@ async function attempt(
       signal?.addEventListener("abort", abort);
     });
   } finally {
+    waitEnds();
     if (abort !== undefined) signal?.removeEventListener("abort", abort);
     offWake(token);
     library().symbols.cuframes_connect_close(connecting);

@@ -1,6 +1,6 @@
 import { invalid } from "./errors.ts";
 import { KEY_SIZE_MAX, NAME_SIZE_MAX } from "./ffi/layout.ts";
-import { environment } from "./ffi/library.ts";
+import { environment } from "./ffi/environment.ts";
 import type { Struct } from "./ffi/struct.ts";
 
 /** How long to wait, and when to give up. */

@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { CuframesError } from "./errors.ts";
+import { waitBegins, waitEnds } from "./ffi/library.ts";
 import { timeoutMilliseconds, type WaitOptions } from "./options.ts";
 
 interface Wait<T> {
@@ -12,7 +13,7 @@ interface Wait<T> {
 
 /**
  * Promises for something that native code announces, first come first served. Nothing in here keeps the process
- * alive: timers are unreferenced, and so is the callback that pokes.
+ * alive, except on Node: timers are unreferenced, and so is the callback that pokes.
  */
 export class Waits<T> {
   readonly #waits = new Set<Wait<T>>();
@@ -60,11 +61,13 @@ export class Waits<T> {
       const waits = this.#waits;
       function settle(): void {
         waits.delete(wait);
+        waitEnds();
         if (timer !== undefined) clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
       }
       signal?.addEventListener("abort", abort);
       waits.add(wait);
+      waitBegins();
       try {
         this.#arm();
       } catch (error) {

@@ -1,10 +1,13 @@
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { CuframesError, errorCodeOf } from "../errors.ts";
 import { bun } from "./bun.ts";
+import { cachedFile } from "./cache.ts";
 import { deno } from "./deno.ts";
+import { nativeLibrary } from "./distribution.ts";
+import { environment, isForbidden } from "./environment.ts";
 import { ABI_VERSION } from "./layout.ts";
 import { node } from "./node.ts";
+import { currentPlatform } from "./platform.ts";
 import type { NativeCallback, NativeSymbols, Runtime } from "./runtime.ts";
 
 /** The loaded shim, and what goes with it in this process. */
@@ -26,20 +29,22 @@ export function offWake(token: number): void {
   waiters.delete(token);
 }
 
+let pending = 0;
+
+/** Says that somebody waits for a waiter to run: see {@linkcode Runtime.keepAlive}. */
+export function waitBegins(): void {
+  if (pending++ === 0) library().runtime.keepAlive?.(true);
+}
+
+export function waitEnds(): void {
+  if (--pending === 0) library().runtime.keepAlive?.(false);
+}
+
 let loaded: Library | undefined;
 
 /** The shim, loaded at the first call. */
 export function library(): Library {
   return loaded ??= load();
-}
-
-/** An environment variable, undefined where it is not set or may not be read. */
-export function environment(name: string): string | undefined {
-  try {
-    return process.env[name] || undefined;
-  } catch {
-    return undefined; // Deno without --allow-env
-  }
 }
 
 function currentRuntime(): Runtime {
@@ -55,17 +60,13 @@ function load(): Library {
   try {
     symbols = runtime.open(path);
   } catch (cause) {
-    throw new CuframesError(
-      "UNSUPPORTED",
-      `the native library ${path} could not be opened: ${(cause as Error).message}`,
-      { cause },
-    );
+    throw cause instanceof CuframesError ? cause : openingFailed(path, cause as Error);
   }
   const version = symbols.cuframes_abi_version();
   if (version !== ABI_VERSION) {
     throw new CuframesError(
       "UNSUPPORTED",
-      `the native library ${path} has ABI version ${version}, this release needs ${ABI_VERSION}: build or install the one that belongs to it`,
+      `the native library ${path} has ABI version ${version}, this release needs ${ABI_VERSION}: ${rightOne}`,
     );
   }
   const wake = runtime.callback((token) => waiters.get(token)?.(), symbols);
@@ -77,10 +78,45 @@ function load(): Library {
   return { symbols, runtime, wake };
 }
 
+const rightOne =
+  "use the one that belongs to it, by `npm run build` in a checkout, by installing the package again, or by taking CUFRAMES_LIBRARY away";
+
+/** What the dynamic loaders of glibc and musl say, and what to do about it. */
+const reasons: readonly [pattern: RegExp, advice: string][] = [
+  [/undefined symbol|symbol .*not found|find symbol/i, `it is of another release: ${rightOne}`],
+  [
+    /failed to map segment|operation not permitted/i,
+    "its directory is mounted noexec: let CUFRAMES_CACHE_DIR name a directory elsewhere, or CUFRAMES_LIBRARY a copy elsewhere",
+  ],
+  [/no such file/i, `it, or a library that it needs, is not there: ${rightOne}`],
+  [/permission denied/i, "make it readable for this user"],
+  [
+    /ELF|file too short|exec format/i,
+    `it is no library for this machine (${process.platform} ${process.arch}): ${rightOne}`,
+  ],
+];
+
+function openingFailed(path: string, cause: Error): CuframesError {
+  const tried = `the native library ${path} could not be opened: ${cause.message}`;
+  if (isForbidden(cause)) {
+    return new CuframesError("PERMISSION", `${tried}: run with --allow-ffi`, { cause });
+  }
+  const advice = reasons.find(([pattern]) => pattern.test(cause.message))?.[1] ?? rightOne;
+  return new CuframesError("UNSUPPORTED", `${tried}: ${advice}`, { cause });
+}
+
 function libraryPath(): string {
   const override = environment("CUFRAMES_LIBRARY");
   if (override !== undefined) return override;
-  return fileURLToPath(new URL("../../zig/zig-out/lib/libcuframes.so", import.meta.url).href);
+  const platform = currentPlatform();
+  if (platform === undefined) {
+    throw new CuframesError(
+      "UNSUPPORTED",
+      `cuframes has no native library for ${process.platform} on ${process.arch}, only for Linux on x64 and arm64: build one with Zig from its sources, and let CUFRAMES_LIBRARY name it`,
+    );
+  }
+  const found = nativeLibrary(platform);
+  return "path" in found ? found.path : cachedFile(found.sha256, found.unpack);
 }
 
 const messageBuffer = new Uint8Array(512);

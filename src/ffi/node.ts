@@ -1,4 +1,3 @@
-import type * as NodeFfi from "node:ffi";
 import type * as NodeNet from "node:net";
 import process from "node:process";
 import { CuframesError } from "../errors.ts";
@@ -7,13 +6,20 @@ import { SYMBOLS } from "./symbols.ts";
 
 const parameterTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "buffer", callback: "pointer" } as const;
 
-/** The wake-ups' pipes, for as long as the process lives. */
-const pipes: unknown[] = [];
+/** What is used of `node:ffi`; Deno knows no types of it. */
+interface NodeFfi {
+  dlopen(path: string, table: object): { functions: object };
+  toArrayBuffer(address: bigint, size: number, copy: boolean): ArrayBuffer;
+  getRawPointer(memory: Uint8Array): bigint;
+}
+
+/** The wake-ups, from the first use to the end of the process. */
+let pipe: NodeNet.Socket | undefined;
 
 /** Since 26.1 behind `--experimental-ffi`, since 26.9 without. */
-function ffi(): typeof NodeFfi {
+function ffi(): NodeFfi {
   const module = process.getBuiltinModule?.("node:ffi");
-  if (module !== undefined) return module;
+  if (module !== undefined) return module as unknown as NodeFfi;
   const [major = 0, minor = 0] = (process.versions.node ?? "0.0").split(".").map(Number);
   let advice = "it was built without, or started with --no-experimental-ffi";
   if (major < 26 || major === 26 && minor < 1) advice = "use Node 26.1 or later, Deno or Bun";
@@ -51,7 +57,7 @@ export const node: Runtime = {
     const { Socket } = process.getBuiltinModule("node:net") as typeof NodeNet;
     const buffer = new Uint8Array(4096);
     const tokens = new Uint32Array(buffer.buffer);
-    const pipe = new Socket({
+    pipe = new Socket({
       fd,
       readable: true,
       writable: false,
@@ -65,7 +71,11 @@ export const node: Runtime = {
       },
     });
     pipe.unref();
-    pipes.push(pipe);
     return address[0] as unknown as NativeCallback;
+  },
+
+  keepAlive(waiting: boolean): void {
+    if (waiting) pipe?.ref();
+    else pipe?.unref();
   },
 };

@@ -45,4 +45,10 @@ export interface Runtime {
    * It does not keep the process alive and lives as long as the process. Undefined when the library refuses it.
    */
   callback(listener: (token: number) => void, symbols: NativeSymbols): NativeCallback | undefined;
+
+  /**
+   * Called when the first promise begins to wait and when the last one is settled. Only where a program ends at a
+   * top-level `await` that nothing else keeps alive: Node ends it with code 13; Deno and Bun go on.
+   */
+  keepAlive?(waiting: boolean): void;
 }
