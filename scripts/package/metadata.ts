@@ -1,0 +1,71 @@
+// What the packages on JSR and npm say of themselves. The version and the exports are deno.json's.
+
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root: string = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+interface PackageFile {
+  readonly description: string;
+  readonly license: string;
+  readonly devDependencies: Record<string, string>;
+}
+
+interface DenoFile {
+  readonly name: string;
+  readonly version: string;
+  readonly exports: Record<string, string>;
+  readonly compilerOptions: object;
+}
+
+const read = <T>(name: string): T => JSON.parse(readFileSync(join(root, name), "utf8"));
+const packageFile: PackageFile = read("package.json");
+const denoFile: DenoFile = read("deno.json");
+
+export const jsrName: string = denoFile.name;
+export const version: string = denoFile.version;
+export const exports: Readonly<Record<string, string>> = denoFile.exports;
+export const compilerOptions: object = denoFile.compilerOptions;
+export const description: string = packageFile.description;
+export const license: string = packageFile.license;
+export const npmName: string = "cuframes";
+
+/** What stands beside the sources in every package. */
+export const documents = ["README.md", "LICENSE", "CHANGELOG.md"] as const;
+
+/** Entry points, as npm's names them: the key in `exports`, and the source. */
+export const entryPoints: readonly (readonly [name: string, source: string])[] = Object.entries(exports);
+
+const command = "src/cli/main.ts";
+/** The command's source, where there is one. */
+export const bin: { readonly cuframes: string } | undefined = existsSync(join(root, command))
+  ? { cuframes: command }
+  : undefined;
+
+/** Of the version that a development dependency is pinned to, the releases that a user may have. */
+function range(dependency: string): string {
+  const pinned = packageFile.devDependencies[dependency];
+  if (pinned === undefined) throw new Error(`package.json has no devDependency ${dependency}`);
+  return `^${pinned}`;
+}
+
+/** npm's fields that do not depend on how the package was built. */
+export const npmFields: object = {
+  name: npmName,
+  version,
+  description,
+  license,
+  keywords: ["video", "camera", "frames", "shared-memory", "ipc", "zero-copy", "cuda", "gpu", "ffi", "deno", "bun"],
+  type: "module",
+  sideEffects: false,
+  engines: { node: ">=26.1", bun: ">=1.4", deno: ">=2.9" },
+  // Only `cuframes/media` needs it.
+  peerDependencies: { "node-av": range("node-av") },
+  peerDependenciesMeta: { "node-av": { optional: true } },
+};
+
+/** What the sources are type-checked with. */
+export const buildDependencies: Record<string, string> = Object.fromEntries(
+  ["@types/node", "bun-types", "node-av"].map((name) => [name, packageFile.devDependencies[name]!]),
+);
