@@ -15,13 +15,29 @@ import { environment, isForbidden } from "./environment.ts";
 export function cachedFile(sha256: string, unpack: () => Uint8Array): string {
   const directory = cacheDirectory();
   const path = join(directory, `libcuframes-${sha256.slice(0, 16)}.so`);
-  const found = read(path) ?? write(directory, path, unpack());
-  const digest = createHash("sha256").update(found).digest("hex");
+  const found = read(path);
+  if (found === undefined) {
+    const bytes = unpack();
+    const digest = digestOf(bytes);
+    if (digest !== sha256) {
+      throw new CuframesError(
+        "IO",
+        `the native library in this copy of cuframes is not the one that was released (its SHA-256 is ${digest}, not ${sha256}): delete the copy from the runtime's cache and fetch it again`,
+      );
+    }
+    write(directory, path, bytes);
+    return path;
+  }
+  const digest = digestOf(found);
   if (digest === sha256) return path;
   throw new CuframesError(
     "IO",
     `the native library ${path} was changed since cuframes put it there (its SHA-256 is ${digest}, not ${sha256}): find out by whom, delete it, and start again`,
   );
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 function cacheDirectory(): string {
@@ -45,12 +61,12 @@ function read(path: string): Uint8Array | undefined {
     return readFileSync(path);
   } catch (cause) {
     if ((cause as { code?: string }).code === "ENOENT") return undefined;
-    throw failure("reading the native library", path, cause);
+    throw failure("reading", path, cause);
   }
 }
 
 /** Whoever reads the path sees all of the bytes or no file. */
-function write(directory: string, path: string, bytes: Uint8Array): Uint8Array {
+function write(directory: string, path: string, bytes: Uint8Array): void {
   const unfinished = `${path}.${randomUUID()}`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -62,23 +78,25 @@ function write(directory: string, path: string, bytes: Uint8Array): Uint8Array {
       throw error;
     }
   } catch (cause) {
-    throw failure("writing the native library", path, cause);
+    throw failure("writing", path, cause);
   }
-  return bytes;
 }
 
-function failure(tried: string, path: string, cause: unknown): CuframesError {
+/** Codes of a directory that nobody may write to; Node's mkdir says the last one of a file system that is read-only. */
+const readOnly: readonly unknown[] = ["EROFS", "EACCES", "EPERM", "ENOENT"];
+
+function failure(doing: "reading" | "writing", path: string, cause: unknown): CuframesError {
   const { message, code } = cause as { message: string; code?: string };
-  const advice = isForbidden(cause)
-    ? "run with --allow-read and --allow-write for the directory, or let CUFRAMES_LIBRARY name a library that is there"
-    : code === "EROFS" || code === "EACCES" || code === "EPERM"
+  const tried = `${doing} the native library ${path}: ${message}`;
+  if (isForbidden(cause)) {
+    return new CuframesError(
+      "PERMISSION",
+      `${tried}: run with --allow-read and --allow-write for its directory, or let CUFRAMES_LIBRARY name a library that is there`,
+      { cause },
+    );
+  }
+  const advice = doing === "writing" && readOnly.includes(code)
     ? "the directory cannot be written to: let CUFRAMES_CACHE_DIR name one that can, or CUFRAMES_LIBRARY a library that is there"
     : "let CUFRAMES_CACHE_DIR name another directory";
-  return new CuframesError(
-    isForbidden(cause) ? "PERMISSION" : "IO",
-    `${tried} ${path}: ${message}: ${advice}`,
-    {
-      cause,
-    },
-  );
+  return new CuframesError("IO", `${tried}: ${advice}`, { cause });
 }

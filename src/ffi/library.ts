@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { CuframesError, errorCodeOf } from "../errors.ts";
 import { bun } from "./bun.ts";
@@ -47,7 +48,8 @@ export function library(): Library {
   return loaded ??= load();
 }
 
-function currentRuntime(): Runtime {
+/** The adapter for the runtime that this is. */
+export function currentRuntime(): Runtime {
   if ("Bun" in globalThis) return bun;
   if ("Deno" in globalThis) return deno;
   return node;
@@ -81,6 +83,8 @@ function load(): Library {
 const rightOne =
   "use the one that belongs to it, by `npm run build` in a checkout, by installing the package again, or by taking CUFRAMES_LIBRARY away";
 
+const foreign = `it is no library for this machine (${process.platform} ${process.arch}): ${rightOne}`;
+
 /** What the dynamic loaders of glibc and musl say, and what to do about it. */
 const reasons: readonly [pattern: RegExp, advice: string][] = [
   [/undefined symbol|symbol .*not found|find symbol/i, `it is of another release: ${rightOne}`],
@@ -90,10 +94,7 @@ const reasons: readonly [pattern: RegExp, advice: string][] = [
   ],
   [/no such file/i, `it, or a library that it needs, is not there: ${rightOne}`],
   [/permission denied/i, "make it readable for this user"],
-  [
-    /ELF|file too short|exec format/i,
-    `it is no library for this machine (${process.platform} ${process.arch}): ${rightOne}`,
-  ],
+  [/ELF|file too short|exec format/i, foreign],
 ];
 
 function openingFailed(path: string, cause: Error): CuframesError {
@@ -101,7 +102,10 @@ function openingFailed(path: string, cause: Error): CuframesError {
   if (isForbidden(cause)) {
     return new CuframesError("PERMISSION", `${tried}: run with --allow-ffi`, { cause });
   }
-  const advice = reasons.find(([pattern]) => pattern.test(cause.message))?.[1] ?? rightOne;
+  const said = cause.message.replaceAll(path, "it");
+  let advice = reasons.find(([pattern]) => pattern.test(said))?.[1] ?? rightOne;
+  // So says glibc of another machine's library, too.
+  if (said.includes("it: cannot open shared object file: No such file") && existsSync(path)) advice = foreign;
   return new CuframesError("UNSUPPORTED", `${tried}: ${advice}`, { cause });
 }
 

@@ -16,8 +16,8 @@ interface NodeFfi {
 /** The wake-ups, from the first use to the end of the process. */
 let pipe: NodeNet.Socket | undefined;
 
-/** Since 26.1 behind `--experimental-ffi`, since 26.9 without. */
-function ffi(): NodeFfi {
+/** The built-in module. Since 26.1 behind `--experimental-ffi`, since 26.9 without. */
+export function nodeFfi(): NodeFfi {
   const module = process.getBuiltinModule?.("node:ffi");
   if (module !== undefined) return module as unknown as NodeFfi;
   const [major = 0, minor = 0] = (process.versions.node ?? "0.0").split(".").map(Number);
@@ -38,15 +38,15 @@ export const node: Runtime = {
         { arguments: parameters.map((type) => parameterTypes[type]), return: result },
       ]),
     );
-    return ffi().dlopen(path, table).functions as unknown as NativeSymbols;
+    return nodeFfi().dlopen(path, table).functions as unknown as NativeSymbols;
   },
 
   view(address: bigint, size: number): ArrayBuffer {
-    return ffi().toArrayBuffer(address, size, false);
+    return nodeFfi().toArrayBuffer(address, size, false);
   },
 
   addressOf(memory: Uint8Array): bigint {
-    return ffi().getRawPointer(memory);
+    return nodeFfi().getRawPointer(memory);
   },
 
   // Only the thread that made one of Node's callbacks may call it, so tokens come through a pipe.
