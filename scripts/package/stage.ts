@@ -2,12 +2,31 @@
 // it. The release builds of the native library must be there: `npm run build:release`.
 
 import { createHash } from "node:crypto";
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { brotliCompressSync } from "node:zlib";
 import { type Platform, PLATFORMS } from "../../src/ffi/platform.ts";
-import { buildDependencies, compilerOptions, description, documents, exports, jsrName, license, root, version } from "./metadata.ts";
+import {
+  buildDependencies,
+  compilerOptions,
+  description,
+  documents,
+  exports,
+  jsrName,
+  license,
+  root,
+  version,
+} from "./metadata.ts";
 
 export type Registry = "jsr" | "npm";
 
