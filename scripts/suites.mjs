@@ -4,17 +4,24 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 import { root, tool } from "./toolchain.mjs";
 
+const quiet = "--disable-warning=ExperimentalWarning"; // of node:ffi
+
+/** What comes before vitest on a runtime's command line, and behind its own arguments. */
+const commands = {
+  deno: { before: ["run", "-A"], behind: [] },
+  bun: { before: ["--bun"], behind: [] },
+  node: { before: [quiet], behind: [`--execArgv=${quiet}`] },
+};
+
 /**
- * Runs a group on Deno and on Bun; prints the counts and sets this process's exit code.
+ * Runs a group of tests on each runtime; prints the counts and sets this process's exit code.
  *
  * @param {string[]} args vitest's
+ * @param {Partial<Record<"deno" | "bun" | "node", string[]>>} runtimes what is to run it, and arguments for each
  */
-export async function runSuites(args) {
-  const vitest = ["node_modules/vitest/vitest.mjs", "run", ...args];
-  const results = [
-    await suite("deno", tool("deno"), ["run", "-A", ...vitest]),
-    await suite("bun", tool("bun"), ["--bun", ...vitest]),
-  ];
+export async function runSuites(args, runtimes) {
+  const results = [];
+  for (const [name, more] of Object.entries(runtimes)) results.push(await suite(name, [...args, ...more]));
   const total = (word) => results.reduce((sum, result) => sum + result[word], 0);
   const failed = total("failed") + results.filter(({ code, failed }) => code !== 0 && failed === 0).length;
   console.log(`\n${total("passed")} passed, ${failed} failed, ${total("skipped")} skipped`);
@@ -22,10 +29,12 @@ export async function runSuites(args) {
 }
 
 /** Runs vitest on a runtime; returns what it counted. */
-function suite(name, command, args) {
+function suite(name, args) {
   console.log(`\n== ${name}`);
+  const { before, behind } = commands[name];
+  const command = [...before, "node_modules/vitest/vitest.mjs", "run", ...args, ...behind];
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(tool(name), command, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
     let output = "";
     child.stdout.on("data", (chunk) => {
       process.stdout.write(chunk);

@@ -6,4 +6,4 @@ import { build } from "./build.mjs";
 import { runSuites } from "./suites.mjs";
 
 await build(["install"]);
-await runSuites(["--config", "vitest.cli.config.ts", ...process.argv.slice(2)]);
+await runSuites(["--config", "vitest.cli.config.ts", ...process.argv.slice(2)], { deno: [], bun: [] });

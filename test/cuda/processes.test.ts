@@ -1,4 +1,4 @@
-// CUDA frames between real processes: on both runtimes, on machines that number their GPUs differently, and where one
+// CUDA frames between real processes: on every runtime, on machines that number their GPUs differently, and where one
 // side dies.
 
 import { describe, expect, test } from "vitest";
@@ -13,7 +13,7 @@ import {
   startPublisher,
   startSubscriber,
 } from "../support/kill.ts";
-import { type Process, type RuntimeName, runtimes, stages } from "../support/processes.ts";
+import { type Process, type RuntimeName, runtimes, stages, thisRuntime } from "../support/processes.ts";
 import type { How } from "./workers/subscriber.ts";
 
 const stage = stages();
@@ -21,9 +21,9 @@ const stage = stages();
 /** Of the library's; the worker's own streams, context and memory stay. */
 const givenBack = { allocations: 0, reservations: 0, mappings: 0, events: 0, contexts: 1, failedCalls: 0 };
 
-describe.each(runtimes)("a publisher on %s", (publisherRuntime: RuntimeName) => {
+describe(`a publisher on ${thisRuntime}`, () => {
   test.each(runtimes)("and subscribers on %s", async (runtime: RuntimeName) => {
-    const publisher = startPublisher(stage(), { key: "pair", slots: 6 }, publisherRuntime);
+    const publisher = startPublisher(stage(), { key: "pair", slots: 6 });
     const { device } = await publisher.event<{ device: string }>("ready");
     expect(device).toMatch(/^GPU-/);
     const subscribers = (["toHost", "copyTo", "gpu"] satisfies How[]).map((how) =>

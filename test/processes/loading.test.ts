@@ -122,6 +122,8 @@ test("a platform without a build is named, with what there is", async () => {
 
 describe("the cache", () => {
   const path = (directory: string) => join(directory, `libcuframes-${sha256.slice(0, 16)}.so`);
+  /** Bun would take an empty XDG_CACHE_HOME for the current directory, for a cache of its own. */
+  const none = { CUFRAMES_CACHE_DIR: "", XDG_CACHE_HOME: "", BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0" };
   const cached = (attempt: Attempt) => ({ contents: library, ...attempt });
 
   test("is filled once, for its user alone, and used from then on", async () => {
@@ -139,7 +141,6 @@ describe("the cache", () => {
   test("is under XDG_CACHE_HOME, else under the home directory", async () => {
     const caches = join(stage().directory, "caches");
     const home = join(stage().directory, "home");
-    const none = { CUFRAMES_CACHE_DIR: "", XDG_CACHE_HOME: "" };
     expect(await start(cached({ env: { ...none, XDG_CACHE_HOME: caches, HOME: home } }))).toBe("loaded");
     expect(readdirSync(join(caches, "cuframes"))).toHaveLength(1);
     expect(await start(cached({ env: { ...none, HOME: home } }))).toBe("loaded");
@@ -236,7 +237,7 @@ describe("the cache", () => {
     mkdirSync(home);
     const { code, message } = await refusal(cached({
       prefix: mounted(home, "ro"),
-      env: { CUFRAMES_CACHE_DIR: "", XDG_CACHE_HOME: "", HOME: home, DENO_DIR: directory },
+      env: { ...none, HOME: home, DENO_DIR: directory },
     }));
     expect(code).toBe("IO");
     expect(message).toContain(join(home, ".cache/cuframes"));

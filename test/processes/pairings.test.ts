@@ -1,7 +1,8 @@
-// Every pairing of runtimes, and many consumers of one publisher: what arrives is what was published.
+// This runtime's publisher with a subscriber on each: over all the runtimes that the suite runs on, every pairing. And
+// many consumers of one publisher. What arrives is what was published.
 
 import { describe, expect, test } from "vitest";
-import { type Process, type RuntimeName, runtimes, stages } from "../support/processes.ts";
+import { type Process, type RuntimeName, runtimes, stages, thisRuntime } from "../support/processes.ts";
 import type { Result } from "./workers/subscriber.ts";
 
 const stage = stages();
@@ -17,11 +18,9 @@ function expectAccounted(result: Result, published: number): void {
   expect(result.received).toBeGreaterThan(0);
 }
 
-describe.each(runtimes)("a publisher on %s", (publisherRuntime: RuntimeName) => {
+describe(`a publisher on ${thisRuntime}`, () => {
   test.each(runtimes)("and a subscriber on %s", async (runtime: RuntimeName) => {
-    const publisher = stage().start("publisher", { key: "pair", width: 637, height: 359, packets: true }, {
-      runtime: publisherRuntime,
-    });
+    const publisher = stage().start("publisher", { key: "pair", width: 637, height: 359, packets: true });
     await publisher.event("ready");
     const options = { key: "pair", mode: "ordered", readPackets: true };
     const subscriber = stage().start("subscriber", options, { runtime });
@@ -43,7 +42,7 @@ test("four consumers of 2000 frames, two of them slow", async () => {
   const consumers = [
     stage().start("subscriber", { key, mode: "ordered" }, { runtime: "deno" }),
     stage().start("subscriber", { key, mode: "newest" }, { runtime: "bun" }),
-    stage().start("subscriber", { key, mode: "ordered", hold: 5 }, { runtime: "bun" }),
+    stage().start("subscriber", { key, mode: "ordered", hold: 5 }, { runtime: "node" }),
     stage().start("subscriber", { key, mode: "newest", hold: 5 }, { runtime: "deno" }),
   ];
   for (const consumer of consumers) await consumer.event("connected");
@@ -60,8 +59,8 @@ test("32 subscribers, none of which may miss a frame", async () => {
   const key = "many";
   const publisher = stage().start("publisher", { key, width: 64, height: 48, policy: "wait" });
   await publisher.event("ready");
-  const processes = runtimes.map((runtime) =>
-    stage().start("subscriber", { key, mode: "ordered", count: 16 }, { runtime })
+  const processes = runtimes.map((runtime, index) =>
+    stage().start("subscriber", { key, mode: "ordered", count: index === 0 ? 12 : 10 }, { runtime })
   );
   for (const process of processes) await process.event("connected");
   await publisher.ask({ do: "publish", frames: 500 }, "published");

@@ -14,7 +14,7 @@ import {
   type SubscriberOptions,
 } from "../../mod.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
-import { Process, Stage, thisRuntime } from "./processes.ts";
+import { Process, runFlags, Stage, thisRuntime } from "./processes.ts";
 
 /** Whether these tests are to use the machine's own driver. */
 export const onHardware: boolean = process.env.CUFRAMES_TEST_GPU === "1";
@@ -59,10 +59,9 @@ export function claimsOf(file: string): (name: string, body: Body, options?: Cla
     test.skipIf(unavailable)(unavailable ? `${name} (only on the double)` : name, { timeout }, async () => {
       const stage = new Stage();
       try {
-        const flags = thisRuntime === "deno" ? ["run", "-A", "--no-check", "--quiet"] : ["run"];
         const child = stage.adopt(
           new Process(`the test's process on ${thisRuntime}`, tool(thisRuntime), [
-            ...flags,
+            ...runFlags(thisRuntime),
             fileURLToPath(file),
           ], {
             ...cudaEnvironment(),

@@ -1,10 +1,10 @@
-// Calling a shared library from a test, on either runtime.
+// Calling a shared library from a test, on any runtime.
 
 import process from "node:process";
-import { bun } from "../../src/ffi/bun.ts";
-import { deno } from "../../src/ffi/deno.ts";
+import { currentRuntime } from "../../src/ffi/library.ts";
+import { nodeFfi } from "../../src/ffi/node.ts";
 
-const denoTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "buffer", void: "void" } as const;
+const types = { u32: "u32", i32: "i32", u64: "u64", buffer: "buffer", void: "void" } as const;
 const bunTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "ptr", void: "void" } as const;
 
 interface Values {
@@ -42,11 +42,19 @@ export function open<const T extends Table>(path: string, table: T): Functions<T
     ) => [name, { args: parameters.map((type) => bunTypes[type]), returns: bunTypes[result] }]);
     return bunFfi().dlopen(path, Object.fromEntries(declarations)).symbols as unknown as Functions<T>;
   }
-  const declarations = entries.map((
-    [name, [parameters, result]],
-  ) => [name, { parameters: parameters.map((type) => denoTypes[type]), result: denoTypes[result] }]);
-  return Deno.dlopen(path, Object.fromEntries(declarations) as Deno.ForeignLibraryInterface)
-    .symbols as unknown as Functions<T>;
+  const declarations = entries.map(([name, [parameters, result]]) =>
+    [name, parameters.map((type) => types[type]), types[result]] as const
+  );
+  if ("Deno" in globalThis) {
+    const interfaces = Object.fromEntries(
+      declarations.map(([name, parameters, result]) => [name, { parameters, result }]),
+    );
+    return Deno.dlopen(path, interfaces as Deno.ForeignLibraryInterface).symbols as unknown as Functions<T>;
+  }
+  const signatures = Object.fromEntries(
+    declarations.map(([name, parameters, result]) => [name, { arguments: parameters, return: result }]),
+  );
+  return nodeFfi().dlopen(path, signatures).functions as unknown as Functions<T>;
 }
 
 /** A function at an address. */
@@ -78,5 +86,5 @@ export function addressOf(bytes: Uint8Array): bigint {
 
 /** The memory at an address, not copied. */
 export function viewAt(address: bigint, size: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(("Bun" in globalThis ? bun : deno).view(address, size));
+  return new Uint8Array(currentRuntime().view(address, size));
 }

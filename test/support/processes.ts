@@ -11,10 +11,16 @@ import { afterEach, beforeEach } from "vitest";
 import { CuframesError } from "../../mod.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
 
-export type RuntimeName = "deno" | "bun";
-export const runtimes: readonly RuntimeName[] = ["deno", "bun"];
+export type RuntimeName = "deno" | "bun" | "node";
+export const runtimes: readonly RuntimeName[] = ["deno", "bun", "node"];
 /** The one that this test runs on. */
-export const thisRuntime: RuntimeName = "Bun" in globalThis ? "bun" : "deno";
+export const thisRuntime: RuntimeName = "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
+
+/** What comes before a program's path on its command line. */
+export function runFlags(runtime: RuntimeName): string[] {
+  if (runtime === "deno") return ["run", "-A", "--no-check", "--quiet"];
+  return runtime === "bun" ? ["run"] : ["--disable-warning=ExperimentalWarning"];
+}
 
 /** How a process ended. */
 export interface Exit {
@@ -187,6 +193,8 @@ export interface StartOptions {
   /** A command that runs the command behind it, as `["setpriv", "--reuid", "1"]`. */
   prefix?: readonly string[];
   env?: Record<string, string>;
+  /** The runtime's, instead of those that let it do everything. */
+  flags?: readonly string[];
 }
 
 /** One test's runtime directory and processes. */
@@ -198,10 +206,9 @@ export class Stage {
   start(
     worker: string,
     options: object,
-    { runtime = thisRuntime, prefix = [], env = {} }: StartOptions = {},
+    { runtime = thisRuntime, prefix = [], env = {}, flags = runFlags(runtime) }: StartOptions = {},
   ): Process {
     const script = join(root, `test/processes/workers/${worker}.ts`);
-    const flags = runtime === "deno" ? ["run", "-A", "--no-check", "--quiet"] : ["run"];
     const argument = JSON.stringify({ runtimeDirectory: this.directory, ...options });
     const [command = "", ...args] = [...prefix, tool(runtime), ...flags, script, argument];
     return this.adopt(new Process(`${worker} on ${runtime}`, command, args, env));

@@ -19,6 +19,7 @@ import {
   type WritableFrame,
 } from "../../mod.ts";
 import { pixelsOf, testMemory } from "./memory.ts";
+import { thisRuntime } from "./processes.ts";
 
 /** Where this test file's sockets are; of its own, since files run side by side. */
 export const runtimeDirectory: string = mkdtempSync(join(tmpdir(), "cuframes-"));
@@ -187,6 +188,12 @@ function countResources({ readdirSync, readFileSync, readlinkSync }: typeof impo
   };
 }
 
+const evalFlags = {
+  bun: ["-e"],
+  deno: ["eval"],
+  node: ["--disable-warning=ExperimentalWarning", "--input-type=module", "--eval"],
+} as const;
+
 /**
  * Runs a function in a fresh process of this runtime, alone with its descriptors, mappings and environment, and
  * returns its result. The function is sent as text: it may use nothing but its parameters, and neither `using` nor
@@ -207,8 +214,7 @@ export async function inProcess<Input, Result>(
     const surroundings = { fs, process, resources: () => (${countResources})(fs) };
     const result = await (${body})(await import(${library}), ${JSON.stringify(input)}, surroundings);
     process.stdout.write("\\nresult:" + JSON.stringify(result ?? null));`;
-  const runtime = "Bun" in globalThis ? ["-e"] : ["eval"];
-  const child = spawn(process.execPath, [...runtime, script], {
+  const child = spawn(process.execPath, [...evalFlags[thisRuntime], script], {
     env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });

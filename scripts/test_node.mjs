@@ -1,0 +1,8 @@
+// The whole suite on Node, with the parts that `npm test` leaves out there. Arguments after `--` go to vitest.
+
+import process from "node:process";
+import { build } from "./build.mjs";
+import { runSuites } from "./suites.mjs";
+
+await build(["install", "bindings", "cuda_double"]);
+await runSuites(process.argv.slice(2), { node: [] });
