@@ -3,14 +3,12 @@
 import { existsSync } from "node:fs";
 import { expect, test } from "vitest";
 import { inspect, monotonicNow, Publisher, Subscriber } from "../../mod.ts";
-import { type Process, stages, thisRuntime } from "../support/processes.ts";
+import { type Process, stages, waitsKeepAlive } from "../support/processes.ts";
 import type { Ending } from "./workers/pending.ts";
 
 const stage = stages();
 const size = { width: 64, height: 48 };
 const key = "alive";
-/** Node would end a program whose top-level `await` nothing keeps alive, so there every pending wait does. */
-const waitsKeepAlive = thisRuntime === "node";
 
 test("a publisher whose JavaScript is busy accepts subscribers and answers inspectors", async () => {
   const runtimeDirectory = stage().directory;
