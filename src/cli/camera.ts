@@ -69,8 +69,8 @@ export interface CameraStatus extends RingCounters {
 
 /** The input failed, not the publishing: another attempt may go well. */
 class InputFailure extends Error {
-  constructor(override readonly cause: unknown) {
-    super();
+  constructor(cause: unknown) {
+    super("", { cause });
   }
 }
 

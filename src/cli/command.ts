@@ -1,7 +1,7 @@
 /** What all commands have in common: options, environment variables, and what they are run with. */
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { environment } from "../ffi/library.ts";
+import { environment } from "../ffi/environment.ts";
 import { cancellation } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
 import { type Level, Log } from "./terminal.ts";

@@ -1,7 +1,7 @@
 /** Which keys have a publisher here. */
 import { readdirSync } from "node:fs";
 import process from "node:process";
-import { environment } from "../ffi/library.ts";
+import { environment } from "../ffi/environment.ts";
 import { CuframesError } from "../errors.ts";
 import { inspect, type PublisherReport } from "../inspect.ts";
 import type { Context } from "./command.ts";

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import process from "node:process";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
-import { environment } from "../ffi/library.ts";
+import { environment } from "../ffi/environment.ts";
 import { PIXEL_FORMATS } from "../ffi/layout.ts";
 import type { PixelFormat } from "../format.ts";
 import { checkKey } from "../options.ts";

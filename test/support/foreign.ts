@@ -57,7 +57,7 @@ export function open<const T extends Table>(path: string, table: T): Functions<T
   return nodeFfi().dlopen(path, signatures).functions as unknown as Functions<T>;
 }
 
-/** A function at an address. */
+/** A function at an address, which node:ffi cannot call. */
 export function functionAt<const P extends readonly Parameter[], R extends keyof Values>(
   address: bigint,
   parameters: P,
@@ -71,9 +71,10 @@ export function functionAt<const P extends readonly Parameter[], R extends keyof
     };
     return bunFfi().CFunction(declaration) as unknown as (...parameters: Arguments<P>) => Values[R];
   }
+  if (!("Deno" in globalThis)) throw new Error("node:ffi calls functions by their names only");
   const pointer = new Deno.UnsafeFnPointer(Deno.UnsafePointer.create(address)!, {
-    parameters: parameters.map((type) => denoTypes[type]),
-    result: denoTypes[result],
+    parameters: parameters.map((type) => types[type]),
+    result: types[result],
   } as Deno.ForeignFunction);
   const call = pointer.call.bind(pointer) as (...values: unknown[]) => unknown;
   return call as (...parameters: Arguments<P>) => Values[R];
@@ -81,7 +82,7 @@ export function functionAt<const P extends readonly Parameter[], R extends keyof
 
 /** Where a buffer's bytes are, as long as it is alive. */
 export function addressOf(bytes: Uint8Array): bigint {
-  return ("Bun" in globalThis ? bun : deno).addressOf(bytes);
+  return currentRuntime().addressOf(bytes);
 }
 
 /** The memory at an address, not copied. */
