@@ -17,6 +17,7 @@ import {
 } from "../../mod.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { claimsOf, createPublisher, refusalOf, runClaim, subscribe } from "../support/cuda.ts";
+import { setEnvironment } from "../support/foreign.ts";
 import { EglDouble, fourccNumber, planeAttributes } from "../support/egl.ts";
 import { Gpu, type Live } from "../support/gpu.ts";
 import { Memfd, openDescriptors } from "../support/memfd.ts";
@@ -365,27 +366,25 @@ const lacking: [
     /EGL_BAD_ATTRIBUTE/,
   ],
   ["EGL that denies it", { EGL_DOUBLE_REFUSE: "0x3002" }, "PERMISSION", /EGL_BAD_ACCESS/],
-  [
-    "a driver without EGL",
-    { CUDA_DOUBLE_MISSING: "cuGraphicsEGLRegisterImage" },
-    "UNSUPPORTED",
-    /no cuGraphicsEGLRegisterImage/,
-  ],
 ];
 
-for (const [what, environment, code, message, modifier] of lacking) {
-  claim(`refused, and nothing left: ${what}`, () => {
-    using picture = new Picture("NV12");
-    const before = openDescriptors().length;
+claim("what is missing is named, and nothing is left of the attempt", () => {
+  using picture = new Picture("NV12");
+  for (const [what, environment, code, message, modifier] of lacking) {
+    const before = openDescriptors();
     const given = modifier === undefined ? {} : { modifier };
+    for (const [name, value] of Object.entries(environment)) setEnvironment(name, value);
     const refusal = refusalOf(() => eglImport(picture, given));
-    expect([refusal.code, refusal.message]).toEqual([code, expect.stringMatching(message)]);
-    expect(openDescriptors().length).toBe(before);
+    expect([refusal.code, refusal.message], what).toEqual([code, expect.stringMatching(message)]);
+    expect(openDescriptors(), what).toEqual(before);
     // Of its own accord the library reads it with the CPU then.
     using image = importDmabuf({ ...picture.options, ...given });
-    expect(image.memory).toBe("host");
-  }, { ...onDouble, environment });
-}
+    expect(image.memory, what).toBe("host");
+    for (const name of Object.keys(environment)) setEnvironment(name, undefined);
+  }
+  using image = importDmabuf(picture.options);
+  expect(image.memory).toBe("cuda");
+}, onDouble);
 
 claim("every field that is wrong is named", () => {
   using picture = new Picture("NV12");
@@ -645,14 +644,19 @@ claim("each call that a copy from GPU to GPU makes fails once; the frame is as f
   }
 }, { ...onDouble, timeout: 120_000 });
 
-for (const missing of ["eglCreateImageKHR", "eglQueryDevicesEXT", "eglQueryDmaBufModifiersEXT"]) {
-  claim(`a function that EGL does not have is named: ${missing}`, () => {
+const functionless = [
+  ["EGL", "EGL_DOUBLE_MISSING", "eglCreateImageKHR"],
+  ["CUDA driver", "CUDA_DOUBLE_MISSING", "cuGraphicsEGLRegisterImage"],
+] as const;
+
+for (const [driver, setting, missing] of functionless) {
+  claim(`a function that the ${driver} does not have is named`, () => {
     using picture = new Picture("NV12");
     expect(refusalOf(() => eglImport(picture))).toMatchObject({
       code: "UNSUPPORTED",
-      message: expect.stringContaining(`this EGL has no ${missing}`),
+      message: expect.stringContaining(`this ${driver} has no ${missing}`),
     });
-  }, { ...onDouble, environment: { EGL_DOUBLE_MISSING: missing } });
+  }, { ...onDouble, environment: { [setting]: missing } });
 }
 
 await runClaim();

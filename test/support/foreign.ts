@@ -89,3 +89,16 @@ export function addressOf(bytes: Uint8Array): bigint {
 export function viewAt(address: bigint, size: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(currentRuntime().view(address, size));
 }
+
+const environmentTable = {
+  setenv: [["buffer", "buffer", "i32"], "i32"],
+  unsetenv: [["buffer"], "i32"],
+} as const;
+
+/** Changes what C code of this process finds with `getenv`, which a runtime's own environment need not do. */
+export function setEnvironment(name: string, value: string | undefined): void {
+  const text = (value: string) => new TextEncoder().encode(`${value}\0`);
+  const libc = open("libc.so.6", environmentTable);
+  if (value === undefined) libc.unsetenv(text(name));
+  else libc.setenv(text(name), text(value), 1);
+}
