@@ -44,8 +44,8 @@ export interface DmabufOptions {
   /** A name (`"XRGB8888"`), four characters (`"XR24"`), or drm_fourcc.h's and V4L2's number for them. */
   fourcc: DrmFormat | number | (string & Record<never, never>);
   /**
-   * The layout of the pixels, of drm_fourcc.h; 0n is linear. Default: none is named, and the buffer is what its exporter
-   * says (GPU), or linear (host).
+   * The layout of the pixels, of drm_fourcc.h; 0n is linear. Default, and with `DRM_FORMAT_MOD_INVALID`: none is named, and
+   * the buffer is what its exporter says (GPU), or linear (host).
    */
   modifier?: bigint;
   /** As many as the format has: NV12 and P010 two, on one descriptor or on two, the others one. */
@@ -104,7 +104,9 @@ function fourccCode(fourcc: DmabufOptions["fourcc"]): number {
   if (formatsByCode.has(code)) return code;
   throw new CuframesError(
     "FORMAT",
-    `fourcc ${JSON.stringify(fourcc)} cannot be imported: use one of ${Object.keys(DRM_FORMATS).join(", ")}`,
+    `fourcc ${
+      typeof fourcc === "string" ? JSON.stringify(fourcc) : String(fourcc)
+    } cannot be imported: use one of ${Object.keys(DRM_FORMATS).join(", ")}`,
   );
 }
 
@@ -158,12 +160,12 @@ function encodeDevice(device: number | string | undefined): Uint8Array {
   return new TextEncoder().encode(String(device ?? ""));
 }
 
+const memoryChoices = { ...MEMORY_KINDS, auto: -1 };
+
 /** With `"auto"`, CUDA where that works, else the host. */
 function onceOrOnHost<T>(memory: MemoryKind | "auto", make: (kind: MemoryKind) => T): T {
-  if (memory !== "auto") {
-    checkChoice("memory", memory, MEMORY_KINDS);
-    return make(memory);
-  }
+  checkChoice("memory", memory, memoryChoices);
+  if (memory !== "auto") return make(memory);
   try {
     return make("cuda");
   } catch (error) {

@@ -135,7 +135,10 @@ describe("what a picture is told to be", () => {
     const formats = dmabufFormats({ memory: "host" });
     expect(formats).toEqual(Object.keys(shapes).map((fourcc) => ({ fourcc, modifier: 0n })));
     using picture = new Picture("NV12");
-    using _image = importDmabuf({ ...picture.options, modifier: 0n });
+    // Linear; and DRM_FORMAT_MOD_INVALID, which names none.
+    for (const modifier of [0n, 0x00ff_ffff_ffff_ffffn]) {
+      importDmabuf({ ...picture.options, memory: "host", modifier }).close();
+    }
     const wrong = { ...picture.options, memory: "host", modifier: 0x0100_0000_0000_0001n } as const;
     expect(refusalOf(() => importDmabuf(wrong))).toMatchObject({
       code: "FORMAT",

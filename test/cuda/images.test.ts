@@ -82,6 +82,10 @@ claim("EGL is asked for each format as specified, with one descriptor and with o
       using picture = new Picture(fourcc, { separate });
       using plain = eglImport(picture);
       expect(egl.attributes(), fourcc).toEqual(specified(picture));
+      // Which names none.
+      const DRM_FORMAT_MOD_INVALID = 0x00ff_ffff_ffff_ffffn;
+      eglImport(picture, { modifier: DRM_FORMAT_MOD_INVALID, height: 34 }).close();
+      expect(egl.attributes(), fourcc).toHaveLength(specified(picture).length);
       expect(plain).toMatchObject({ fourcc, width: 61, height: 35, memory: "cuda", layout: "array" });
       expect(plain.planes.map(({ rowBytes, rows }) => rowBytes * rows)).toEqual(
         picture.content.map(({ length }) => length),

@@ -27,7 +27,7 @@ pub const Options = extern struct {
     height: u32,
     fourcc: u32,
     plane_count: u32,
-    /// Of drm_fourcc.h, where `has_modifier` is 1; else the exporter's own choice, which on the host is linear.
+    /// Of drm_fourcc.h, where `has_modifier` is 1 and it is not DRM_FORMAT_MOD_INVALID; else the exporter's own choice, which on the host is linear.
     modifier: u64,
     has_modifier: u32,
     /// A memory.Kind: the host's CPU or CUDA.
@@ -72,7 +72,10 @@ pub const Image = struct {
         sources: [drm_format.planes_max]SourcePlane,
     };
 
-    pub fn import(options: *const Options) Error!*Image {
+    pub fn import(given: *const Options) Error!*Image {
+        var named = given.*;
+        if (named.modifier == drm_format.modifier_invalid) named.has_modifier = 0;
+        const options: *const Options = &named;
         const wanted = try checkPicture(options);
         return create(.{
             .format = wanted,
