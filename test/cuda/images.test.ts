@@ -182,6 +182,18 @@ claim("a copy is ordered by its stream, before publish, and outlives the image",
   double.letGo();
   using received = await subscriber.next();
   expect(await planeOf(received, 0)).toEqual(picture.content[0]);
+  // Also where the frame is published on a stream that has nothing to do with the copy's.
+  picture.paint(1);
+  using again = eglImport(picture);
+  using second = publisher.acquire();
+  double.hold();
+  second.copyFrom(again, { stream });
+  second.publish({ stream: gpu.stream() });
+  double.awaitHeld(1);
+  await expect(subscriber.next({ timeout: 50 })).rejects.toMatchObject({ code: "TIMEOUT" });
+  double.letGo();
+  using seen = await subscriber.next();
+  expect(await planeOf(seen, 0)).toEqual(picture.content[0]);
 }, onDouble);
 
 claim("a buffer that comes again is registered once; 32 that are idle are kept", () => {
