@@ -8,7 +8,7 @@ import { runSuites } from "./suites.mjs";
 import { root, run, tool } from "./toolchain.mjs";
 
 const longParts = [
-  "test/{cuda,gpu}/**",
+  "test/{cli,cuda,gpu}/**",
   "test/media.test.ts",
   "test/processes/{deaths,hostile_publishers,hostile_subscribers,limits}.test.ts",
 ];

@@ -15,7 +15,7 @@ import {
   type PublisherOptions,
   Subscriber,
 } from "../mod.ts";
-import { isOpen, Memfd, openDescriptors } from "./support/memfd.ts";
+import { isOpen, Memfd, memfdDescriptors } from "./support/memfd.ts";
 import { becomes, characters, frameOf, Picture, planeOf, shapes } from "./support/pictures.ts";
 
 let runtimeDirectory: string;
@@ -201,14 +201,14 @@ describe("what a picture is told to be", () => {
       [{ memory: "gpu" }, /memory/],
       [{ device: "x".repeat(60) }, /device/],
     ];
-    const before = openDescriptors();
+    const before = memfdDescriptors();
     for (const [options, message] of wrong) {
       const given = { ...picture.options, memory: "host", ...options } as unknown as DmabufOptions;
       const refusal = refusalOf(() => importDmabuf(given));
       expect(refusal.message).toMatch(message);
       expect(refusal.code, refusal.message).toBe("INVALID_ARGUMENT");
     }
-    expect(openDescriptors()).toEqual(before);
+    expect(memfdDescriptors()).toEqual(before);
     for (const fd of opened) closeSync(fd);
   });
 
@@ -246,7 +246,7 @@ interface Plane {
 
 describe("an image", () => {
   test("outlives its descriptor and its maker's mapping; nothing of it stays", async () => {
-    const before = openDescriptors();
+    const before = memfdDescriptors();
     const picture = new Picture("NV12", { seed: 9, separate: true });
     const content = picture.content.map((plane) => plane.slice());
     const image = importDmabuf(picture.options);
@@ -259,7 +259,7 @@ describe("an image", () => {
     image.close();
     image.close();
     expect(image.closed).toBe(true);
-    expect(openDescriptors()).toEqual(before);
+    expect(memfdDescriptors()).toEqual(before);
   });
 
   test("that is closed copies nothing, and leaves the frame as it was", async () => {
@@ -311,9 +311,9 @@ describe("an image", () => {
 
   test("is made 2000 times without a descriptor more", () => {
     using picture = new Picture("NV12");
-    const before = openDescriptors();
+    const before = memfdDescriptors();
     for (let round = 0; round < 2000; round++) importDmabuf(picture.options).close();
-    expect(openDescriptors()).toEqual(before);
+    expect(memfdDescriptors()).toEqual(before);
   });
 });
 
@@ -324,7 +324,7 @@ test("a frame's dma-buf on the host", async () => {
   frame.write(new Uint8Array(61 * 35).map((_, index) => index));
   frame.publish();
   const seen = await subscriber.next();
-  const before = openDescriptors();
+  const before = memfdDescriptors();
   if (existsSync("/dev/udmabuf")) {
     // The way there and back: the slot's copy, imported.
     const fd = seen.exportDmabuf();
@@ -347,7 +347,7 @@ test("a frame's dma-buf on the host", async () => {
       message: expect.stringContaining("/dev/udmabuf"),
     });
   }
-  expect(openDescriptors()).toEqual(before);
+  expect(memfdDescriptors()).toEqual(before);
   seen.close();
   expect(refusalOf(() => seen.exportDmabuf()).code).toBe("INVALID_ARGUMENT");
 });

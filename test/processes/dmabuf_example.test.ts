@@ -7,6 +7,7 @@ import { type Frame, Subscriber } from "../../mod.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
 import {
   Process,
+  runFlags,
   type RuntimeName,
   runtimes,
   type Stage,
@@ -19,7 +20,7 @@ const stage = stages();
 const key = "example";
 
 function start(on: Stage, script: "publisher" | "capture", runtime: RuntimeName, args: string[]): Process {
-  const flags = runtime === "deno" ? ["run", "-A", "--no-check", "--quiet"] : ["run"];
+  const flags = runFlags(runtime);
   const path = join(root, `examples/dmabuf/${script}.ts`);
   return on.adopt(
     new Process(`${script} on ${runtime}`, tool(runtime), [...flags, path, ...args], {

@@ -4,7 +4,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_pr
 import { join } from "node:path";
 import process from "node:process";
 import { root, tool } from "../../scripts/toolchain.mjs";
-import { type RuntimeName, thisRuntime } from "./processes.ts";
+import { runFlags, type RuntimeName, thisRuntime } from "./processes.ts";
 
 /** How a program ended, with all that it wrote. */
 export interface Outcome {
@@ -16,7 +16,7 @@ export interface Outcome {
 
 /** The words of a command line of the program. */
 export function cuframesCommand(args: readonly string[], runtime: RuntimeName = thisRuntime): string[] {
-  const flags = runtime === "deno" ? ["run", "-A", "--no-check", "--quiet"] : ["run"];
+  const flags = runFlags(runtime);
   return [tool(runtime), ...flags, join(root, "src/cli/main.ts"), ...args];
 }
 

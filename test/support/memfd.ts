@@ -21,6 +21,9 @@ const F_SEAL_SHRINK = 2;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 
+/** Of this test file alone: Bun runs two in one process. */
+const memfdName = `test-${crypto.randomUUID()}`;
+
 /** A descriptor of memory, mapped. */
 export class Memfd implements Disposable {
   readonly fd: number;
@@ -57,7 +60,7 @@ export class Memfd implements Disposable {
 }
 
 function create(size: number, sealed: boolean): number {
-  const name = new TextEncoder().encode("test-image\0");
+  const name = new TextEncoder().encode(`${memfdName}\0`);
   const fd = libc.memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0 || libc.ftruncate(fd, BigInt(size)) !== 0) throw new Error("no memfd");
   if (sealed && libc.fcntl(fd, F_ADD_SEALS, BigInt(F_SEAL_SHRINK)) !== 0) throw new Error("no seal");
@@ -76,6 +79,11 @@ export function isOpen(fd: number): boolean {
 
 export function isCloseOnExec(fd: number): boolean {
   return libc.fcntl(fd, F_GETFD, 0n) === 1;
+}
+
+/** The descriptors of this test file's {@linkcode Memfd}s, duplicates and received ones too. */
+export function memfdDescriptors(): string[] {
+  return descriptorsOf("self", new RegExp(`^/memfd:${memfdName}`));
 }
 
 /** This process's descriptors of the kinds that tests hand over and the library makes: memory, dma-bufs, sockets. */
