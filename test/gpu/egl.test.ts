@@ -58,45 +58,73 @@ const pictures: [format: PixelFormat, planes: TextureFormat[]][] = [
   ["NV12", ["R8", "GR88"]],
 ];
 
+/** Facts by picture; one that is wrong does not keep the others from being looked at. */
 async function checkPictures(painter: Painter, stage: Stage): Promise<Record<string, string>> {
   using gpu = Gpu.open();
   const stream = gpu.stream();
   const seen: Record<string, string> = {};
+  const failures: string[] = [];
   for (const { width, height } of sizes) {
     for (const [format, fourccs] of pictures) {
-      using publisher = createPublisher({ width, height, format });
-      const reader = await startReader(stage, publisher);
-      using kept = new DisposableStack();
-      const images = fourccs.map((fourcc, plane) => {
-        const half = (length: number) => plane === 0 ? length : Math.ceil(length / 2);
-        const painting = kept.use(painter.create(fourcc, half(width), half(height)));
-        return { painting, image: kept.use(importEglImage(painter.display, painting.image, { fourcc })) };
-      });
-      for (const { image } of images) {
-        seen[`${image.fourcc} ${image.width}×${image.height}`] = describeImage(image);
-      }
-      // Registered once, painted and copied again and again: on a stream of the caller's, and on the library's.
-      for (const seed of [1, 2, 3, 4]) {
-        using frame = publisher.acquire();
-        for (const [plane, { painting, image }] of images.entries()) {
-          painting.paint(seed);
-          frame.copyFrom(image, {
-            ...(images.length > 1 ? { plane } : {}),
-            ...(seed % 2 === 0 ? {} : { stream }),
-          });
-        }
-        frame.publish();
-        // Before the images are painted again.
-        const { planes } = await reader.event<{ planes: Plane[] }>("frame");
-        const expected = images.map(({ painting }) => describePlane(painting.expected(seed)));
-        const what = `${format} ${width}×${height}, picture ${seed}: ${
-          images.map(({ image }) => describeImage(image))
-        }`;
-        expect(planes, what).toEqual(expected);
+      const what = `${fourccs.join(" and ")} to ${format}, ${width}×${height}`;
+      try {
+        seen[what] = await checkPicture(painter, stage, stream, { format, width, height, fourccs });
+      } catch (error) {
+        failures.push(`${what}: ${error instanceof Error ? error.message : error}`);
       }
     }
   }
+  if (failures.length > 0) {
+    throw new Error(
+      `${failures.join("\n")}\nDrawn by ${painter.name}. These were right: ${JSON.stringify(seen)}`,
+    );
+  }
   return seen;
+}
+
+async function checkPicture(
+  painter: Painter,
+  stage: Stage,
+  stream: bigint,
+  { format, width, height, fourccs }: {
+    format: PixelFormat;
+    width: number;
+    height: number;
+    fourccs: TextureFormat[];
+  },
+): Promise<string> {
+  using publisher = createPublisher({ width, height, format });
+  const reader = await startReader(stage, publisher);
+  using kept = new DisposableStack();
+  const images = fourccs.map((fourcc, plane) => {
+    const half = (length: number) => plane === 0 ? length : Math.ceil(length / 2);
+    const painting = kept.use(painter.create(fourcc, half(width), half(height)));
+    return { painting, image: kept.use(importEglImage(painter.display, painting.image, { fourcc })) };
+  });
+  const description = images.map(({ image }) => describeImage(image)).join("; ");
+  // Registered once, painted and copied again and again: on a stream of the caller's, and on the library's.
+  for (const seed of [1, 2, 3, 4]) {
+    using frame = publisher.acquire();
+    for (const [plane, { painting, image }] of images.entries()) {
+      painting.paint(seed);
+      frame.copyFrom(image, {
+        ...(images.length > 1 ? { plane } : {}),
+        ...(seed % 2 === 0 ? {} : { stream }),
+      });
+    }
+    frame.publish();
+    // Before the images are painted again.
+    const { planes } = await reader.event<{ planes: Plane[] }>("frame");
+    const expected = images.map(({ painting }) => describePlane(painting.expected(seed)));
+    if (JSON.stringify(planes) !== JSON.stringify(expected)) {
+      throw new Error(
+        `picture ${seed} of ${description}: the reader has ${JSON.stringify(planes)}, drawn was ${
+          JSON.stringify(expected)
+        }`,
+      );
+    }
+  }
+  return description;
 }
 
 /** Every descriptor of this process. */

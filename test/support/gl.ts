@@ -150,9 +150,10 @@ export class Gl implements Disposable {
   /** EGLDisplay. */
   readonly display: bigint;
   readonly #egl: Functions<typeof eglTable>;
-  readonly #gl: Functions<typeof glTable>;
-  readonly #context: bigint;
-  readonly #seed: number;
+  #gl!: Functions<typeof glTable>;
+  #context = 0n;
+  /** Where the shader takes it. */
+  #seed = -1;
 
   constructor(platform: Platform) {
     this.#egl = open("libEGL.so.1", eglTable);
@@ -161,29 +162,41 @@ export class Gl implements Disposable {
       : this.#egl.eglGetPlatformDisplay(EGL_PLATFORM_DEVICE_EXT, this.#device(platform.cudaDevice), 0n);
     this.#check("eglGetPlatformDisplay", this.display !== 0n);
     this.#check("eglInitialize", this.#egl.eglInitialize(this.display, 0n, 0n) === 1);
-    const [dialect, gl] = this.#openGl();
-    this.#gl = gl;
-    this.#check("eglBindAPI", this.#egl.eglBindAPI(dialect.api) === 1);
+    const reasons: string[] = [];
+    for (const dialect of dialects) {
+      try {
+        this.#gl = open(dialect.library, glTable);
+        this.#context = this.#createContext(dialect);
+        this.#seed = this.#useProgram(dialect.shader);
+        return;
+      } catch (error) {
+        reasons.push(`${dialect.library}: ${error instanceof Error ? error.message : error}`);
+        this.#end();
+      }
+    }
+    throw new Error(`no GL on this display: ${reasons.join("; ")}`);
+  }
+
+  /** Of that dialect, current. */
+  #createContext({ api, renderable, version: [major, minor] }: (typeof dialects)[number]): bigint {
+    this.#check("eglBindAPI", this.#egl.eglBindAPI(api) === 1);
     const wanted = Int32Array.of(
       EGL_SURFACE_TYPE,
       EGL_PBUFFER_BIT,
       EGL_RENDERABLE_TYPE,
-      dialect.renderable,
+      renderable,
       EGL_NONE,
     );
     const config = new BigUint64Array(1);
     const count = new Out();
-    this.#check(
-      "eglChooseConfig",
-      this.#egl.eglChooseConfig(
-            this.display,
-            new Uint8Array(wanted.buffer),
-            new Uint8Array(config.buffer),
-            1,
-            count.bytes,
-          ) === 1 && count.value === 1,
+    const chosen = this.#egl.eglChooseConfig(
+      this.display,
+      new Uint8Array(wanted.buffer),
+      new Uint8Array(config.buffer),
+      1,
+      count.bytes,
     );
-    const [major, minor] = dialect.version;
+    this.#check("eglChooseConfig", chosen === 1 && count.value === 1);
     const version = Int32Array.of(
       EGL_CONTEXT_MAJOR_VERSION,
       major,
@@ -191,13 +204,11 @@ export class Gl implements Disposable {
       minor,
       EGL_NONE,
     );
-    this.#context = this.#egl.eglCreateContext(this.display, config[0]!, 0n, new Uint8Array(version.buffer));
-    this.#check("eglCreateContext", this.#context !== 0n);
-    this.#check(
-      "eglMakeCurrent, without a surface",
-      this.#egl.eglMakeCurrent(this.display, 0n, 0n, this.#context) === 1,
-    );
-    this.#seed = this.#useProgram(dialect.shader);
+    const context = this.#egl.eglCreateContext(this.display, config[0]!, 0n, new Uint8Array(version.buffer));
+    this.#check("eglCreateContext", context !== 0n);
+    const current = this.#egl.eglMakeCurrent(this.display, 0n, 0n, context);
+    this.#check("eglMakeCurrent, without a surface", current === 1);
+    return context;
   }
 
   /** What draws: its name and its vendor. */
@@ -243,18 +254,6 @@ export class Gl implements Disposable {
       if (Number(ordinal[0]) === cudaDevice) return device;
     }
     throw new Error(`none of ${count.value} EGL devices is the CUDA device ${cudaDevice}`);
-  }
-
-  #openGl(): [(typeof dialects)[number], Functions<typeof glTable>] {
-    const reasons: unknown[] = [];
-    for (const dialect of dialects) {
-      try {
-        return [dialect, open(dialect.library, glTable)];
-      } catch (error) {
-        reasons.push(error);
-      }
-    }
-    throw new Error(`no GL: ${reasons.join("; ")}`);
   }
 
   #shader(kind: number, source: string): number {
@@ -341,10 +340,15 @@ export class Gl implements Disposable {
     this.#gl.glDeleteTextures(1, new Uint8Array(Int32Array.of(name).buffer));
   }
 
+  #end(): void {
+    this.#egl.eglMakeCurrent(this.display, 0n, 0n, 0n);
+    if (this.#context !== 0n) this.#egl.eglDestroyContext(this.display, this.#context);
+    this.#context = 0n;
+  }
+
   /** Ends the context. The display stays, for others of the process use it. */
   [Symbol.dispose](): void {
-    this.#egl.eglMakeCurrent(this.display, 0n, 0n, 0n);
-    this.#egl.eglDestroyContext(this.display, this.#context);
+    this.#end();
   }
 }
 
