@@ -173,8 +173,12 @@ function onceOrOnHost<T>(memory: MemoryKind | "auto", make: (kind: MemoryKind) =
     try {
       return make("host");
     } catch (other) {
-      // Without a GPU its error says nothing about the caller's picture.
-      throw error.code === "UNSUPPORTED" ? other : error;
+      if (!(other instanceof CuframesError) || error.code !== "UNSUPPORTED") throw error;
+      // Without a GPU its error says nothing about the caller's picture, unless the host cannot do it either.
+      if (other.code !== "UNSUPPORTED" && other.code !== "FORMAT") throw other;
+      throw new CuframesError(other.code, `${other.message}; nor can the GPU: ${error.message}`, {
+        cause: error,
+      });
     }
   }
 }

@@ -398,6 +398,13 @@ claim("what is missing is named, and nothing is left of the attempt", () => {
     expect(image.memory, what).toBe("host");
     for (const name of Object.keys(environment)) setEnvironment(name, undefined);
   }
+  // Where the CPU cannot either, both say why.
+  setEnvironment("EGL_DOUBLE_MISSING", "EGL_EXT_image_dma_buf_import_modifiers");
+  expect(refusalOf(() => importDmabuf({ ...picture.options, modifier: tiled }))).toMatchObject({
+    code: "FORMAT",
+    message: expect.stringMatching(/the CPU reads linear .*; nor can the GPU: .* this EGL has no EGL_EXT/s),
+  });
+  setEnvironment("EGL_DOUBLE_MISSING", undefined);
   using image = importDmabuf(picture.options);
   expect(image.memory).toBe("cuda");
 }, onDouble);

@@ -151,6 +151,18 @@ describe("a peer that lies", () => {
     await honest(lie);
   });
 
+  test("sends more descriptors than its message speaks of: they go with the message", async () => {
+    const lie = await liar();
+    const { victim, peer, fd, open, file } = lie;
+    const before = await open();
+    await peer.write(file, 0, Uint8Array.of(9));
+    await peer.send(fd, Uint8Array.of(1), new Array<number>(253).fill(file));
+    const { values } = await ask<{ values: number[] }>(victim, { do: "receive" }, "received");
+    expect(values).toEqual(new Array<number>(253).fill(9));
+    expect(await open()).toEqual(before);
+    await honest(lie);
+  });
+
   test("sends a message of no bytes, with descriptors", async () => {
     const lie = await liar();
     const { victim, peer, fd, open, file } = lie;
