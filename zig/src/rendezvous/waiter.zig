@@ -147,11 +147,12 @@ fn find(callback: ?Callback) ?*Loop {
 pub fn call(callback: Callback, token: u32) void {
     mutex.lock();
     const loop = find(callback) orelse return mutex.unlock();
-    loop.calling += 1;
+    // `forget` looks at it without the mutex.
+    _ = @atomicRmw(u32, &loop.calling, .Add, 1, .seq_cst);
     mutex.unlock();
     callback(token);
     mutex.lock();
-    loop.calling -= 1;
+    _ = @atomicRmw(u32, &loop.calling, .Sub, 1, .seq_cst);
     loop.closeUnused();
     mutex.unlock();
 }
@@ -202,7 +203,9 @@ test "a full pipe makes its writer wait, and a reader that goes away lets it go"
     try thread.spawn("cuframes-test", call, .{ callback, 2 });
     while (@atomicLoad(u32, &loop.calling, .seq_cst) == 0) std.Thread.yield() catch {};
     forget(callback);
+    mutex.lock();
     try testing.expect(loop.pipe != null);
+    mutex.unlock();
     memfd.close(reader);
     while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0) std.Thread.yield() catch {};
     mutex.lock();
