@@ -27,7 +27,7 @@ async function decode(log) {
 
 /** A bare futex wake between two threads of C, paced like the frames: what the machine itself takes. */
 async function wakeFloor(intervalMs, log) {
-  const program = join(root, "zig/zig-out/bench/floor");
+  const program = join(root, "zig/zig-out/bench/bin/floor");
   if (!existsSync(program)) return [];
   const part = await runPart(program, ["futex", "1000", String(intervalMs * 1000)], {
     seconds: 30,

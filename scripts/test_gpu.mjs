@@ -21,6 +21,8 @@ const parts = [
         "test/packet_ring",
         "test/inspect",
         "test/processes",
+        // Compiles with Zig, and knows nothing of GPUs.
+        "--exclude=test/processes/loading.test.ts",
       ],
       seconds: 240,
     },

@@ -136,7 +136,15 @@ pub fn failErrno(errno: linux.E, comptime call: []const u8, subject: []const u8)
         .NOTDIR => "; something on the way to it is not a directory",
         else => "",
     };
-    return fail(failure, "{s}({s}) failed: E{s}{s}", .{ call, subject, @tagName(errno), hint });
+    // Drivers return numbers that no user space header has, such as 524.
+    const name = std.enums.tagName(linux.E, errno) orelse
+        return fail(failure, "{s}({s}) failed: errno {d}{s}", .{ call, subject, @intFromEnum(errno), hint });
+    return fail(failure, "{s}({s}) failed: E{s}{s}", .{ call, subject, name, hint });
+}
+
+test "an error number without a name is told as a number" {
+    try std.testing.expectEqual(error.Io, failErrno(@enumFromInt(524), "mmap", "a buffer"));
+    try std.testing.expect(std.mem.find(u8, message(), "mmap(a buffer) failed: errno 524") != null);
 }
 
 test "every error has its own code and back" {

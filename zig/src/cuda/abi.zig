@@ -151,6 +151,7 @@ pub const CUeglColorFormat = enum(c_uint) {
     /// Bytes R, G, B, A.
     ABGR = 0x0E,
     RG = 0x11,
+    Y = 0x52,
     _,
 };
 

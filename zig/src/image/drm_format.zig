@@ -95,7 +95,8 @@ pub fn planCopies(
         const shapes = planesOf(drm_format);
         const extent = extentOf(shapes[0], width, height);
         const to = geometry.planes[index];
-        const fits = shapes.len == 1 and shapes[0].bytes == format.planesOf(frame)[index].bytes and
+        // Bytes (R8) can be those of any plane: not every driver has images of two channels.
+        const fits = shapes.len == 1 and (drm_format == .R8 or shapes[0].bytes == format.planesOf(frame)[index].bytes) and
             extent.row_bytes == to.row_bytes and extent.rows == to.rows;
         if (!fits) return errors.fail(
             error.Format,
@@ -135,7 +136,9 @@ test "single planes fill a frame's planes where they have their size" {
     var copies: [format.planes_max]PlaneCopy = undefined;
     try testing.expectEqual(PlaneCopy{ .from = 0, .to = 1 }, (try planCopies(.GR88, 32, 16, &geometry, 1, &copies))[0]);
     try testing.expectError(error.Format, planCopies(.GR88, 31, 16, &geometry, 1, &copies));
-    try testing.expectError(error.Format, planCopies(.R8, 64, 16, &geometry, 1, &copies));
+    try testing.expectEqual(PlaneCopy{ .from = 0, .to = 1 }, (try planCopies(.R8, 64, 16, &geometry, 1, &copies))[0]);
+    try testing.expectError(error.Format, planCopies(.R8, 63, 16, &geometry, 1, &copies));
+    try testing.expectError(error.Format, planCopies(.GR88, 32, 31, &geometry, 0, &copies));
     try testing.expectError(error.InvalidArgument, planCopies(.R8, 63, 31, &geometry, 2, &copies));
     try testing.expectError(error.Format, planCopies(.YUYV, 63, 31, &geometry, null, &copies));
     try testing.expectError(error.Format, planCopies(.NV12, 62, 31, &geometry, null, &copies));

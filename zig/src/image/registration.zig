@@ -200,7 +200,16 @@ const Importer = struct {
         registered.* = value;
         try context.enter();
         defer context.leave();
-        try context.call(.cuGraphicsEGLRegisterImage, .{ &registered.resource, @as(abi.EGLImage, @ptrCast(egl_image)), abi.CU_GRAPHICS_REGISTER_FLAGS_READ_ONLY });
+        const arguments = .{ &registered.resource, @as(abi.EGLImage, @ptrCast(egl_image)), abi.CU_GRAPHICS_REGISTER_FLAGS_READ_ONLY };
+        var failure: cuda.Failure = .none;
+        driver.call(.cuGraphicsEGLRegisterImage, arguments, &failure) catch {
+            if (failure.call_failed.result != .CUDA_ERROR_NOT_SUPPORTED) return cuda_context.explain(failure);
+            return errors.fail(
+                error.Unsupported,
+                "{f}: this driver registers no image of this format (NVIDIA's on an H200 none of two channels: draw chroma into an R8 image twice as wide)",
+                .{failure},
+            );
+        };
         errdefer _ = driver.functions.cuGraphicsUnregisterResource(registered.resource);
         var frame: abi.CUeglFrame = std.mem.zeroes(abi.CUeglFrame);
         try context.call(.cuGraphicsResourceGetMappedEglFrame, .{ &frame, registered.resource, 0, 0 });
@@ -377,7 +386,7 @@ fn formatOf(frame: *const abi.CUeglFrame) ?drm_format.DrmFormat {
     return switch (frame.eglColorFormat) {
         .ARGB => .ARGB8888,
         .ABGR => .ABGR8888,
-        .R, .L => .R8,
+        .R, .L, .Y => .R8,
         .RG => .GR88,
         .YUV420_SEMIPLANAR => .NV12,
         .UYVY_422 => .YUYV,
