@@ -42,6 +42,7 @@ export {
   type PacketRingOptions,
   PacketRingReader,
   PacketRingWriter,
+  type PacketsOptions,
 } from "./src/packet_ring.ts";
 export {
   type DevicePicture,

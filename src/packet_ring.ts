@@ -239,6 +239,17 @@ export interface DecoderConfig {
   description?: Uint8Array;
 }
 
+/** How `Subscriber.packets` reads. */
+export interface PacketsOptions {
+  /** Where the publisher has no packet ring yet, the reader's `next` waits for it; default false. */
+  wait?: boolean;
+  /**
+   * Begins at what was the last key packet when the subscriber connected, so that nothing published since is missed; with
+   * `reconnect` also at every later publisher. Default false: at what is the last key packet now.
+   */
+  sinceConnection?: boolean;
+}
+
 /** Counters of a packet reader. */
 export interface PacketReaderStats {
   /** Packets delivered. */
@@ -267,6 +278,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   readonly #key: string;
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(PacketView.SIZE);
+  readonly #sinceConnection: boolean;
   readonly #following: Following<Packet>;
   readonly #forget: (reader: PacketRingReader) => void;
   #handle: number;
@@ -274,7 +286,12 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   #closed = false;
 
   /** @internal Made by `Subscriber.packets`. */
-  constructor(succession: Succession, wait: boolean, forget: (reader: PacketRingReader) => void) {
+  constructor(
+    succession: Succession,
+    { wait, sinceConnection }: Required<PacketsOptions>,
+    forget: (reader: PacketRingReader) => void,
+  ) {
+    this.#sinceConnection = sinceConnection;
     this.#key = succession.greeting.key;
     this.#symbols = library().symbols;
     this.#forget = forget;
@@ -289,7 +306,11 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
 
   #openRing(connection: Connection, wait: boolean): number {
     const handle = checked(
-      this.#symbols.cuframes_packet_reader_open(connection.handle, wait ? 1 : 0),
+      this.#symbols.cuframes_packet_reader_open(
+        connection.handle,
+        wait ? 1 : 0,
+        this.#sinceConnection ? 1 : 0,
+      ),
       `reading the packets of ${this.#key}`,
     );
     onWake(handle, () => this.#following.waits.poke());

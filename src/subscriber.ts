@@ -26,7 +26,12 @@ import {
   timeoutMilliseconds,
   type WaitOptions,
 } from "./options.ts";
-import { type AllowSharedBufferSource, bytesOf, PacketRingReader } from "./packet_ring.ts";
+import {
+  type AllowSharedBufferSource,
+  bytesOf,
+  PacketRingReader,
+  type PacketsOptions,
+} from "./packet_ring.ts";
 import { copyPlanes, type MemoryKind, type Plane, planesIn, type RingGeometry } from "./ring_memory.ts";
 
 /** Which frames a subscriber is given. */
@@ -283,14 +288,13 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * by this subscriber's end. With `reconnect` it goes on with the next publisher's packets, as soon as that one has
    * a packet ring; the first of them says `discontinuity`.
    *
-   * @param options `wait`: where the publisher has no packet ring yet, the reader's `next` waits for it; default
-   * false
    * @throws {CuframesError} `NO_PACKET_RING`: the publisher has none, or this subscriber did not ask for packets;
    * `DISCONNECTED`: this subscriber is closed
    */
-  packets({ wait = false }: { wait?: boolean } = {}): PacketRingReader {
+  packets({ wait = false, sinceConnection = false }: PacketsOptions = {}): PacketRingReader {
     this.#check();
-    const reader = new PacketRingReader(this.#succession, wait, (closed) => this.#readers.delete(closed));
+    const options = { wait, sinceConnection };
+    const reader = new PacketRingReader(this.#succession, options, (closed) => this.#readers.delete(closed));
     this.#readers.add(reader);
     return reader;
   }

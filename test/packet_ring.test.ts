@@ -428,6 +428,36 @@ describe("a packet ring", () => {
     expect(reader.decoderConfig).toMatchObject({ codec: "avc1.64001f" });
   });
 
+  test("is read from the connection on where that is asked for, not from the last key packet now", async () => {
+    using publisher = createPublisher();
+    const ring = publisher.enablePackets({ codec: "h264", slots: 8 });
+    const sequences = async (reader: PacketRingReader, count: number) => {
+      const seen: bigint[] = [];
+      while (seen.length < count) seen.push((await reader.next({ timeout: 5000 })).sequence);
+      return seen;
+    };
+    for (let index = 0; index < 3; index++) write(ring, index, 9, { type: index === 1 ? "key" : "delta" });
+    using subscriber = await subscribe(publisher);
+    for (let index = 3; index < 6; index++) write(ring, index, 9, { type: index === 4 ? "key" : "delta" });
+    using since = subscriber.packets({ sinceConnection: true });
+    using now = subscriber.packets();
+    expect(await sequences(since, 5)).toEqual([1n, 2n, 3n, 4n, 5n]);
+    expect(await sequences(now, 2)).toEqual([4n, 5n]);
+    for (let index = 6; index < 14; index++) write(ring, index, 9, { type: index === 10 ? "key" : "delta" });
+    // What cannot be read any more is passed over, up to a key packet.
+    using late = subscriber.packets({ sinceConnection: true });
+    expect(await sequences(late, 4)).toEqual([10n, 11n, 12n, 13n]);
+  });
+
+  test("that comes after the connection is read from its first packet on where that is asked for", async () => {
+    using publisher = createPublisher();
+    using subscriber = await subscribe(publisher);
+    const ring = publisher.enablePackets({ codec: "h264" });
+    for (let index = 0; index < 4; index++) write(ring, index, 9, { type: "key" });
+    using reader = subscriber.packets({ wait: true, sinceConnection: true });
+    expect((await reader.next({ timeout: 5000 })).sequence).toBe(0n);
+  });
+
   test("that never comes ends with its publisher", async () => {
     const publisher = createPublisher();
     using subscriber = await subscribe(publisher);

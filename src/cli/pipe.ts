@@ -166,7 +166,7 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
   const { signal, log } = context;
   const av = await loadNodeAv();
   using camera = await connect(key, options, context, true);
-  using reader = camera.packets({ wait: true });
+  using reader = camera.packets({ wait: true, sinceConnection: true });
   const clock = new StreamClock();
   let recorder: Recorder | undefined;
   let codecId = 0;

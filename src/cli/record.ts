@@ -68,7 +68,7 @@ async function record(key: string, options: Options): Promise<void> {
     signal,
     ...place,
   });
-  using reader = camera.packets({ wait: true });
+  using reader = camera.packets({ wait: true, sinceConnection: true });
   const segments: Segment[] = [];
   const recorder = new SegmentRecorder({
     pathOf: (start) => resolve(strftime(options.output, start)),

@@ -40,7 +40,7 @@ export const SYMBOLS = {
   cuframes_subscriber_to_host: { parameters: ["u32", "u32", "u32", "buffer"], result: "i32" },
   cuframes_subscriber_stats: { parameters: ["u32", "buffer"], result: "i32" },
   cuframes_subscriber_close: { parameters: ["u32"], result: "i32" },
-  cuframes_packet_reader_open: { parameters: ["u32", "u32"], result: "i32" },
+  cuframes_packet_reader_open: { parameters: ["u32", "u32", "u32"], result: "i32" },
   cuframes_packet_reader_next: { parameters: ["u32", "i32", "buffer"], result: "i32" },
   cuframes_packet_reader_copy: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   cuframes_packet_reader_codec_parameters: { parameters: ["u32", "buffer"], result: "i32" },

@@ -429,13 +429,14 @@ pub export fn cuframes_subscriber_close(handle: u32) i32 {
 // Packet readers.
 
 /// wait: 1 to wait for a ring that is still to come, in cuframes_packet_reader_next; 0 for NO_PACKET_RING.
-pub export fn cuframes_packet_reader_open(subscriber_handle: u32, wait: u32) i32 {
-    return codeOf(openPacketReader(subscriber_handle, wait));
+/// since_connection: 1 to begin at what was the last key packet when the connection was made; 0 for what is it now.
+pub export fn cuframes_packet_reader_open(subscriber_handle: u32, wait: u32, since_connection: u32) i32 {
+    return codeOf(openPacketReader(subscriber_handle, wait, since_connection));
 }
 
-fn openPacketReader(subscriber_handle: u32, wait: u32) Error!i32 {
+fn openPacketReader(subscriber_handle: u32, wait: u32, since_connection: u32) Error!i32 {
     const subscriber = try handles.get(.subscriber, subscriber_handle);
-    const reader = try subscribing.PacketReader.open(subscriber, wait != 0);
+    const reader = try subscribing.PacketReader.open(subscriber, wait != 0, since_connection != 0);
     errdefer reader.close();
     return handles.add(.{ .packet_reader = reader });
 }

@@ -94,6 +94,8 @@ pub const Subscriber = struct {
     /// Set once, by the handshake or later by the reactor; guarded by the reactor's lock until `packets_ready`.
     packet_region: []align(std.heap.page_size_min) const u8 = &.{},
     packets_ready: bool = false,
+    /// Where a reader begins that shall miss nothing since the connection. A ring that comes later is all of that.
+    packets_since: u64 = 0,
     frame_waiter: Waiter = .{},
     completions: completion.Completions = .{},
     host_copies: cuda.HostCopies = .{},
@@ -178,6 +180,8 @@ pub const Subscriber = struct {
             .reader = .init(@ptrCast(control.ptr), lease_page, slot_count, mode, welcome.cursor),
             .packet_region = packet_region,
             .packets_ready = has_packets,
+            // A malformed ring is refused to whoever reads it.
+            .packets_since = if (packets.Reader.init(packet_region)) |ring| ring.next else |_| 0,
         };
         reactor.lock();
         defer reactor.unlock();
@@ -459,6 +463,7 @@ pub const PacketReader = struct {
     subscriber: *Subscriber,
     /// Written once by the owner's thread, before `begun`.
     reader: packets.Reader = undefined,
+    since_connection: bool,
     begun: bool = false,
     received: u64 = 0,
     /// Atomic copy of the reader's position, for the waiting thread.
@@ -466,14 +471,15 @@ pub const PacketReader = struct {
     closing: bool = false,
     waiter: Waiter = .{},
 
-    /// `wait`: where there is no ring yet, `next` waits for it.
-    pub fn open(subscriber: *Subscriber, wait: bool) Error!*PacketReader {
+    /// `wait`: where there is no ring yet, `next` waits for it. `since_connection`: begins at the packet that was the last
+    /// key packet when the connection was made, not at the one that is it now.
+    pub fn open(subscriber: *Subscriber, wait: bool, since_connection: bool) Error!*PacketReader {
         if (subscriber.wants & protocol.want_packets == 0) {
             return errors.fail(error.NoPacketRing, "this subscriber did not ask for packets", .{});
         }
         const packet_reader = allocator.create(PacketReader) catch return errors.fail(error.OutOfMemory, "no memory for a packet reader", .{});
         errdefer allocator.destroy(packet_reader);
-        packet_reader.* = .{ .subscriber = subscriber };
+        packet_reader.* = .{ .subscriber = subscriber, .since_connection = since_connection };
         if (!try packet_reader.begin() and !wait) return noPacketRing();
         subscriber.ref();
         return packet_reader;
@@ -490,6 +496,7 @@ pub const PacketReader = struct {
         packet_reader.reader = packets.Reader.init(packet_reader.subscriber.packet_region) catch {
             return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
         };
+        if (packet_reader.since_connection) packet_reader.reader.next = packet_reader.subscriber.packets_since;
         packet_reader.awaited = packet_reader.reader.next;
         @atomicStore(bool, &packet_reader.begun, true, .seq_cst);
         return true;
