@@ -7,7 +7,15 @@ import { planCopy } from "../../src/format.ts";
 import type { ColourOptions } from "../../src/media/frame_picture.ts";
 import { encodeImage } from "../../src/media/image.ts";
 import { FFMPEG_NAMES } from "../../src/media/picture.ts";
-import { cuframes, ffmpeg, ffprobe, hasFfmpeg, jsonLines, withoutFfmpeg } from "../support/cli.ts";
+import {
+  cuframes,
+  ffmpeg,
+  ffprobe,
+  hasFfmpeg,
+  jsonLines,
+  startCuframes,
+  withoutFfmpeg,
+} from "../support/cli.ts";
 import { createPublisher, runtimeDirectory, subscribe } from "../support/ring.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "cuframes-snapshot-"));
@@ -150,6 +158,54 @@ describe.skipIf(!hasFfmpeg)(`a picture has the pixels of FFmpeg's own conversion
         expect(off).toBeLessThanOrEqual(3);
       }
     });
+  }
+
+  for (const matrix of ["bt601", "bt709"]) {
+    test.each(["limited", "full"])(
+      `of a source has the colours that its stream states: ${matrix}, %s`,
+      async (range) => {
+        const clip = join(directory, `${matrix}-${range}.mp4`);
+        ffmpeg([
+          ...["-f", "lavfi", "-i", "smptebars=size=320x240:rate=25", "-frames:v", "10"],
+          ...[
+            "-vf",
+            `scale=out_color_matrix=${matrix}:out_range=${range}`,
+            "-pix_fmt",
+            "yuv420p",
+            "-c:v",
+            "libx264",
+          ],
+          ...["-colorspace", matrix === "bt709" ? "bt709" : "smpte170m"],
+          ...["-color_range", range === "full" ? "pc" : "tv", "-y", clip],
+        ]);
+        const key = `${matrix}-${range}`;
+        const source = startCuframes(
+          ["source", clip, "--key", key, "--memory", "host", "--loop", "--realtime"],
+          { env },
+        );
+        try {
+          const shot = await cuframes(["snapshot", key, "-", "--format", "png", "--wait", "30s"], { env });
+          expect(shot.code).toBe(0);
+          const exact = "scale=flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24";
+          const frames = ffmpeg(["-i", clip, "-vf", exact, "-f", "rawvideo", "-"]);
+          // The bars stand still, but the encoder's noise does not: it is one of the clip's frames.
+          const size = 320 * 240 * 3;
+          const picture = decoded(shot.stdout, `${key}.png`);
+          const differences = Array.from(
+            { length: frames.length / size },
+            (_, index) => difference(picture, frames.subarray(index * size, (index + 1) * size)),
+          );
+          expect(Math.min(...differences)).toBe(0);
+          const raw = await cuframes(["pipe", key, "--count", "1"], { env });
+          expect(ffprobe(raw.stdout).streams[0]).toMatchObject({
+            color_range: range === "full" ? "pc" : "tv",
+          });
+        } finally {
+          source.kill("SIGTERM");
+          await source.ended;
+        }
+      },
+    );
   }
 
   test("the program writes the newest frame, whole or not at all", async () => {

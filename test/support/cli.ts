@@ -120,7 +120,14 @@ export interface ProbedPacket {
 
 /** What ffprobe says of a file or of bytes. */
 export interface Probed {
-  streams: { codec_name: string; width: number; height: number; pix_fmt?: string; avg_frame_rate: string }[];
+  streams: {
+    codec_name: string;
+    width: number;
+    height: number;
+    pix_fmt?: string;
+    color_range?: string;
+    avg_frame_rate: string;
+  }[];
   packets: ProbedPacket[];
 }
 
