@@ -17,12 +17,13 @@ export class Interrupted extends Error {
   }
 }
 
-let cancelled: AbortSignal | undefined;
+const controller = new AbortController();
+let listening = false;
 
 /** Aborted, with an {@linkcode Interrupted}, by the first of them. One for the process. */
 export function cancellation(): AbortSignal {
-  if (cancelled) return cancelled;
-  const controller = new AbortController();
+  if (listening) return controller.signal;
+  listening = true;
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
       const reason = new Interrupted(name);
@@ -30,8 +31,11 @@ export function cancellation(): AbortSignal {
       controller.abort(reason);
     });
   }
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    controller.abort(error.code === "EPIPE" ? new Interrupted("SIGPIPE") : error);
-  });
-  return cancelled = controller.signal;
+  process.stdout.on("error", outputFailed);
+  return controller.signal;
+}
+
+/** What was printed has got nowhere: there is no use in going on. */
+export function outputFailed(error: NodeJS.ErrnoException): void {
+  controller.abort(error.code === "EPIPE" ? new Interrupted("SIGPIPE") : error);
 }

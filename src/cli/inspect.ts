@@ -6,7 +6,8 @@ import { type CommonOptions, type Context, contextOf, newCommand } from "./comma
 import { inspect } from "../inspect.ts";
 import { type Found, keysIn, lookAt, runtimeDirectories } from "./keys.ts";
 import { PUBLISHER_COLUMNS, readingsOf, reportsOf, silentOf, SUBSCRIBER_COLUMNS, table } from "./tables.ts";
-import { colorsOf, printJson } from "./terminal.ts";
+import { colorsOf } from "./terminal.ts";
+import { print, printJson } from "./stdout.ts";
 
 export function inspectCommand(): Command {
   return newCommand("inspect", "Show what is published here, by whom, and to whom.", [
@@ -21,7 +22,7 @@ export function inspectCommand(): Command {
         // One that was asked for must be there.
         : [{ report: await inspect(checkKey(key), { ...context.place, signal: context.signal }) }];
       if (context.json) return found.forEach((one) => printJson("report" in one ? one.report : one.silent));
-      process.stdout.write(page(found, context));
+      print(page(found, context));
     });
 }
 

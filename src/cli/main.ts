@@ -5,6 +5,7 @@
  * @module
  */
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import manifest from "../../deno.json" with { type: "json" };
 import { Command, CommanderError } from "commander";
 import { cancellation, Interrupted } from "./cancel.ts";
@@ -14,6 +15,7 @@ import { inspectCommand } from "./inspect.ts";
 import { pipeCommand } from "./pipe.ts";
 import { recordCommand } from "./record.ts";
 import { redactText } from "./redact.ts";
+import { LAST_WORDS_MS, print, printed } from "./stdout.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { sourceCommand } from "./source.ts";
 import { colorsOf, Log } from "./terminal.ts";
@@ -25,6 +27,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .description("Decode a camera stream once; any number of processes use its frames and packets.")
     .version(manifest.version)
     .configureOutput({
+      writeOut: print,
       writeErr: (text) => void process.stderr.write(redactText(text)),
       outputError: (text, write) =>
         write(colorsOf(process.stderr).red(text.replace(/^error: /, "cuframes: "))),
@@ -41,6 +44,7 @@ export async function main(args: readonly string[]): Promise<number> {
       program.addCommand(command);
     }
     await program.parseAsync(args, { from: "user" });
+    await printed();
     signal.throwIfAborted();
     return EXIT.OK;
   } catch (error) {
@@ -60,15 +64,8 @@ function describe(error: unknown): string {
   return process.env["CUFRAMES_DEBUG"] ? error.stack ?? error.message : error.message;
 }
 
-/** Resolves when all that was written is with the operating system, or nobody will read it. */
-function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.destroyed || stream.writableEnded) return resolve();
-    stream.once("error", () => resolve());
-    stream.write("", () => resolve());
-  });
-}
-
 const code = await main(process.argv.slice(2));
-await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+const errors = new Promise((resolve) => process.stderr.write("", resolve));
+// The end does not wait for a reader that does not read.
+await Promise.race([Promise.all([printed(), errors]), sleep(LAST_WORDS_MS)]);
 process.exit(code);

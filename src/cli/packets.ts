@@ -9,7 +9,7 @@ const FIRST_PACKET_MS = 10_000;
  * The packets until the publisher is gone; what was lost is in the reader's counters.
  *
  * @param waitMs how long the first packet may take, when that is more than 10 s
- * @throws {CuframesError} `TIMEOUT`: there was none
+ * @throws {CuframesError} `TIMEOUT`: there was none; `NO_PACKET_RING`: the publisher has frames only
  */
 export async function* packetsOf(
   reader: PacketRingReader,
@@ -24,6 +24,8 @@ export async function* packetsOf(
     } catch (error) {
       if (!(error instanceof CuframesError)) throw error;
       if (error.code === "DISCONNECTED") return;
+      // It may be that there is nothing to wait for.
+      if (error.code === "TIMEOUT") void reader.codecId;
       if (error.code !== "PACKET_OVERRUN") throw error;
     }
   }

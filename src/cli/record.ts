@@ -8,7 +8,7 @@ import { Subscriber } from "../subscriber.ts";
 import { type CommonOptions, contextOf, duration, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { codecParametersOf, packetsOf } from "./packets.ts";
-import { printJson } from "./terminal.ts";
+import { printJson } from "./stdout.ts";
 
 const FORMATS: Record<string, string> = { mp4: "mp4", mkv: "matroska", ts: "mpegts" };
 /** How long a full disk is left alone, in ms. */

@@ -10,8 +10,7 @@ import { Subscriber } from "../subscriber.ts";
 import { type CommonOptions, contextOf, duration, integer, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { coloursOfFrame } from "./frame_metadata.ts";
-import { requireReader, writeOut } from "./stdout.ts";
-import { printJson } from "./terminal.ts";
+import { printJson, requireReader, writeOut } from "./stdout.ts";
 
 /** How long a publisher may be without a frame. */
 const FIRST_FRAME_MS = 10_000;

@@ -22,7 +22,7 @@ import {
 import { UsageError } from "./exit.ts";
 import { hideArgument } from "./hide_arguments.ts";
 import { SUPERVISED, Supervisor } from "./supervisor.ts";
-import { printJson } from "./terminal.ts";
+import { printJson } from "./stdout.ts";
 
 /** The variable that the argument can be given by, so that no credentials are in the command line. */
 const URL_VARIABLE = "CUFRAMES_URL";

@@ -1,14 +1,15 @@
-/** Data on the standard output, for a reader that may be slow, stuck or gone. */
+/** The standard output, whose reader may be slow, stuck or gone. */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isBrokenPipe } from "../media/node_av.ts";
+import { outputFailed } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
 
 /** The standard output's descriptor. */
 export const STDOUT = 1;
 
 /** How long a stuck reader may hold up the end, in ms. */
-const LAST_WORDS_MS = 1000;
+export const LAST_WORDS_MS = 1000;
 
 /** Refuses to write bytes to a person. */
 export function requireReader(): void {
@@ -48,12 +49,29 @@ export async function closeOutput(close: () => Promise<void>): Promise<void> {
   await Promise.race([closed, sleep(LAST_WORDS_MS, undefined, { ref: false })]);
 }
 
-/** Writes bytes to the standard output; a reader that is gone is none of our business. */
-export function writeOut(bytes: Uint8Array): Promise<void> {
+/** Resolves when the operating system has taken it. @throws what the output's device says, such as `EPIPE` */
+export function writeOut(data: Uint8Array | string): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(bytes, (error) => {
-      if (error && !isBrokenPipe(error)) reject(error);
-      else resolve();
-    });
+    // Some runtimes throw here what others tell the callback.
+    process.stdout.write(data, (error) => error ? reject(error) : resolve());
   });
+}
+
+/** Texts on their way. */
+const printing = new Set<Promise<void>>();
+
+/** Writes text; where that fails, the program is asked to end. */
+export function print(text: string): void {
+  const writing = writeOut(text).catch(outputFailed).finally(() => printing.delete(writing));
+  printing.add(writing);
+}
+
+/** Resolves when all that was printed is with the operating system, or will never be. */
+export async function printed(): Promise<void> {
+  await Promise.all(printing);
+}
+
+/** Writes a value as one line of JSON; bigints become numbers. */
+export function printJson(value: unknown): void {
+  print(`${JSON.stringify(value, (_, item) => typeof item === "bigint" ? Number(item) : item)}\n`);
 }

@@ -95,9 +95,3 @@ class ProgressLine {
     this.#shownAt = -Infinity;
   }
 }
-
-/** Writes a value as one line of JSON to standard output; bigints become numbers. */
-export function printJson(value: unknown): void {
-  const text = JSON.stringify(value, (_, item) => typeof item === "bigint" ? Number(item) : item);
-  process.stdout.write(`${text}\n`);
-}

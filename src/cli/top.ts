@@ -14,7 +14,8 @@ import { lookAround } from "./inspect.ts";
 import { type PublisherRates, Rates, type SubscriberRates } from "./rates.ts";
 import { Screen } from "./screen.ts";
 import { type Column, PUBLISHER_COLUMNS, reportsOf, seconds, silentOf, table } from "./tables.ts";
-import { type Colors, colorsOf, printJson } from "./terminal.ts";
+import { type Colors, colorsOf } from "./terminal.ts";
+import { print, printJson } from "./stdout.ts";
 
 interface Options extends CommonOptions {
   interval: number;
@@ -50,7 +51,7 @@ async function look(options: Options, context: Context, screen: Screen | undefin
       else {
         const lines = [...page(publishers, colors), ...silentOf(found, colors)];
         if (screen) screen.draw([title(publishers, at, options, colors), "", ...lines]);
-        else process.stdout.write(`${lines.join("\n")}\n\n`);
+        else print(`${lines.join("\n")}\n\n`);
       }
       if (count === options.count) return;
       await sleep(options.interval * 1000, undefined, { signal });

@@ -214,6 +214,8 @@ export class MediaReader implements AsyncDisposable {
 
   /** As {@linkcode openMedia}. */
   static async open(input: string, options: OpenMediaOptions): Promise<MediaReader> {
+    // FFmpeg's binding would dereference it.
+    if (input === "") throw invalid("the input is empty: it must be a path or a URL");
     if (options.format !== undefined) formatCode(options.format);
     if (options.width !== undefined) checkDimension("width", options.width);
     if (options.height !== undefined) checkDimension("height", options.height);

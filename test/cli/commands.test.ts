@@ -1,7 +1,7 @@
 // The program as a person or a script meets it: help, exit codes, and one file through every command.
 
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -34,6 +34,7 @@ describe("what is wrong is said in a line, with an exit code", () => {
   const cases: [string, string[], Record<string, string>, number, RegExp][] = [
     ["no command", [], {}, 2, /Usage: cuframes/],
     ["an unknown command", ["srouce"], {}, 2, /unknown command 'srouce'/],
+    ["an empty input", ["source", "", "--key", "cam"], {}, 2, /the input is empty/],
     ["a key that nobody publishes", ["pipe", "nobody"], {}, 3, /nobody publishes as nobody/],
     ["a key that does not come in time", ["pipe", "nobody", "--wait", "50ms"], {}, 5, /nobody/],
     ["a format of the other kind", ["pipe", "nobody", "--format", "h264"], {}, 2, /is for --packets/],
@@ -47,6 +48,14 @@ describe("what is wrong is said in a line, with an exit code", () => {
     expect(outcome.stderr).toMatch(sentence);
     expect(outcome.stderr).not.toMatch(/\n\s+at /);
   });
+});
+
+test("a device that takes nothing is noticed", async () => {
+  const full = openSync("/dev/full", "w");
+  const outcome = await cuframes(["inspect"], { env, stdout: full });
+  closeSync(full);
+  expect(outcome.code).toBe(6);
+  expect(outcome.stderr).toMatch(/^cuframes: .*no space left/i);
 });
 
 test("a file goes through every command", async () => {

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { inspect } from "../../mod.ts";
 import { ffprobe, frameHashes, hasFfmpeg, type ProbedPacket } from "../support/cli.ts";
 import { eventually, type Process, stages } from "../support/processes.ts";
@@ -262,16 +262,20 @@ const noMount = ((): string | undefined => {
 if (noMount) console.warn(`tests with a full disk are skipped: ${noMount}`);
 
 describe.skipIf(!hasFfmpeg || noMount)("a full disk", () => {
+  // A megabyte is full in some seconds.
+  let detailed: Promise<string>;
+  beforeAll(() => detailed = media.pattern("detailed.mp4", { size: "640x480", seconds: 20 }));
+
   for (const extension of ["mp4", "mkv", "ts"]) {
     test(`ends the recording with exit code 6, and the .${extension} plays`, async () => {
-      const path = join(smallDisk(`full-${extension}`, "200k"), `cam.${extension}`);
-      source(CLIP, 1, ["--realtime", "--loop"]);
+      const path = join(smallDisk(`full-${extension}`, "1m"), `cam.${extension}`);
+      source(await detailed, 1, ["--realtime"]);
       const recorder = record(path);
       expect(await recorder.exited).toEqual({ code: 6, signal: null });
       expect(recorder.errors).toMatch(/cam\.\w+: No space left on device/);
       const { packets } = ffprobe(path);
       expect(packets.length).toBeGreaterThan(25);
-      const known = new Set(frameHashes(CLIP, "yuv420p"));
+      const known = new Set(frameHashes(await detailed, "yuv420p"));
       const seen = frameHashes(path, "yuv420p");
       expect(seen.length).toBeGreaterThan(25);
       // The last picture of a stream that was cut may be half there.
@@ -280,9 +284,9 @@ describe.skipIf(!hasFfmpeg || noMount)("a full disk", () => {
   }
 
   test("is waited for where that is asked for, and nobody else is held up", async () => {
-    const disk = smallDisk("waiting", "200k");
-    writeFileSync(join(disk, "ballast"), new Uint8Array(100_000));
-    const camera = source(CLIP, 1, ["--realtime", "--loop", "--interval", "1s"]);
+    const disk = smallDisk("waiting", "1m");
+    writeFileSync(join(disk, "ballast"), new Uint8Array(500_000));
+    const camera = source(await detailed, 1, ["--realtime", "--loop", "--interval", "1s"]);
     const recorder = record(join(disk, "cam.ts"), ["--disk-full", "wait"]);
     const first = await recorder.event<Segment>("segment");
     await eventually(
@@ -294,7 +298,7 @@ describe.skipIf(!hasFfmpeg || noMount)("a full disk", () => {
     const next = await recorder.event<{ path: string }>("begin").then(() =>
       recorder.event<{ path: string }>("begin")
     );
-    await eventually("it records again", () => statSync(next.path).size > 20_000, 60_000);
+    await eventually("it records again", () => statSync(next.path).size > 200_000, 60_000);
     recorder.kill("SIGTERM");
     expect((await recorder.exited).code).toBe(143);
     expect(ffprobe(next.path).packets.length).toBeGreaterThan(5);
