@@ -70,7 +70,7 @@ export interface WelcomeFields extends PrefixFields {
 
 /** Of a GRAY8 picture of 64×64 in 2 slots. */
 export function welcome(fields: WelcomeFields = {}): Uint8Array {
-  return message(kinds.welcome, 176, fields, (view) => {
+  return message(kinds.welcome, 184, fields, (view) => {
     view.setUint32(16, fields.memory ?? 0, true);
     view.setUint32(20, fields.slotCount ?? 2, true);
     view.setUint32(24, fields.format ?? 8, true);

@@ -45,6 +45,8 @@ pub const Welcome = extern struct {
     packets_size: u64,
     /// Frames after this sequence are delivered.
     cursor: u64,
+    /// Packets from this sequence on can be decoded by whoever misses none published since: the last key packet's, or 0.
+    packet_cursor: u64,
     publisher_pid: u64,
     device: [uuid_size]u8,
 };
@@ -165,7 +167,7 @@ comptime {
     assert(@sizeOf(Prefix) == 16);
     assert(@sizeOf(Hello) == 64 + devices_max * uuid_size);
     assert(@offsetOf(Welcome, "geometry") == 24);
-    assert(@sizeOf(Welcome) == 24 + 104 + 32 + 16);
+    assert(@sizeOf(Welcome) == 24 + 104 + 40 + 16);
     assert(@sizeOf(Refusal) == 20 + refusal_message_size);
     assert(@sizeOf(Packets) == 24);
     assert(@sizeOf(ReportSubscriber) == 96);

@@ -770,10 +770,12 @@ pub const Publisher = struct {
             count += slots.len;
         }
         var packets_size: u64 = 0;
+        var packet_cursor: u64 = 0;
         if (publisher.packet_ring) |*ring| if (hello.wants & protocol.want_packets != 0) {
             descriptors[count] = ring.fd;
             count += 1;
             packets_size = ring.region.len;
+            packet_cursor = (packets.Reader.init(ring.region) catch unreachable).next; // a ring of our own
         };
         const welcome: protocol.Welcome = .{
             .memory = publisher.control.memory,
@@ -782,6 +784,7 @@ pub const Publisher = struct {
             .slot_size = publisher.slot_size,
             .packets_size = packets_size,
             .cursor = cursor,
+            .packet_cursor = packet_cursor,
             .publisher_pid = publisher.control.publisher_pid,
             .device = publisher.slots.device(),
         };

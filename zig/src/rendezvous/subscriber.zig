@@ -180,8 +180,7 @@ pub const Subscriber = struct {
             .reader = .init(@ptrCast(control.ptr), lease_page, slot_count, mode, welcome.cursor),
             .packet_region = packet_region,
             .packets_ready = has_packets,
-            // A malformed ring is refused to whoever reads it.
-            .packets_since = if (packets.Reader.init(packet_region)) |ring| ring.next else |_| 0,
+            .packets_since = welcome.packet_cursor,
         };
         reactor.lock();
         defer reactor.unlock();
