@@ -38,7 +38,7 @@ fn stop(message: []const u8, _: ?usize) noreturn {
 }
 
 /// Raised whenever a function, a struct or a code below changes.
-pub const abi_version: u32 = 3;
+pub const abi_version: u32 = 4;
 
 fn codeOf(result: Error!i32) i32 {
     return result catch |failure| @intFromEnum(errors.codeOf(failure));
