@@ -40,8 +40,8 @@ export interface RingCounters {
 /** How long a frame waits for subscribers that may hold the source back. */
 const PATIENCE_MS = 5000;
 
-/** FFmpeg's `AV_CODEC_ID_RAWVIDEO`: what some devices give instead of packets. */
-const RAW_VIDEO = 13;
+/** FFmpeg's `AV_CODEC_ID_RAWVIDEO` and `_WRAPPED_AVFRAME`: pictures, which some devices give instead of packets. */
+const PICTURES: readonly number[] = [13, 0x21001];
 
 /** The largest packet, as a share of the packet ring's memory. */
 const LARGEST_SHARE = 4;
@@ -61,6 +61,8 @@ export class CameraRing implements Disposable {
   #writer: PacketRingWriter | undefined;
   #wait = false;
   #metadata: Uint8Array | undefined;
+  /** Whether any picture can be the first one, and none is a packet. */
+  #picturesOnly = false;
   /** The connection's first key packet is shown then; undefined before it has come. */
   #beginNs: bigint | undefined;
   /** What is published next does not continue what was published last. */
@@ -104,7 +106,8 @@ export class CameraRing implements Disposable {
     if (this.#writer && this.#writer.codecId !== codecId) this.#close();
     const again = this.#publisher !== undefined;
     this.#publisher ??= this.#create(media, wait);
-    if (this.#settings.packets && codecId !== RAW_VIDEO) {
+    this.#picturesOnly = PICTURES.includes(codecId);
+    if (this.#settings.packets && !this.#picturesOnly) {
       if (!this.#writer) this.#writer = this.#enablePackets(this.#publisher, media);
       else this.#writer.setCodecParameters(description);
     }
@@ -123,7 +126,7 @@ export class CameraRing implements Disposable {
   /** Publishes a packet; those before a connection's first key packet are of no use to anybody. */
   packet(packet: MediaPacket): void {
     if (this.#beginNs === undefined) {
-      if (packet.type !== "key") return;
+      if (packet.type !== "key" && !this.#picturesOnly) return;
       this.#beginNs = packet.timestampNs;
     }
     const times = this.#timeline.place(packet);

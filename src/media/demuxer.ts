@@ -37,6 +37,7 @@ export class Demuxer {
   readonly #format: FormatContext;
   readonly #stream: Stream;
   readonly #packet: Packet;
+  readonly #codecId: number;
   readonly #annexB: AnnexBFilter | undefined;
   readonly #rate: { num: number; den: number };
   readonly #interrupt = () => this.#format.interrupt();
@@ -63,6 +64,7 @@ export class Demuxer {
     this.#format = format;
     this.#rtp = /^(rtsp|rtp|sdp)/.test(format.iformat?.name ?? "");
     this.#stream = stream;
+    this.#codecId = stream.codecpar.codecId;
     this.#annexB = isAnnexB(stream.codecpar.codecId) ? new AnnexBFilter(av, stream.codecpar) : undefined;
     const rate = frameRateOf(av, format, stream, "framerate" in options);
     this.#rate = rate ?? DEFAULT_FRAME_RATE;
@@ -135,7 +137,12 @@ export class Demuxer {
         this.#lose();
       } else {
         check(av, result, `reading ${redact(input)}`);
-        if (packet.streamIndex === this.#stream.index && this.#accept(packet)) return packet;
+        if (packet.streamIndex !== this.#stream.index) continue;
+        // MPEG-TS can say so on the way; whoever opens it again gets what it has now.
+        if (this.#stream.codecpar.codecId !== this.#codecId) {
+          throw new CuframesError("FORMAT", `reading ${redact(input)}: the stream has changed its codec`);
+        }
+        if (this.#accept(packet)) return packet;
       }
     }
   }

@@ -462,6 +462,45 @@ describe("an input", () => {
     expect(sameBytes(packets.codecParameters, before)).toBe(false);
   });
 
+  test("of pictures without packets gives frames", async () => {
+    const pattern = "testsrc2=size=320x240:rate=25";
+    const camera = source(pattern, ["--input-format", "lavfi", "--realtime", "--ring", "16"]);
+    expect(await camera.event<Connected>("connected")).toMatchObject({
+      width: 320,
+      height: 240,
+      packets: false,
+    });
+    using subscriber = await connect();
+    const frames = await framesUntil(subscriber, (_, { length }) => length === 10);
+    expect(new Set(frames.map(({ pixels }) => createHash("md5").update(pixels).digest("hex"))).size).toBe(10);
+    const steps = frames.slice(1).map(({ timestampNs }, index) => timestampNs - frames[index]!.timestampNs);
+    expect(steps).toEqual(steps.map(() => 40_000_000n));
+  });
+
+  test("over HTTP that changes its codec on the way is opened again, with another ring", async () => {
+    const parts = await Promise.all([
+      media.pattern("codec1.ts", { seconds: 2 }),
+      media.pattern("codec2.ts", { seconds: 2, codec: "libx265" }),
+    ]);
+    const [avc, hevc] = parts.map((part) => readFileSync(part));
+    let requests = 0;
+    const server = createServer((_, response) => {
+      response.writeHead(200, { "content-type": "video/mp2t" });
+      response.end(requests++ === 0 ? Buffer.concat([avc!, hevc!]) : hevc);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const camera = source(`http://127.0.0.1:${port}/live.ts`, ["--max-delay", "1s"]);
+      expect((await camera.event<Connected>("connected")).codec).toMatch(/^avc1/);
+      expect((await camera.event<Lost>("disconnected")).reason).toContain("the stream has changed its codec");
+      expect((await camera.event<Connected>("connected")).codec).toMatch(/^hvc1|^hev1/);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   test("over HTTP that breaks off is opened again", async () => {
     const stream = readFileSync(await media.pattern("live.ts", { seconds: 4 }));
     let requests = 0;
