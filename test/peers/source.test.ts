@@ -43,10 +43,10 @@ function connect(options: Partial<Parameters<typeof Subscriber.connect>[1]> = {}
   });
 }
 
-/** A ring that is made after the connection comes by itself. */
-function hasRing(packets: PacketRingReader): boolean {
+/** A ring that is made after the connection comes by itself, and its parameters come after it. */
+function hasParameters(packets: PacketRingReader): boolean {
   try {
-    return packets.codecId > 0;
+    return packets.codecParameters.length > 0;
   } catch {
     return false;
   }
@@ -257,7 +257,7 @@ describe.skipIf(noCamera)("a camera", () => {
     source(`rtsp://127.0.0.1:${first.port}/stream`, ["--max-delay", "1s"]);
     using subscriber = await connect();
     using packets = subscriber.packets({ wait: true });
-    await eventually("the packet ring is there", () => hasRing(packets));
+    await eventually("the packet ring is there, with its parameters", () => hasParameters(packets));
     const before = packets.codecParameters;
     const { port } = first;
     await first[Symbol.asyncDispose]();
@@ -285,7 +285,7 @@ describe.skipIf(noCamera)("a camera", () => {
     using steady = await connect({ reconnect: true, packets: false });
     using subscriber = await connect();
     using earlier = subscriber.packets({ wait: true });
-    await eventually("the packet ring is there", () => hasRing(earlier));
+    await eventually("the packet ring is there, with its parameters", () => hasParameters(earlier));
     expect(earlier.codecId).toBe(27);
     await first[Symbol.asyncDispose]();
     await using _second = await serve(stage(), [hevc], { port });
@@ -452,7 +452,7 @@ describe("an input", () => {
     source(joined, ["--subscribers", "1"]);
     using subscriber = await connect();
     using packets = subscriber.packets({ wait: true });
-    await eventually("the packet ring is there", () => hasRing(packets));
+    await eventually("the packet ring is there, with its parameters", () => hasParameters(packets));
     const before = packets.codecParameters;
     const frames: Seen[] = [];
     for await (using frame of subscriber) frames.push(await look(frame));
