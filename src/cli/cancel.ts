@@ -8,11 +8,13 @@ import process from "node:process";
 /** Why a command was asked to end: an `AbortSignal`'s reason. */
 export class Interrupted extends Error {
   override readonly name: string = "Interrupted";
+  readonly signal: "SIGINT" | "SIGTERM" | "SIGPIPE";
   /** 128 + the signal's number, as shells have it. */
   readonly exitCode: number;
 
-  constructor(signal: "SIGINT" | "SIGTERM" | "SIGPIPE") {
+  constructor(signal: Interrupted["signal"]) {
     super(`interrupted by ${signal}`);
+    this.signal = signal;
     this.exitCode = 128 + constants.signals[signal];
   }
 }
@@ -27,7 +29,7 @@ export function cancellation(): AbortSignal {
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
       const reason = new Interrupted(name);
-      if (controller.signal.aborted) process.exit(reason.exitCode);
+      if (controller.signal.aborted) die(reason);
       controller.abort(reason);
     });
   }
@@ -38,4 +40,10 @@ export function cancellation(): AbortSignal {
 /** What was printed has got nowhere: there is no use in going on. */
 export function outputFailed(error: NodeJS.ErrnoException): void {
   controller.abort(error.code === "EPIPE" ? new Interrupted("SIGPIPE") : error);
+}
+
+/** Ends this process as the signal would have: an exit waits for native calls, and a write may never return. */
+export function die({ signal }: Interrupted): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }

@@ -131,7 +131,7 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
     const { dropped, reconnects } = camera.stats();
     return { written: count, dropped, reconnects };
   } finally {
-    if (writer) await closeOutput(() => writer!.close());
+    if (writer) await closeOutput(() => writer!.close(), signal);
   }
 }
 
@@ -198,7 +198,7 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
     const { reconnects } = camera.stats();
     return { written: count, dropped: reader.stats().lost, reconnects };
   } finally {
-    if (recorder) await closeOutput(() => recorder!.close());
+    if (recorder) await closeOutput(() => recorder!.close(), signal);
   }
 }
 

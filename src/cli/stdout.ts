@@ -1,6 +1,6 @@
 /** The standard output, whose reader may be slow, stuck or gone. */
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setTimeout } from "node:timers";
 import { isBrokenPipe } from "../media/node_av.ts";
 import { outputFailed } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
@@ -17,6 +17,13 @@ export function requireReader(): void {
   throw new UsageError("the standard output is a terminal: pipe it into a program or a file");
 }
 
+let writing = false;
+
+/** Whether a native write has not returned: its reader is stuck. */
+export function isWriting(): boolean {
+  return writing;
+}
+
 /**
  * Waits for a write, but not longer than until the signal.
  *
@@ -28,6 +35,9 @@ export async function written(write: Promise<void>, signal: AbortSignal): Promis
   const abort = () => aborted.reject(signal.reason);
   signal.addEventListener("abort", abort);
   if (signal.aborted) abort();
+  writing = true;
+  const ended = () => writing = false;
+  write.then(ended, ended);
   try {
     await Promise.race([write, aborted.promise]);
     return true;
@@ -41,12 +51,17 @@ export async function written(write: Promise<void>, signal: AbortSignal): Promis
   }
 }
 
-/** Ends the stream; a reader that does not read is not waited for. */
-export async function closeOutput(close: () => Promise<void>): Promise<void> {
+/** Ends the stream; once the signal has come, a reader that does not read is not waited for. */
+export async function closeOutput(close: () => Promise<void>, signal: AbortSignal): Promise<void> {
   const closed = close().catch((error) => {
     if (!isBrokenPipe(error)) throw error;
   });
-  await Promise.race([closed, sleep(LAST_WORDS_MS, undefined, { ref: false })]);
+  const limit = new Promise((resolve) => {
+    const begin = () => setTimeout(resolve, LAST_WORDS_MS).unref();
+    if (signal.aborted) begin();
+    else signal.addEventListener("abort", begin);
+  });
+  await Promise.race([closed, limit]);
 }
 
 /** Resolves when the operating system has taken it. @throws what the output's device says, such as `EPIPE` */

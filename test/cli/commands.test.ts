@@ -101,8 +101,10 @@ test("a file goes through every command", async () => {
   const looks = jsonLines<{ publishers: { subscribers: { dropRate?: number }[] }[] }>(top.stdout);
   expect(looks).toHaveLength(2);
   expect(looks[1]!.publishers[0]!.subscribers[0]!.dropRate).toBeTypeOf("number");
+  // It is writing, and what it writes to is not read.
   held.kill("SIGTERM");
-  expect((await held.ended).code).toBe(143);
+  const heldEnd = await held.ended;
+  expect(heldEnd.code === 143 || heldEnd.signal === "SIGTERM").toBe(true);
 
   expect(readdirSync(sockets).sort()).toEqual(["cam.lock", "cam.sock"]);
   source.kill("SIGINT");
