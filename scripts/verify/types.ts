@@ -1,0 +1,68 @@
+// Type-checks a user's module against an unpacked package, in projects that know the types of one runtime only.
+
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { tool } from "../toolchain.mjs";
+import { npmName, root } from "../package/metadata.ts";
+
+const compilerOptions = {
+  strict: true,
+  isolatedDeclarations: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  verbatimModuleSyntax: true,
+  declaration: true,
+  noEmit: true,
+  target: "esnext",
+  module: "nodenext",
+  lib: ["esnext"],
+  // The package's declarations are what is being checked.
+  skipLibCheck: false,
+};
+
+/** What a project has besides the package, and what its compiler is told. */
+const projects = {
+  "@types/node only": { types: ["node"], packages: ["@types/node", "undici-types"] },
+  "bun-types only": { types: ["bun-types"], packages: ["bun-types", "@types/node", "undici-types"] },
+} as const;
+
+export function checkTypes(folder: string, directory: string): void {
+  for (const [name, { types, packages }] of Object.entries(projects)) {
+    const project = projectWith(folder, join(directory, types[0]), packages);
+    const configuration = { compilerOptions: { ...compilerOptions, types }, files: ["consumer.ts"] };
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify(configuration));
+    check(name, tool("node"), [join(root, "node_modules/typescript/bin/tsc"), "-p", "."], project);
+  }
+  const project = projectWith(folder, join(directory, "deno"), []);
+  const { strict, isolatedDeclarations, exactOptionalPropertyTypes, noUncheckedIndexedAccess } =
+    compilerOptions;
+  const options = { strict, isolatedDeclarations, exactOptionalPropertyTypes, noUncheckedIndexedAccess };
+  const configuration = { compilerOptions: options, nodeModulesDir: "manual", lock: false };
+  writeFileSync(join(project, "deno.json"), JSON.stringify(configuration));
+  check("Deno's own types", tool("deno"), ["check", "--quiet", "consumer.ts"], project);
+}
+
+function projectWith(folder: string, project: string, packages: readonly string[]): string {
+  mkdirSync(project, { recursive: true });
+  for (const name of packages) {
+    cpSync(join(root, "node_modules", name), join(project, "node_modules", name), { recursive: true });
+  }
+  cpSync(folder, join(project, "node_modules", npmName), { recursive: true });
+  cpSync(join(root, "test/types/consumer.ts"), join(project, "consumer.ts"));
+  writeFileSync(
+    join(project, "package.json"),
+    JSON.stringify({ type: "module", dependencies: { [npmName]: "*" } }),
+  );
+  return project;
+}
+
+function check(name: string, command: string, args: string[], cwd: string): void {
+  try {
+    execFileSync(command, args, { cwd, encoding: "utf8", stdio: "pipe" });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`types, in a project with ${name}:\n${stdout}${stderr}`);
+  }
+  console.log(`types: right in a project with ${name}`);
+}

@@ -1,0 +1,32 @@
+// Lays out what JSR is sent, lets `deno publish` judge it, and runs it as remote modules: from a registry on this
+// machine, with no permission but for FFI and a cache directory.
+
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { run, tool } from "./toolchain.mjs";
+import { stage } from "./package/stage.ts";
+import { remoteProject, tryEveryPairing, tryFirstExample } from "./verify/projects.ts";
+import { jsrPackage, serve } from "./verify/registry.ts";
+
+// The most that JSR takes.
+const sizeMax = 20_000_000;
+
+const folder = stage("jsr");
+await run(tool("deno"), ["publish", "--dry-run", "--allow-dirty", "--quiet"], { cwd: folder });
+const files = ["src", "src/ffi/native"].flatMap((name) =>
+  readdirSync(join(folder, name)).map((file) => join(folder, name, file))
+);
+const size = files.reduce((sum, file) => sum + (statSync(file).isFile() ? statSync(file).size : 0), 0);
+if (size > sizeMax) throw new Error(`the package has ${size} bytes, JSR takes ${sizeMax}`);
+
+const directory = mkdtempSync(join(tmpdir(), "cuframes-verify-"));
+try {
+  await using registry = await serve(jsrPackage(folder));
+  const project = remoteProject(join(directory, "deno"), registry.origin);
+  await tryEveryPairing([project], join(directory, "run"));
+  await tryFirstExample(project, join(directory, "run"));
+  console.log("the package works from remote modules");
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
