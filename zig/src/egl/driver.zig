@@ -78,13 +78,13 @@ fn load(name: [:0]const u8) Error!Driver {
     var driver: Driver = .{ .functions = undefined };
     inline for (abi.functions) |declaration| {
         if (declaration.core) {
-            @field(driver.functions, declaration.name) = @ptrCast(std.c.dlsym(library, declaration.name) orelse {
+            @field(driver.functions, declaration.name) = @ptrCast(@alignCast(std.c.dlsym(library, declaration.name) orelse {
                 return errors.fail(error.Unsupported, "{s} is not EGL: it has no {s}", .{ name, declaration.name });
-            });
+            }));
         }
     }
     inline for (abi.functions) |declaration| {
-        if (!declaration.core) @field(driver.functions, declaration.name) = @ptrCast(driver.functions.eglGetProcAddress(declaration.name));
+        if (!declaration.core) @field(driver.functions, declaration.name) = @ptrCast(@alignCast(driver.functions.eglGetProcAddress(declaration.name)));
     }
     return driver;
 }
