@@ -5,9 +5,10 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run, tool } from "./toolchain.mjs";
+import { bin } from "./package/metadata.ts";
 import { stage } from "./package/stage.ts";
-import { remoteProject, tryEveryPairing, tryFirstExample } from "./verify/projects.ts";
-import { jsrPackage, serve } from "./verify/registry.ts";
+import { remoteProject, tryEveryPairing, tryFirstExample, tryProgram } from "./verify/projects.ts";
+import { jsrPackage, othersPackages, serve } from "./verify/registry.ts";
 
 // The most that JSR takes.
 const sizeMax = 20_000_000;
@@ -22,10 +23,14 @@ if (size > sizeMax) throw new Error(`the package has ${size} bytes, JSR takes ${
 
 const directory = mkdtempSync(join(tmpdir(), "cuframes-verify-"));
 try {
-  await using registry = await serve(jsrPackage(folder));
+  const jsr = jsrPackage(folder);
+  await using registry = await serve(async (path, origin) =>
+    await jsr(path, origin) ?? await othersPackages(path)
+  );
   const project = remoteProject(join(directory, "deno"), registry.origin);
   await tryEveryPairing([project], join(directory, "run"));
   await tryFirstExample(project, join(directory, "run"));
+  if (bin !== undefined) await tryProgram(project);
   console.log("the package works from remote modules");
 } finally {
   rmSync(directory, { recursive: true, force: true });

@@ -23,7 +23,14 @@ import {
 } from "./package/metadata.ts";
 import { checkTypes } from "./verify/types.ts";
 import { npmPackage, serve } from "./verify/registry.ts";
-import { emptyProject, type Project, runtimes, tryEveryPairing, tryFirstExample } from "./verify/projects.ts";
+import {
+  emptyProject,
+  type Project,
+  runtimes,
+  tryEveryPairing,
+  tryFirstExample,
+  tryProgram,
+} from "./verify/projects.ts";
 
 const sizeMax = 2 * 1024 * 1024;
 const nativeSizeMax = 500 * 1024;
@@ -168,7 +175,10 @@ try {
     projects.push(await emptyProject(runtime, join(directory, runtime), registry.origin));
   }
   await tryEveryPairing(projects, join(directory, "run"));
-  for (const project of projects) await tryFirstExample(project, join(directory, "run"));
+  for (const project of projects) {
+    await tryFirstExample(project, join(directory, "run"));
+    if (bin !== undefined) await tryProgram(project);
+  }
   console.log("the package works");
 } catch (error) {
   console.error((error as Error).message);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import process from "node:process";
 import { tool } from "../toolchain.mjs";
-import { jsrName, npmName, root } from "../package/metadata.ts";
+import { jsrName, npmName, root, version } from "../package/metadata.ts";
 
 export const runtimes = ["node", "bun", "deno"] as const;
 export type Runtime = typeof runtimes[number];
@@ -120,7 +120,7 @@ export function remoteProject(directory: string, registry: string): Project {
   const home = join(directory, "home");
   const empty = join(directory, "project");
   for (const folder of [home, empty]) mkdirSync(folder, { recursive: true });
-  const environment = { HOME: home, PATH: "", JSR_URL: `${registry}/` };
+  const environment = { HOME: home, PATH: "", JSR_URL: `${registry}/`, NPM_CONFIG_REGISTRY: registry };
   return { name: "deno, jsr", runtime: "deno", directory: empty, specifier: `jsr:${jsrName}`, environment };
 }
 
@@ -187,4 +187,26 @@ export async function tryFirstExample(project: Project, runtimeDirectory: string
     throw new Error(`the first example on ${project.name} saw nothing:\n${output}`);
   }
   console.log(`the README's first example: ${project.name}`);
+}
+
+/** The program `cuframes`, as each runtime starts a package's. */
+export async function tryProgram(project: Project): Promise<void> {
+  const commands: Record<Runtime, string[]> = {
+    node: [join(project.directory, "node_modules/.bin/cuframes")],
+    bun: ["bun", "x", "--bun", "--no-install", "cuframes"],
+    deno: [
+      "deno",
+      "run",
+      "--quiet",
+      "-A",
+      project.specifier.startsWith("jsr:") ? `jsr:${jsrName}/cli` : `npm:${npmName}`,
+    ],
+  };
+  const [name = "", ...args] = commands[project.runtime];
+  const command = name === project.runtime ? tool(project.runtime) : name;
+  const output = await start(project, command, [...args, "--version"]).ended;
+  if (!output.split("\n").includes(version)) {
+    throw new Error(`cuframes --version on ${project.name}: ${output}`);
+  }
+  console.log(`cuframes --version: ${project.name}`);
 }

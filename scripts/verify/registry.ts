@@ -42,12 +42,17 @@ export function npmPackage(tarball: string, manifest: Manifest): Source {
         versions: { [manifest.version]: { ...manifest, dist } },
       });
     }
-    const upstream = execFileSync("npm", ["config", "get", "registry"], { encoding: "utf8" }).trim();
-    const response = await fetch(new URL(path.slice(1), upstream));
-    if (!response.ok) return undefined;
-    const type = response.headers.get("content-type") ?? "application/json";
-    return { type, body: new Uint8Array(await response.arrayBuffer()) };
+    return await othersPackages(path);
   };
+}
+
+/** Packages of the registry that npm is set to. */
+export async function othersPackages(path: string): Promise<Answer | undefined> {
+  const upstream = execFileSync("npm", ["config", "get", "registry"], { encoding: "utf8" }).trim();
+  const response = await fetch(new URL(path.slice(1), upstream));
+  if (!response.ok) return undefined;
+  const type = response.headers.get("content-type") ?? "application/json";
+  return { type, body: new Uint8Array(await response.arrayBuffer()) };
 }
 
 /** A JSR package, as `deno publish` would send the folder: bare specifiers are those of its `imports`. */
