@@ -200,7 +200,7 @@ function onceOrOnHost<T>(memory: MemoryKind | "auto", make: (kind: MemoryKind) =
  * ```ts
  * import { importDmabuf, type Publisher } from "@cuframes/core";
  *
- * export function publish(publisher: Publisher, fd: number) {
+ * export function publish(publisher: Publisher, fd: number): void {
  *   using image = importDmabuf({
  *     width: 1280,
  *     height: 720,
