@@ -14,4 +14,5 @@ const guides = readdirSync(join(root, "docs/getting-started")).map((name) =>
   join("docs/getting-started", name)
 );
 await run(tool("deno"), ["check", "--doc-only", ...guides]);
+await run(tool("node"), ["scripts/check_docs.ts"]);
 await run(tool("deno"), ["publish", "--dry-run", "--allow-dirty"], { cwd: root });

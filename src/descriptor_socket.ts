@@ -15,7 +15,17 @@ import { Struct } from "./ffi/struct.ts";
 import { checkInteger, type WaitOptions } from "./options.ts";
 import { Waits } from "./waiting.ts";
 
-/** Who is on the other end of a socket, as the kernel says: the peer cannot choose it. */
+/**
+ * Who is on the other end of a socket, as the kernel says: the peer cannot choose it.
+ *
+ * @example
+ * ```ts
+ * import { DescriptorSocket } from "@cuframes/core";
+ *
+ * using socket = await DescriptorSocket.connect("/run/app.sock");
+ * console.log(socket.peer.uid);
+ * ```
+ */
 export interface PeerCredentials {
   /** Process id; 0 where the peer's process has none in this PID namespace. */
   pid: number;
@@ -25,7 +35,16 @@ export interface PeerCredentials {
   gid: number;
 }
 
-/** Options of {@linkcode DescriptorSocket.listen}. */
+/**
+ * Options of {@linkcode DescriptorSocket.listen}.
+ *
+ * @example
+ * ```ts
+ * import { DescriptorSocket } from "@cuframes/core";
+ *
+ * using listener = DescriptorSocket.listen("/run/app.sock", { mode: 0o600 });
+ * ```
+ */
 export interface ListenOptions {
   /**
    * Permission bits of the socket's file; default `0o660`. Who may not write to it cannot connect. An abstract address
@@ -34,7 +53,18 @@ export interface ListenOptions {
   mode?: number;
 }
 
-/** Closes a descriptor that this process was handed, such as one of {@linkcode DescriptorMessage.takeFds}; once. */
+/**
+ * Closes a descriptor that this process was handed, such as one of {@linkcode DescriptorMessage.takeFds}; once.
+ *
+ * @example
+ * ```ts
+ * import { closeDescriptor, DescriptorSocket } from "@cuframes/core";
+ *
+ * using socket = await DescriptorSocket.connect("/run/app.sock");
+ * using message = await socket.receive();
+ * for (const fd of message.takeFds()) closeDescriptor(fd);
+ * ```
+ */
 export function closeDescriptor(fd: number): void {
   checked(library().symbols.cuframes_descriptor_close(checkDescriptor("fd", fd)), `closing descriptor ${fd}`);
 }
@@ -59,6 +89,15 @@ function encodeAddress(address: string): Uint8Array {
 /**
  * A message that arrived. Its descriptors belong to it until they are taken; `close()` closes the others. All are
  * close-on-exec.
+ *
+ * @example
+ * ```ts
+ * import { DescriptorSocket } from "@cuframes/core";
+ *
+ * using socket = await DescriptorSocket.connect("/run/app.sock");
+ * using message = await socket.receive();
+ * console.log(message.bytes.length, message.fds);
+ * ```
  */
 export class DescriptorMessage implements Disposable {
   /** The message's bytes; a copy, the receiver's. */
@@ -312,7 +351,17 @@ export class DescriptorSocket implements Disposable {
   }
 }
 
-/** Accepts connections on an address, until it is closed or its process ends. Made by {@linkcode DescriptorSocket.listen}. */
+/**
+ * Accepts connections on an address, until it is closed or its process ends. Made by {@linkcode DescriptorSocket.listen}.
+ *
+ * @example
+ * ```ts
+ * import { DescriptorSocket } from "@cuframes/core";
+ *
+ * using listener = DescriptorSocket.listen("/run/app.sock");
+ * for await (using socket of listener) console.log(socket.peer.pid);
+ * ```
+ */
 export class DescriptorListener implements Disposable, AsyncIterable<DescriptorSocket> {
   /** As it was given to {@linkcode DescriptorSocket.listen}. */
   readonly address: string;

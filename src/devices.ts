@@ -3,7 +3,17 @@ import { Device as Layout, DEVICES_MAX, UUID_SIZE } from "./ffi/layout.ts";
 import { Struct } from "./ffi/struct.ts";
 import { deviceName } from "./ring_memory.ts";
 
-/** A CUDA device that this process sees. */
+/**
+ * A CUDA device that this process sees.
+ *
+ * @example
+ * ```ts
+ * import { type Device, devices } from "@cuframes/core";
+ *
+ * const [first]: Device[] = devices();
+ * console.log(first);
+ * ```
+ */
 export interface Device {
   /** Its number in this process, which `CUDA_VISIBLE_DEVICES` changes. */
   ordinal: number;

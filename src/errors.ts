@@ -1,6 +1,15 @@
 import { ERROR_CODES } from "./ffi/layout.ts";
 
-/** Every code a {@linkcode CuframesError} can have. */
+/**
+ * Every code a {@linkcode CuframesError} can have.
+ *
+ * @example
+ * ```ts
+ * import { type CuframesErrorCode } from "@cuframes/core";
+ *
+ * const worthAnotherTry: readonly CuframesErrorCode[] = ["NOT_FOUND", "TIMEOUT", "DISCONNECTED"];
+ * ```
+ */
 export type CuframesErrorCode = keyof typeof ERROR_CODES;
 
 /**

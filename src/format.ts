@@ -1,7 +1,16 @@
 import { CuframesError, invalid } from "./errors.ts";
 import { DIMENSION_MAX, PIXEL_FORMATS } from "./ffi/layout.ts";
 
-/** Pixel formats, named as in WebCodecs where it has them; P010 and GRAY8 as in FFmpeg. */
+/**
+ * Pixel formats, named as in WebCodecs where it has them; P010 and GRAY8 as in FFmpeg.
+ *
+ * @example
+ * ```ts
+ * import { type PixelFormat } from "@cuframes/core";
+ *
+ * const format: PixelFormat = "NV12";
+ * ```
+ */
 export type PixelFormat = keyof typeof PIXEL_FORMATS;
 
 /** A plane's samples: bytes for each sample position, and how many pixels a position covers. */
@@ -11,7 +20,19 @@ interface PlaneShape {
   readonly y: number;
 }
 
-/** Where a plane is in a buffer. Bytes. */
+/**
+ * Where a plane is in a buffer. Bytes.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * const layout = await frame.copyTo(new Uint8Array(frame.allocationSize()));
+ * for (const { offset, stride } of layout) console.log(offset, stride);
+ * ```
+ */
 export interface PlaneLayout {
   /** Of the plane's first byte. */
   offset: number;
@@ -19,7 +40,19 @@ export interface PlaneLayout {
   stride: number;
 }
 
-/** A rectangle of pixels. */
+/**
+ * A rectangle of pixels.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * const rect = { x: 0, y: 0, width: 320, height: 240 };
+ * await frame.copyTo(new Uint8Array(frame.allocationSize({ rect })), { rect });
+ * ```
+ */
 export interface Rect {
   x: number;
   y: number;
@@ -27,7 +60,19 @@ export interface Rect {
   height: number;
 }
 
-/** As WebCodecs' `VideoFrameCopyToOptions`, without conversion. */
+/**
+ * As WebCodecs' `VideoFrameCopyToOptions`, without conversion.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * const options = { rect: { x: 0, y: 0, width: 320, height: 240 } };
+ * await frame.copyTo(new Uint8Array(frame.allocationSize(options)), options);
+ * ```
+ */
 export interface CopyOptions {
   /** The part to copy; default: all. `x` and `y` must lie on a chroma sample. */
   rect?: Rect;

@@ -19,13 +19,33 @@ import { checkDimension } from "./format.ts";
 import { checkChoice, checkHandle, checkInteger } from "./options.ts";
 import { deviceName, type MemoryKind } from "./ring_memory.ts";
 
-/** A pixel format of dma-bufs that can be imported, as drm_fourcc.h names it without `DRM_FORMAT_`. */
+/**
+ * A pixel format of dma-bufs that can be imported, as drm_fourcc.h names it without `DRM_FORMAT_`.
+ *
+ * @example
+ * ```ts
+ * import { type DrmFormat } from "@cuframes/core";
+ *
+ * const fourcc: DrmFormat = "NV12";
+ * ```
+ */
 export type DrmFormat = keyof typeof DRM_FORMATS;
 
 /** DRM_FORMAT_MOD_LINEAR: rows one behind the other. */
 const LINEAR = 0n;
 
-/** One plane of a dma-buf picture. Bytes. */
+/**
+ * One plane of a dma-buf picture. Bytes.
+ *
+ * @example
+ * ```ts
+ * import { type DmabufPlane } from "@cuframes/core";
+ *
+ * export function planesOf(fd: number): DmabufPlane[] {
+ *   return [{ fd, offset: 0, stride: 1280 }, { fd, offset: 1280 * 720, stride: 1280 }];
+ * }
+ * ```
+ */
 export interface DmabufPlane {
   /** Descriptor of a dma-buf or memfd. It stays the caller's, which may close it once the image is imported. */
   fd: number;
@@ -35,7 +55,19 @@ export interface DmabufPlane {
   stride: number;
 }
 
-/** What {@linkcode importDmabuf} is told of a picture. */
+/**
+ * What {@linkcode importDmabuf} is told of a picture.
+ *
+ * @example
+ * ```ts
+ * import { type DmabufOptions, importDmabuf } from "@cuframes/core";
+ *
+ * export function size(options: DmabufOptions): [number, number] {
+ *   using image = importDmabuf(options);
+ *   return [image.width, image.height];
+ * }
+ * ```
+ */
 export interface DmabufOptions {
   /** Pixels, 1 to 16384. */
   width: number;
@@ -59,7 +91,18 @@ export interface DmabufOptions {
   device?: number | string;
 }
 
-/** Options of {@linkcode importEglImage}. */
+/**
+ * Options of {@linkcode importEglImage}.
+ *
+ * @example
+ * ```ts
+ * import { type EglImageOptions, importEglImage } from "@cuframes/core";
+ *
+ * export function register(display: bigint, image: bigint, options: EglImageOptions): void {
+ *   using _image = importEglImage(display, image, options);
+ * }
+ * ```
+ */
 export interface EglImageOptions {
   /** As in {@linkcode DmabufOptions}; default: what the CUDA driver takes the image for. */
   fourcc?: DmabufOptions["fourcc"];
@@ -67,7 +110,18 @@ export interface EglImageOptions {
   device?: number | string;
 }
 
-/** Where a plane of an {@linkcode ImportedImage} is. */
+/**
+ * Where a plane of an {@linkcode ImportedImage} is.
+ *
+ * @example
+ * ```ts
+ * import { type ImportedImage } from "@cuframes/core";
+ *
+ * export function strides(image: ImportedImage): number[] {
+ *   return image.planes.map(({ stride }) => stride);
+ * }
+ * ```
+ */
 export interface ImportedPlane {
   /** On the host: of the first byte in its buffer; on a GPU 0. */
   readonly offset: number;
@@ -83,7 +137,17 @@ export interface ImportedPlane {
   readonly array: bigint | undefined;
 }
 
-/** A layout of pixels that {@linkcode importDmabuf} takes. */
+/**
+ * A layout of pixels that {@linkcode importDmabuf} takes.
+ *
+ * @example
+ * ```ts
+ * import { type DmabufFormat, dmabufFormats } from "@cuframes/core";
+ *
+ * const formats: DmabufFormat[] = dmabufFormats();
+ * console.log(formats.length);
+ * ```
+ */
 export interface DmabufFormat {
   /** The format. */
   readonly fourcc: DrmFormat;
@@ -287,6 +351,17 @@ function withFormats(error: unknown, memory: MemoryKind, device: number | string
  * @param image EGLImage
  * @throws {CuframesError} `INVALID_ARGUMENT`: not a display, or no image; `FORMAT`: its pixels are not in a format that can be
  * imported, or `fourcc` says something else than it has; `UNSUPPORTED`, `CUDA`: CUDA, EGL or the driver cannot do it
+ * @example
+ * ```ts
+ * import { importEglImage, type Publisher } from "@cuframes/core";
+ *
+ * export function publish(publisher: Publisher, display: bigint, eglImage: bigint): void {
+ *   using image = importEglImage(display, eglImage);
+ *   using frame = publisher.acquire();
+ *   frame.copyFrom(image);
+ *   frame.publish();
+ * }
+ * ```
  */
 export function importEglImage(
   display: bigint,
@@ -312,6 +387,13 @@ export function importEglImage(
 /**
  * Lets go of the registrations that are kept for images imported again, hence of their buffers: when a capture ends.
  * Images that are open stay.
+ *
+ * @example
+ * ```ts
+ * import { trimImports } from "@cuframes/core";
+ *
+ * trimImports();
+ * ```
  */
 export function trimImports(): void {
   library().symbols.cuframes_images_trim();
@@ -320,6 +402,17 @@ export function trimImports(): void {
 /**
  * A picture that other software made, to be copied into frames by {@linkcode WritableFrame.copyFrom}. It shows what its
  * buffer holds at the time of each copy.
+ *
+ * @example
+ * ```ts
+ * import { type ImportedImage, type Publisher } from "@cuframes/core";
+ *
+ * export function publish(publisher: Publisher, image: ImportedImage): void {
+ *   using frame = publisher.acquire();
+ *   frame.copyFrom(image);
+ *   frame.publish();
+ * }
+ * ```
  */
 export class ImportedImage implements Disposable {
   /** Pixel format. */

@@ -18,7 +18,17 @@ import type { Policy } from "./publisher.ts";
 import { deviceName, type MemoryKind } from "./ring_memory.ts";
 import type { Mode } from "./subscriber.ts";
 
-/** One subscriber, as its publisher sees it. Counters are what the subscriber itself wrote. */
+/**
+ * One subscriber, as its publisher sees it. Counters are what the subscriber itself wrote.
+ *
+ * @example
+ * ```ts
+ * import { inspect } from "@cuframes/core";
+ *
+ * const report = await inspect("cam-parking");
+ * for (const { name, lag, held } of report.subscribers) console.log(name, lag, held);
+ * ```
+ */
 export interface SubscriberReport {
   name: string;
   /** As the kernel knows it; 0 across PID namespaces. */
@@ -39,7 +49,17 @@ export interface SubscriberReport {
   connectedFor: number;
 }
 
-/** What is published under a key, by whom, to whom. */
+/**
+ * What is published under a key, by whom, to whom.
+ *
+ * @example
+ * ```ts
+ * import { inspect } from "@cuframes/core";
+ *
+ * const report = await inspect("cam-parking");
+ * console.log(report.format, report.frameRate, report.subscribers.length);
+ * ```
+ */
 export interface PublisherReport {
   key: string;
   pid: number;
@@ -69,7 +89,16 @@ export interface PublisherReport {
   subscribers: SubscriberReport[];
 }
 
-/** Options of {@linkcode inspect}. */
+/**
+ * Options of {@linkcode inspect}.
+ *
+ * @example
+ * ```ts
+ * import { inspect } from "@cuframes/core";
+ *
+ * console.log(await inspect("cam-parking", { runtimeDirectory: "/run/cuframes" }));
+ * ```
+ */
 export interface InspectOptions {
   /** Milliseconds to wait for a publisher; default 0. */
   timeout?: number;

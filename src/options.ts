@@ -3,7 +3,17 @@ import { KEY_SIZE_MAX, NAME_SIZE_MAX } from "./ffi/layout.ts";
 import { environment } from "./ffi/environment.ts";
 import type { Struct } from "./ffi/struct.ts";
 
-/** How long to wait, and when to give up. */
+/**
+ * How long to wait, and when to give up.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next({ timeout: 1000, signal: AbortSignal.timeout(5000) });
+ * ```
+ */
 export interface WaitOptions {
   /** Milliseconds; 0 looks once; default: for ever. After it a `TIMEOUT` error. */
   timeout?: number;

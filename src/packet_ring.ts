@@ -19,10 +19,29 @@ import { Struct } from "./ffi/struct.ts";
 import { Following } from "./following.ts";
 import { checkInteger, microseconds, nanoseconds, timeoutMilliseconds, type WaitOptions } from "./options.ts";
 
-/** Codecs by name. */
+/**
+ * Codecs by name.
+ *
+ * @example
+ * ```ts
+ * import { type CodecName } from "@cuframes/core";
+ *
+ * const codec: CodecName = "h264";
+ * ```
+ */
 export type CodecName = keyof typeof CODEC_IDS;
 
-/** Options of `Publisher.enablePackets`. */
+/**
+ * Options of `Publisher.enablePackets`.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
+ * publisher.enablePackets({ codec: "hevc", slots: 128, dataSize: 16 * 2 ** 20 });
+ * ```
+ */
 export interface PacketRingOptions {
   /** A name, or FFmpeg's `AVCodecID` number for any other codec. */
   codec: CodecName | number;
@@ -38,7 +57,18 @@ export interface PacketRingOptions {
   named?: boolean;
 }
 
-/** An encoded access unit and what goes with it. */
+/**
+ * An encoded access unit and what goes with it.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
+ * const ring = publisher.enablePackets({ codec: "h264" });
+ * ring.write({ type: "key", timestamp: 0, data: new Uint8Array([0, 0, 0, 1, 0x65]) });
+ * ```
+ */
 export interface PacketInit {
   /** The access unit: Annex B for H.264 and HEVC. Copied. */
   data: Uint8Array;
@@ -58,7 +88,18 @@ export interface PacketInit {
   corrupt?: boolean;
 }
 
-/** The one writer of a publisher's packet ring. Ends with its publisher. */
+/**
+ * The one writer of a publisher's packet ring. Ends with its publisher.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
+ * const ring = publisher.enablePackets({ codec: "h264" });
+ * ring.write({ type: "key", timestamp: 0, data: new Uint8Array([0, 0, 0, 1, 0x65]) });
+ * ```
+ */
 export class PacketRingWriter {
   /** FFmpeg's `AVCodecID`. */
   readonly codecId: number;
@@ -162,7 +203,18 @@ function checkParameters(codecParameters: Uint8Array): void {
   }
 }
 
-/** One encoded access unit, as WebCodecs' `EncodedVideoChunk`, and more. Its bytes are the receiver's own. */
+/**
+ * One encoded access unit, as WebCodecs' `EncodedVideoChunk`, and more. Its bytes are the receiver's own.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using packets = camera.packets();
+ * for await (const packet of packets) console.log(packet.type, packet.timestamp, packet.byteLength);
+ * ```
+ */
 export class Packet {
   /** `"key"` when decoding can begin here. */
   readonly type: "key" | "delta";
@@ -218,7 +270,18 @@ export class Packet {
   }
 }
 
-/** Memory to copy to: a buffer or a view of one, shared or not. */
+/**
+ * Memory to copy to: a buffer or a view of one, shared or not.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * await frame.copyTo(new SharedArrayBuffer(frame.allocationSize()));
+ * ```
+ */
 export type AllowSharedBufferSource = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
 
 export function bytesOf(memory: AllowSharedBufferSource): Uint8Array {
@@ -227,7 +290,18 @@ export function bytesOf(memory: AllowSharedBufferSource): Uint8Array {
   throw invalid("the destination must be an ArrayBuffer, a SharedArrayBuffer or a view of one");
 }
 
-/** What a WebCodecs `VideoDecoder` is configured with, for packets as they are here. */
+/**
+ * What a WebCodecs `VideoDecoder` is configured with, for packets as they are here.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using packets = camera.packets();
+ * console.log(packets.decoderConfig.codec); // as "avc1.64001f"
+ * ```
+ */
 export interface DecoderConfig {
   /** As `"avc1.64001f"`. */
   codec: string;
@@ -239,7 +313,18 @@ export interface DecoderConfig {
   description?: Uint8Array;
 }
 
-/** How `Subscriber.packets` reads. */
+/**
+ * How `Subscriber.packets` reads.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking", { frames: false });
+ * using packets = camera.packets({ wait: true, sinceConnection: true });
+ * console.log((await packets.next()).type);
+ * ```
+ */
 export interface PacketsOptions {
   /** Where the publisher has no packet ring yet, the reader's `next` waits for it; default false. */
   wait?: boolean;
@@ -250,7 +335,18 @@ export interface PacketsOptions {
   sinceConnection?: boolean;
 }
 
-/** Counters of a packet reader. */
+/**
+ * Counters of a packet reader.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using packets = camera.packets();
+ * console.log(packets.stats());
+ * ```
+ */
 export interface PacketReaderStats {
   /** Packets delivered. */
   received: number;

@@ -41,10 +41,29 @@ import {
 } from "./ring_memory.ts";
 import { Waits } from "./waiting.ts";
 
-/** What a publisher does when no slot of its ring is free. */
+/**
+ * What a publisher does when no slot of its ring is free.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "file", width: 1280, height: 720, policy: "wait" });
+ * ```
+ */
 export type Policy = keyof typeof POLICIES;
 
-/** Options of {@linkcode Publisher.create}. */
+/**
+ * Options of {@linkcode Publisher.create}.
+ *
+ * @example
+ * ```ts
+ * import { Publisher, type PublisherOptions } from "@cuframes/core";
+ *
+ * const options: PublisherOptions = { key: "cam-parking", width: 1280, height: 720, slots: 8, memory: "auto" };
+ * using publisher = Publisher.create(options);
+ * ```
+ */
 export interface PublisherOptions {
   /** The name that subscribers connect to: 1–63 characters of `A–Z a–z 0–9 _ -`. */
   key: string;
@@ -75,7 +94,18 @@ export interface PublisherOptions {
   socketMode?: number;
 }
 
-/** What travels with a frame; see {@linkcode WritableFrame.publish}. */
+/**
+ * What travels with a frame; see {@linkcode WritableFrame.publish}.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
+ * using frame = publisher.acquire();
+ * frame.publish({ timestamp: 40_000, duration: 40_000, metadata: new TextEncoder().encode("pan=12") });
+ * ```
+ */
 export interface FrameInit {
   /** Presentation time in microseconds; default: the monotonic clock at publish. */
   timestamp?: number;
@@ -99,7 +129,20 @@ export interface FrameInit {
   stream?: bigint;
 }
 
-/** A picture on the GPU that a frame is on; see {@linkcode WritableFrame.copyFrom}. */
+/**
+ * A picture on the GPU that a frame is on; see {@linkcode WritableFrame.copyFrom}.
+ *
+ * @example
+ * ```ts
+ * import { type DevicePicture, type Publisher } from "@cuframes/core";
+ *
+ * export function publish(publisher: Publisher, picture: DevicePicture): void {
+ *   using frame = publisher.acquire();
+ *   frame.copyFrom(picture);
+ *   frame.publish();
+ * }
+ * ```
+ */
 export interface DevicePicture {
   /** CUdeviceptr of the first plane. */
   devicePointer: bigint;
@@ -109,7 +152,20 @@ export interface DevicePicture {
   stream?: bigint;
 }
 
-/** How {@linkcode WritableFrame.copyFrom} copies an imported image. */
+/**
+ * How {@linkcode WritableFrame.copyFrom} copies an imported image.
+ *
+ * @example
+ * ```ts
+ * import { type ImportedImage, type Publisher } from "@cuframes/core";
+ *
+ * export function publish(publisher: Publisher, image: ImportedImage, stream: bigint): void {
+ *   using frame = publisher.acquire();
+ *   frame.copyFrom(image, { stream });
+ *   frame.publish({ stream });
+ * }
+ * ```
+ */
 export interface ImageCopyOptions {
   /** On a GPU: the CUstream that orders the copy; default: the library's own. Ignored on host memory. */
   stream?: bigint;
@@ -120,7 +176,17 @@ export interface ImageCopyOptions {
   plane?: number;
 }
 
-/** Counters of a publisher. */
+/**
+ * Counters of a publisher.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
+ * console.log(publisher.stats().published, publisher.stats().subscribers);
+ * ```
+ */
 export interface PublisherStats {
   /** Frames published. */
   published: number;
@@ -483,6 +549,16 @@ interface Owner {
 
 /**
  * A slot that nobody else can see yet. Fill it, then publish it, once; or close it to give it back.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
+ * using frame = publisher.acquire();
+ * for (const { data } of frame.planes) data.fill(128);
+ * frame.publish({ timestamp: 0 });
+ * ```
  */
 export class WritableFrame implements Disposable {
   readonly #owner: Owner;

@@ -4,10 +4,31 @@ import { MEMORY_KINDS, PlanePlace, PLANES_MAX, RingInfo, UUID_SIZE } from "./ffi
 import type { Struct } from "./ffi/struct.ts";
 import { formatOfCode, type PixelFormat, type PlaneCopy, type PlaneLayout } from "./format.ts";
 
-/** Where frames live. */
+/**
+ * Where frames live.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * if (camera.memory === "cuda") console.log(camera.device);
+ * ```
+ */
 export type MemoryKind = keyof typeof MEMORY_KINDS;
 
-/** One plane of a frame, in place. */
+/**
+ * One plane of a frame, in place.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * for (const { data, stride, rows } of frame.planes) console.log(data.length, stride, rows);
+ * ```
+ */
 export interface Plane extends PlaneLayout {
   /** Rows of this plane: for 4:2:0 chroma half the frame's, rounded up. */
   readonly rows: number;
@@ -20,7 +41,17 @@ export interface Plane extends PlaneLayout {
   readonly devicePointer: bigint | undefined;
 }
 
-/** A plane's place in every slot of a ring. Bytes. */
+/**
+ * A plane's place in every slot of a ring. Bytes.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
+ * for (const { offset, stride, rows } of publisher.planes) console.log(offset, stride, rows);
+ * ```
+ */
 export interface PlaneGeometry {
   readonly offset: number;
   readonly stride: number;

@@ -34,10 +34,29 @@ import {
 } from "./packet_ring.ts";
 import { copyPlanes, type MemoryKind, type Plane, planesIn, type RingGeometry } from "./ring_memory.ts";
 
-/** Which frames a subscriber is given. */
+/**
+ * Which frames a subscriber is given.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking", { mode: "ordered" });
+ * ```
+ */
 export type Mode = keyof typeof MODES;
 
-/** Options of {@linkcode Subscriber.connect}. */
+/**
+ * Options of {@linkcode Subscriber.connect}.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber, type SubscriberOptions } from "@cuframes/core";
+ *
+ * const options: SubscriberOptions = { name: "detector", mode: "ordered", timeout: 10_000, reconnect: true };
+ * using camera = await Subscriber.connect("cam-parking", options);
+ * ```
+ */
 export interface SubscriberOptions {
   /** What the publisher's reports call this subscriber, up to 31 bytes; default: the process id. */
   name?: string;
@@ -60,7 +79,18 @@ export interface SubscriberOptions {
   runtimeDirectory?: string;
 }
 
-/** Counters of a subscriber, over all its connections. */
+/**
+ * Counters of a subscriber, over all its connections.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * const { received, dropped, lag } = camera.stats();
+ * console.log(received, dropped, lag);
+ * ```
+ */
 export interface SubscriberStats {
   /** Frames delivered. */
   received: number;
@@ -389,6 +419,16 @@ class FrameContent {
 /**
  * A frame that this process holds a lease on: its pixels do not change before {@linkcode Frame.close}, whatever
  * the publisher does. Named as WebCodecs' `VideoFrame` where that has a name.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * const pixels = new Uint8Array(frame.allocationSize());
+ * await frame.copyTo(pixels);
+ * ```
  */
 export class Frame implements Disposable {
   readonly #connection: Connection;

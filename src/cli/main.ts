@@ -21,7 +21,14 @@ import { sourceCommand } from "./source.ts";
 import { colorsOf, Log } from "./terminal.ts";
 import { topCommand } from "./top.ts";
 
-/** Runs a command line and returns its exit code. */
+/**
+ * Runs a command line and returns its exit code.
+ *
+ * @example
+ * ```sh
+ * deno run -A jsr:@cuframes/core/cli inspect
+ * ```
+ */
 export async function main(args: readonly string[]): Promise<number> {
   const program = new Command("cuframes")
     .description("Decode a camera stream once; any number of processes use its frames and packets.")

@@ -5,7 +5,16 @@ import { invalid } from "../errors.ts";
 import { type PixelFormat, planCopy } from "../format.ts";
 import { check, type NodeAv } from "./node_av.ts";
 
-/** A plane to write to. */
+/**
+ * A plane to write to.
+ *
+ * @example
+ * ```ts
+ * import { type DestinationPlane } from "@cuframes/core/media";
+ *
+ * const plane: DestinationPlane = { data: new Uint8Array(1280 * 720), stride: 1280, rows: 720 };
+ * ```
+ */
 export interface DestinationPlane {
   /** At least `stride * (rows - 1)` bytes and one row. */
   readonly data: Uint8Array;

@@ -16,7 +16,17 @@ import { type DestinationPlane, gpuFormat, PictureWriter, preferredFormat } from
 import { Pace, Timeline } from "./timeline.ts";
 import { describeTrack, type VideoTrack } from "./track.ts";
 
-/** How {@linkcode openMedia} opens an input. */
+/**
+ * How {@linkcode openMedia} opens an input.
+ *
+ * @example
+ * ```ts
+ * import { openMedia } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("rtsp://camera/stream", { decode: false, options: { rtsp_transport: "tcp" } });
+ * console.log(media.video.codedWidth);
+ * ```
+ */
 export interface OpenMediaOptions {
   /** Whether frames are decoded beside the packets; default true. */
   decode?: boolean;
@@ -53,7 +63,17 @@ export interface OpenMediaOptions {
   device?: number;
 }
 
-/** One access unit of the track. */
+/**
+ * One access unit of the track.
+ *
+ * @example
+ * ```ts
+ * import { openMedia } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("camera.mp4");
+ * for await (const event of media) if (event.kind === "packet") console.log(event.data.length);
+ * ```
+ */
 export interface MediaPacket {
   readonly kind: "packet";
   /** The access unit, the reader's no more: Annex B for H.264 and HEVC, with parameter sets at key packets. */
@@ -74,7 +94,17 @@ export interface MediaPacket {
   readonly description?: Uint8Array;
 }
 
-/** One decoded frame, in display order; usable until the next step of the iteration. */
+/**
+ * One decoded frame, in display order; usable until the next step of the iteration.
+ *
+ * @example
+ * ```ts
+ * import { openMedia } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("camera.mp4");
+ * for await (const event of media) if (event.kind === "frame") console.log(event.width, event.height);
+ * ```
+ */
 export interface MediaFrame {
   readonly kind: "frame";
   /** When it is shown, in ns; strictly increasing. */
@@ -112,7 +142,17 @@ export interface MediaFrame {
   copyInto(planes: readonly DestinationPlane[]): void;
 }
 
-/** What a {@linkcode MediaReader} yields. */
+/**
+ * What a {@linkcode MediaReader} yields.
+ *
+ * @example
+ * ```ts
+ * import { openMedia } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("camera.mp4");
+ * for await (const event of media) console.log(event.kind);
+ * ```
+ */
 export type MediaEvent = MediaPacket | MediaFrame;
 
 /**
@@ -136,7 +176,17 @@ export async function openMedia(input: string, options: OpenMediaOptions = {}): 
   return await MediaReader.open(input, options);
 }
 
-/** An opened input: iterate over it for its packets and frames; dispose of it with `await using`. */
+/**
+ * An opened input: iterate over it for its packets and frames; dispose of it with `await using`.
+ *
+ * @example
+ * ```ts
+ * import { openMedia } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("camera.mp4");
+ * for await (const event of media) console.log(event.kind, event.timestampNs);
+ * ```
+ */
 export class MediaReader implements AsyncDisposable {
   readonly #source: Source;
   readonly #stop: AbortController;

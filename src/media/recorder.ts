@@ -44,7 +44,18 @@ const DURABLE: Record<string, Record<string, string>> = {
   webm: { cluster_time_limit: "500" },
 };
 
-/** What a {@linkcode Recorder} records. */
+/**
+ * What a {@linkcode Recorder} records.
+ *
+ * @example
+ * ```ts
+ * import { Recorder, type RecorderOptions } from "@cuframes/core/media";
+ *
+ * export async function create(options: RecorderOptions): Promise<void> {
+ *   await using _recorder = await Recorder.create("camera.mp4", options);
+ * }
+ * ```
+ */
 export interface RecorderOptions {
   /** FFmpeg's `AVCodecID`. */
   codecId: number;
@@ -69,7 +80,18 @@ export interface RecorderOptions {
   durable?: boolean;
 }
 
-/** One access unit to record; a media reader's packets and a packet ring's are such. */
+/**
+ * One access unit to record; a media reader's packets and a packet ring's are such.
+ *
+ * @example
+ * ```ts
+ * import { type Recorder, type RecorderPacket } from "@cuframes/core/media";
+ *
+ * export async function record(recorder: Recorder, packets: AsyncIterable<RecorderPacket>): Promise<void> {
+ *   for await (const packet of packets) await recorder.write(packet);
+ * }
+ * ```
+ */
 export interface RecorderPacket {
   /** Annex B for H.264 and HEVC. */
   readonly data: Uint8Array;

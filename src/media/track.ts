@@ -4,7 +4,17 @@ import { codecString, isAnnexB } from "../codec.ts";
 import { joinUnits, parameterSets } from "./annexb.ts";
 import type { NodeAv } from "./node_av.ts";
 
-/** How a track's samples map to colours: WebCodecs' `VideoColorSpaceInit`, null where the stream does not say. */
+/**
+ * How a track's samples map to colours: WebCodecs' `VideoColorSpaceInit`, null where the stream does not say.
+ *
+ * @example
+ * ```ts
+ * import { openMedia } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("camera.mp4");
+ * console.log(media.video.colorSpace.matrix);
+ * ```
+ */
 export interface ColorSpace {
   readonly primaries: string | null;
   readonly transfer: string | null;
@@ -13,7 +23,17 @@ export interface ColorSpace {
   readonly fullRange: boolean | null;
 }
 
-/** A video track. */
+/**
+ * A video track.
+ *
+ * @example
+ * ```ts
+ * import { openMedia } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("camera.mp4");
+ * console.log(media.video.codedWidth, media.video.codedHeight);
+ * ```
+ */
 export interface VideoTrack {
   /** WebCodecs' codec string, such as `"avc1.64001f"`; FFmpeg's name for a codec that WebCodecs does not have. */
   readonly codec: string;

@@ -1,0 +1,52 @@
+// What a reader of the API reference must find: every public symbol described, with an example; and no `any` in it.
+
+import { execFileSync } from "node:child_process";
+import process from "node:process";
+import { entryPoints } from "./package/metadata.ts";
+import { root, tool } from "./toolchain.mjs";
+
+interface Documented {
+  name: string;
+  jsDoc?: { doc?: string; tags?: { kind: string }[] };
+}
+
+interface Declared extends Documented {
+  declarations?: Documented[];
+}
+
+const problems: string[] = [];
+
+/** Whether a type `any` is anywhere in what `deno doc` says of a symbol. */
+function hasAny(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(hasAny);
+  if (typeof value !== "object" || value === null) return false;
+  const { kind, keyword } = value as { kind?: unknown; keyword?: unknown };
+  return kind === "keyword" && keyword === "any" || Object.values(value).some(hasAny);
+}
+
+for (const [name, path] of entryPoints) {
+  const output = execFileSync(tool("deno"), ["doc", "--json", path], {
+    cwd: root,
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const { nodes } = JSON.parse(output) as {
+    nodes: Record<string, { symbols: Declared[] }> | Declared[];
+  };
+  const symbols = Array.isArray(nodes) ? nodes : Object.values(nodes).flatMap(({ symbols }) => symbols);
+  for (const symbol of symbols) {
+    const declarations = symbol.declarations ?? [symbol];
+    const docs = declarations.flatMap(({ jsDoc }) => jsDoc === undefined ? [] : [jsDoc]);
+    const where = `${name}: ${symbol.name}`;
+    if (!docs.some(({ doc }) => doc)) problems.push(`${where} has no description`);
+    if (!docs.some(({ tags }) => tags?.some(({ kind }) => kind === "example"))) {
+      problems.push(`${where} has no example`);
+    }
+    if (hasAny(symbol)) problems.push(`${where} has the type any`);
+  }
+}
+if (problems.length > 0) {
+  console.error(problems.join("\n"));
+  process.exitCode = 1;
+}
