@@ -170,8 +170,8 @@ export interface ImageCopyOptions {
   /** On a GPU: the CUstream that orders the copy; default: the library's own. Ignored on host memory. */
   stream?: bigint;
   /**
-   * Fills this plane of the frame from an image of one plane: R8 and GR88 make an NV12 frame's planes 0 and 1. Default: the
-   * image fills the frame.
+   * Fills this plane of the frame from an image of one plane: R8 and GR88 make an NV12 frame's planes 0 and 1; R8 of as many
+   * bytes a row makes any. Default: the image fills the frame.
    */
   plane?: number;
 }

@@ -99,6 +99,14 @@ describe("a picture becomes a frame", () => {
       expect(refusalOf(() => frame.copyFrom(second, { plane: 0 })).code).toBe("FORMAT");
     });
     expect(planes).toEqual([luma.content[0], chroma.content[0]]);
+    // Bytes are those of any plane.
+    using bytes = new Picture("R8", { width: 62, height: 18, seed: 6 });
+    using third = importDmabuf(bytes.options);
+    const again = await published(publisher, (frame) => {
+      frame.copyFrom(first, { plane: 0 });
+      frame.copyFrom(third, { plane: 1 });
+    });
+    expect(again.planes[1]).toEqual(bytes.content[0]);
   });
 
   test("of its own size and format only", () => {
