@@ -132,6 +132,9 @@ pub fn build(b: *std.Build) void {
         // ThreadSanitizer reports nothing with Zig's own backend.
         .use_llvm = if (thread_sanitizer) true else null,
     });
+    const test_options = b.addOptions();
+    test_options.addOption(bool, "emulated", foreign and b.enable_qemu);
+    tests.root_module.addOptions("test_options", test_options);
     const test_step = b.step("test", "Run the Zig tests");
     test_step.dependOn(&b.addRunArtifact(tests).step);
 }

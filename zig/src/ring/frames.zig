@@ -590,6 +590,8 @@ const Stress = struct {
 };
 
 test "stress: one writer, three readers, no torn frame" {
+    // QEMU (7.2, on x86-64) lets an `ldar` pass the `stlr` before it, which the architecture and leases forbid.
+    if (@import("test_options").emulated) return error.SkipZigTest;
     var ring: TestRing = try .init(8, 3, .drop_oldest);
     defer ring.deinit();
     const payloads = try testing.allocator.create([layout.slots_max][payload_words]u64);
