@@ -10,7 +10,7 @@ import { root, run, tool } from "./toolchain.mjs";
 const longParts = [
   "test/{cli,cuda,gpu}/**",
   "test/media.test.ts",
-  "test/processes/{deaths,hostile_publishers,hostile_subscribers,limits}.test.ts",
+  "test/processes/{deaths,hostile_publishers,hostile_subscribers,limits,examples}.test.ts",
 ];
 
 await build(["install", "bindings", "cuda_double"]);
