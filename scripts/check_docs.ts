@@ -1,6 +1,6 @@
 // What a reader of the API reference must find: every public symbol described, with an example; and no `any` in it.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import process from "node:process";
 import { entryPoints } from "./package/metadata.ts";
 import { root, tool } from "./toolchain.mjs";
@@ -45,6 +45,16 @@ for (const [name, path] of entryPoints) {
     }
     if (hasAny(symbol)) problems.push(`${where} has the type any`);
   }
+}
+const lint = spawnSync(tool("deno"), ["doc", "--lint", ...entryPoints.map(([, path]) => path)], {
+  cwd: root,
+  encoding: "utf8",
+  env: { ...process.env, NO_COLOR: "1" },
+  maxBuffer: 1 << 28,
+});
+if (lint.error) throw lint.error;
+for (const [, place = ""] of lint.stderr.matchAll(/\[missing-jsdoc\][^\n]*\n\s*--> (\S+)/g)) {
+  if (place.startsWith(`${root}/src/`)) problems.push(`${place.slice(root.length + 1)} has no description`);
 }
 if (problems.length > 0) {
   console.error(problems.join("\n"));

@@ -34,7 +34,12 @@ export class CuframesError extends Error {
   /** What kind of failure it is. */
   readonly code: CuframesErrorCode;
 
-  /** @param code what kind of failure it is @param message what was tried, on what, and what to do */
+  /**
+   * An error of one's own with the library's codes.
+   *
+   * @param code what kind of failure it is
+   * @param message what was tried, on what, and what to do
+   */
   constructor(code: CuframesErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;

@@ -54,9 +54,13 @@ export interface PlaneLayout {
  * ```
  */
 export interface Rect {
+  /** Left edge, in pixels from the frame's. */
   x: number;
+  /** Upper edge, in pixels from the frame's. */
   y: number;
+  /** Width in pixels. */
   width: number;
+  /** Height in pixels. */
   height: number;
 }
 

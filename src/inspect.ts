@@ -30,10 +30,13 @@ import type { Mode } from "./subscriber.ts";
  * ```
  */
 export interface SubscriberReport {
+  /** As it gave to `connect`. */
   name: string;
   /** As the kernel knows it; 0 across PID namespaces. */
   pid: number;
+  /** Which frames it is given. */
   mode: Mode;
+  /** Whether it asked for packets. */
   wantsPackets: boolean;
   /** Frames delivered. */
   received: number;
@@ -43,7 +46,9 @@ export interface SubscriberReport {
   lag: number;
   /** Frames held now. */
   held: number;
+  /** Packets delivered, of its readers together. */
   packetsReceived: number;
+  /** Packets lost to the writer, which was faster, or passed over up to the next key packet. */
   packetsLost: number;
   /** Seconds. */
   connectedFor: number;
@@ -61,16 +66,25 @@ export interface SubscriberReport {
  * ```
  */
 export interface PublisherReport {
+  /** What it publishes under. */
   key: string;
+  /** The publisher's process id, as it says. */
   pid: number;
+  /** Pixel format of the frames. */
   format: PixelFormat;
+  /** Width of the frames in pixels. */
   codedWidth: number;
+  /** Height of the frames in pixels. */
   codedHeight: number;
+  /** Where the frames are. */
   memory: MemoryKind;
   /** The GPU the frames are on, as `"GPU-<uuid>"`; undefined on host memory. */
   device: string | undefined;
+  /** What happens when no slot is free. */
   policy: Policy;
+  /** Frames in the ring. */
   slots: number;
+  /** Slots that subscribers hold now. */
   slotsLeased: number;
   /** Bytes of each slot. */
   slotSize: number;
@@ -86,6 +100,7 @@ export interface PublisherReport {
   packets: { codecId: number; published: number } | undefined;
   /** Connections dropped for what they sent or failed to send. */
   rejected: number;
+  /** Everybody who is connected. */
   subscribers: SubscriberReport[];
 }
 
@@ -102,6 +117,7 @@ export interface PublisherReport {
 export interface InspectOptions {
   /** Milliseconds to wait for a publisher; default 0. */
   timeout?: number;
+  /** Gives up with the signal's reason. */
   signal?: AbortSignal;
   /** Where to look for the socket; default: see docs/protocol.md, "Runtime directory". */
   runtimeDirectory?: string;

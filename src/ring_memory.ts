@@ -53,8 +53,11 @@ export interface Plane extends PlaneLayout {
  * ```
  */
 export interface PlaneGeometry {
+  /** From the slot's first byte to the plane's. */
   readonly offset: number;
+  /** From one row to the next. */
   readonly stride: number;
+  /** How many rows there are. */
   readonly rows: number;
 }
 

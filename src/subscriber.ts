@@ -114,6 +114,7 @@ export interface SubscriberStats {
  *
  * Waiting does not keep the process alive, as with an unreferenced timer: top-level `await` waits, but a program
  * whose only work is a promise that nobody awaits at the top level ends. {@linkcode Subscriber.ref} changes that.
+ * On Node, which would end at such an `await`, a pending wait keeps it alive.
  *
  * @example
  * ```ts

@@ -75,6 +75,7 @@ export interface OpenMediaOptions {
  * ```
  */
 export interface MediaPacket {
+  /** What tells it from a frame. */
   readonly kind: "packet";
   /** The access unit, the reader's no more: Annex B for H.264 and HEVC, with parameter sets at key packets. */
   readonly data: Uint8Array;
@@ -106,6 +107,7 @@ export interface MediaPacket {
  * ```
  */
 export interface MediaFrame {
+  /** What tells it from a packet. */
   readonly kind: "frame";
   /** When it is shown, in ns; strictly increasing. */
   readonly timestampNs: bigint;

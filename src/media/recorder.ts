@@ -95,6 +95,7 @@ export interface RecorderOptions {
 export interface RecorderPacket {
   /** Annex B for H.264 and HEVC. */
   readonly data: Uint8Array;
+  /** `"key"` when decoding can begin here. */
   readonly type: "key" | "delta";
   /** When it is shown, in ns. */
   readonly timestampNs: bigint;

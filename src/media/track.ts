@@ -16,8 +16,11 @@ import type { NodeAv } from "./node_av.ts";
  * ```
  */
 export interface ColorSpace {
+  /** As `"bt709"`: what red, green and blue are. */
   readonly primaries: string | null;
+  /** As `"bt709"`: from samples to light. */
   readonly transfer: string | null;
+  /** As `"bt709"`: from YUV to RGB; `"rgb"`: it is RGB. */
   readonly matrix: string | null;
   /** Whether luma spans 0–255 instead of 16–235 (at 8 bits). */
   readonly fullRange: boolean | null;
@@ -47,6 +50,7 @@ export interface VideoTrack {
   readonly frameRate: number | undefined;
   /** Parameter sets as Annex B for H.264 and HEVC, else the codec's own header; empty where there is none. */
   readonly description: Uint8Array;
+  /** What its samples mean. */
   readonly colorSpace: ColorSpace;
 }
 
