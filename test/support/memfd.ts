@@ -83,7 +83,7 @@ export function isCloseOnExec(fd: number): boolean {
 
 /** The descriptors of this test file's {@linkcode Memfd}s, duplicates and received ones too. */
 export function memfdDescriptors(): string[] {
-  return descriptorsOf("self", new RegExp(`^/memfd:${memfdName}`));
+  return openDescriptors().filter((target) => target.startsWith(`/memfd:${memfdName}`));
 }
 
 /** This process's descriptors of the kinds that tests hand over and the library makes: memory, dma-bufs, sockets. */
