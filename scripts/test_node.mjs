@@ -1,4 +1,4 @@
-// The whole suite on Node, with the parts that `npm test` leaves out there. Arguments after `--` go to vitest.
+// The suite on Node. Arguments after `--` go to vitest.
 
 import process from "node:process";
 import { build } from "./build.mjs";

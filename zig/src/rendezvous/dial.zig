@@ -46,9 +46,9 @@ pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protoc
     while (true) {
         if (socket.connect(&address, path.slice(), answer_timeout_ms)) |fd| {
             if (try ask(fd, &path, hello, cancel)) |reply| return reply;
+            // It ends, which the next attempt will see; or others who connected since have pushed us out.
             hangups += 1;
             if (hangups == hangups_max) return errors.fail(error.Protocol, "{s} hangs up without an answer", .{path.slice()});
-            if (timeout_ms == 0) return absent(error.NotFound, key, &path);
             continue;
         } else |failure| switch (failure) {
             error.NotFound => {},
