@@ -1,10 +1,9 @@
 // One end of a connection that passes descriptors, which does what the test says.
 
-import process from "node:process";
 import { type DescriptorListener, DescriptorSocket, type ListenOptions } from "../../../mod.ts";
 import { Memfd, openDescriptors } from "../../support/memfd.ts";
 import { hog, unhog } from "./descriptors.ts";
-import { commands, optionsOf, outcomeOf, report } from "./worker.ts";
+import { optionsOf, report, serve } from "./worker.ts";
 
 export interface Options {
   address: string;
@@ -80,12 +79,4 @@ async function obey(command: Command): Promise<void> {
   }
 }
 
-report("ready");
-for await (const command of commands<Command>()) {
-  try {
-    await obey(command);
-  } catch (error) {
-    report("refused", outcomeOf(error));
-  }
-}
-process.exit(0);
+await serve(obey);

@@ -1,6 +1,5 @@
 // A subscriber that does what the test says, one command after the other.
 
-import process from "node:process";
 import {
   type Frame,
   inspect,
@@ -10,7 +9,7 @@ import {
 } from "../../../mod.ts";
 import { isWhole } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
-import { commands, optionsOf, outcomeOf, report } from "./worker.ts";
+import { optionsOf, report, serve } from "./worker.ts";
 
 export interface Options {
   key: string;
@@ -89,12 +88,4 @@ async function obey(command: Command): Promise<void> {
   }
 }
 
-report("ready");
-for await (const command of commands<Command>()) {
-  try {
-    await obey(command);
-  } catch (error) {
-    report("refused", outcomeOf(error));
-  }
-}
-process.exit(0);
+await serve(obey);

@@ -35,3 +35,16 @@ export function outcomeOf(error: unknown): Outcome {
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
+
+/** Obeys each command in turn, telling what it was refused with; ends the process when there is none any more. */
+export async function serve<Command>(obey: (command: Command) => unknown): Promise<never> {
+  report("ready");
+  for await (const command of commands<Command>()) {
+    try {
+      await obey(command);
+    } catch (error) {
+      report("refused", outcomeOf(error));
+    }
+  }
+  process.exit(0);
+}
