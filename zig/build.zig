@@ -77,6 +77,8 @@ pub fn build(b: *std.Build) void {
         bindings_step.dependOn(&b.addInstallFileWithDir(file, .prefix, b.fmt("share/{s}.ts", .{name})).step);
     }
 
+    const cuda = b.createModule(.{ .root_source_file = b.path("src/cuda.zig") });
+
     // libcuda.so.1 for tests without a GPU: see the head of test/cuda_double/libcuda.zig.
     const cuda_double = b.addLibrary(.{
         .name = "cuda",
@@ -87,11 +89,23 @@ pub fn build(b: *std.Build) void {
             .target = target,
             .optimize = .ReleaseSafe,
             .link_libc = true,
-            .imports = &.{.{ .name = "cuda", .module = b.createModule(.{ .root_source_file = b.path("src/cuda/driver.zig") }) }},
+            .imports = &.{.{ .name = "cuda", .module = cuda }},
         }),
     });
     const cuda_double_step = b.step("cuda_double", "Build the test doubles of libcuda.so.1 and libEGL.so.1 into test/");
     cuda_double_step.dependOn(&b.addInstallFileWithDir(cuda_double.getEmittedBin(), .prefix, "test/libcuda.so.1").step);
+
+    const conformance = b.addExecutable(.{
+        .name = "conformance",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("../test/cuda_double/conformance.zig"),
+            .target = target,
+            .optimize = .Debug,
+            .link_libc = true,
+            .imports = &.{.{ .name = "cuda", .module = cuda }},
+        }),
+    });
+    cuda_double_step.dependOn(&b.addInstallFileWithDir(conformance.getEmittedBin(), .prefix, "test/conformance").step);
 
     // libEGL.so.1 beside it: see the head of test/cuda_double/libegl.zig.
     const egl_double = b.addLibrary(.{
@@ -137,4 +151,13 @@ pub fn build(b: *std.Build) void {
     tests.root_module.addOptions("test_options", test_options);
     const test_step = b.step("test", "Run the Zig tests");
     test_step.dependOn(&b.addRunArtifact(tests).step);
+
+    if (!foreign) {
+        const run = b.addRunArtifact(conformance);
+        run.setEnvironmentVariable("LD_LIBRARY_PATH", b.getInstallPath(.prefix, "test"));
+        run.step.dependOn(cuda_double_step);
+        run.addFileInput(cuda_double.getEmittedBin());
+        _ = run.captureStdErr(.{}); // shown when it fails
+        test_step.dependOn(&run.step);
+    }
 }

@@ -3,7 +3,7 @@
 //! put into LD_LIBRARY_PATH; in the root of the repository:
 //!
 //!     zig build-lib -dynamic -O ReleaseSafe -lc --dep cuda -Mroot=test/cuda_double/libcuda.zig \
-//!         -Mcuda=zig/src/cuda/driver.zig -fsoname=libcuda.so.1 -femit-bin=DIRECTORY/libcuda.so.1
+//!         -Mcuda=zig/src/cuda.zig -fsoname=libcuda.so.1 -femit-bin=DIRECTORY/libcuda.so.1
 //!
 //! It exports exactly the table of zig/src/cuda/abi.zig (a function missing here, or of another type,
 //! does not compile) and the controls of control.zig. Device memory is memfds at addresses that crash
@@ -97,7 +97,7 @@ fn Export(comptime index: usize) type {
     };
 }
 
-fn enter(comptime index: usize, arguments: cuda.Arguments(@enumFromInt(index))) CUresult {
+fn enter(comptime index: usize, arguments: abi.Arguments(@enumFromInt(index))) CUresult {
     lock.acquire();
     defer lock.release();
     if (faults.before(index)) |injected| return injected;
@@ -106,7 +106,7 @@ fn enter(comptime index: usize, arguments: cuda.Arguments(@enumFromInt(index))) 
     return result;
 }
 
-fn checked(comptime index: usize, arguments: cuda.Arguments(@enumFromInt(index))) CUresult {
+fn checked(comptime index: usize, arguments: abi.Arguments(@enumFromInt(index))) CUresult {
     const needs = comptime calls.needsOf(@enumFromInt(index));
     if (needs != .nothing and !calls.initialized) return .CUDA_ERROR_NOT_INITIALIZED;
     if (needs == .context) {

@@ -35,7 +35,7 @@ pub const Rig = struct {
         rig.call(.cuDevicePrimaryCtxRelease_v2, .{0}) catch unreachable;
     }
 
-    pub fn call(rig: *Rig, comptime function: abi.Function, arguments: cuda.Arguments(function)) !void {
+    pub fn call(rig: *Rig, comptime function: abi.Function, arguments: abi.Arguments(function)) !void {
         rig.driver.call(function, arguments, &rig.failure) catch |reason| {
             std.debug.print("{f}\n", .{rig.failure});
             return reason;
@@ -47,7 +47,7 @@ pub const Rig = struct {
         rig: *Rig,
         expected: abi.CUresult,
         comptime function: abi.Function,
-        arguments: cuda.Arguments(function),
+        arguments: abi.Arguments(function),
     ) !void {
         if (rig.driver.call(function, arguments, &rig.failure)) |_| {
             std.debug.print("{s} succeeded\n", .{@tagName(function)});

@@ -5,6 +5,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const FunctionTable = @import("../function_table.zig").FunctionTable;
 
 pub const CUdevice = c_int;
 /// A device address. Never dereferenced on the host.
@@ -269,6 +270,10 @@ pub const Declaration = struct {
     pub fn Type(comptime declaration: Declaration) type {
         return @Fn(declaration.parameters, &@splat(.{}), CUresult, .{ .@"callconv" = .c });
     }
+
+    pub fn Pointer(comptime declaration: Declaration) type {
+        return if (declaration.optional) ?*const declaration.Type() else *const declaration.Type();
+    }
 };
 
 /// Every driver function that the library calls, declared here and nowhere else.
@@ -362,27 +367,9 @@ pub const functions = [_]Declaration{
     .{ .name = "cuEventSynchronize", .since = 2000, .parameters = &.{CUevent} },
 };
 
-/// The functions' names, one tag each, in the table's order.
-pub const Function = @Enum(u8, .exhaustive, &function_names, &std.simd.iota(u8, functions.len));
-
-const function_names = names: {
-    var names: [functions.len][]const u8 = undefined;
-    for (functions, &names) |declaration, *name| name.* = declaration.name;
-    break :names names;
-};
-
-/// Pointers to all of them, one field each; an optional one may be null.
-pub const Functions = @Struct(.auto, null, &function_names, &function_pointers, &@splat(.{}));
-
-const function_pointers = pointers: {
-    var pointers: [functions.len]type = undefined;
-    for (functions, &pointers) |declaration, *pointer| {
-        const Pointer = *const declaration.Type();
-        pointer.* = if (declaration.optional) ?Pointer else Pointer;
-    }
-    break :pointers pointers;
-};
-
-pub fn declarationOf(comptime function: Function) Declaration {
-    return functions[@intFromEnum(function)];
-}
+const table = FunctionTable(functions);
+pub const Function = table.Function;
+/// Those of optional functions may be null.
+pub const Functions = table.Pointers;
+pub const declarationOf = table.declarationOf;
+pub const Arguments = table.Arguments;

@@ -119,7 +119,7 @@ pub const Context = struct {
         _ = context.driver.functions.cuCtxPopCurrent_v2(&popped);
     }
 
-    pub fn call(context: *const Context, comptime function: abi.Function, arguments: cuda.Arguments(function)) Error!void {
+    pub fn call(context: *const Context, comptime function: abi.Function, arguments: abi.Arguments(function)) Error!void {
         var failure: cuda.Failure = .none;
         context.driver.call(function, arguments, &failure) catch return explain(failure);
     }

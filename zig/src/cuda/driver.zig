@@ -12,6 +12,7 @@ pub const abi = @import("abi.zig");
 pub const devices = @import("devices.zig");
 const CUresult = abi.CUresult;
 const Function = abi.Function;
+const Arguments = abi.Arguments;
 
 pub const Error = error{
     /// CUDA cannot be used here; the `Failure` says why. Host memory works all the same.
@@ -191,10 +192,6 @@ pub const Driver = struct {
         return error.CudaFailed;
     }
 };
-
-pub fn Arguments(comptime function: Function) type {
-    return @Tuple(abi.declarationOf(function).parameters);
-}
 
 /// The process's CUDA driver: loaded, resolved and initialised by the first call that succeeds, and
 /// the same one ever after (the driver's threads and strings forbid unloading it). A failure is not

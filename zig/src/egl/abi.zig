@@ -2,7 +2,7 @@
 //! prefix EGL_ of constants and the suffixes of extensions that they come from, so that each can be looked up in the
 //! registry.
 
-const std = @import("std");
+const FunctionTable = @import("../function_table.zig").FunctionTable;
 
 pub const EGLDisplay = ?*opaque {};
 pub const EGLDevice = ?*opaque {};
@@ -68,6 +68,10 @@ pub const Declaration = struct {
     pub fn Type(comptime declaration: Declaration) type {
         return @Fn(declaration.parameters, &@splat(.{}), declaration.result, .{ .@"callconv" = .c });
     }
+
+    pub fn Pointer(comptime declaration: Declaration) type {
+        return if (declaration.core) *const declaration.Type() else ?*const declaration.Type();
+    }
 };
 
 /// Every EGL function that the library calls, declared here and nowhere else.
@@ -91,31 +95,9 @@ pub const functions = [_]Declaration{
     .{ .name = "eglQueryDmaBufModifiersEXT", .parameters = &.{ EGLDisplay, EGLint, EGLint, ?[*]u64, ?[*]EGLBoolean, *EGLint }, .result = EGLBoolean },
 };
 
-/// The functions' names, one tag each, in the table's order.
-pub const Function = @Enum(u8, .exhaustive, &function_names, &std.simd.iota(u8, functions.len));
-
-const function_names = names: {
-    var names: [functions.len][]const u8 = undefined;
-    for (functions, &names) |declaration, *name| name.* = declaration.name;
-    break :names names;
-};
-
-/// Pointers to all of them, one field each; those that are not core may be null.
-pub const Functions = @Struct(.auto, null, &function_names, &function_pointers, &@splat(.{}));
-
-const function_pointers = pointers: {
-    var pointers: [functions.len]type = undefined;
-    for (functions, &pointers) |declaration, *pointer| {
-        const Pointer = *const declaration.Type();
-        pointer.* = if (declaration.core) Pointer else ?Pointer;
-    }
-    break :pointers pointers;
-};
-
-pub fn declarationOf(comptime function: Function) Declaration {
-    return functions[@intFromEnum(function)];
-}
-
-pub fn Arguments(comptime function: Function) type {
-    return @Tuple(declarationOf(function).parameters);
-}
+const table = FunctionTable(functions);
+pub const Function = table.Function;
+/// Those that are not core may be null.
+pub const Functions = table.Pointers;
+pub const declarationOf = table.declarationOf;
+pub const Arguments = table.Arguments;

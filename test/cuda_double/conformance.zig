@@ -1,10 +1,6 @@
-//! Tests the double of libcuda.so.1 through the library's own driver table, across real processes.
-//! Build and run it in the root of the repository, with the double's directory in LD_LIBRARY_PATH:
-//!
-//!     zig build-exe -lc --dep cuda -Mroot=test/cuda_double/smoke.zig -Mcuda=zig/src/cuda/driver.zig
-//!
-//! `smoke` runs every scenario in a process of its own, `smoke --hardware` only those that must hold on
-//! a real GPU too, `smoke NAME` one. The exit status is 0 when all have passed.
+//! Tests the double of libcuda.so.1 through the library's own driver table, across real processes; `zig build test` runs it.
+//! Every scenario has a process of its own: `conformance --hardware` runs only those that must hold on a real GPU too,
+//! `conformance NAME` one. The exit status is 0 when all have passed.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -99,7 +95,7 @@ pub fn main(init: std.process.Init.Minimal) !void {
         for (list) |scenario| if (std.mem.eql(u8, scenario.name, wanted)) return scenario.run();
     }
     var machine_buffer: [64]u8 = undefined;
-    const own_machine = try std.fmt.bufPrintZ(&machine_buffer, "CUDA_DOUBLE_MACHINE=smoke-{d}", .{linux.getpid()});
+    const own_machine = try std.fmt.bufPrintZ(&machine_buffer, "CUDA_DOUBLE_MACHINE=conformance-{d}", .{linux.getpid()});
     var failed = try runAll(&on_any_machine, own_machine);
     if (std.mem.eql(u8, wanted, "--hardware")) {
         std.debug.print("{d} failed\n", .{failed});
@@ -446,7 +442,7 @@ fn everyFunctionCanFail() !void {
         if (comptime std.mem.startsWith(u8, declaration.name, "cuGetError")) continue;
         const function: abi.Function = @enumFromInt(index);
         try expectEqual(.CUDA_SUCCESS, control.cudoubleFail(declaration.name ++ ":1=719"));
-        var arguments: cuda.Arguments(function) = undefined;
+        var arguments: abi.Arguments(function) = undefined;
         inline for (declaration.parameters, 0..) |Parameter, position| {
             arguments[position] = switch (@typeInfo(Parameter)) {
                 .pointer => @ptrCast(&scratch),
