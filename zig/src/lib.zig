@@ -675,6 +675,7 @@ test {
     _ = @import("egl/driver.zig");
     _ = egl_display;
     _ = @import("ring/frames.zig");
+    _ = @import("rendezvous/publisher.zig");
     _ = cuda_context;
     _ = cuda_driver;
     _ = packets;

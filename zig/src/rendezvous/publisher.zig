@@ -661,10 +661,16 @@ pub const Publisher = struct {
         publisher.pending_count += 1;
     }
 
+    /// A hello that has come in the meantime is answered all the same.
     fn dropPending(publisher: *Publisher, index: usize) void {
-        publisher.countRejected();
         const pending = publisher.removePending(index);
-        socket.close(pending.fd);
+        publisher.handshake(pending.fd) catch |failure| switch (failure) {
+            error.WouldBlock => {
+                publisher.countRejected();
+                socket.close(pending.fd);
+            },
+            error.Done => {},
+        };
     }
 
     fn removePending(publisher: *Publisher, index: usize) Pending {
@@ -976,4 +982,45 @@ pub const Publisher = struct {
 fn bits(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
     const set: std.bit_set.IntegerBitSet(64) = .{ .mask = mask };
     return set.iterator(.{});
+}
+
+const testing = std.testing;
+
+test "a hello that has come before its connection makes room is answered; silence is not" {
+    const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
+    defer _ = linux.rmdir(folder.z());
+    var options = std.mem.zeroes(Options);
+    protocol.setText(&options.key, "crowd");
+    protocol.setText(&options.directory, folder.slice());
+    options.format = @intFromEnum(format.Format.GRAY8);
+    options.width = 1;
+    options.height = 1;
+    options.slot_count = layout.slots_min;
+    options.socket_mode = 0o600;
+    const publisher: *Publisher = try .create(&options);
+    defer publisher.close();
+    const address: socket.Address = try .init(publisher.socket_path.slice());
+
+    // Everything happens between two turns of the reactor's thread.
+    reactor.lock();
+    defer reactor.unlock();
+    var connections: [2 + pending_max]i32 = undefined;
+    defer for (connections) |fd| socket.close(fd);
+    for (connections[0..2]) |*fd| fd.* = try socket.connect(&address, publisher.socket_path.slice(), 1000);
+    Publisher.onConnection(publisher, publisher.listener_token, publisher.listener);
+    var hello: protocol.Hello = .{ .wants = protocol.want_frames, .mode = 0, .name = undefined };
+    protocol.setText(&hello.name, "early enough");
+    try socket.send(connections[0], std.mem.asBytes(&hello), &.{});
+    for (connections[2..]) |*fd| fd.* = try socket.connect(&address, publisher.socket_path.slice(), 1000);
+    for (0..2) |_| Publisher.onConnection(publisher, publisher.listener_token, publisher.listener);
+
+    var buffer: [@sizeOf(protocol.Welcome) + 1]u8 = undefined;
+    var descriptors: socket.Descriptors = .{};
+    const answer = try socket.receive(connections[0], &buffer, &descriptors);
+    defer descriptors.deinit();
+    try testing.expect(protocol.parse(protocol.Welcome, .welcome, answer) != null);
+    try testing.expectError(error.Disconnected, socket.receive(connections[1], &buffer, null));
+    try testing.expectError(error.WouldBlock, socket.receive(connections[2], &buffer, null));
+    try testing.expectEqual(1, publisher.rejected);
+    try testing.expectEqual(pending_max, publisher.pending_count);
 }

@@ -1,0 +1,91 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Connection, Succession } from "../src/connection.ts";
+import { CuframesError } from "../src/errors.ts";
+import { Following } from "../src/following.ts";
+
+/** Milliseconds that have passed. */
+let now = 0;
+
+beforeEach(() => {
+  now = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => now);
+});
+afterEach(() => vi.restoreAllMocks());
+
+/** Its publisher lives for some milliseconds and leaves nothing, or has a frame; the next comes some milliseconds later. */
+interface Life {
+  for: number;
+  frame?: string;
+  nextAfter: number;
+}
+
+function publishers(lives: Life[]) {
+  const asked: { of: "frame" | "publisher"; timeout: number }[] = [];
+  let current = 0;
+  const connection = () => {
+    const self = { join: () => self, leave: () => {} };
+    return self as unknown as Connection;
+  };
+  /** Whether an event so far away comes within the time-out; until then or for that long time passes. */
+  const comes = (milliseconds: number, timeout: number) => {
+    const inTime = timeout < 0 || milliseconds <= timeout;
+    now += inTime ? milliseconds : timeout;
+    return inTime;
+  };
+  const following = new Following<string>(
+    {
+      newest: connection(),
+      follow: () => {},
+      unfollow: () => {},
+      after: (_: Connection, timeout: number) => {
+        asked.push({ of: "publisher", timeout });
+        return comes(lives[current]!.nextAfter, timeout) ? connection() : undefined;
+      },
+    } as unknown as Succession,
+    "frame",
+    {
+      check: () => {},
+      take: (timeout: number) => {
+        asked.push({ of: "frame", timeout });
+        const life = lives[current]!;
+        if (life.frame !== undefined) return life.frame;
+        if (comes(life.for, timeout)) throw new CuframesError("DISCONNECTED", "the publisher is gone");
+        return undefined;
+      },
+      arm: () => {},
+      goOn: () => void current++,
+    },
+  );
+  return { asked, following };
+}
+
+test("one time-out is for all publishers together", () => {
+  const { asked, following } = publishers([{ for: 30, nextAfter: 50 }, { for: 10, nextAfter: 1 }, {
+    for: 1000,
+    nextAfter: 0,
+  }]);
+  expect(following.take(100, 0)).toBeUndefined();
+  expect(asked).toEqual([
+    { of: "frame", timeout: 100 },
+    { of: "publisher", timeout: 70 },
+    { of: "frame", timeout: 20 },
+    { of: "publisher", timeout: 10 },
+    { of: "frame", timeout: 9 },
+  ]);
+  expect(now).toBe(100);
+});
+
+test("a time-out that ends with the publisher is neither for ever nor none at all", () => {
+  const { asked, following } = publishers([{ for: 100, nextAfter: 5 }]);
+  expect(following.take(100, 0)).toBeUndefined();
+  expect(asked).toEqual([{ of: "frame", timeout: 100 }, { of: "publisher", timeout: 1 }]);
+});
+
+test("no time-out asks without waiting, and -1 waits for ever, whoever publishes", () => {
+  for (const timeout of [0, -1]) {
+    const life = timeout === 0 ? { for: 0, nextAfter: 0 } : { for: 1e9, nextAfter: 1e9 };
+    const { asked, following } = publishers([life, life, { ...life, frame: "the first" }]);
+    expect(following.take(timeout, 0)).toBe("the first");
+    expect(asked.map((each) => each.timeout)).toEqual(new Array(5).fill(timeout));
+  }
+});
