@@ -78,8 +78,14 @@ export function runPart(command, args, { env = {}, seconds, log }) {
 }
 
 /** What asks a runtime's own library for the devices. */
-const probe = `import { devices } from "${new URL("../mod.ts", import.meta.url).href}";
-  console.log("\\ndevices:" + JSON.stringify(devices()));`;
+const probe = `import { devices, monotonicNow } from "${new URL("../mod.ts", import.meta.url).href}";
+  monotonicNow(); // a library that cannot be loaded is a fault of another kind
+  try {
+    console.log("\\ndevices:" + JSON.stringify(devices()));
+  } catch (error) {
+    if (error.code !== "UNSUPPORTED") throw error;
+    console.log("\\nunsupported:" + error.message);
+  }`;
 
 /**
  * The CUDA devices that this process sees; throws the library's own reason, `unsupported`, where there are none.
@@ -102,7 +108,7 @@ export async function findDevices() {
     if (found !== undefined) return JSON.parse(found);
     output += part.output + part.ended;
   }
-  const reason = output.match(/CuframesError: (.*)/)?.[1];
+  const reason = output.match(/^unsupported:(.*)/m)?.[1];
   throw Object.assign(new Error(reason ?? output.trim()), { unsupported: reason !== undefined });
 }
 

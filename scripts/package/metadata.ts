@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 export const root: string = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -53,11 +54,15 @@ export const dependencies: Readonly<Record<string, string>> = packageFile.depend
 /** Only `cuframes/media` needs it. */
 export const peerDependencies: Readonly<Record<string, string>> = { "node-av": range("node-av") };
 
+/** What npm compares with the workflow that says it built the package. */
+const { GITHUB_SERVER_URL, GITHUB_REPOSITORY } = process.env;
+
 interface NpmFields {
   readonly name: string;
   readonly version: string;
   readonly description: string;
   readonly license: string;
+  readonly repository?: { readonly type: "git"; readonly url: string };
   readonly keywords: readonly string[];
   readonly type: "module";
   readonly sideEffects: boolean;
@@ -71,6 +76,9 @@ export const npmFields: NpmFields = {
   version,
   description,
   license,
+  ...(GITHUB_REPOSITORY && {
+    repository: { type: "git", url: `git+${GITHUB_SERVER_URL}/${GITHUB_REPOSITORY}.git` },
+  }),
   keywords: [
     "video",
     "camera",
