@@ -233,7 +233,10 @@ async function publish(
   // Nobody is to find a socket that leads nowhere while the input takes its time to close.
   const abort = () => {
     camera[Symbol.dispose]();
-    sleep(CLOSING_MS).then(closed.resolve);
+    sleep(CLOSING_MS).then(() => {
+      log.warn(`the input has not closed for ${CLOSING_MS / 1000} s: left as it is`);
+      closed.resolve();
+    });
   };
   signal.addEventListener("abort", abort);
   try {

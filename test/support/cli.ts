@@ -3,6 +3,7 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
+import { onTestFinished } from "vitest";
 import { root, tool } from "../../scripts/toolchain.mjs";
 import { runFlags, type RuntimeName, thisRuntime } from "./processes.ts";
 
@@ -20,7 +21,7 @@ export function cuframesCommand(args: readonly string[], runtime: RuntimeName = 
   return [tool(runtime), ...flags, join(root, "src/cli/main.ts"), ...args];
 }
 
-/** A started program, whose output is collected unless somebody else reads it. */
+/** A program that a test starts and that ends with it; its output is collected unless somebody else reads it. */
 export class Program {
   readonly child: ChildProcess;
   readonly ended: Promise<Outcome>;
@@ -42,6 +43,7 @@ export class Program {
     if (stdout === "collect") this.child.stdout!.on("data", (chunk) => this.#stdout.push(chunk));
     this.child.stderr!.on("data", (chunk) => this.#stderr += chunk);
     this.child.stdin!.on("error", () => {});
+    onTestFinished(() => void this.child.kill("SIGKILL"));
     this.ended = new Promise((resolve, reject) => {
       this.child.on("error", reject);
       const end = stdout === "leave" ? "exit" : "close";

@@ -1,8 +1,9 @@
 // A publisher that does what the test says, one command after the other.
 
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { monotonicNow, Publisher, type PublisherOptions } from "../../../mod.ts";
+import { Publisher, type PublisherOptions } from "../../../mod.ts";
 import { testMemory } from "../../support/memory.ts";
 import { fill, packetData, seedBytes } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
@@ -28,8 +29,8 @@ export type Command =
   /** Asks for a slot without waiting; reports "acquired" or "refused". */
   | { do: "acquire" }
   | { do: "stats" }
-  /** Occupies the thread; reports "busy", then "idle" with the time of its end. */
-  | { do: "busy"; milliseconds: number }
+  /** Reports "busy", occupies the thread for that long or until the file is there, then reports "idle". */
+  | { do: "busy"; milliseconds?: number; until?: string }
   /** Uses up the process's descriptors, but for so many. */
   | { do: "hog"; spare: number }
   | { do: "unhog" }
@@ -108,9 +109,9 @@ async function run(announce: boolean, pause: () => Promise<void>): Promise<void>
   }
 }
 
-function spin(milliseconds: number): void {
+function spin(milliseconds: number, until: string): void {
   const end = performance.now() + milliseconds;
-  while (performance.now() < end);
+  while (performance.now() < end && !existsSync(until));
 }
 
 async function obey(command: Command): Promise<void> {
@@ -139,8 +140,8 @@ async function obey(command: Command): Promise<void> {
       return report("stats", current().stats());
     case "busy":
       report("busy");
-      spin(command.milliseconds);
-      return report("idle", { at: Number(monotonicNow()) });
+      spin(command.milliseconds ?? Infinity, command.until ?? "");
+      return report("idle");
     case "hog":
       return report("hogged", { count: hog(command.spare) });
     case "unhog":
