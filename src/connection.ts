@@ -49,6 +49,11 @@ export class Connection {
     this.#frames[lease] = frame;
   }
 
+  /** As many frames are held as may be, and none of them only until the GPU has read it. */
+  get full(): boolean {
+    return this.#frames.every((frame) => frame !== undefined);
+  }
+
   /** A second lease on the same frame. */
   clone(lease: number): number {
     return checked(this.#symbols.cuframes_subscriber_clone(this.handle, lease), "cloning a frame");

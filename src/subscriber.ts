@@ -101,7 +101,7 @@ export interface SubscriberStats {
   dropped: number;
   /** Frames published after the last one delivered; 0 without frames. */
   lag: number;
-  /** Frames held now. */
+  /** Frames held now, those included whose release waits for the GPU. */
   held: number;
   /** Connections after the first. */
   reconnects: number;
@@ -228,7 +228,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
 
   /**
    * The next frame of this subscriber's mode, leased: close it soon, a subscriber may hold 8. Waits without
-   * blocking the event loop and without keeping the process alive. Waits are served in turn.
+   * blocking the event loop and without keeping the process alive, also for the GPU to let go of a frame where that is
+   * what keeps the eighth from being free. Waits are served in turn.
    *
    * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0 or while 8 frames are held;
    * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed
@@ -275,7 +276,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   }
 
   #refuseWhenFull(): undefined {
-    if (this.#connection.stats().u32(StatsLayout.held) < LEASES_MAX) return undefined;
+    if (!this.#connection.full) return undefined;
     throw new CuframesError(
       "WOULD_BLOCK",
       `${LEASES_MAX} frames of ${this.key} are held, the most a subscriber may hold: close one first`,

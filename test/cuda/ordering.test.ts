@@ -213,6 +213,37 @@ claim("leases end one by one as the reads of each are done, clones on their own"
   expect(subscriber.stats().held).toBe(0);
 });
 
+claim("whoever gave all frames back to the GPU waits until it has read one", async () => {
+  using gpu = Gpu.open();
+  const double = gpu.double!;
+  using publisher = createPublisher({ slots: 16 });
+  using subscriber = await subscribe(publisher, { mode: "ordered" });
+  const size = frameSize(publisher);
+  const [stream, destination] = [gpu.stream(), gpu.allocate(size)];
+  for (let value = 1; value <= 10; value++) await publishAtOnce(publisher, gpu, value);
+  const held = [];
+  for (let value = 1; value <= 8; value++) held.push(await subscriber.next());
+  expect(refusalOf(() => subscriber.nextSync({ timeout: 0 }))).toMatchObject({
+    code: "WOULD_BLOCK",
+    message: expect.stringContaining("8 frames"),
+  });
+  double.hold();
+  for (const frame of held) {
+    gpu.copy(destination, frame.devicePointer!, size, stream);
+    frame.release({ stream });
+  }
+  double.awaitHeld(1);
+  expect(subscriber.stats().held).toBe(8);
+  expect(refusalOf(() => subscriber.nextSync({ timeout: 0 })).message).toContain("no frame");
+  expect(refusalOf(() => subscriber.nextSync({ timeout: 20 })).code).toBe("TIMEOUT");
+  const waiting = subscriber.next();
+  await expect(subscriber.next({ timeout: 20 })).rejects.toMatchObject({ code: "TIMEOUT" });
+  double.letGo();
+  using ninth = await waiting;
+  using tenth = subscriber.nextSync();
+  expect([ninth.sequence, tenth.sequence]).toEqual([9n, 10n]);
+}, { needsDouble: true });
+
 claim("a slot that a frame's completion makes free is offered to whoever waits for one", async () => {
   using gpu = Gpu.open();
   for (const policy of ["drop-oldest", "wait"] as const) {

@@ -255,8 +255,13 @@ pub const Subscriber = struct {
     }
 
     fn hasNews(subscriber: *Subscriber) bool {
-        return subscriber.reader.hasNews() or subscriber.isDisconnected() or
+        return (subscriber.reader.hasNews() and !subscriber.isReleasing()) or subscriber.isDisconnected() or
             @atomicLoad(bool, &subscriber.closing, .seq_cst);
+    }
+
+    /// No frame can be held now, but the GPU will let go of one.
+    fn isReleasing(subscriber: *Subscriber) bool {
+        return !subscriber.reader.hasRoom() and !subscriber.completions.isIdle();
     }
 
     fn spin(subscriber: *Subscriber, spin_us: u32, deadline: clock.Deadline) void {
@@ -277,8 +282,10 @@ pub const Subscriber = struct {
             subscriber.reader.withdrew = false;
             subscriber.announceRelease();
         };
+        // Looked at first: what is released after that is seen by the attempt that follows.
+        const releasing = !subscriber.completions.isIdle();
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
-            error.TooManyLeases => return tooManyLeases(),
+            error.TooManyLeases => return if (releasing) false else tooManyLeases(),
             error.Protocol => return errors.fail(error.Protocol, "the publisher's control region announces a frame that it does not have", .{}),
         } orelse return false;
         subscriber.describe(lease, view);
@@ -336,6 +343,8 @@ pub const Subscriber = struct {
     fn onCompletion(context: *anyopaque, lease: u32, _: bool) void {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
         subscriber.letGo(lease);
+        // Whoever waits for a lease.
+        channel.interrupt(&subscriber.page.frames);
     }
 
     fn slotsOnDevice(subscriber: *Subscriber) Error!*cuda.Slots {

@@ -213,6 +213,11 @@ pub const Reader = struct {
         return .{ .control = control, .page = page, .slot_count = slot_count, .mode = mode, .cursor = cursor };
     }
 
+    /// Whether one more frame can be held. Safe from another thread.
+    pub fn hasRoom(reader: *const Reader) bool {
+        return reader.freeLease() != null;
+    }
+
     /// Whether `next` has something to return. Safe from another thread. The page's copy of the cursor does not
     /// count: the publisher could have written it.
     pub fn hasNews(reader: *const Reader) bool {
