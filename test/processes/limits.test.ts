@@ -2,9 +2,11 @@
 
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
 import { monotonicNow, type PublisherStats } from "../../mod.ts";
+import { root } from "../../scripts/toolchain.mjs";
 import { notOnHost, testMemory } from "../support/memory.ts";
 import { Peer } from "../support/peer.ts";
 import { eventually, type Process, runtimes, stages } from "../support/processes.ts";
@@ -262,3 +264,18 @@ test.skipIf(!canBecomeNobody())(
     });
   },
 );
+
+test("decoding a file again and again does not grow the process", async () => {
+  const [width, height] = [320, 240];
+  const decoder = stage().start("decoder", {
+    input: join(root, "test/fixtures/clip.mp4"),
+    passes: 20,
+    width,
+    height,
+  });
+  const { resident } = await decoder.event<{ resident: number[] }>("decoded");
+  const growth = Math.min(...resident.slice(15)) - Math.min(...resident.slice(5, 10));
+  // In ten passes, of 250 frames each: one in ten of them that is not freed would be more.
+  expect(growth).toBeLessThan(250 * width * height * 3 / 2);
+  expect(await decoder.exited).toEqual({ code: 0, signal: null });
+}, 120_000);
