@@ -49,8 +49,12 @@ export function connectSync(greeting: Greeting): Connected {
 const firstToken = 0x8000_0000;
 let tokens = 0;
 
-/** Connects on a thread of the library. Aborted by the signal, with its reason. */
-export function connect(greeting: Greeting, signal?: AbortSignal): Promise<Connected> {
+/**
+ * Connects on a thread of the library. Aborted by the signal, with its reason.
+ *
+ * @param awaited somebody waits for just this: on Node that keeps the process alive
+ */
+export function connect(greeting: Greeting, signal?: AbortSignal, awaited = true): Promise<Connected> {
   const { symbols, wake } = library();
   const options = encodeGreeting(greeting);
   const { info, report } = emptyResult();
@@ -59,6 +63,7 @@ export function connect(greeting: Greeting, signal?: AbortSignal): Promise<Conne
     (token) => symbols.cuframes_connect_start(options.bytes, wake, token),
     (connecting) => symbols.cuframes_connect_finish(connecting, info.bytes, report.bytes),
     signal,
+    awaited,
   ).then((handle) => ({ handle, info, report }));
 }
 
@@ -71,6 +76,7 @@ export function connectSocket(address: Uint8Array, tried: string, options: WaitO
     (token) => symbols.cuframes_socket_connect_start(address, address.length, timeout, wake, token),
     (connecting) => symbols.cuframes_connect_finish(connecting, null, null),
     options.signal,
+    true,
   );
 }
 
@@ -79,13 +85,14 @@ async function attempt(
   start: (token: number) => number,
   finish: (connecting: number) => number,
   signal: AbortSignal | undefined,
+  awaited: boolean,
 ): Promise<number> {
   signal?.throwIfAborted();
   const token = firstToken + tokens;
   tokens = (tokens + 1) % firstToken;
   const connecting = checked(start(token), tried);
   let abort: (() => void) | undefined;
-  waitBegins();
+  if (awaited) waitBegins();
   try {
     return await new Promise<number>((resolve, reject) => {
       onWake(token, () => {
@@ -97,7 +104,7 @@ async function attempt(
       signal?.addEventListener("abort", abort);
     });
   } finally {
-    waitEnds();
+    if (awaited) waitEnds();
     if (abort !== undefined) signal?.removeEventListener("abort", abort);
     offWake(token);
     library().symbols.cuframes_connect_close(connecting);

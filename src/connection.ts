@@ -4,7 +4,7 @@ import { checked, library, offWake } from "./ffi/library.ts";
 import { LEASES_MAX, SubscriberStats as StatsLayout } from "./ffi/layout.ts";
 import type { NativeSymbols } from "./ffi/runtime.ts";
 import { Struct } from "./ffi/struct.ts";
-import { readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
+import { NativeBuffers, readGeometry, type RingGeometry, SlotViews } from "./ring_memory.ts";
 
 /**
  * One connection to a publisher. It outlives its publisher for as long as somebody uses it: whoever reads its frames
@@ -18,7 +18,7 @@ export class Connection {
   /** Closes each frame that is held, by lease. */
   readonly #frames: (Disposable | undefined)[] = new Array(LEASES_MAX).fill(undefined);
   /** The library's page-locked copies of GPU frames, made once each. */
-  readonly #hostBuffers: (ArrayBuffer | undefined)[] = new Array(LEASES_MAX).fill(undefined);
+  readonly #hostBuffers = new NativeBuffers();
   #readers = 0;
   #closed = false;
 
@@ -89,7 +89,7 @@ export class Connection {
       new Uint8Array(address.buffer),
     );
     const index = checked(result, "copying a frame from the GPU");
-    return this.#hostBuffers[index] ??= library().runtime.view(address[0]!, this.geometry.frameSize);
+    return this.#hostBuffers.at(index, () => address[0]!, this.geometry.frameSize);
   }
 
   stats(): Struct {
@@ -120,9 +120,8 @@ export class Connection {
     this.#closed = true; // first: the frames' leases end with the connection
     for (const frame of this.#frames.splice(0)) frame?.[Symbol.dispose]();
     offWake(this.handle);
-    this.views.detach();
-    for (const buffer of this.#hostBuffers) buffer?.transfer(0);
-    this.#symbols.cuframes_subscriber_close(this.handle);
+    const unreachable = [this.views, this.#hostBuffers].map((buffers) => buffers.detach()).every(Boolean);
+    this.#symbols.cuframes_subscriber_close(this.handle, unreachable ? 0 : 1);
   }
 }
 
@@ -132,6 +131,11 @@ export interface Follower {
   poke(): void;
   /** The next publisher is there and refused. */
   fail(error: unknown): void;
+}
+
+/** Nobody came in time, or a publisher that is stopped has not answered in two seconds. */
+function isUnanswered(error: unknown): boolean {
+  return error instanceof CuframesError && error.code === "TIMEOUT";
 }
 
 /** The connections to a key's publishers, one after another. Each follower goes on to the next at its own time. */
@@ -192,16 +196,18 @@ export class Succession {
     if (this.#attempt !== undefined) return;
     const attempt = this.#attempt = new AbortController();
     const signal = AbortSignal.any([attempt.signal, this.#ended.signal]);
-    connect({ ...this.greeting, timeout: Infinity }, signal).then(
+    // Not awaited: whoever waits for a frame or packet of it counts for himself.
+    connect({ ...this.greeting, timeout: Infinity }, signal, false).then(
       (connected) => {
         // Given up between the connection and this call.
-        if (signal.aborted) return void library().symbols.cuframes_subscriber_close(connected.handle);
+        if (signal.aborted) return void library().symbols.cuframes_subscriber_close(connected.handle, 0);
         this.#attempt = undefined;
         this.#succeed(connected);
       },
       (error) => {
         if (signal.aborted) return;
         this.#attempt = undefined;
+        if (isUnanswered(error)) return this.#connectInBackground();
         for (const follower of this.#followers) follower.fail(error);
       },
     );
@@ -211,16 +217,26 @@ export class Succession {
   #connectNow(timeout: number): boolean {
     this.#attempt?.abort();
     this.#attempt = undefined;
+    const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
     try {
-      this.#succeed(connectSync({ ...this.greeting, timeout: timeout < 0 ? Infinity : timeout }));
+      this.#succeed(this.#connectBy(deadline));
       return true;
     } catch (error) {
       // Those who wait were to be served by the attempt that was aborted.
       for (const follower of this.#followers) follower.poke();
-      if (error instanceof CuframesError && (error.code === "TIMEOUT" || error.code === "NOT_FOUND")) {
-        return false;
-      }
+      if (isUnanswered(error)) return false;
       throw error;
+    }
+  }
+
+  /** `TIMEOUT` when the deadline has passed. */
+  #connectBy(deadline: number): Connected {
+    while (true) {
+      try {
+        return connectSync({ ...this.greeting, timeout: Math.max(1, deadline - performance.now()) });
+      } catch (error) {
+        if (!isUnanswered(error) || performance.now() >= deadline) throw error;
+      }
     }
   }
 

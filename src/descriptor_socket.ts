@@ -1,5 +1,5 @@
 import { connectSocket } from "./connecting.ts";
-import { CuframesError, invalid } from "./errors.ts";
+import { CuframesError, invalid, shown } from "./errors.ts";
 import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
 import {
   ADDRESS_SIZE_MAX,
@@ -79,7 +79,7 @@ function encodeAddress(address: string): Uint8Array {
   if (typeof address !== "string" || bytes.length < 1 || bytes.length > ADDRESS_SIZE_MAX) {
     throw invalid(
       `address ${
-        JSON.stringify(address)
+        shown(address)
       }: it must be a path, or "@" and an abstract name, of 1 to ${ADDRESS_SIZE_MAX} bytes`,
     );
   }

@@ -55,6 +55,11 @@ export function errorCodeOf(result: number): CuframesErrorCode {
   return codesByNumber.get(result) ?? "INTERNAL";
 }
 
+/** A value of any type as messages quote it. */
+export function shown(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
+
 /** Shorthand for the commonest refusal. */
 export function invalid(message: string): CuframesError {
   return new CuframesError("INVALID_ARGUMENT", message);

@@ -66,7 +66,8 @@ export class Following<T> {
       if (timeout > 0) timeout = millisecondsTo(deadline);
       const next = this.#succession.after(this.#connection, timeout, ended);
       if (next === undefined) return undefined;
-      this.#goOn(next);
+      // Not where connecting has poked those who wait, and one of them has gone on already.
+      if (next !== this.#connection) this.#goOn(next);
       if (timeout > 0) timeout = millisecondsTo(deadline);
     }
   }

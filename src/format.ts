@@ -1,4 +1,4 @@
-import { CuframesError, invalid } from "./errors.ts";
+import { CuframesError, invalid, shown } from "./errors.ts";
 import { DIMENSION_MAX, PIXEL_FORMATS } from "./ffi/layout.ts";
 
 /**
@@ -107,12 +107,10 @@ export function formatOfCode(code: number): PixelFormat {
 }
 
 export function formatCode(format: PixelFormat): number {
-  if (!Object.hasOwn(PIXEL_FORMATS, format)) {
+  if (typeof format !== "string" || !Object.hasOwn(PIXEL_FORMATS, format)) {
     throw new CuframesError(
       "FORMAT",
-      `pixel format ${JSON.stringify(format)} is not known: use one of ${
-        Object.keys(PIXEL_FORMATS).join(", ")
-      }`,
+      `pixel format ${shown(format)} is not known: use one of ${Object.keys(PIXEL_FORMATS).join(", ")}`,
     );
   }
   return PIXEL_FORMATS[format].code;
@@ -120,7 +118,7 @@ export function formatCode(format: PixelFormat): number {
 
 export function checkDimension(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1 || value > DIMENSION_MAX) {
-    throw invalid(`${name} is ${value}: it must be a whole number from 1 to ${DIMENSION_MAX}`);
+    throw invalid(`${name} is ${shown(value)}: it must be a whole number from 1 to ${DIMENSION_MAX}`);
   }
   return value;
 }
@@ -148,12 +146,12 @@ export function planCopy(
     const rows = Math.ceil(rect.height / shape.y);
     const { offset, stride } = options.layout?.[index] ?? { offset: size, stride: rowBytes };
     if (!Number.isSafeInteger(offset) || offset < 0) {
-      throw invalid(`layout[${index}].offset is ${offset}: it must be a whole number of bytes`);
+      throw invalid(`layout[${index}].offset is ${shown(offset)}: it must be a whole number of bytes`);
     }
     if (!Number.isSafeInteger(stride) || stride < rowBytes) {
-      throw invalid(`layout[${index}].stride is ${stride}: a row of this plane has ${rowBytes} bytes`);
+      throw invalid(`layout[${index}].stride is ${shown(stride)}: a row of this plane has ${rowBytes} bytes`);
     }
-    size = Math.max(size, offset + stride * (rows - 1) + rowBytes);
+    size = Math.max(size, offset + stride * rows);
     return {
       sourceX: rect.x / shape.x * shape.bytes,
       sourceY: rect.y / shape.y,
@@ -164,6 +162,7 @@ export function planCopy(
     };
   });
   checkOverlap(planes);
+  if (!Number.isSafeInteger(size)) throw invalid(`layout: the copy would have ${size} bytes`);
   return { planes, size };
 }
 
@@ -188,13 +187,13 @@ function checkRect(rect: Rect, codedWidth: number, codedHeight: number, shapes: 
 
 function checkOverlap(planes: readonly PlaneCopy[]): void {
   const spans = planes
-    .map((plane) => ({
-      start: plane.offset,
-      end: plane.offset + plane.stride * (plane.rows - 1) + plane.rowBytes,
-    }))
+    .map(({ offset, stride, rows }, index) => ({ index, start: offset, end: offset + stride * rows }))
     .sort((one, other) => one.start - other.start);
-  spans.forEach((span, index) => {
-    const previous = spans[index - 1];
-    if (previous !== undefined && span.start < previous.end) throw invalid("layout: two planes overlap");
+  spans.forEach(({ index, start }, place) => {
+    const previous = spans[place - 1];
+    if (previous === undefined || start >= previous.end) return;
+    throw invalid(
+      `layout: two planes overlap: plane ${index} begins at ${start}, before plane ${previous.index} ends at ${previous.end}`,
+    );
   });
 }

@@ -1,5 +1,5 @@
 import { checkDescriptor } from "./descriptor_socket.ts";
-import { CuframesError, invalid } from "./errors.ts";
+import { CuframesError, invalid, shown } from "./errors.ts";
 import { checked, library } from "./ffi/library.ts";
 import {
   DMABUF_PAIRS_MAX,
@@ -16,7 +16,7 @@ import {
 } from "./ffi/layout.ts";
 import { Struct } from "./ffi/struct.ts";
 import { checkDimension } from "./format.ts";
-import { checkChoice, checkHandle, checkInteger } from "./options.ts";
+import { checkChoice, checkHandle, checkInteger, setDevice } from "./options.ts";
 import { deviceName, type MemoryKind } from "./ring_memory.ts";
 
 /**
@@ -168,9 +168,7 @@ function fourccCode(fourcc: DmabufOptions["fourcc"]): number {
   if (formatsByCode.has(code)) return code;
   throw new CuframesError(
     "FORMAT",
-    `fourcc ${
-      typeof fourcc === "string" ? JSON.stringify(fourcc) : String(fourcc)
-    } cannot be imported: use one of ${Object.keys(DRM_FORMATS).join(", ")}`,
+    `fourcc ${shown(fourcc)} cannot be imported: use one of ${Object.keys(DRM_FORMATS).join(", ")}`,
   );
 }
 
@@ -307,7 +305,7 @@ export function importDmabuf(options: DmabufOptions): ImportedImage {
       checkInteger(`planes[${index}].stride`, stride, 1, 0x7fffffff),
     );
   }
-  setDevice(struct, options.device);
+  setDevice(struct, ImageOptions.device, ImageOptions.SIZE - ImageOptions.device, options.device);
   return onceOrOnHost(memory, (kind) => {
     struct.setU32(ImageOptions.memory, MEMORY_KINDS[kind]);
     const info = new Struct(ImageInfo.SIZE);
@@ -321,13 +319,6 @@ export function importDmabuf(options: DmabufOptions): ImportedImage {
       throw withFormats(error, kind, options.device);
     }
   });
-}
-
-function setDevice(struct: Struct, device: number | string | undefined): void {
-  const name = String(device ?? "");
-  if (!struct.setText(ImageOptions.device, ImageOptions.SIZE - ImageOptions.device, name)) {
-    throw invalid(`device is ${JSON.stringify(name)}: too long for a UUID`);
-  }
 }
 
 /** Adds to the refusal of a layout those that are taken. */

@@ -1,4 +1,4 @@
-import { invalid } from "./errors.ts";
+import { invalid, shown } from "./errors.ts";
 import { KEY_SIZE_MAX, NAME_SIZE_MAX } from "./ffi/layout.ts";
 import { environment } from "./ffi/environment.ts";
 import type { Struct } from "./ffi/struct.ts";
@@ -29,7 +29,7 @@ const keyPattern = new RegExp(`^[A-Za-z0-9_-]{1,${KEY_SIZE_MAX}}$`);
 export function checkKey(key: string): string {
   if (typeof key !== "string" || !keyPattern.test(key)) {
     throw invalid(
-      `key ${JSON.stringify(key)}: it must be 1 to ${KEY_SIZE_MAX} characters of A–Z a–z 0–9 _ -`,
+      `key ${shown(key)}: it must be 1 to ${KEY_SIZE_MAX} characters of A–Z a–z 0–9 _ -`,
     );
   }
   return key;
@@ -37,24 +37,22 @@ export function checkKey(key: string): string {
 
 export function checkInteger(name: string, value: number, minimum: number, maximum: number): number {
   if (!Number.isInteger(value) || value < minimum || value > maximum) {
-    throw invalid(`${name} is ${value}: it must be a whole number from ${minimum} to ${maximum}`);
+    throw invalid(`${name} is ${shown(value)}: it must be a whole number from ${minimum} to ${maximum}`);
   }
-  return value;
+  return value + 0; // -0 is no integer to an FFI
 }
 
 /** An address or handle of the CUDA driver. */
 export function checkHandle(name: string, kind: string, value: bigint): bigint {
   if (typeof value === "bigint" && value === BigInt.asUintN(64, value)) return value;
-  throw invalid(`${name} is ${value}: it must be ${kind} as a bigint`);
+  throw invalid(`${name} is ${shown(value)}: it must be ${kind} as a bigint`);
 }
 
 /** The code of one of a table's names. */
 export function checkChoice(name: string, value: string, choices: Readonly<Record<string, number>>): number {
-  const code = Object.hasOwn(choices, value) ? choices[value] : undefined;
+  const code = typeof value === "string" && Object.hasOwn(choices, value) ? choices[value] : undefined;
   if (code === undefined) {
-    throw invalid(
-      `${name} is ${JSON.stringify(value)}: it must be one of ${Object.keys(choices).join(", ")}`,
-    );
+    throw invalid(`${name} is ${shown(value)}: it must be one of ${Object.keys(choices).join(", ")}`);
   }
   return code;
 }
@@ -62,9 +60,9 @@ export function checkChoice(name: string, value: string, choices: Readonly<Recor
 /** A time-out for the C ABI: whole milliseconds, rounded up, -1 for ever. */
 export function timeoutMilliseconds(name: string, timeout: number): number {
   if (typeof timeout !== "number" || Number.isNaN(timeout) || timeout < 0) {
-    throw invalid(`${name} is ${timeout}: it must be a number of milliseconds from 0 on`);
+    throw invalid(`${name} is ${shown(timeout)}: it must be a number of milliseconds from 0 on`);
   }
-  return timeout > LONGEST_TIMER_MS ? -1 : Math.ceil(timeout);
+  return timeout > LONGEST_TIMER_MS ? -1 : Math.ceil(timeout) + 0;
 }
 
 /** Writes key and runtime directory where both kinds of options have them. */
@@ -79,16 +77,28 @@ export function setPlace(
   // Read here, since a variable set by JavaScript is not always in the C environment.
   const directory = runtimeDirectory ?? environment("CUFRAMES_RUNTIME_DIR");
   if (directory === undefined) return;
-  if (directory === "" || !struct.setText(offsets.directory, directorySize, directory)) {
+  const written = typeof directory === "string" && directory !== "" &&
+    struct.setText(offsets.directory, directorySize, directory);
+  if (!written) {
     throw invalid(
-      `runtime directory ${JSON.stringify(directory)}: it must have 1 to ${
-        directorySize - 1
-      } bytes, without NUL`,
+      `runtime directory ${shown(directory)}: it must have 1 to ${directorySize - 1} bytes, without NUL`,
     );
   }
 }
 
+/** Writes which device of a GPU is meant: its number, or its UUID. */
+export function setDevice(
+  struct: Struct,
+  offset: number,
+  size: number,
+  device: number | string | undefined,
+): void {
+  const name = String(device ?? "");
+  if (!struct.setText(offset, size, name)) throw invalid(`device is ${shown(name)}: too long for a UUID`);
+}
+
 export function checkName(name: string): string {
+  if (typeof name !== "string") throw invalid(`name is ${shown(name)}: it must be a string`);
   const size = new TextEncoder().encode(name).length;
   if (size > NAME_SIZE_MAX || name.includes("\0")) {
     throw invalid(
@@ -106,13 +116,13 @@ export function nanoseconds(
 ): bigint | undefined {
   if (exact !== undefined) {
     if (typeof exact !== "bigint" || exact !== BigInt.asIntN(64, exact)) {
-      throw invalid(`${name}Ns is ${exact}: it must be a bigint of 64 bits`);
+      throw invalid(`${name}Ns is ${shown(exact)}: it must be a bigint of 64 bits`);
     }
     return exact;
   }
   if (microseconds === undefined) return undefined;
   if (!Number.isFinite(microseconds) || Math.abs(microseconds) > 9e15) {
-    throw invalid(`${name} is ${microseconds}: it must be a number of microseconds`);
+    throw invalid(`${name} is ${shown(microseconds)}: it must be a number of microseconds`);
   }
   // Whole microseconds stay exact; a fraction is kept to the nanosecond.
   const whole = Math.trunc(microseconds);

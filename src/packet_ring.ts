@@ -1,6 +1,6 @@
 import type { Connection, Succession } from "./connection.ts";
 import { CODEC_IDS, codecString, isAnnexB } from "./codec.ts";
-import { CuframesError, invalid } from "./errors.ts";
+import { CuframesError, invalid, shown } from "./errors.ts";
 import { checked, library, nativeError, offWake, onWake } from "./ffi/library.ts";
 import {
   ERROR_CODES,
@@ -114,7 +114,6 @@ export class PacketRingWriter {
       codec,
       slots = 64,
       dataSize = 8 * 1024 * 1024,
-      maxPacketSize = Math.min(2 * 1024 * 1024, dataSize),
       named = false,
     } = options;
     this.#key = key;
@@ -124,6 +123,7 @@ export class PacketRingWriter {
     const struct = new Struct(PacketOptions.SIZE);
     struct.setU32(PacketOptions.ringSlots, checkInteger("slots", slots, 1, 1024));
     struct.setU32(PacketOptions.dataSize, checkInteger("dataSize", dataSize, 1, 1024 ** 3));
+    const { maxPacketSize = Math.min(2 * 1024 * 1024, dataSize) } = options; // a checked one
     struct.setU32(PacketOptions.maxPacketSize, checkInteger("maxPacketSize", maxPacketSize, 1, dataSize));
     struct.setU32(PacketOptions.codecId, this.codecId);
     struct.setU32(PacketOptions.named, named ? 1 : 0);
@@ -162,7 +162,7 @@ export class PacketRingWriter {
     if (timestamp === undefined) throw invalid("a packet needs a timestamp or timestampNs");
     if (!(packet.data instanceof Uint8Array)) throw invalid("a packet's data must be a Uint8Array");
     if (packet.type !== "key" && packet.type !== "delta") {
-      throw invalid(`type is ${JSON.stringify(packet.type)}: it must be "key" or "delta"`);
+      throw invalid(`type is ${shown(packet.type)}: it must be "key" or "delta"`);
     }
     const record = this.#record;
     record.setI64(PacketRecord.timestampNs, timestamp);
@@ -188,9 +188,9 @@ export class PacketRingWriter {
 
 function codecIdOf(codec: CodecName | number): number {
   if (typeof codec === "number") return checkInteger("codec", codec, 1, 0xffff_ffff);
-  if (Object.hasOwn(CODEC_IDS, codec)) return CODEC_IDS[codec];
+  if (typeof codec === "string" && Object.hasOwn(CODEC_IDS, codec)) return CODEC_IDS[codec];
   throw invalid(
-    `codec ${JSON.stringify(codec)} is not known: use one of ${
+    `codec ${shown(codec)} is not known: use one of ${
       Object.keys(CODEC_IDS).join(", ")
     } or FFmpeg's AVCodecID number`,
   );
@@ -521,10 +521,27 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   }
 
   /** Every packet from here on; ends when the publisher is gone (never with the subscriber's `reconnect`). */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Packet, void, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<Packet, void, void> {
+    return this.values();
+  }
+
+  /**
+   * As iterating over the reader itself, where each wait is to have a time-out or an end.
+   *
+   * @param options of each {@linkcode PacketRingReader.next}: iterating throws `TIMEOUT`, or the signal's reason
+   *
+   * @example
+   * ```ts
+   * import { Subscriber } from "@cuframes/core";
+   *
+   * using camera = await Subscriber.connect("cam-parking", { frames: false });
+   * for await (const packet of camera.packets().values({ timeout: 5000 })) console.log(packet.sequence);
+   * ```
+   */
+  async *values(options: WaitOptions = {}): AsyncGenerator<Packet, void, void> {
     while (true) {
       try {
-        yield await this.next();
+        yield await this.next(options);
       } catch (error) {
         if (!(error instanceof CuframesError)) throw error;
         if (error.code === "DISCONNECTED") return;

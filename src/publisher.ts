@@ -25,6 +25,7 @@ import {
   checkHandle,
   checkInteger,
   nanoseconds,
+  setDevice,
   setPlace,
   timeoutMilliseconds,
   type WaitOptions,
@@ -245,10 +246,7 @@ export class Publisher implements Disposable {
     struct.setU32(Layout.policy, checkChoice("policy", policy, POLICIES));
     struct.setU32(Layout.memory, checkChoice("memory", memory, MEMORY_KINDS));
     struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));
-    const device = String(options.device ?? "");
-    if (!struct.setText(Layout.device, Layout.SIZE - Layout.device, device)) {
-      throw invalid(`device is ${JSON.stringify(device)}: too long for a UUID`);
-    }
+    setDevice(struct, Layout.device, Layout.SIZE - Layout.device, options.device);
     timeoutMilliseconds("timeout", options.timeout ?? 0);
 
     const { symbols, wake } = library();
@@ -511,8 +509,8 @@ export class Publisher implements Disposable {
     for (const frame of this.#frames) frame.close();
     this.#handle = undefined;
     offWake(handle);
-    this.#views.detach();
-    this.#symbols.cuframes_publisher_close(handle);
+    const unreachable = this.#views.detach();
+    this.#symbols.cuframes_publisher_close(handle, unreachable ? 0 : 1);
     this.#room.fail(this.#isClosed());
   }
 

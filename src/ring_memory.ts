@@ -33,8 +33,9 @@ export interface Plane extends PlaneLayout {
   /** Rows of this plane: for 4:2:0 chroma half the frame's, rounded up. */
   readonly rows: number;
   /**
-   * On host memory the plane's `stride × rows` bytes; empty once the frame is closed and its ring is gone. Reading it
-   * on a GPU throws `UNSUPPORTED`.
+   * On host memory the plane's `stride × rows` bytes; empty once the frame is closed and its ring is gone. Not to be
+   * transferred (`postMessage`, `structuredClone`): the other thread would see the slot's next frames, and the ring would
+   * stay in memory until the process ends. Reading it on a GPU throws `UNSUPPORTED`.
    */
   readonly data: Uint8Array<ArrayBuffer>;
   /** On a GPU the plane's CUdeviceptr; undefined on host memory. */
@@ -133,23 +134,51 @@ class DevicePlane implements Plane {
   }
 }
 
-/**
- * The slots of a ring as ArrayBuffers, made once each. `detach` empties them, and every view that was ever taken
- * of them, so that nothing can reach the memory after it is unmapped.
- */
+/** Native memory as ArrayBuffers, made once each. */
+export class NativeBuffers {
+  readonly #buffers = new Map<number, ArrayBuffer>();
+  #escaped = false;
+
+  /** The one of that number; `address` is asked when it is to be made. */
+  at(index: number, address: () => bigint, size: number): ArrayBuffer {
+    const made = this.#buffers.get(index);
+    if (made !== undefined && !made.detached) return made;
+    if (made !== undefined) this.#escaped = true;
+    const buffer = library().runtime.view(address(), size);
+    this.#buffers.set(index, buffer);
+    return buffer;
+  }
+
+  /**
+   * Empties them, and every view that was ever taken of them, so that nothing can reach the memory after it is
+   * unmapped. False where that cannot be: one was transferred, perhaps to another thread.
+   */
+  detach(): boolean {
+    for (const buffer of this.#buffers.values()) {
+      try {
+        buffer.transfer(0);
+      } catch {
+        this.#escaped = true; // detached already, or marked as not to be
+      }
+    }
+    this.#buffers.clear();
+    return !this.#escaped;
+  }
+}
+
+/** The slots of a ring in this process. */
 export class SlotViews {
   readonly #geometry: RingGeometry;
   readonly #address: (slot: number) => bigint;
-  readonly #buffers: (ArrayBuffer | undefined)[];
+  readonly #buffers = new NativeBuffers();
 
   constructor(geometry: RingGeometry, address: (slot: number) => bigint) {
     this.#geometry = geometry;
     this.#address = address;
-    this.#buffers = new Array(geometry.slots).fill(undefined);
   }
 
   buffer(slot: number): ArrayBuffer {
-    return this.#buffers[slot] ??= library().runtime.view(this.#address(slot), this.#geometry.frameSize);
+    return this.#buffers.at(slot, () => this.#address(slot), this.#geometry.frameSize);
   }
 
   /** Where a slot is: a host or device address. */
@@ -165,11 +194,9 @@ export class SlotViews {
     return planesIn(this.buffer(slot), this.#geometry);
   }
 
-  detach(): void {
-    for (const [slot, buffer] of this.#buffers.entries()) {
-      buffer?.transfer(0);
-      this.#buffers[slot] = undefined;
-    }
+  /** See {@linkcode NativeBuffers.detach}. */
+  detach(): boolean {
+    return this.#buffers.detach();
   }
 }
 

@@ -134,7 +134,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(FrameView.SIZE);
   readonly #succession: Succession;
-  readonly #following: Following<Frame>;
+  /** Not where only packets are wanted. */
+  readonly #following: Following<Frame> | undefined;
   readonly #readers = new Set<PacketRingReader>();
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
   #keepAlive: ReturnType<typeof setInterval> | undefined;
@@ -144,18 +145,25 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.mode = mode;
     this.#symbols = library().symbols;
     this.#succession = succession;
+    if ((succession.greeting.wants & WANT_FRAMES) === 0) return;
     this.#following = new Following(succession, `frame of ${this.key}`, {
       check: () => this.#check(),
       take: (timeout, spin) => this.#takeFromRing(timeout, spin),
       arm: () => this.#arm(),
       goOn: (next) => this.#goOn(next),
     });
-    onWake(this.#connection.handle, () => this.#following.waits.poke());
+    onWake(this.#connection.handle, () => this.#frames.waits.poke());
   }
 
   /** Where the next frame comes from. */
   get #connection(): Connection {
-    return this.#following.connection;
+    return this.#following?.connection ?? this.#succession.newest;
+  }
+
+  get #frames(): Following<Frame> {
+    if (this.#following !== undefined) return this.#following;
+    this.#check();
+    throw invalid(`the subscriber to ${this.key} asked for packets only: connect without \`frames: false\``);
   }
 
   /**
@@ -182,13 +190,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     return new Subscriber(mode, new Succession(greeting, connected, reconnect));
   }
 
-  /** The connection that the frames come from, or where there are none, the newest. */
   get #ring(): RingGeometry {
-    return (this.#wantsFrames ? this.#connection : this.#succession.newest).geometry;
-  }
-
-  get #wantsFrames(): boolean {
-    return (this.#succession.greeting.wants & WANT_FRAMES) !== 0;
+    return this.#connection.geometry;
   }
 
   /** Pixel format of the frames. */
@@ -232,10 +235,11 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * what keeps the eighth from being free. Waits are served in turn.
    *
    * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0 or while 8 frames are held;
-   * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed
+   * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed;
+   * `INVALID_ARGUMENT`: it was connected with `frames: false`; with `reconnect`, what the next publisher refuses with
    */
-  next(options: WaitOptions = {}): Promise<Frame> {
-    return this.#following.waits.wait(options);
+  async next(options: WaitOptions = {}): Promise<Frame> {
+    return await this.#frames.waits.wait(options);
   }
 
   /**
@@ -245,7 +249,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    */
   nextSync({ timeout = Infinity, spin = 0 }: { timeout?: number; spin?: number } = {}): Frame {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
-    const frame = this.#following.take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
+    const frame = this.#frames.take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
     if (frame !== undefined) return frame;
     throw new CuframesError(
       timeout === 0 ? "WOULD_BLOCK" : "TIMEOUT",
@@ -272,7 +276,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.#earlier.received += stats.count(StatsLayout.received);
     this.#earlier.dropped += stats.count(StatsLayout.dropped);
     offWake(this.#connection.handle);
-    onWake(next.handle, () => this.#following.waits.poke());
+    onWake(next.handle, () => this.#frames.waits.poke());
   }
 
   #refuseWhenFull(): undefined {
@@ -286,7 +290,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   #frame(): Frame {
     const connection = this.#connection;
     const lease = this.#view.u32(FrameView.lease);
-    const frame = new Frame(connection, lease, new FrameContent(this.#view, this.#following.interrupted));
+    const frame = new Frame(connection, lease, new FrameContent(this.#view, this.#frames.interrupted));
     connection.keep(frame, lease);
     return frame;
   }
@@ -302,11 +306,28 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * Every frame from here on, in this subscriber's mode; ends when the publisher is gone (never with `reconnect`).
    * Frames are the receiver's to close: `for await (using frame of camera)`.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<Frame, void, void> {
+    return this.values();
+  }
+
+  /**
+   * As iterating over the subscriber itself, where each wait is to have a time-out or an end.
+   *
+   * @param options of each {@linkcode Subscriber.next}: iterating throws `TIMEOUT`, or the signal's reason
+   *
+   * @example
+   * ```ts
+   * import { Subscriber } from "@cuframes/core";
+   *
+   * using camera = await Subscriber.connect("cam-parking");
+   * for await (using frame of camera.values({ timeout: 5000 })) console.log(frame.sequence);
+   * ```
+   */
+  async *values(options: WaitOptions = {}): AsyncGenerator<Frame, void, void> {
     while (true) {
       let frame: Frame;
       try {
-        frame = await this.next();
+        frame = await this.next(options);
       } catch (error) {
         if (error instanceof CuframesError && error.code === "DISCONNECTED") return;
         throw error;
@@ -339,7 +360,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     return {
       received: this.#earlier.received + struct.count(StatsLayout.received),
       dropped: this.#earlier.dropped + struct.count(StatsLayout.dropped),
-      lag: this.#wantsFrames ? struct.count(StatsLayout.lag) : 0,
+      lag: this.#following === undefined ? 0 : struct.count(StatsLayout.lag),
       held: this.#succession.held,
       reconnects: this.#succession.reconnects,
       connected: newest.u32(StatsLayout.disconnected) === 0,
@@ -371,7 +392,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.unref();
     for (const reader of this.#readers) reader.close();
     this.#succession.close();
-    this.#following.end(this.#isClosed());
+    this.#following?.end(this.#isClosed());
   }
 
   /** Same as {@linkcode Subscriber.close}. */

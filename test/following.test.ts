@@ -21,42 +21,54 @@ interface Life {
 
 function publishers(lives: Life[]) {
   const asked: { of: "frame" | "publisher"; timeout: number }[] = [];
+  const connected = { poke: () => {}, joined: 0, goneOn: 0 };
   let current = 0;
   const connection = () => {
-    const self = { join: () => self, leave: () => {} };
+    const self = {
+      join: () => {
+        connected.joined++;
+        return self;
+      },
+      leave: () => {},
+    };
     return self as unknown as Connection;
   };
+  let newest = connection();
   /** Whether an event so far away comes within the time-out; until then or for that long time passes. */
   const comes = (milliseconds: number, timeout: number) => {
     const inTime = timeout < 0 || milliseconds <= timeout;
     now += inTime ? milliseconds : timeout;
     return inTime;
   };
-  const following = new Following<string>(
-    {
-      newest: connection(),
-      follow: () => {},
-      unfollow: () => {},
-      after: (_: Connection, timeout: number) => {
-        asked.push({ of: "publisher", timeout });
-        return comes(lives[current]!.nextAfter, timeout) ? connection() : undefined;
-      },
-    } as unknown as Succession,
-    "frame",
-    {
-      check: () => {},
-      take: (timeout: number) => {
-        asked.push({ of: "frame", timeout });
-        const life = lives[current]!;
-        if (life.frame !== undefined) return life.frame;
-        if (comes(life.for, timeout)) throw new CuframesError("DISCONNECTED", "the publisher is gone");
-        return undefined;
-      },
-      arm: () => {},
-      goOn: () => void current++,
+  const succession = {
+    newest,
+    follow: () => {},
+    unfollow: () => {},
+    after: (ended: Connection, timeout: number) => {
+      if (ended !== newest) return newest;
+      asked.push({ of: "publisher", timeout });
+      if (!comes(lives[current]!.nextAfter, timeout)) return undefined;
+      newest = connection();
+      connected.poke();
+      return newest;
     },
-  );
-  return { asked, following };
+  };
+  const following = new Following<string>(succession as unknown as Succession, "frame", {
+    check: () => {},
+    take: (timeout: number) => {
+      asked.push({ of: "frame", timeout });
+      const life = lives[current]!;
+      if (life.frame !== undefined) return life.frame;
+      if (comes(life.for, timeout)) throw new CuframesError("DISCONNECTED", "the publisher is gone");
+      return undefined;
+    },
+    arm: () => {},
+    goOn: () => {
+      connected.goneOn++;
+      current++;
+    },
+  });
+  return { asked, connected, following };
 }
 
 test("one time-out is for all publishers together", () => {
@@ -79,6 +91,20 @@ test("a time-out that ends with the publisher is neither for ever nor none at al
   const { asked, following } = publishers([{ for: 100, nextAfter: 5 }]);
   expect(following.take(100, 0)).toBeUndefined();
   expect(asked).toEqual([{ of: "frame", timeout: 100 }, { of: "publisher", timeout: 1 }]);
+});
+
+test("whoever is poked while another one connects takes the first, and goes on but once", () => {
+  const { following, connected } = publishers([{ for: 0, nextAfter: 0 }, {
+    for: 0,
+    frame: "a frame",
+    nextAfter: 0,
+  }]);
+  const first: unknown[] = [];
+  connected.poke = () => first.push(following.take(0, 0));
+  expect(following.take(1000, 0)).toBe("a frame");
+  expect(first).toEqual(["a frame"]);
+  expect(connected.joined).toBe(2);
+  expect(connected.goneOn).toBe(1);
 });
 
 test("no time-out asks without waiting, and -1 waits for ever, whoever publishes", () => {

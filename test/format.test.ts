@@ -178,7 +178,7 @@ function randomLayout(format: PixelFormat, rect: Rect, random: (limit: number) =
     const offset = size + random(5);
     const stride = rowBytes[plane]! + random(4);
     layout[plane] = { offset, stride };
-    size = offset + stride * (rows[plane]! - 1) + rowBytes[plane]!;
+    size = offset + stride * rows[plane]!;
   }
   return { layout, size, rows };
 }
@@ -219,10 +219,12 @@ test("one row and one column of the largest size carry every format", async () =
 });
 
 test("a size that is not 1 to 16384 whole pixels is refused", () => {
-  for (const bad of [0, -1, 16385, 1.5, NaN, Infinity, "64" as unknown as number]) {
+  for (const bad of [0, -1, 16385, 1.5, NaN, Infinity, 64n as unknown as number]) {
     expectCode(() => createPublisher({ width: bad }), "INVALID_ARGUMENT", `width is ${bad}`);
     expectCode(() => createPublisher({ height: bad }), "INVALID_ARGUMENT", `height is ${bad}`);
   }
+  const text = "64" as unknown as number;
+  expectCode(() => createPublisher({ width: text }), "INVALID_ARGUMENT", 'width is "64"');
 });
 
 test("a pixel format that is not known is refused by name", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Frame } from "../mod.ts";
-import { createPublisher, expectCode, isFilledWith, publish, subscribe } from "./support/ring.ts";
+import { createPublisher, eventually, expectCode, isFilledWith, publish, subscribe } from "./support/ring.ts";
 import { notOnHost } from "./support/memory.ts";
 
 test("frames that are held do not change while the publisher laps the ring 1000 times", async () => {
@@ -153,6 +153,46 @@ test("a frame outlives its publisher, and ends with its subscriber", async () =>
   expect([frame.closed, clone.closed]).toEqual([true, true]);
   expectCode(() => frame.planes, "INVALID_ARGUMENT", "closed");
   frame.close();
+});
+
+test("a frame whose bytes were transferred away ends as any other, and they can still be read", async () => {
+  const publisher = createPublisher({ slots: 2 });
+  const subscriber = await subscribe(publisher, { mode: "ordered" });
+  const taken: Uint8Array[] = [];
+  for (let value = 1; value <= 4; value++) {
+    publish(publisher, value);
+    using frame = await subscriber.next();
+    expect(await isFilledWith(frame, value)).toBe(true);
+    const bytes = await frame.toHost();
+    taken.push(structuredClone(bytes, { transfer: [bytes.buffer] }));
+    expect(bytes.length).toBe(0);
+    const again = new Uint8Array(frame.allocationSize());
+    await frame.copyTo(again);
+    expect(again.every((byte) => byte === value)).toBe(true);
+  }
+  const waiting = subscriber.next();
+  subscriber.close();
+  await expectCode(waiting, "DISCONNECTED", "closed");
+  await eventually(() => publisher.stats().subscribers === 0);
+  publisher.close();
+  createPublisher({ key: publisher.key }).close();
+  for (const bytes of taken) expect([1, 2, 3, 4]).toContain(bytes[0]);
+});
+
+test("a publisher whose slots were transferred away gives its key back", async ({ skip }) => {
+  skip(...notOnHost);
+  const publisher = createPublisher({ slots: 2 });
+  const taken: Uint8Array[] = [];
+  for (let value = 1; value <= 4; value++) {
+    const frame = publisher.acquire();
+    const { data } = frame.planes[0]!;
+    data.fill(value);
+    taken.push(structuredClone(data, { transfer: [data.buffer] }));
+    frame.publish();
+  }
+  publisher.close();
+  createPublisher({ key: publisher.key }).close();
+  for (const bytes of taken) expect([3, 4]).toContain(bytes[0]);
 });
 
 test("`using` lets go of frames at the end of their block, in every form", async () => {

@@ -280,7 +280,7 @@ describe("what travels with a frame", () => {
       [{ timestamp: NaN }, "timestamp is NaN"],
       [{ timestamp: Infinity }, "timestamp is Infinity"],
       [{ timestamp: 1e16 }, "timestamp is 1"],
-      [{ timestamp: "5" as unknown as number }, "timestamp is 5"],
+      [{ timestamp: "5" as unknown as number }, 'timestamp is "5"'],
       [{ timestamp: 5n as unknown as number }, "timestamp is 5"],
       [{ timestampNs: 5 as unknown as bigint }, "timestampNs is 5"],
       [{ timestampNs: 2n ** 63n }, "timestampNs is 9223372036854775808"],

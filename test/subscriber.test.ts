@@ -12,6 +12,7 @@ import {
   type Publisher,
   type Subscriber,
   type SubscriberOptions,
+  type WaitOptions,
 } from "../mod.ts";
 import { Waits } from "../src/waiting.ts";
 import {
@@ -126,13 +127,17 @@ describe("connect", () => {
     const wrong: [SubscriberOptions, string][] = [
       [{ mode: "latest" as Mode }, '"latest"'],
       [{ mode: "toString" as Mode }, '"toString"'],
+      [{ mode: ["ordered"] as unknown as Mode }, "mode is ordered"],
+      [{ mode: 1n as unknown as Mode }, "mode is 1"],
+      [{ name: 5 as unknown as string }, "name is 5"],
+      [{ runtimeDirectory: 7 as unknown as string }, "runtime directory 7"],
       [{ frames: false, packets: false }, "nothing to subscribe to"],
       [{ name: "n".repeat(32) }, "32 bytes"],
       [{ name: "ä".repeat(16) }, "32 bytes"],
       [{ name: "a\0b" }, "NUL"],
       [{ timeout: -1 }, "timeout is -1"],
       [{ timeout: NaN }, "timeout is NaN"],
-      [{ timeout: "5" as unknown as number }, "timeout is 5"],
+      [{ timeout: "5" as unknown as number }, 'timeout is "5"'],
       [{ runtimeDirectory: "" }, "runtime directory"],
     ];
     for (const [options, text] of wrong) {
@@ -345,12 +350,17 @@ describe("next", () => {
     using publisher = createPublisher();
     using subscriber = await subscribe(publisher);
     for (const timeout of [-1, NaN, -Infinity, "5", null] as number[]) {
-      await expectCode(subscriber.next({ timeout }), "INVALID_ARGUMENT", `timeout is ${timeout}`);
-      expectCode(() => subscriber.nextSync({ timeout }), "INVALID_ARGUMENT", `timeout is ${timeout}`);
+      const said = `timeout is ${timeout as unknown === "5" ? '"5"' : timeout}`;
+      await expectCode(subscriber.next({ timeout }), "INVALID_ARGUMENT", said);
+      expectCode(() => subscriber.nextSync({ timeout }), "INVALID_ARGUMENT", said);
     }
     for (const spin of [-1, NaN, 0.5, 1_000_001]) {
       expectCode(() => subscriber.nextSync({ spin }), "INVALID_ARGUMENT", `spin is ${spin}`);
     }
+    // As a deadline that was just missed is rounded.
+    expectCode(() => subscriber.nextSync({ timeout: -0, spin: -0 }), "WOULD_BLOCK");
+    await expectCode(subscriber.next({ timeout: -0 }), "WOULD_BLOCK");
+    publisher.acquire({ timeout: -0 }).close();
   });
 
   test("is over for all who wait when the subscriber closes", async () => {
@@ -480,6 +490,27 @@ describe("iteration", () => {
       if (later.sequence === 4n) setTimeout(() => subscriber.close(), 1);
     }
     expect(rest).toEqual([3n, 4n]);
+  });
+
+  test("with a time-out or a signal for each wait", async () => {
+    using publisher = createPublisher();
+    using subscriber = await subscribe(publisher, { mode: "ordered" });
+    const seen: bigint[] = [];
+    const iterate = async (options: WaitOptions) => {
+      for await (using frame of subscriber.values(options)) seen.push(frame.sequence);
+    };
+    publish(publisher, 1);
+    publish(publisher, 2);
+    await expectCode(iterate({ timeout: 20 }), "TIMEOUT");
+    const ending = new AbortController();
+    const iterating = iterate({ signal: ending.signal });
+    publish(publisher, 3);
+    await eventually(() => seen.length === 3);
+    ending.abort(new Error("enough"));
+    await expect(iterating).rejects.toThrow("enough");
+    publish(publisher, 4);
+    expect(seen).toEqual([1n, 2n, 3n]);
+    expect(await take(subscriber.next())).toBe(4); // nothing was taken for nobody
   });
 
   test("passes any other failure on", async () => {
@@ -664,6 +695,48 @@ describe("with reconnect", () => {
     publish(third, 1);
     expect(await take(waits[1]!)).toBe(1);
     await eventually(() => third.stats().subscribers === 1);
+  });
+
+  test("packets alone leave nothing of the first publisher behind", async () => {
+    const { before, after } = await inProcess(
+      async ({ Publisher, Subscriber }, runtimeDirectory, { resources }) => {
+        const create = () => {
+          const publisher = Publisher.create({
+            key: "packets",
+            width: 64,
+            height: 64,
+            slots: 2,
+            runtimeDirectory,
+          });
+          publisher.enablePackets({ codec: "h264" }).write({
+            type: "key",
+            timestamp: 0,
+            data: Uint8Array.of(1),
+          });
+          return publisher;
+        };
+        const first = create();
+        const subscriber = await Subscriber.connect("packets", {
+          runtimeDirectory,
+          reconnect: true,
+          frames: false,
+        });
+        const packets = subscriber.packets();
+        await packets.next();
+        const before = resources().ringMappings;
+        first.close();
+        const waiting = packets.next();
+        create();
+        await waiting;
+        const deadline = performance.now() + 30_000;
+        while (resources().ringMappings > before && performance.now() < deadline) {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        }
+        return { before, after: resources().ringMappings };
+      },
+      runtimeDirectory,
+    );
+    expect(after).toBe(before);
   });
 
   test("closing between two publishers ends the waits, and no connection is made later", async () => {

@@ -1,5 +1,6 @@
 // Processes that are killed or stopped at any moment: what the others see of it.
 
+import { spawn } from "node:child_process";
 import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type Frame, inspect, type PublisherStats, Subscriber } from "../../mod.ts";
@@ -244,3 +245,35 @@ test("a stopped publisher is told from a missing one, in two seconds", async () 
   publisher.kill("SIGCONT");
   (await Subscriber.connect(key, { runtimeDirectory })).close();
 });
+
+test("with reconnect, a next publisher that is stopped is waited for until it goes on", async () => {
+  const key = "pausing";
+  const runtimeDirectory = stage().directory;
+  const start = async () => {
+    const publisher = stage().start("publisher", { key, ...size });
+    await publisher.event("ready");
+    await publisher.ask({ do: "publish", frames: 1 }, "published");
+    return publisher;
+  };
+  const first = await start();
+  using subscriber = await Subscriber.connect(key, { runtimeDirectory, reconnect: true, mode: "ordered" });
+  (await subscriber.next()).close();
+  await first.ask({ do: "close" }, "closed");
+  await eventually("it is gone", () => !subscriber.stats().connected);
+
+  const second = await start();
+  await second.stop();
+  const waiting = subscriber.next();
+  // Whoever does not wait for a publisher is told of this one, behind the time that it has for an answer.
+  expect((await outcomeOf(Subscriber.connect(key, { runtimeDirectory }))).code).toBe("TIMEOUT");
+  second.kill("SIGCONT");
+  using frame = await waiting;
+  expect([frame.sequence, frame.discontinuity]).toEqual([1n, true]);
+  await second.ask({ do: "close" }, "closed");
+
+  const third = await start();
+  await third.stop();
+  spawn("sh", ["-c", `sleep 2.5; kill -CONT ${third.pid}`], { stdio: "ignore" });
+  using other = subscriber.nextSync({ timeout: 60_000 });
+  expect([other.sequence, other.discontinuity]).toEqual([1n, true]);
+}, 120_000);

@@ -76,12 +76,17 @@ test("a frame held keeps no process alive", async () => {
   await expectPromptEnds("a frame held", 2);
 });
 
-test.skipIf(waitsKeepAlive)("connecting and reconnecting keep no process alive", async () => {
+test.skipIf(waitsKeepAlive)("connecting keeps no process alive", async () => {
   await expectPromptEnds("connect", 4);
+});
+
+const reconnecting: Ending[] = ["reconnecting, and nobody waits any more"];
+if (!waitsKeepAlive) reconnecting.push("reconnecting");
+test.each(reconnecting)("%s keeps no process alive", async (ending) => {
   const publisher = stage().start("publisher", { key, ...size });
   await publisher.event("ready");
   await publisher.ask({ do: "publish", frames: 1 }, "published");
-  const process = stage().start("pending", { key, ending: "reconnecting" });
+  const process = stage().start("pending", { key, ending });
   await process.event("connected");
   await publisher.ask({ do: "close" }, "closed");
   await expectPromptEnd(process);

@@ -38,7 +38,7 @@ fn stop(message: []const u8, _: ?usize) noreturn {
 }
 
 /// Raised whenever a function, a struct or a code below changes.
-pub const abi_version: u32 = 4;
+pub const abi_version: u32 = 5;
 
 fn codeOf(result: Error!i32) i32 {
     return result catch |failure| @intFromEnum(errors.codeOf(failure));
@@ -286,8 +286,10 @@ pub export fn cuframes_publisher_stats(handle: u32, stats: ?*publishing.Stats) i
     return 0;
 }
 
-pub export fn cuframes_publisher_close(handle: u32) i32 {
+/// keep_mapped: 1 where somebody may still reach the slots; they then stay mapped until the process ends.
+pub export fn cuframes_publisher_close(handle: u32, keep_mapped: u32) i32 {
     const publisher = handles.take(.publisher, handle) catch |failure| return codeOf(failure);
+    if (keep_mapped != 0) publisher.ref();
     publisher.close();
     return 0;
 }
@@ -420,8 +422,10 @@ pub export fn cuframes_subscriber_stats(handle: u32, stats: ?*subscribing.Stats)
     return 0;
 }
 
-pub export fn cuframes_subscriber_close(handle: u32) i32 {
+/// keep_mapped: as for cuframes_publisher_close, the copies in host memory included.
+pub export fn cuframes_subscriber_close(handle: u32, keep_mapped: u32) i32 {
     const subscriber = handles.take(.subscriber, handle) catch |failure| return codeOf(failure);
+    if (keep_mapped != 0) subscriber.ref();
     subscriber.close();
     return 0;
 }

@@ -13,6 +13,7 @@ export type Ending =
   | "next again and again, until exit is called"
   | "a frame held"
   | "reconnecting"
+  | "reconnecting, and nobody waits any more"
   | "connect"
   | "publisher"
   | "acquire"
@@ -69,6 +70,13 @@ const endings: Record<Ending, () => unknown> = {
     await subscriber.next().then((frame) => frame.close());
     leave(subscriber.next());
     while (subscriber.stats().connected) await new Promise((resolve) => setTimeout(resolve, 1));
+  },
+  "reconnecting, and nobody waits any more": async () => {
+    const subscriber = await Subscriber.connect(key, { runtimeDirectory, reconnect: true });
+    report("connected");
+    await subscriber.next().then((frame) => frame.close());
+    while (subscriber.stats().connected) await new Promise((resolve) => setTimeout(resolve, 1));
+    await subscriber.next({ timeout: 1 }).catch(() => {}); // by now it looks for the next publisher
   },
   connect: () => leave(connect(Infinity)),
   publisher: () => void create(),

@@ -958,7 +958,7 @@ pub const Publisher = struct {
         publisher.unref();
     }
 
-    fn ref(publisher: *Publisher) void {
+    pub fn ref(publisher: *Publisher) void {
         _ = @atomicRmw(u32, &publisher.references, .Add, 1, .seq_cst);
     }
 

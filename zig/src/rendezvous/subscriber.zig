@@ -437,7 +437,7 @@ pub const Subscriber = struct {
         subscriber.unref();
     }
 
-    fn ref(subscriber: *Subscriber) void {
+    pub fn ref(subscriber: *Subscriber) void {
         _ = @atomicRmw(u32, &subscriber.references, .Add, 1, .seq_cst);
     }
 
