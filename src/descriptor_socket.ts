@@ -157,7 +157,10 @@ class NativeSocket {
   }
 
   #isClosed(): CuframesError {
-    return new CuframesError("DISCONNECTED", `the socket ${this.subject} is closed`);
+    return new CuframesError(
+      "DISCONNECTED",
+      `the socket ${this.subject} is closed: open another one to go on`,
+    );
   }
 
   /** Promises for what `attempt` gives when the socket is ready in that direction. */
@@ -274,7 +277,7 @@ export class DescriptorSocket implements Disposable {
    * duplicates. While the peer does not read, it waits for room. A `send` that failed has sent nothing.
    *
    * @throws {CuframesError} `INVALID_ARGUMENT`: too many bytes or descriptors, none of bytes, or a descriptor that is not open
-   * (`fds[i]`); `TIMEOUT`: no room in time; `DISCONNECTED`: the peer, or this side, has closed; `IO`
+   * (`fds[i]`); `TIMEOUT`: no room in time, `WOULD_BLOCK` with a time-out of 0; `DISCONNECTED`: the peer, or this side, has closed; `IO`
    */
   async send(bytes: Uint8Array, fds: readonly number[] = [], options: WaitOptions = {}): Promise<void> {
     this.#socket.handle();

@@ -594,6 +594,9 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   }
 
   #isClosed(): CuframesError {
-    return new CuframesError("DISCONNECTED", `this reader of the packets of ${this.#key} is closed`);
+    return new CuframesError(
+      "DISCONNECTED",
+      `this reader of the packets of ${this.#key} is closed: open another one with packets()`,
+    );
   }
 }

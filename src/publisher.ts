@@ -244,7 +244,7 @@ export class Publisher implements Disposable {
     struct.setU32(Layout.height, checkDimension("height", height));
     struct.setU32(Layout.slotCount, checkInteger("slots", slots, SLOTS_MIN, SLOTS_MAX));
     struct.setU32(Layout.policy, checkChoice("policy", policy, POLICIES));
-    struct.setU32(Layout.memory, checkChoice("memory", memory, MEMORY_KINDS));
+    struct.setU32(Layout.memory, MEMORY_KINDS[memory]);
     struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));
     setDevice(struct, Layout.device, Layout.SIZE - Layout.device, options.device);
     timeoutMilliseconds("timeout", options.timeout ?? 0);
@@ -321,12 +321,13 @@ export class Publisher implements Disposable {
   /**
    * Takes the key and makes the ring.
    *
-   * @throws {CuframesError} `INVALID_ARGUMENT`, `FORMAT`: an option is wrong; `ALREADY_EXISTS`: another process
+   * @throws {CuframesError} `INVALID_ARGUMENT`, `FORMAT`: an option is wrong; `ALREADY_EXISTS`: somebody
    * publishes under this key; `PERMISSION`, `NOT_FOUND`, `IO`: the runtime directory cannot be made or used; `OUT_OF_MEMORY`;
    * `UNSUPPORTED`, `CUDA`: CUDA was asked for and cannot be used
    */
   static create(options: PublisherOptions): Publisher {
     const { memory = "host" } = options;
+    checkChoice("memory", memory, { ...MEMORY_KINDS, auto: -1 });
     if (memory !== "auto") return new Publisher(options, memory);
     try {
       return new Publisher(options, "cuda");
@@ -386,7 +387,7 @@ export class Publisher implements Disposable {
   /**
    * As {@linkcode Publisher.acquire}, without blocking the event loop, under either policy.
    *
-   * @throws {CuframesError} `TIMEOUT`: every slot stayed held; `DISCONNECTED`: closed.
+   * @throws {CuframesError} `TIMEOUT`: every slot stayed held; `WOULD_BLOCK` with a time-out of 0; `DISCONNECTED`: closed.
    */
   acquireAsync({ timeout = this.#patience, signal }: WaitOptions = {}): Promise<WritableFrame> {
     return this.#room.wait(signal === undefined ? { timeout } : { timeout, signal });
@@ -525,7 +526,10 @@ export class Publisher implements Disposable {
   }
 
   #isClosed(): CuframesError {
-    return new CuframesError("DISCONNECTED", `the publisher ${this.key} is closed`);
+    return new CuframesError(
+      "DISCONNECTED",
+      `the publisher ${this.key} is closed, and its frames with it: create one again to go on`,
+    );
   }
 }
 

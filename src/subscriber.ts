@@ -169,7 +169,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /**
    * Connects to the publisher of a key.
    *
-   * @throws {CuframesError} `NOT_FOUND`: nobody publishes under this key now; `TIMEOUT`: nor came within `timeout`;
+   * @throws {CuframesError} `NOT_FOUND`: nobody publishes under this key now; `TIMEOUT`: nor came within `timeout`, or
+   * the publisher's process is stopped;
    * `PERMISSION`: the directory or the socket may not be used; `PROTOCOL`: the socket's owner speaks another
    * version or something else; `TOO_MANY_SUBSCRIBERS`; `INVALID_ARGUMENT`
    */
@@ -405,7 +406,10 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   }
 
   #isClosed(): CuframesError {
-    return new CuframesError("DISCONNECTED", `the subscriber to ${this.key} is closed`);
+    return new CuframesError(
+      "DISCONNECTED",
+      `the subscriber to ${this.key} is closed: connect again to receive more`,
+    );
   }
 }
 
@@ -652,6 +656,10 @@ export class Frame implements Disposable {
   }
 
   #check(): void {
-    if (this.#closed) throw invalid("this frame is closed: its memory may hold another frame by now");
+    if (this.#closed) {
+      throw invalid(
+        "this frame is closed, and its memory may hold another one by now: clone or copy it first",
+      );
+    }
   }
 }

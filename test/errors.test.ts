@@ -42,7 +42,7 @@ test("an error of the native library says what was tried, on what, and what to d
   const { message } = expectCode(() => createPublisher({ key: publisher.key }), "ALREADY_EXISTS");
   const lock = join(runtimeDirectory, `${publisher.key}.lock`);
   expect(message).toBe(
-    `creating the publisher ${publisher.key}: another process publishes as ${publisher.key} (it holds ${lock}): close it or choose another key`,
+    `creating the publisher ${publisher.key}: somebody publishes as ${publisher.key} already, in this process or another (the lock ${lock} is held): close that publisher or choose another key`,
   );
 });
 

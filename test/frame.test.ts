@@ -179,7 +179,7 @@ test("a frame whose bytes were transferred away ends as any other, and they can 
   for (const bytes of taken) expect([1, 2, 3, 4]).toContain(bytes[0]);
 });
 
-test("a publisher whose slots were transferred away gives its key back", async ({ skip }) => {
+test("a publisher whose slots were transferred away gives its key back", ({ skip }) => {
   skip(...notOnHost);
   const publisher = createPublisher({ slots: 2 });
   const taken: Uint8Array[] = [];

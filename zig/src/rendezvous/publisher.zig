@@ -243,7 +243,7 @@ pub const Publisher = struct {
         const lock = directory.Lock.acquire(&lock_path) catch |failure| switch (failure) {
             error.AlreadyExists => return errors.fail(
                 error.AlreadyExists,
-                "another process publishes as {s} (it holds {s}): close it or choose another key",
+                "somebody publishes as {s} already, in this process or another (the lock {s} is held): close that publisher or choose another key",
                 .{ key, lock_path.slice() },
             ),
             else => return failure,

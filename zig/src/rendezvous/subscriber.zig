@@ -246,7 +246,7 @@ pub const Subscriber = struct {
         // Looked at first: what was published before the end is seen by the attempt that follows.
         const ended = subscriber.isDisconnected();
         if (try subscriber.tryNext(view)) return true;
-        if (ended) return errors.fail(error.Disconnected, "the publisher has closed or died, and every frame it left was delivered", .{});
+        if (ended) return errors.fail(error.Disconnected, "the publisher has closed or died, and every frame it left was delivered: connect again, or with reconnect, for the next one", .{});
         return false;
     }
 
@@ -541,7 +541,7 @@ pub const PacketReader = struct {
             .overrun => return packet_reader.overrun(),
             .disconnected => {},
         }
-        return errors.fail(error.Disconnected, "the publisher has closed or died, and every packet it left was delivered", .{});
+        return errors.fail(error.Disconnected, "the publisher has closed or died, and every packet it left was delivered: connect again, or with reconnect, for the next one", .{});
     }
 
     fn overrun(packet_reader: *PacketReader) Error {
