@@ -440,7 +440,8 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   }
 
   /**
-   * The configuration of a WebCodecs decoder for these packets.
+   * The configuration of a WebCodecs decoder for these packets. H.264 and HEVC say what they are; the string of VP9 and AV1
+   * stands for what is commonest, 8 bits a sample.
    *
    * @throws {CuframesError} `NO_CODEC_PARAMETERS`: none are set, and H.264 and HEVC are nothing without them;
    * `UNSUPPORTED`: WebCodecs has no name for the codec, or the parameters do not say which; `NO_PACKET_RING`

@@ -20,7 +20,6 @@ export const PACKET_FLAG_CORRUPT = 2 as const;
 export const PACKET_FLAG_DISCONTINUITY = 4 as const;
 export const PACKET_FLAG_LAST_IN_AU = 8 as const;
 export const ADDRESS_SIZE_MAX = 107 as const;
-export const LISTENING_PATH_SIZE_MAX = 102 as const;
 export const SOCKET_MESSAGE_SIZE_MAX = 65536 as const;
 export const SOCKET_DESCRIPTORS_MAX = 253 as const;
 export const IMAGE_PLANES_MAX = 4 as const;

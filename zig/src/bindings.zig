@@ -69,7 +69,6 @@ const constants = .{
     .PACKET_FLAG_DISCONTINUITY = packets.flag.discontinuity,
     .PACKET_FLAG_LAST_IN_AU = packets.flag.last_in_au,
     .ADDRESS_SIZE_MAX = place.size_max,
-    .LISTENING_PATH_SIZE_MAX = place.listening_size_max,
     .SOCKET_MESSAGE_SIZE_MAX = descriptor_socket.message_size_max,
     .SOCKET_DESCRIPTORS_MAX = descriptor_socket.descriptors_max,
     .IMAGE_PLANES_MAX = images.planes_max,
