@@ -391,13 +391,34 @@ describe("a timeline", () => {
 
   it("is paced from its first event, and anew after a long delay", () => {
     const pace = new Pace();
-    expect(pace.delay(500_000_000n, 1000)).toBe(0);
-    expect(pace.delay(540_000_000n, 1010)).toBe(30);
-    expect(pace.delay(580_000_000n, 1100)).toBe(-20);
-    expect(pace.delay(620_000_000n, 5000)).toBe(0);
-    expect(pace.delay(660_000_000n, 5000)).toBe(40);
+    expect(pace.delay("packet", 500_000_000n, 1000)).toBe(0);
+    expect(pace.delay("packet", 540_000_000n, 1010)).toBe(30);
+    expect(pace.delay("packet", 580_000_000n, 1100)).toBe(-20);
+    expect(pace.delay("packet", 620_000_000n, 5000)).toBe(0);
+    expect(pace.delay("packet", 660_000_000n, 5000)).toBe(40);
     pace.reset();
-    expect(pace.delay(10n, 6000)).toBe(0);
+    expect(pace.delay("packet", 10n, 6000)).toBe(0);
+  });
+
+  it("keeps its pace where the decoder is seconds behind the packets", () => {
+    const pace = new Pace();
+    let nowMs = 0;
+    const happen = (kind: "packet" | "frame", index: number) => {
+      nowMs += Math.max(0, pace.delay(kind, BigInt(index) * SECOND / 2n, nowMs));
+      return nowMs;
+    };
+    // Two frames a second; a frame comes out when the third packet behind it goes in.
+    const packets: number[] = [];
+    const frames: number[] = [];
+    for (let index = 0; index < 10; index++) {
+      packets.push(happen("packet", index));
+      if (index >= 3) frames.push(happen("frame", index - 3));
+    }
+    for (let index = 7; index < 10; index++) frames.push(happen("frame", index));
+    expect(packets).toEqual(Array.from({ length: 10 }, (_, index) => 500 * index));
+    expect(frames).toEqual(Array.from({ length: 10 }, (_, index) => 1500 + 500 * index));
+    pace.reset();
+    expect([pace.delay("packet", SECOND, nowMs), pace.delay("frame", 0n, nowMs)]).toEqual([0, 0]);
   });
 });
 

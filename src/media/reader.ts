@@ -513,7 +513,7 @@ export class MediaReader implements AsyncDisposable {
 
   async #wait(pace: Pace, event: MediaEvent): Promise<void> {
     const due = event.kind === "packet" ? event.decodeTimestampNs : event.timestampNs;
-    const delay = pace.delay(due, performance.now());
+    const delay = pace.delay(event.kind, due, performance.now());
     if (delay <= 0) return;
     await sleep(Math.min(delay, LONGEST_TIMER_MS), undefined, { signal: this.#stop.signal }).catch(() =>
       this.#stop.signal.throwIfAborted()

@@ -87,24 +87,29 @@ function later(a: bigint, b: bigint): bigint {
 /** How late a paced event may be before the pace starts anew instead of hurrying to catch up. */
 const TOO_LATE_MS = 1000;
 
+/** What is paced on its own: frames come behind their packets by as long as the decoder takes, which may be seconds. */
+export type PacedKind = "packet" | "frame";
+
 /** Turns timestamps into waiting times: the stream at its own speed. */
 export class Pace {
-  #origin: { timestampNs: bigint; atMs: number } | undefined;
+  readonly #origins = new Map<PacedKind, { timestampNs: bigint; atMs: number }>();
 
   /**
    * Milliseconds to wait, at `nowMs`, for what is due at `timestampNs`; 0 or less where it is due already.
-   * The first call, one after `reset()` and one that is more than a second late start the pace.
+   * The first call of a kind, one after `reset()` and one that is more than a second late start its pace.
    */
-  delay(timestampNs: bigint, nowMs: number): number {
-    const origin = this.#origin ??= { timestampNs, atMs: nowMs };
-    const wait = origin.atMs + Number(timestampNs - origin.timestampNs) / 1e6 - nowMs;
-    if (wait >= -TOO_LATE_MS) return wait;
-    this.#origin = { timestampNs, atMs: nowMs };
+  delay(kind: PacedKind, timestampNs: bigint, nowMs: number): number {
+    const origin = this.#origins.get(kind);
+    if (origin) {
+      const wait = origin.atMs + Number(timestampNs - origin.timestampNs) / 1e6 - nowMs;
+      if (wait >= -TOO_LATE_MS) return wait;
+    }
+    this.#origins.set(kind, { timestampNs, atMs: nowMs });
     return 0;
   }
 
-  /** The next timestamp is due at once. */
+  /** The next timestamp of each kind is due at once. */
   reset(): void {
-    this.#origin = undefined;
+    this.#origins.clear();
   }
 }
