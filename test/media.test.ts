@@ -400,6 +400,14 @@ describe("a timeline", () => {
     expect(pace.delay("packet", 10n, 6000)).toBe(0);
   });
 
+  it("does not sleep through a jump of the clock, but through a pause", () => {
+    const pace = new Pace();
+    expect(pace.delay("packet", 0n, 0)).toBe(0);
+    expect(pace.delay("packet", 60n * SECOND, 0)).toBe(60_000);
+    expect(pace.delay("packet", 26n * 3600n * SECOND, 60_000)).toBe(0);
+    expect(pace.delay("packet", 26n * 3600n * SECOND + 40_000_000n, 60_010)).toBe(30);
+  });
+
   it("keeps its pace where the decoder is seconds behind the packets", () => {
     const pace = new Pace();
     let nowMs = 0;
