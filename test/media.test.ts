@@ -597,6 +597,37 @@ describe("pixels", () => {
     expect(Math.abs(target.pixels(0)[4 * 80 + 4]! - 220)).toBeLessThanOrEqual(8);
   });
 
+  it.each([
+    ["interlaced", "tff=1"],
+    ["of a matrix that libswscale does not know", "colormatrix=YCgCo"],
+    ["of reserved primaries and transfer", "colorprim=bt2020:transfer=log100"],
+    ["of a transfer that it would map to another", "colorprim=bt2020:transfer=smpte2084"],
+  ])("%s are scaled and converted as they are", async (name, tag) => {
+    const encode = (params: string) => ({
+      frames: 3,
+      encoderOptions: { preset: "ultrafast", "x264-params": `threads=1:qp=10:${params}` },
+    });
+    const path = await clip(`${name}.mp4`, encode(tag));
+    const plain = await clip("plain.mp4", encode("tff=0"));
+    for (const [width, height, format] of [[80, 61, "NV12"], [160, 120, "RGBA"], [160, 1, "NV12"]] as const) {
+      const lumas = async (file: string) => {
+        const target = format === "RGBA" ? planesFor([640, 120]) : nv12(width, height);
+        let count = 0;
+        await readAll(file, { width, height, format }, (event) => {
+          if (event.kind !== "frame") return;
+          event.copyInto(target.planes);
+          count++;
+        });
+        expect([count, target.untouched()]).toEqual([3, true]);
+        return target.pixels(0);
+      };
+      const [tagged, untagged] = [await lumas(path), await lumas(plain)];
+      const off = tagged.map((value, at) => Math.abs(value - untagged[at]!));
+      // Fields are filtered apart, and coded in another way.
+      expect(off.reduce((sum, one) => sum + one, 0) / off.length).toBeLessThan(6);
+    }
+  });
+
   it("keep their place through a change of size: scaled to the first, and marked", async () => {
     const encoderOptions = { ...X264, bf: "2" };
     const large = await clip("large.h264", { width: 320, height: 240, frames: 25, encoderOptions });

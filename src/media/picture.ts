@@ -189,11 +189,20 @@ export class PictureConverter implements Disposable {
    *
    * @param colours of the result; default: RGB and grey go from 0 to 255, YUV keeps the meaning that the stream declares
    */
-  convert(picture: Frame, colours: Colours = this.#usualColours(picture)): Frame {
+  convert(picture: Frame, colours?: Colours): Frame {
     this.#scaler ??= this.#open();
     const { context, output } = this.#scaler;
-    output.colorSpace = colours.colorSpace;
-    output.colorRange = colours.colorRange;
+    this.#simplify(picture);
+    const { colorSpace, colorRange } = colours ?? this.#usualColours(picture);
+    output.colorSpace = colorSpace;
+    output.colorRange = colorRange;
+    const interlaced = this.#av.AV_FRAME_FLAG_INTERLACED;
+    // A field of a single row would have no other field; one side alone with fields is refused.
+    const hasFields = picture.hasFlags(interlaced) && Math.min(picture.height, this.#height) > 1;
+    for (const frame of [picture, output]) {
+      if (hasFields) frame.setFlags(interlaced);
+      else frame.clearFlags(interlaced);
+    }
     check(this.#av, context.scaleFrameSync(output, picture), `converting a picture to ${this.#name}`);
     return output;
   }
@@ -202,6 +211,26 @@ export class PictureConverter implements Disposable {
     this.#scaler?.context.freeContext();
     this.#scaler?.output.free();
     this.#scaler = undefined;
+  }
+
+  /**
+   * Takes off a picture what libswscale would refuse: matrices that it does not know, reserved primaries and transfers.
+   * Known ones it would map to others; samples keep the primaries and the transfer that the stream declares.
+   */
+  #simplify(picture: Frame): void {
+    const av = this.#av;
+    const known = [
+      av.AVCOL_SPC_RGB,
+      av.AVCOL_SPC_BT709,
+      av.AVCOL_SPC_FCC,
+      av.AVCOL_SPC_BT470BG,
+      av.AVCOL_SPC_SMPTE170M,
+      av.AVCOL_SPC_SMPTE240M,
+      av.AVCOL_SPC_BT2020_NCL,
+    ];
+    if (!known.includes(picture.colorSpace)) picture.colorSpace = av.AVCOL_SPC_UNSPECIFIED;
+    picture.colorPrimaries = av.AVCOL_PRI_UNSPECIFIED;
+    picture.colorTrc = av.AVCOL_TRC_UNSPECIFIED;
   }
 
   #usualColours({ colorSpace, colorRange }: Frame): Colours {
