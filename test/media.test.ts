@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import { existsSync } from "node:fs";
@@ -29,9 +29,11 @@ import {
   type RecorderPacket,
 } from "../src/media/mod.ts";
 import { redact } from "../src/media/node_av.ts";
+import { RawVideoWriter } from "../src/media/raw_video.ts";
 import { Pace, Timeline } from "../src/media/timeline.ts";
 import { timescaleOf } from "../src/media/timescale.ts";
 import { CODEC_IDS } from "../src/codec.ts";
+import { Publisher, Subscriber } from "../mod.ts";
 import { thisRuntime } from "./support/processes.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url).href);
@@ -1074,6 +1076,39 @@ describe("a recording", () => {
     await expect(writing()).rejects.toMatchObject({ code: "IO" });
     await expect(recorder.close()).resolves.toBeUndefined();
     expect((await stat("/dev/full")).isCharacterDevice()).toBe(true);
+  });
+});
+
+describe("raw video", () => {
+  it("with timestamps keeps what was left out, however long, and goes on behind a clock that starts anew", async () => {
+    using publisher = Publisher.create({
+      key: "raw",
+      runtimeDirectory: directory,
+      width: 16,
+      height: 16,
+      memory: "host",
+    });
+    using camera = await Subscriber.connect("raw", { runtimeDirectory: directory });
+    const path = join(directory, "raw.nut");
+    const file = await open(path, "w");
+    let writer: RawVideoWriter | undefined;
+    for (const seconds of [0, 0.04, 12, 12.04, 7200, 5, 5.04]) {
+      publisher.acquire().publish({
+        timestampNs: BigInt(seconds * 1000) * 1_000_000n,
+        durationNs: 40_000_000n,
+      });
+      using frame = await camera.next();
+      writer ??= await RawVideoWriter.create(file.fd, frame, {
+        format: "nut",
+        frameRate: { num: 25, den: 1 },
+      });
+      await writer.load(frame);
+      await writer.write();
+    }
+    await writer?.close();
+    await file.close();
+    const { packets } = await stored(path, 1000);
+    expect(packets.map(({ pts }) => Number(pts))).toEqual([0, 40, 12_000, 12_040, 7_200_000, 7_200_040, 7_200_080]);
   });
 });
 

@@ -140,7 +140,7 @@ export class RawVideoWriter implements AsyncDisposable {
       this.#input = new FramePicture(this.#av, frame, this.#options);
     }
     const picture = await this.#input.load(frame);
-    picture.pts = this.#timeline.place(frame.timestampNs, undefined, frame.durationNs).timestampNs;
+    picture.pts = this.#timeline.place(frame.timestampNs, frame.timestampNs, frame.durationNs).timestampNs;
   }
 
   /**
