@@ -30,6 +30,7 @@ import {
 } from "../src/media/mod.ts";
 import { redact } from "../src/media/node_av.ts";
 import { RawVideoWriter } from "../src/media/raw_video.ts";
+import { SegmentRecorder } from "../src/media/segments.ts";
 import { Pace, Timeline } from "../src/media/timeline.ts";
 import { timescaleOf } from "../src/media/timescale.ts";
 import { CODEC_IDS } from "../src/codec.ts";
@@ -1012,6 +1013,56 @@ describe("a recording", () => {
     }
     const source = await stored(CLIP, 12_800 * 225);
     expect((await stored(path, source.scale)).packets).toEqual(source.packets);
+  });
+
+  it.each(["mp4", "mkv"])("goes on behind a gap of hours in another file (%s)", async (extension) => {
+    const { packets } = await readAll(CLIP, { decode: false });
+    const minutes = (count: number) => BigInt(count) * 60n * SECOND;
+    const shifted = packets.map((packet, index) => {
+      const gap = index < 50 ? 0n : index < 100 ? minutes(25) : index < 160 ? minutes(480) : minutes(5000);
+      const { timestampNs, decodeTimestampNs } = packet;
+      return {
+        ...packet,
+        timestampNs: timestampNs + gap,
+        decodeTimestampNs: decodeTimestampNs + gap,
+        discontinuity: false,
+      };
+    });
+    const files: [string, number][] = [];
+    {
+      await using recorder = new SegmentRecorder({
+        pathOf: () => join(directory, `gap.${extension}`),
+        onEnd: ({ path, packets }) => files.push([path, packets]),
+      });
+      const track = { codecId: 27, description: new Uint8Array(0), codedWidth: 320, codedHeight: 240 };
+      for (const packet of shifted) await recorder.write(packet, () => track);
+      expect(recorder.seconds).toBeGreaterThan(5000 * 60);
+    }
+    // The last gap does not end with a key packet: the next one begins the file.
+    expect(files).toEqual([
+      [join(directory, `gap.${extension}`), 100],
+      [join(directory, `gap-1.${extension}`), 60],
+      [join(directory, `gap-2.${extension}`), 50],
+    ]);
+    for (const [path, count] of files) {
+      const { frames } = await readAll(path);
+      expect(frames).toHaveLength(count);
+      expect(frames.some((frame) => frame.corrupt)).toBe(false);
+    }
+    const { frames } = await readAll(files[0]![0]);
+    expect(frames[50]!.timestampNs - frames[0]!.timestampNs).toBe(minutes(25) + 2n * SECOND);
+  });
+
+  it("refuses a gap that MP4 cannot hold, and can be completed", async () => {
+    const { packets } = await readAll(CLIP, { decode: false });
+    const path = join(directory, "long-gap.mp4");
+    await using recorder = await Recorder.create(path, { codecId: 27, codedWidth: 320, codedHeight: 240 });
+    for (const packet of packets.slice(0, 50)) await recorder.write(packet);
+    const decodeTimestampNs = packets[49]!.decodeTimestampNs + 1801n * SECOND;
+    const late = { ...packets[50]!, decodeTimestampNs, timestampNs: decodeTimestampNs };
+    await expect(recorder.write(late)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await recorder.close();
+    expect((await readAll(path)).frames).toHaveLength(50);
   });
 
   it("takes packets whose memory is used again at once", async () => {

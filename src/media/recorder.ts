@@ -32,6 +32,8 @@ const SURVEYED_PACKETS = 64;
 const SURVEYED_DURABLE = 16;
 /** The most bytes held back for that. */
 const SURVEYED_BYTES = 8 << 20;
+/** MP4 counts from one packet to the next in less than 2^31 ticks: 35 minutes of the finest that `timescaleOf` chooses. */
+export const LONGEST_GAP_NS: bigint = 30n * 60n * 1_000_000_000n;
 
 /**
  * Muxer options of a durable recording: what is finished goes to the disk at each key packet, and after a second at the
@@ -213,11 +215,22 @@ export class Recorder implements AsyncDisposable {
    * used again afterwards. Await it before the next one: packets wait in memory for the disk.
    *
    * @throws {CuframesError} `IO` where the file cannot be written, `UNSUPPORTED` where the file format does not
-   * take the codec, `INVALID_ARGUMENT` after `close()`
+   * take the codec, `INVALID_ARGUMENT` after `close()`, and for a packet of an MP4 or MOV more than 30 minutes behind
+   * the one before it, which the format cannot hold: close the file and begin another
    */
   async write(packet: RecorderPacket): Promise<void> {
     if (this.#closing) throw invalid(`${this.path}: write() after close()`);
     if (this.#packets === 0 && packet.type !== "key") return;
+    const before = this.#queue.at(-1);
+    const gap = before ? packet.decodeTimestampNs - before.decodeTimestampNs : 0n;
+    if (this.#isMp4 && gap > LONGEST_GAP_NS) {
+      throw invalid(
+        `${this.path}: a packet comes ${
+          gap / 1_000_000_000n
+        } s behind the one before it, which MP4 cannot hold: ` +
+          "close this file and begin another",
+      );
+    }
     if (this.#packets++ === 0) this.#begin(packet);
     this.#queue.push(this.#prepare(packet));
     this.#queuedBytes += packet.data.byteLength;

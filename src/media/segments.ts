@@ -6,7 +6,7 @@ import { isAnnexB } from "../codec.ts";
 import { joinUnits, parameterSets } from "./annexb.ts";
 import { isDiskFull, loadNodeAv } from "./node_av.ts";
 import { pictureSizeOf } from "./picture_size.ts";
-import { Recorder } from "./recorder.ts";
+import { LONGEST_GAP_NS, Recorder, type RecorderPacket } from "./recorder.ts";
 import { type RingPacket, StreamClock } from "./stream_clock.ts";
 
 /** How a {@linkcode SegmentRecorder} cuts and names. */
@@ -58,12 +58,14 @@ interface Current {
   readonly track: { codecId: number; description: Uint8Array };
   readonly start: Date;
   readonly startNs: bigint;
+  /** When the last packet is decoded. */
+  decodeNs: bigint;
   packets: number;
 }
 
 /**
  * Records packets into durable files. A file begins at a key packet, where the time of the last one is up or the codec's
- * parameters change; a break in the stream stays in its file, as the gap it was.
+ * parameters change; a break in the stream stays in its file, as the gap it was, up to 30 minutes: a longer one ends it.
  */
 export class SegmentRecorder implements AsyncDisposable {
   readonly #options: SegmentOptions;
@@ -100,11 +102,14 @@ export class SegmentRecorder implements AsyncDisposable {
   async write(packet: RingPacket, trackOf: () => PacketTrack): Promise<void> {
     const placed = this.#clock.place(packet);
     try {
-      if (placed.type === "key") await this.#cut(placed.data, placed.timestampNs, trackOf);
+      const last = this.#current?.decodeNs ?? placed.decodeTimestampNs;
+      if (placed.decodeTimestampNs - last > LONGEST_GAP_NS) await this.#end();
+      if (placed.type === "key") await this.#cut(placed, trackOf);
       const current = this.#current;
       if (current === undefined) return;
       await current.recorder.write(placed);
       current.packets++;
+      current.decodeNs = placed.decodeTimestampNs;
       if (placed.timestampNs > this.#newestNs) this.#newestNs = placed.timestampNs;
     } catch (error) {
       // What is on the disk stays.
@@ -130,7 +135,8 @@ export class SegmentRecorder implements AsyncDisposable {
   }
 
   /** Begins a file at this key packet, where one is due. */
-  async #cut(data: Uint8Array, timestampNs: bigint, trackOf: () => PacketTrack): Promise<void> {
+  async #cut(key: RecorderPacket, trackOf: () => PacketTrack): Promise<void> {
+    const { data, timestampNs, decodeTimestampNs: decodeNs } = key;
     if (this.#retryAt !== undefined && performance.now() < this.#retryAt) return;
     const stated = trackOf();
     const { codecId } = stated;
@@ -160,7 +166,7 @@ export class SegmentRecorder implements AsyncDisposable {
       throw error;
     });
     const track = { codecId, description };
-    this.#current = { recorder, track, start, startNs: timestampNs, packets: 0 };
+    this.#current = { recorder, track, start, startNs: timestampNs, decodeNs, packets: 0 };
     this.#originNs ??= timestampNs;
     this.#newestNs = timestampNs;
     this.#retryAt = undefined;
