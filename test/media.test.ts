@@ -935,6 +935,13 @@ describe("a recording", () => {
     },
   );
 
+  it.each(["mpeg1video", "mpeg2video", "mpeg4"])("of %s fits MPEG-TS", async (encoder) => {
+    const source = await clip(`for-ts-${encoder}.avi`, { frames: 20, encoder });
+    const path = join(directory, `${encoder}.ts`);
+    await record(source, path);
+    expect((await readAll(path)).frames).toHaveLength(20);
+  });
+
   it.each([["ts", "libx264", X264], ["h264", "libx264", X264], ["webm", "libvpx-vp9", {
     "cpu-used": "8",
     deadline: "realtime",
@@ -1102,6 +1109,12 @@ describe("a recording", () => {
     await expect(vp8.close()).rejects.toMatchObject({ code: "UNSUPPORTED" });
     await vp8[Symbol.asyncDispose](); // has nothing to add to that
     expect(existsSync(vp8.path)).toBe(false);
+    for (const codec of ["vp8", "vp9", "av1", "mjpeg"] as const) {
+      const ts = await create(join(directory, "no-place.ts"), { codecId: CODEC_IDS[codec] });
+      await expect(ts.write(key)).rejects.toThrow(/does not go into this file format: try .mkv$/);
+      await ts.close();
+      expect(existsSync(ts.path)).toBe(false);
+    }
     const closed = await create(join(directory, "closed.mp4"));
     await closed.write({ ...key, type: "delta" });
     await closed.close();

@@ -331,19 +331,34 @@ export class Recorder implements AsyncDisposable {
     }
   }
 
+  /** FFmpeg puts any codec into MPEG-TS, as private data that nothing plays. */
+  get #hasNoPlace(): boolean {
+    const av = this.#av;
+    const mpegts: number[] = [
+      av.AV_CODEC_ID_MPEG1VIDEO,
+      av.AV_CODEC_ID_MPEG2VIDEO,
+      av.AV_CODEC_ID_MPEG4,
+      av.AV_CODEC_ID_VC1,
+      av.AV_CODEC_ID_H264,
+      av.AV_CODEC_ID_HEVC,
+      av.AV_CODEC_ID_VVC,
+    ];
+    return this.#format.oformat!.name === "mpegts" && !mpegts.includes(this.#options.codecId);
+  }
+
   async #writeHeader(): Promise<void> {
     const av = this.#av;
     // Decode times may have been guessed, presentation times come from the source.
     this.#stream.timeBase = new av.Rational(1, timescaleOf(this.#queue.map((packet) => packet.timestampNs)));
     const options = this.#durable ? { ...DURABLE[this.#format.oformat!.name!], flush_packets: "1" } : {};
     const dictionary = av.Dictionary.fromObject(options);
-    const result = await this.#format.writeHeader(dictionary);
+    const result = this.#hasNoPlace ? av.AVERROR_EINVAL : await this.#format.writeHeader(dictionary);
     dictionary.free();
     if (result === av.AVERROR_EINVAL || result === av.AVERROR_INVALIDDATA) {
       const codec = av.avGetCodecName(this.#stream.codecpar.codecId) ?? "this codec";
       throw new CuframesError(
         "UNSUPPORTED",
-        `${this.path}: ${codec} does not go into this file format: try .mkv`,
+        `${this.path}: ${codec} does not go into this file format: try ${this.#toFile ? ".mkv" : "nut"}`,
       );
     }
     check(av, result, `writing the header of ${this.path}`);
