@@ -1132,6 +1132,7 @@ describe("a recording", () => {
       codedWidth: 320,
       codedHeight: 240,
       format: "mpegts",
+      durable: true,
     });
     const writing = async () => {
       for (const packet of packets) await recorder.write(packet);
