@@ -331,6 +331,24 @@ describe("timestamps", () => {
     expect(sorted(times(read.packets))).toEqual(times(read.frames));
   });
 
+  it.each([["mpeg4", "avi"], ["mpeg2video", "m2v"], ["mpeg4", "m4v"]])(
+    "are found for B-frames of %s in .%s, which has no presentation times",
+    async (encoder, extension) => {
+      const path = await clip(`reordered.${extension}`, {
+        frames: 60,
+        encoder,
+        encoderOptions: { bf: "2", sc_threshold: "1000000000" },
+      });
+      const read = await readAll(path);
+      expectUsable(read);
+      expect([read.packets.length, read.frames.length]).toEqual([60, 60]);
+      const steps = times(read.frames).slice(1).map((time, index) => time - read.frames[index]!.timestampNs);
+      expect(new Set(steps)).toEqual(new Set([40_000_000n]));
+      expect(sorted(times(read.packets))).toEqual(times(read.frames));
+      expect(times(read.packets)).not.toEqual(times(read.frames));
+    },
+  );
+
   it("go on over a loop, which is marked", async () => {
     const path = await clip("loop.mp4", { frames: 20, encoderOptions: { ...X264, bf: "2" } });
     await using media = await openMedia(path, { loop: true });

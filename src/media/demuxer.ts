@@ -66,6 +66,8 @@ export class Demuxer {
     this.#stream = stream;
     this.#codecId = stream.codecpar.codecId;
     this.#annexB = isAnnexB(stream.codecpar.codecId) ? new AnnexBFilter(av, stream.codecpar) : undefined;
+    // For other codecs FFmpeg finds missing presentation times itself, one packet later.
+    if (!this.#annexB && !this.#rtp) format.setFlags(av.AVFMT_FLAG_GENPTS);
     const rate = frameRateOf(av, format, stream, "framerate" in options);
     this.#rate = rate ?? DEFAULT_FRAME_RATE;
     this.frameRate = rate && rate.num / rate.den;
