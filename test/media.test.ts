@@ -649,6 +649,67 @@ describe("pixels", () => {
     }
   });
 
+  it.skipIf(!hasFfmpeg()).each([
+    ["yuv420p", 2, 4],
+    ["yuv420p", 8, 0],
+    ["yuv420p10le", 2, 2],
+    ["yuv444p", 1, 1],
+    ["yuv444p10le", 3, 1],
+  ])(
+    "of %s cropped by %i at the left and %i at the top are the rest (skipped without ffmpeg)",
+    async (...crop) => {
+      const [pixelFormat, left, top] = crop;
+      const whole = await clip(`whole-${pixelFormat}.mp4`, { frames: 3, pixelFormat, encoderOptions: X264 });
+      const path = join(directory, `cropped-${crop.join("-")}.mp4`);
+      const filter = `h264_metadata=crop_left=${left}:crop_top=${top}`;
+      execFileSync("ffmpeg", ["-v", "error", "-y", "-i", whole, "-c", "copy", "-bsf:v", filter, path]);
+      const [width, height] = [160 - left, 120 - top];
+      const lumas = async (
+        file: string,
+        [width, height]: readonly [number, number],
+        format: "I420" | "P010",
+      ) => {
+        const bytes = format === "P010" ? 2 : 1;
+        const [pairs, pairRows] = [half(width), half(height)];
+        const shapes: [number, number][] = bytes === 2
+          ? [[2 * width, height], [4 * pairs, pairRows]]
+          : [[width, height], [pairs, pairRows], [pairs, pairRows]];
+        const target = padded(16, ...shapes);
+        const sizes: [number, number, boolean][] = [];
+        await readAll(file, { format }, (event) => {
+          if (event.kind !== "frame") return;
+          sizes.push([event.width, event.height, event.scaled]);
+          event.copyInto(target.planes);
+        });
+        expect(sizes).toEqual(Array(3).fill([width, height, false]));
+        expect(target.untouched()).toBe(true);
+        return target.pixels(0);
+      };
+      for (const format of ["I420", "P010"] as const) {
+        const bytes = format === "P010" ? 2 : 1;
+        const all = await lumas(whole, [160, 120], format);
+        const rest = await lumas(path, [width, height], format);
+        // Dithering from ten bits to eight goes by the place in the picture.
+        const tolerance = pixelFormat.endsWith("10le") && format === "I420" ? 1 : 0;
+        let worst = 0;
+        rest.forEach((value, at) => {
+          const row = Math.floor(at / (bytes * width)) + top;
+          const original = all[row * bytes * 160 + bytes * left + at % (bytes * width)]!;
+          worst = Math.max(worst, Math.abs(value - original));
+        });
+        expect(worst).toBeLessThanOrEqual(tolerance);
+      }
+      // Whatever becomes of it, nothing is read or written beside it.
+      for (const format of ["NV12", "RGBA"] as const) {
+        const target = format === "RGBA" ? planesFor([4 * 81, 61]) : nv12(81, 61);
+        await readAll(path, { width: 81, height: 61, format }, (event) => {
+          if (event.kind === "frame") event.copyInto(target.planes);
+        });
+        expect(target.untouched()).toBe(true);
+      }
+    },
+  );
+
   it("keep their place through a change of size: scaled to the first, and marked", async () => {
     const encoderOptions = { ...X264, bf: "2" };
     const large = await clip("large.h264", { width: 320, height: 240, frames: 25, encoderOptions });
@@ -1191,7 +1252,15 @@ describe("raw video", () => {
     await writer?.close();
     await file.close();
     const { packets } = await stored(path, 1000);
-    expect(packets.map(({ pts }) => Number(pts))).toEqual([0, 40, 12_000, 12_040, 7_200_000, 7_200_040, 7_200_080]);
+    expect(packets.map(({ pts }) => Number(pts))).toEqual([
+      0,
+      40,
+      12_000,
+      12_040,
+      7_200_000,
+      7_200_040,
+      7_200_080,
+    ]);
   });
 });
 

@@ -45,7 +45,8 @@ export class Decoder {
     try {
       check(av, context.parametersToContext(parameters), "passing codec parameters");
       context.pktTimebase = new av.Rational(NANOSECONDS.num, NANOSECONDS.den);
-      context.setFlags(av.AV_CODEC_FLAG_OUTPUT_CORRUPT);
+      // Without UNALIGNED what is cropped at the left is rounded to the alignment of memory.
+      context.setFlags(av.AV_CODEC_FLAG_OUTPUT_CORRUPT, av.AV_CODEC_FLAG_UNALIGNED);
       if (hardware) context.hwDeviceCtx = hardware.device;
       // The GPU is parallel by itself; FFmpeg's threads would only add latency.
       context.threadCount = hardware ? 1 : 0;
