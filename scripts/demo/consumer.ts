@@ -18,7 +18,6 @@ await main(async () => {
 
   const latencies: number[] = [];
   let torn = 0;
-  let first = 0;
   let last = 0;
   for await (using frame of camera) {
     latencies.push(Number(monotonicNow() - frame.publishedNs) / 1000);
@@ -27,12 +26,11 @@ await main(async () => {
     const after = await look(frame);
     if (!equal(before, frame.metadata) || !equal(after, frame.metadata)) torn++;
     last = Number(frame.sequence);
-    first ||= last;
   }
   const { received, dropped } = camera.stats();
   latencies.sort((one, other) => one - other);
   const quantile = (share: number) => Math.round(latencies[Math.floor(latencies.length * share)] ?? 0);
-  tell({ event: "consumed", received, dropped, torn, first, last, p50: quantile(0.5), p99: quantile(0.99) });
+  tell({ event: "consumed", received, dropped, torn, last, p50: quantile(0.5), p99: quantile(0.99) });
 });
 
 /** The hash of what the frame holds now. */

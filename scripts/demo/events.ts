@@ -21,13 +21,15 @@ export type DemoEvent =
     received: number;
     dropped: number;
     torn: number;
-    first: number;
     last: number;
     p50: number;
     p99: number;
   }
   | { event: "recorded"; packets: number; first: number; lost: number; file: string }
   | { event: "failed"; message: string };
+
+/** What is told under a name. */
+export type EventOf<Name extends DemoEvent["event"]> = Extract<DemoEvent, { event: Name }>;
 
 export function tell(event: DemoEvent): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);

@@ -10,14 +10,15 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Mode } from "../../mod.ts";
+import { redact } from "../../src/media/node_av.ts";
 import { root, tool } from "../toolchain.mjs";
 import type { ConsumerTask } from "./consumer.ts";
-import type { DemoEvent, Task } from "./events.ts";
+import type { DemoEvent, EventOf, Task } from "./events.ts";
+import { broken, type Outcome } from "./outcome.ts";
 import type { PublisherTask } from "./publisher.ts";
 import type { RecorderTask } from "./recorder.ts";
 
 type Runtime = "deno" | "bun";
-type EventOf<Name extends DemoEvent["event"]> = Extract<DemoEvent, { event: Name }>;
 
 const help = `Decodes a video once and shares it with four other processes.
 
@@ -94,19 +95,35 @@ class Part {
   }
 }
 
-const { values } = parseArgs({
-  options: {
-    input: {
-      type: "string",
-      default: fileURLToPath(new URL("../../test/fixtures/clip.mp4", import.meta.url).href),
+function parse() {
+  return parseArgs({
+    options: {
+      input: {
+        type: "string",
+        default: fileURLToPath(new URL("../../test/fixtures/clip.mp4", import.meta.url).href),
+      },
+      memory: { type: "string", default: "host" },
+      fast: { type: "boolean", default: false },
+      output: { type: "string" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
     },
-    memory: { type: "string", default: "host" },
-    fast: { type: "boolean", default: false },
-    output: { type: "string" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
+  }).values;
+}
+
+/** The options as they were typed; what is wrong with them is said in a line. */
+function options(): ReturnType<typeof parse> {
+  try {
+    return parse();
+  } catch (error) {
+    console.error(
+      `${(error as Error).message.replace(/\. .*$/s, "")}: npm run demo -- --help lists the options`,
+    );
+    process.exit(2);
+  }
+}
+
+const values = options();
 if (values.help) {
   console.log(help);
   process.exit(0);
@@ -114,11 +131,14 @@ if (values.help) {
 
 const { fast } = values;
 const memory = values.memory as PublisherTask["memory"]; // Publisher.create refuses others
-// npm changes to the package's directory; a path is meant from where the command was typed.
+/** npm changes to the package's directory; a path is meant from where the command was typed. */
+const fromHere = (path: string) => resolve(process.env.INIT_CWD ?? ".", path);
 const isUrl = /^[a-z][a-z0-9+.-]*:/i.test(values.input);
-const input = isUrl ? values.input : resolve(process.env.INIT_CWD ?? ".", values.input);
+const input = isUrl ? values.input : fromHere(values.input);
 const runtimeDirectory = await mkdtemp(join(tmpdir(), "cuframes-demo-"));
-const file = values.output ?? join(await mkdtemp(join(tmpdir(), "cuframes-recording-")), "recording.mp4");
+const file = values.output === undefined
+  ? join(await mkdtemp(join(tmpdir(), "cuframes-recording-")), "recording.mp4")
+  : fromHere(values.output);
 const place: Task = { key: "demo", runtimeDirectory };
 const parts: Part[] = [];
 
@@ -134,18 +154,13 @@ function start<T extends Task>(
   return part;
 }
 
-/** Credentials of a URL are nobody's business in a table. */
-function redacted(text: string): string {
-  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, "$1…@");
-}
-
 function showProgress(event: DemoEvent): void {
   if (event.event !== "progress") return;
   const line = `${event.decoded} frames decoded, ${event.published} published`;
   process.stderr.write(process.stderr.isTTY ? `\r${line}` : `${line}\n`);
 }
 
-async function play() {
+async function play(): Promise<Outcome> {
   const publisher = start<PublisherTask>(
     "publisher",
     "deno",
@@ -170,45 +185,22 @@ async function play() {
 
   const { decoded, published, packets, memory: used, decodedOnGpu } = await publisher.told("published");
   const subscribers = await Promise.all(consumers.map(async ({ name, runtime, mode, part }) => {
-    const { received, dropped, torn, first, last, p50, p99 } = await part.told("consumed");
-    return { name, runtime, mode, received, dropped, torn, latencyUs: { p50, p99 }, first, last };
+    const { received, dropped, torn, last, p50, p99 } = await part.told("consumed");
+    return { name, runtime, mode, received, dropped, torn, latencyUs: { p50, p99 }, last };
   }));
   const recorded = await recorder.told("recorded");
   if (process.stderr.isTTY) process.stderr.write("\n");
   return { decoded, published, packets, subscribers, recorded, used, decodedOnGpu };
 }
 
-type Outcome = Awaited<ReturnType<typeof play>>;
-
-/** What was promised and not kept, in sentences. */
-function broken({ published, packets, subscribers, recorded }: Outcome): string[] {
-  const problems: string[] = [];
-  for (const { name, mode, torn, received, dropped, first, last } of subscribers) {
-    if (torn > 0) problems.push(`${name} saw ${torn} torn frames`);
-    const accounted = received + dropped === published && first + received + dropped - 1 === last;
-    if (mode === "ordered" && !accounted) {
-      problems.push(`${name} accounts for ${received + dropped} of ${published} frames`);
-    }
-  }
-  if (published === 0) problems.push("no frame was published");
-  if (recorded.lost > 0 || recorded.packets !== packets - recorded.first) {
-    problems.push(
-      `the recording has ${recorded.packets} of ${
-        packets - recorded.first
-      } packets from its first key packet on`,
-    );
-  }
-  return problems;
-}
-
 try {
   const outcome = await play();
   const { decoded, published, packets, recorded, used, decodedOnGpu } = outcome;
-  const subscribers = outcome.subscribers.map(({ first: _first, last: _last, ...subscriber }) => subscriber);
+  const subscribers = outcome.subscribers.map(({ last: _last, ...subscriber }) => subscriber);
   const decoder = decodedOnGpu > 0 ? `, ${decodedOnGpu} decoded on the GPU` : "";
   console.log(
     `${
-      redacted(values.input)
+      redact(values.input)
     }: ${decoded} frames decoded, ${published} published in ${used} memory${decoder}; ` +
       `${packets} packets, ${recorded.packets} recorded in ${file}`,
   );
@@ -224,7 +216,7 @@ try {
   process.exitCode = problems.length === 0 ? 0 : 1;
   if (values.json) {
     console.log(JSON.stringify({
-      input: redacted(values.input),
+      input: redact(values.input),
       decoded,
       published,
       subscribers,
