@@ -85,6 +85,8 @@ export class Camera implements Disposable {
   readonly #backoff: Backoff;
   #state: CameraStatus["state"] = "connecting";
   #connections = 0;
+  /** When this attempt's connection began, by `performance.now()`; undefined where there is none yet. */
+  #connectedAt: number | undefined;
 
   constructor(settings: CameraSettings, report: (event: CameraEvent) => void) {
     this.#settings = settings;
@@ -110,7 +112,7 @@ export class Camera implements Disposable {
    */
   async run(signal: AbortSignal): Promise<void> {
     for (;;) {
-      const beganAt = performance.now();
+      this.#connectedAt = undefined;
       let lost: { code: CuframesError["code"] | null; reason: string };
       try {
         if (await this.#connection(signal) === "over") return;
@@ -122,7 +124,8 @@ export class Camera implements Disposable {
         if (!(cause instanceof CuframesError) || !this.#mayRetry(cause)) throw cause;
         lost = { code: cause.code, reason: cause.message };
       }
-      if (performance.now() - beganAt >= GOOD_MS) this.#backoff.reset();
+      const lastedMs = this.#connectedAt === undefined ? 0 : performance.now() - this.#connectedAt;
+      if (lastedMs >= GOOD_MS) this.#backoff.reset();
       // A camera that refuses credentials locks those out who try again soon.
       if (lost.code === "PERMISSION") this.#backoff.slow();
       const retryIn = Math.round(this.#backoff.next());
@@ -155,6 +158,7 @@ export class Camera implements Disposable {
     // What comes as fast as it can be read may be held back; a camera cannot.
     this.#ring.begin(media, { wait: !endless && !realtime });
     this.#connections++;
+    this.#connectedAt = performance.now();
     this.#reportConnected(media);
     if (this.#connections === 1) await this.#ring.subscribed(subscribers, signal);
     this.#state = "streaming";

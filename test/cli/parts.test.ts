@@ -1,8 +1,15 @@
 // What the commands are made of, without a process: config files, credentials, delays, timelines, rates, parsers.
 
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { makeClip } from "../../scripts/make_clip.ts";
 import { Backoff } from "../../src/cli/backoff.ts";
+import { Camera } from "../../src/cli/camera.ts";
 import { GapTimeline } from "../../src/cli/camera_ring.ts";
 import { ConfigFile } from "../../src/cli/cameras_config.ts";
 import { duration, nameVariables, size } from "../../src/cli/command.ts";
@@ -131,6 +138,59 @@ test("delays between attempts double up to the longest one, with jitter", () => 
   expect(delays.next()).toBeGreaterThanOrEqual(1500);
   const drawn = Array.from({ length: 20 }, () => new Backoff(1000).next());
   expect(new Set(drawn).size).toBeGreaterThan(1);
+});
+
+describe("a camera is knocked at", () => {
+  const directory = mkdtempSync(join(tmpdir(), "cuframes-parts-"));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  /** The waits before the first attempts again, by a clock on which all takes 6 s. */
+  async function waits(input: string, count: number): Promise<number[]> {
+    let nowMs = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => nowMs += 6000);
+    onTestFinished(() => clock.mockRestore());
+    const enough = new AbortController();
+    const seen: number[] = [];
+    using camera = new Camera({
+      ...{
+        key: "cam",
+        place: { runtimeDirectory: directory },
+        input,
+        inputFormat: "mpegts",
+        inputOptions: {},
+      },
+      ...{ ring: 4, memory: "host", device: 0, packets: true, packetSlots: 64, packetMemory: 1 << 20 },
+      ...{ decoder: undefined, realtime: false, loop: false, size: undefined, format: undefined },
+      ...{ transport: "tcp", timeout: 30_000, reconnect: true, longestDelay: 60_000, subscribers: 0 },
+      socketMode: undefined,
+    }, (event) => {
+      if (event.event !== "disconnected") return;
+      seen.push(event.retryIn);
+      if (seen.length === count) enough.abort();
+    });
+    await expect(camera.run(enough.signal)).rejects.toThrow();
+    return seen;
+  }
+
+  test("less and less often while it does not answer, however long that takes", async () => {
+    const [first, second, third] = await waits("tcp://127.0.0.1:1", 3);
+    expect(first).toBeLessThanOrEqual(500);
+    expect(second).toBeGreaterThan(500);
+    expect(third).toBeGreaterThanOrEqual(1000);
+  });
+
+  test("soon again after a connection that lasted", async () => {
+    const clip = join(directory, "clip.ts");
+    await makeClip(clip, { width: 160, height: 120, frames: 50 });
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.end(readFileSync(clip));
+    });
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const { port } = server.address() as AddressInfo;
+    for (const wait of await waits(`tcp://127.0.0.1:${port}`, 3)) expect(wait).toBeLessThanOrEqual(500);
+  });
 });
 
 describe("a timeline across connections", () => {
