@@ -1289,7 +1289,7 @@ describe("Annex B", () => {
   const unit = (type: number, ...rest: number[]) => ({ type, data: new Uint8Array([0x60 | type, ...rest]) });
   const [sps, pps, sei, delimiter, slice] = [
     unit(7, 1, 2, 3),
-    unit(8, 4),
+    unit(8, 0x84),
     unit(6, 5),
     unit(9, 0xf0),
     unit(5, 9, 9),
@@ -1322,7 +1322,8 @@ describe("Annex B", () => {
     });
     const plain = join([sei, slice]);
     expect(header.take(plain).data).toBe(plain);
-    const [otherSps, otherPps] = [unit(7, 9, 9, 9), unit(8, 7)];
+    // The number 1, which 0x40 begins, where the first one's is 0.
+    const [otherSps, otherPps] = [unit(7, 9, 9, 9), unit(8, 0x47)];
     expect(header.take(join([otherSps, pps, slice]))).toEqual({
       data: join([slice]),
       header: join([otherSps, pps]),
@@ -1331,6 +1332,30 @@ describe("Annex B", () => {
     expect(header.take(join([otherPps, slice])).header).toEqual(join([otherSps, pps, otherPps]));
     expect(header.take(join([sps, pps, slice])).header).toEqual(join([sps, pps]));
     expect(parameterSets(h264, join([sei, sps, pps, slice]))).toHaveLength(2);
+  });
+
+  it("says again which picture parameter set holds where one of its number returns", () => {
+    for (
+      const [codecId, set, [a, b, other]] of [
+        [h264, sps, [[0x68, 0x84], [0x68, 0x87], [0x68, 0x00, 0x80, 0x80]]],
+        [CODEC_IDS.hevc, { type: 33, data: new Uint8Array([66, 1, 9]) }, [[68, 1, 0x64], [68, 1, 0x67], [
+          68,
+          1,
+          0x84,
+        ]]],
+      ] as const
+    ) {
+      const type = codecId === h264 ? 8 : 34;
+      const units = [a, b, other].map((bytes) => ({ type, data: new Uint8Array(bytes) }));
+      const [first, second, another] = units as [typeof units[0], typeof units[0], typeof units[0]];
+      const header = new HeaderUnits(codecId, join([set, first, another]));
+      const picture = codecId === h264 ? slice : { type: 19, data: new Uint8Array([38, 1, 9]) };
+      const take = (...sets: typeof units) => header.take(join([...sets, picture])).header;
+      expect(take(second)).toEqual(join([set, another, second]));
+      expect(take(second)).toBeUndefined();
+      expect(take(first)).toEqual(join([set, another, first]));
+      expect(take(another)).toBeUndefined();
+    }
   });
 });
 

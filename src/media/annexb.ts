@@ -31,6 +31,19 @@ export function isParameterSet(codecId: number, type: number): boolean {
     : type >= 32 && type <= 34;
 }
 
+/** Picture parameter sets of H.264 and of HEVC. */
+function isPictureSet(codecId: number, type: number): boolean {
+  return type === (codecId === CODEC_IDS.h264 ? 8 : 34);
+}
+
+/** A picture parameter set's number, its first field behind the header: at most 255, as an Exp-Golomb code (H.264 9.1). */
+function pictureSetId(codecId: number, { data }: NalUnit): number {
+  const begin = codecId === CODEC_IDS.h264 ? 1 : 2;
+  const bits = (data[begin] ?? 0) << 16 | (data[begin + 1] ?? 0) << 8 | (data[begin + 2] ?? 0);
+  const zeros = Math.clz32(bits) - 8;
+  return (bits >>> (23 - 2 * zeros)) - 1;
+}
+
 /** Splits what stands before the first slice into units; the slices themselves are not searched. */
 export function leadingUnits(codecId: number, data: Uint8Array): Leading {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
@@ -110,11 +123,19 @@ export class HeaderUnits {
     const rest = joinUnits(unknown.filter((unit) => !isSet(unit)), data.subarray(end));
     if (!unknown.some(isSet)) return { data: rest, header: undefined };
     const sets = units.filter(isSet);
-    // A picture parameter set alone joins the sequence's sets; of two with one number the later one counts.
+    // A picture parameter set alone joins the sequence's sets, in the place of one with its number.
     const complete = sets.some((unit) => unit.type === (this.#codecId === CODEC_IDS.h264 ? 7 : 33));
-    const header = joinUnits(complete ? sets : [...this.#units, ...unknown.filter(isSet)]);
+    const added = unknown.filter(isSet);
+    const kept = this.#units.filter((unit) => !added.some((other) => this.#replaces(other, unit)));
+    const header = joinUnits(complete ? sets : [...kept, ...added]);
     this.#units = leadingUnits(this.#codecId, header).units;
     return { data: rest, header };
+  }
+
+  #replaces(one: NalUnit, other: NalUnit): boolean {
+    const codecId = this.#codecId;
+    return isPictureSet(codecId, one.type) && isPictureSet(codecId, other.type) &&
+      pictureSetId(codecId, one) === pictureSetId(codecId, other);
   }
 
   #isKnown(unit: NalUnit): boolean {
