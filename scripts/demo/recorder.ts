@@ -1,6 +1,7 @@
 // Writes the packets to a file as they are.
 
-import { CuframesError, type Packet, type PacketRingReader, Subscriber } from "../../mod.ts";
+import { type Packet, Subscriber } from "../../mod.ts";
+import { codecParametersOf } from "../../src/cli/packets.ts";
 import { Recorder } from "../../src/media/mod.ts";
 import { main, type Task, task, tell } from "./events.ts";
 
@@ -14,7 +15,7 @@ await main(async () => {
   using packets = camera.packets();
   await using recorder = await Recorder.create(file, {
     codecId: packets.codecId,
-    description: parameters(packets),
+    description: codecParametersOf(packets),
     codedWidth: camera.codedWidth,
     codedHeight: camera.codedHeight,
   });
@@ -36,13 +37,3 @@ await main(async () => {
     file,
   });
 });
-
-function parameters(packets: PacketRingReader): Uint8Array {
-  try {
-    return packets.codecParameters;
-  } catch (error) {
-    // Codecs such as VP8 have none.
-    if (error instanceof CuframesError && error.code === "NO_CODEC_PARAMETERS") return new Uint8Array(0);
-    throw error;
-  }
-}

@@ -55,9 +55,9 @@ export class AnnexBFilter {
   }
 
   /** An MP4 may change its parameter sets; a decoder of Annex B must not be told so in MP4's form. */
-  #follow(packet: Packet): boolean {
+  #follow(packet: Packet): void {
     const extradata = packet.getSideData(this.#av.AV_PKT_DATA_NEW_EXTRADATA);
-    if (!extradata) return true;
+    if (!extradata) return;
     const parameters = new this.#av.CodecParameters();
     parameters.alloc();
     try {
@@ -67,13 +67,12 @@ export class AnnexBFilter {
       this.#context.free();
       this.#context = context;
     } catch (error) {
-      if (error instanceof CuframesError) return false;
+      if (error instanceof CuframesError) return;
       throw error;
     } finally {
       parameters.free();
     }
     packet.freeSideData();
-    return true;
   }
 }
 
