@@ -1014,11 +1014,14 @@ describe("a recording", () => {
     },
   );
 
-  it.each(["mpeg1video", "mpeg2video", "mpeg4"])("of %s fits MPEG-TS", async (encoder) => {
-    const source = await clip(`for-ts-${encoder}.avi`, { frames: 20, encoder });
-    const path = join(directory, `${encoder}.ts`);
+  it.each(
+    ["mpeg1video", "mpeg2video", "mpeg4"].flatMap((encoder) => [[encoder, "avi"], [encoder, "mkv"]]),
+  )("of %s in .%s fits MPEG-TS", async (encoder, extension) => {
+    const source = await clip(`for-ts-${encoder}.${extension}`, { frames: 20, encoder });
+    const path = join(directory, `${encoder}-${extension}.ts`);
     await record(source, path);
-    expect((await readAll(path)).frames).toHaveLength(20);
+    const { frames } = await readAll(path);
+    expect([frames.length, frames.some((frame) => frame.corrupt)]).toEqual([20, false]);
   });
 
   it.each([["ts", "libx264", X264], ["h264", "libx264", X264], ["webm", "libvpx-vp9", {

@@ -143,6 +143,8 @@ export class Recorder implements AsyncDisposable {
   readonly #durable: boolean;
   /** For a format without a header: what key packets must carry. */
   #sets: NalUnit[] = [];
+  /** The same of MPEG-4, whose header an MP4 or a camera's SDP has instead of its packets. */
+  #leading: Uint8Array = new Uint8Array(0);
   #queuedBytes = 0;
   /** Where the last whole piece of a durable recording ends. */
   #playable = 0n;
@@ -270,6 +272,7 @@ export class Recorder implements AsyncDisposable {
     if (header.length > 0) codecpar.extradata = Buffer.from(header);
     // Apple's players take HEVC by this tag alone: parameter sets in the header and nowhere else.
     if (codecId === CODEC_IDS.hevc && this.#isMp4) codecpar.codecTag = "hvc1";
+    if (codecId === this.#av.AV_CODEC_ID_MPEG4 && !this.#globalHeader) this.#leading = header;
     if (!isAnnexB(codecId)) return;
     if (this.#globalHeader) this.#headerUnits = new HeaderUnits(codecId, header);
     else this.#sets = parameterSets(codecId, header);
@@ -277,7 +280,12 @@ export class Recorder implements AsyncDisposable {
 
   /** A copy in the form that the file has. */
   #prepare({ data, type, timestampNs, decodeTimestampNs, durationNs }: RecorderPacket): QueuedPacket {
-    if (type === "key") data = withParameterSets(this.#options.codecId, data, this.#sets);
+    if (type === "key") {
+      data = withParameterSets(this.#options.codecId, data, this.#sets);
+      const { length } = this.#leading;
+      const leads = Buffer.compare(data.subarray(0, length), this.#leading) === 0;
+      if (!leads) data = Buffer.concat([this.#leading, data]);
+    }
     let { data: rest, header } = this.#headerUnits?.take(data) ?? { data, header: undefined };
     if (header && !this.#isMp4) {
       // Matroska has one header: what differs from it stays in the packets, and all that comes after.
