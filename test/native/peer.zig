@@ -17,6 +17,7 @@
 //!     write FD OFFSET BYTES                   -> ok
 //!     read FD OFFSET SIZE                     -> BYTES
 //!     scribble FD SIZE MILLISECONDS [BYTE]    -> how many times the mapping was filled: with random bytes, or with BYTE
+//!     punch FD SIZE MILLISECONDS              -> how many times the mapping was filled with ones and its pages taken away
 //!     attack FD                               -> the ways in which the file could be changed
 //!     close FD                                -> ok
 
@@ -74,7 +75,7 @@ fn check(result: usize) Failure!usize {
     return if (failed_errno == .SUCCESS) result else error.System;
 }
 
-const Command = enum { connect, @"connect-many", listen, accept, send, @"send-many", @"send-credentials", @"send-truncated", receive, memfd, write, read, scribble, attack, close };
+const Command = enum { connect, @"connect-many", listen, accept, send, @"send-many", @"send-credentials", @"send-truncated", receive, memfd, write, read, scribble, punch, attack, close };
 
 const Words = struct {
     iterator: std.mem.TokenIterator(u8, .scalar),
@@ -177,6 +178,11 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             const milliseconds = try words.number(u64);
             const byte: ?u8 = if (words.optional()) |word| std.fmt.parseInt(u8, word, 0) catch return error.Usage else null;
             try reply.print("{d}", .{try scribble(fd, size, milliseconds, byte)});
+        },
+        .punch => {
+            const fd = try words.fd();
+            const size = try words.number(usize);
+            try reply.print("{d}", .{try punchAgain(fd, size, try words.number(u64))});
         },
         .attack => try attack(try words.fd(), reply),
         .close => {
@@ -309,6 +315,19 @@ fn scribble(fd: i32, size: usize, milliseconds: u64, byte: ?u8) Failure!u64 {
     var count: u64 = 0;
     while (nowNs() < end) : (count += 1) {
         for (mapping) |*target| @as(*volatile u8, target).* = byte orelse random.random().int(u8);
+    }
+    return count;
+}
+
+/// Fills the mapping and punches a hole there, in turn.
+fn punchAgain(fd: i32, size: usize, milliseconds: u64) Failure!u64 {
+    const mapping = try map(fd, size, true);
+    defer _ = linux.munmap(mapping.ptr, mapping.len);
+    const end = nowNs() + milliseconds * std.time.ns_per_ms;
+    var count: u64 = 0;
+    while (nowNs() < end) : (count += 1) {
+        for (mapping) |*target| @as(*volatile u8, target).* = 1;
+        try punch(fd);
     }
     return count;
 }

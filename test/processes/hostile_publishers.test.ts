@@ -390,14 +390,19 @@ describe("after its welcome", () => {
     await peer.write(page, wire.leasePageCursor, wire.word(0n));
     expect((await subscriber.ask<Outcome>(take(200), "refused")).code).toBe("TIMEOUT");
     // Any bytes at all, in both regions, while it reads: each call ends, with a frame or with an error of its kind.
-    for (const [file, size] of [[page, wire.leasePageFields], [control, wire.control.slot(2)]] as const) {
-      let scribbling = true;
-      const scribbled = peer.scribble(file, size, 300).finally(() => scribbling = false);
+    const attacks: (() => Promise<number>)[] = [
+      () => peer.scribble(page, wire.leasePageFields, 300),
+      () => peer.scribble(control, wire.control.slot(2), 300),
+      () => peer.punch(page, wire.leasePageFields, 300),
+    ];
+    for (const attack of attacks) {
+      let attacking = true;
+      const attacks = attack().finally(() => attacking = false);
       do {
         subscriber.send(take(20));
         await subscriber.ask({ do: "release" }, "released");
-      } while (scribbling);
-      await scribbled;
+      } while (attacking);
+      expect(await attacks).toBeGreaterThan(10);
     }
     for (let refused; (refused = subscriber.taken<Outcome>("refused")) !== undefined;) {
       expect(refused.code).toMatch(/^(TIMEOUT|PROTOCOL)$/);

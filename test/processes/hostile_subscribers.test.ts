@@ -220,12 +220,18 @@ test("any bytes in a lease page cost the others nothing", async ({ skip }) => {
   const { peer } = siege;
   const { descriptors } = await siege.join();
   const page = descriptors[1]!;
-  const attacks: (number | undefined)[] = [undefined, 0xff, 0x01];
-  for (const byte of attacks) {
-    let scribbling = true;
-    const scribbled = peer.scribble(page, leasePageFields, 700, byte).finally(() => scribbling = false);
-    do await siege.publish(200); while (scribbling);
-    expect(await scribbled).toBeGreaterThan(10);
+  const attacks: (() => Promise<number>)[] = [
+    () => peer.scribble(page, leasePageFields, 700),
+    () => peer.scribble(page, leasePageFields, 700, 0xff),
+    () => peer.scribble(page, leasePageFields, 700, 0x01),
+    // Every byte of it, and then no page at all.
+    () => peer.punch(page, leasePageFields, 700),
+  ];
+  for (const attack of attacks) {
+    let attacking = true;
+    const attacks = attack().finally(() => attacking = false);
+    do await siege.publish(200); while (attacking);
+    expect(await attacks).toBeGreaterThan(10);
   }
   expect(await siege.stats()).toMatchObject({ subscribers: 2 });
   // Frames are delivered in the middle of it to those who come and go, too.

@@ -4,7 +4,6 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { promisify } from "node:util";
 import { root, tool } from "../../scripts/toolchain.mjs";
 import { Process, type Stage } from "./processes.ts";
@@ -18,7 +17,8 @@ export async function buildPeer(): Promise<string> {
   const path = join(folder, `peer-${digest}`);
   if (existsSync(path)) return path;
   mkdirSync(folder, { recursive: true });
-  const unfinished = `${path}.${process.pid}`;
+  // Bun runs two test files in one process.
+  const unfinished = `${path}.${crypto.randomUUID()}`;
   await promisify(execFile)(tool("zig"), ["build-exe", source, `-femit-bin=${unfinished}`], {
     cwd: join(root, "zig"),
   });
@@ -114,6 +114,11 @@ export class Peer {
     return Number(
       await this.#call("scribble", fd, size, milliseconds, ...(byte === undefined ? [] : [byte])),
     );
+  }
+
+  /** Fills a shared mapping and takes its pages away, again and again; returns how often. */
+  async punch(fd: number, size: number, milliseconds: number): Promise<number> {
+    return Number(await this.#call("punch", fd, size, milliseconds));
   }
 
   /** The ways in which this process could change a file of shared memory. */
