@@ -34,6 +34,8 @@ export type Command =
   /** Uses up the process's descriptors, but for so many. */
   | { do: "hog"; spare: number }
   | { do: "unhog" }
+  /** Gives up being root; reports "became", with who it is. */
+  | { do: "become"; user: string }
   | { do: "close" };
 
 const seed = process.pid;
@@ -147,6 +149,9 @@ async function obey(command: Command): Promise<void> {
     case "unhog":
       unhog();
       return report("unhogged");
+    case "become":
+      process.setuid!(command.user);
+      return report("became", { uid: process.getuid!() });
     case "close":
       publisher?.close();
       publisher = undefined;
