@@ -101,15 +101,18 @@ pub fn listenAbstract(name: []const u8) Error!i32 {
 
 /// NotFound where nobody listens. Waits in the kernel while the listener's queue is full; Timeout when it stays so.
 /// `path` is the address in words.
-pub fn connect(address: *const Address, path: []const u8, timeout_ms: u32) Error!i32 {
+pub fn connect(address: *const Address, path: []const u8, timeout_ms: u31) Error!i32 {
     const fd = try open();
     errdefer close(fd);
-    const timeout: linux.timeval = .{ .sec = timeout_ms / 1000, .usec = timeout_ms % 1000 * 1000 };
-    _ = try errors.check(linux.setsockopt(fd, linux.SOL.SOCKET, linux.SO.SNDTIMEO, std.mem.asBytes(&timeout), @sizeOf(linux.timeval)), "setsockopt", path);
+    const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
     const flags = try errors.check(linux.fcntl(fd, linux.F.GETFL, 0), "fcntl", path);
     const nonblocking: usize = @as(u32, @bitCast(linux.O{ .NONBLOCK = true }));
     _ = try errors.check(linux.fcntl(fd, linux.F.SETFL, flags & ~nonblocking), "fcntl", path);
     while (true) {
+        // Anew after each signal; one microsecond more than none, which would be no limit.
+        const left_us = deadline.remainingNs().? / std.time.ns_per_us + 1;
+        const timeout: linux.timeval = .{ .sec = @intCast(left_us / std.time.us_per_s), .usec = @intCast(left_us % std.time.us_per_s) };
+        _ = try errors.check(linux.setsockopt(fd, linux.SOL.SOCKET, linux.SO.SNDTIMEO, std.mem.asBytes(&timeout), @sizeOf(linux.timeval)), "setsockopt", path);
         const result = linux.connect(fd, &address.storage, address.size);
         switch (linux.errno(result)) {
             .SUCCESS => break,
@@ -367,4 +370,47 @@ test "unwanted descriptors never enter, a long message is refused, silence is no
     try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
     try testing.expectEqualStrings("last", try receive(fds[1], &buffer, null));
     try testing.expectError(error.Disconnected, receive(fds[1], &buffer, null));
+}
+
+test "connecting to a full queue ends in time, however many signals come" {
+    const path = try std.fmt.allocPrint(testing.allocator, "/tmp/cuframes-socket-test-{d}", .{linux.getpid()});
+    defer testing.allocator.free(path);
+    const temporary = try std.fmt.allocPrint(testing.allocator, "{s}.new", .{path});
+    defer testing.allocator.free(temporary);
+    const address: Address = try .init(path);
+    const listener = try listen(path, temporary, 0o600);
+    defer _ = linux.unlink(address.pathZ());
+    defer close(listener);
+    _ = try errors.check(linux.listen(listener, 0), "listen", path);
+    const queued = try connect(&address, path, 1000);
+    defer close(queued);
+
+    const Interruption = struct {
+        thread: i32,
+        over: bool = false,
+        failed: bool = false,
+
+        fn ignore(_: linux.SIG) callconv(.c) void {}
+
+        /// Until the connecting is over, or has had enough time for it and more.
+        fn run(interruption: *@This()) void {
+            const patience: clock.Deadline = .fromMilliseconds(5000);
+            while (!@atomicLoad(bool, &interruption.over, .seq_cst)) {
+                interruption.failed = patience.passed();
+                if (interruption.failed) return;
+                _ = linux.tgkill(linux.getpid(), interruption.thread, .USR1);
+                _ = linux.nanosleep(&.{ .sec = 0, .nsec = 5 * std.time.ns_per_ms }, null);
+            }
+        }
+    };
+    var previous: linux.Sigaction = undefined;
+    _ = linux.sigaction(.USR1, &.{ .handler = .{ .handler = Interruption.ignore }, .mask = linux.sigemptyset(), .flags = 0 }, &previous);
+    defer _ = linux.sigaction(.USR1, &previous, null);
+    var interruption: Interruption = .{ .thread = linux.gettid() };
+    const thread: std.Thread = try .spawn(.{}, Interruption.run, .{&interruption});
+    const result = connect(&address, path, 100);
+    @atomicStore(bool, &interruption.over, true, .seq_cst);
+    thread.join();
+    try testing.expectError(error.Timeout, result);
+    try testing.expect(!interruption.failed);
 }
