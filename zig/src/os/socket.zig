@@ -30,6 +30,12 @@ pub fn shutdown(fd: i32) void {
     _ = linux.shutdown(fd, linux.SHUT.RDWR);
 }
 
+/// The peer reads what was sent to it, then the end. What it says still comes.
+pub fn endSending(fd: i32) void {
+    // The peer may have gone already.
+    _ = linux.shutdown(fd, linux.SHUT.WR);
+}
+
 pub const Address = struct {
     storage: linux.sockaddr.un,
     /// Of what counts in `storage`.

@@ -560,8 +560,7 @@ pub const Publisher = struct {
         while (indexes.next()) |index| {
             const subscriber = &publisher.subscribers[index];
             if (subscriber.wants & protocol.want_packets == 0) continue;
-            // A peer that does not read its socket loses its place, and nobody else does.
-            socket.send(subscriber.fd, std.mem.asBytes(&message), &.{fd}) catch publisher.drop(@intCast(index));
+            socket.send(subscriber.fd, std.mem.asBytes(&message), &.{fd}) catch publisher.dismiss(@intCast(index));
         }
     }
 
@@ -831,6 +830,7 @@ pub const Publisher = struct {
         }
     }
 
+    /// Leases are the protocol's: who breaks it has none. No subscriber of this library does.
     fn dropMisbehaved(publisher: *Publisher, token: reactor.Token) void {
         publisher.countRejected();
         publisher.drop(publisher.indexOf(token));
@@ -844,7 +844,15 @@ pub const Publisher = struct {
         unreachable;
     }
 
-    /// Frees all that a subscriber held. With both locks held.
+    /// Tells a subscriber that cannot be served that this is the end. What it holds stays as it is until it closes its
+    /// own side. With the mutex held.
+    fn dismiss(publisher: *Publisher, index: u6) void {
+        publisher.audience.neglect(index);
+        socket.endSending(publisher.subscribers[index].fd);
+        channel.interrupt(&publisher.room);
+    }
+
+    /// Frees all that a subscriber held: it has let go of it, or forfeited it. With both locks held.
     fn drop(publisher: *Publisher, index: u6) void {
         const subscriber = &publisher.subscribers[index];
         publisher.audience.remove(index);
@@ -986,18 +994,24 @@ fn bits(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
 
 const testing = std.testing;
 
-test "a hello that has come before its connection makes room is answered; silence is not" {
-    const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
-    defer _ = linux.rmdir(folder.z());
+/// Of 1×1 pixel, in three slots; it waits for ordered subscribers.
+fn createForTest(folder: *const directory.Path) !*Publisher {
     var options = std.mem.zeroes(Options);
     protocol.setText(&options.key, "crowd");
     protocol.setText(&options.directory, folder.slice());
     options.format = @intFromEnum(format.Format.GRAY8);
     options.width = 1;
     options.height = 1;
-    options.slot_count = layout.slots_min;
+    options.slot_count = 3;
+    options.policy = @intFromEnum(frames.Policy.wait);
     options.socket_mode = 0o600;
-    const publisher: *Publisher = try .create(&options);
+    return .create(&options);
+}
+
+test "a hello that has come before its connection makes room is answered; silence is not" {
+    const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
+    defer _ = linux.rmdir(folder.z());
+    const publisher = try createForTest(&folder);
     defer publisher.close();
     const address: socket.Address = try .init(publisher.socket_path.slice());
 
@@ -1023,4 +1037,50 @@ test "a hello that has come before its connection makes room is answered; silenc
     try testing.expectError(error.WouldBlock, socket.receive(connections[2], &buffer, null));
     try testing.expectEqual(1, publisher.rejected);
     try testing.expectEqual(pending_max, publisher.pending_count);
+}
+
+test "a subscriber that cannot be handed the packet ring keeps the frames it holds until it has gone" {
+    const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
+    defer _ = linux.rmdir(folder.z());
+    const publisher = try createForTest(&folder);
+    defer publisher.close();
+    const address: socket.Address = try .init(publisher.socket_path.slice());
+    const fd = try socket.connect(&address, publisher.socket_path.slice(), 1000);
+    errdefer socket.close(fd);
+    var hello: protocol.Hello = .{ .wants = protocol.want_frames | protocol.want_packets, .mode = @intFromEnum(frames.Mode.ordered), .name = undefined };
+    protocol.setText(&hello.name, "deaf");
+    try socket.send(fd, std.mem.asBytes(&hello), &.{});
+    _ = try socket.pollReadable(&.{fd}, .fromMilliseconds(30_000));
+    var buffer: [@sizeOf(protocol.Welcome) + 1]u8 = undefined;
+    var descriptors: socket.Descriptors = .{};
+    _ = try socket.receive(fd, &buffer, &descriptors);
+    defer descriptors.deinit();
+    const page = try memfd.map(descriptors.items[1], layout.lease_page_size, .read_write);
+    defer memfd.unmap(page);
+    const control = try memfd.map(descriptors.items[0], layout.control_size, .read_only);
+    defer memfd.unmap(control);
+    var reader: frames.Reader = .init(@ptrCast(control.ptr), @ptrCast(page.ptr), 3, .ordered, 0);
+    var record = std.mem.zeroes(PublishRecord);
+    for (0..3) |_| try publisher.publish(try publisher.tryAcquire(), &record);
+    const held = (try reader.next()).?;
+    try testing.expectError(error.WouldBlock, publisher.tryAcquire());
+
+    // What is sent to it fails from now on; it says nothing by that.
+    _ = linux.shutdown(fd, linux.SHUT.RD);
+    try publisher.enablePackets(&.{ .ring_slots = 1, .data_size = 1, .max_packet_size = 1, .codec_id = 27, .named = 0 });
+    for (0..8) |_| {
+        // Nobody waits for it any more.
+        const slot = try publisher.tryAcquire();
+        try testing.expect(slot != held.slot);
+        try publisher.publish(slot, &record);
+    }
+    try testing.expectEqual(1, publisher.stats().slots_leased);
+
+    socket.close(fd);
+    const deadline: clock.Deadline = .fromMilliseconds(30_000);
+    while (publisher.stats().subscribers > 0) {
+        try testing.expect(!deadline.passed());
+        std.Thread.yield() catch {};
+    }
+    _ = try publisher.tryAcquire();
 }

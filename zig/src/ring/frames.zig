@@ -31,6 +31,11 @@ pub const Audience = struct {
         audience.ordered &= ~bit;
     }
 
+    /// Its leases still count, and nothing waits for what it has not been given.
+    pub fn neglect(audience: *Audience, index: u6) void {
+        audience.ordered &= ~(@as(u64, 1) << index);
+    }
+
     fn iterator(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
         const set: std.bit_set.IntegerBitSet(64) = .{ .mask = mask };
         return set.iterator(.{});
