@@ -37,15 +37,15 @@ class Impostor {
   }
 
   /** Makes shared memory as a publisher would, or not quite. */
-  memory(size: number, seals: number = wire.sealed): Promise<number> {
-    return this.peer.memfd(size, seals);
+  memory(size: number, seals: number = wire.readOnly, hole?: number): Promise<number> {
+    return this.peer.memfd(size, seals, hole);
   }
 
   /** What goes with `wire.welcome()`. */
   async ring(): Promise<[control: number, page: number, ...slots: number[]]> {
     return [
       await this.memory(wire.controlSize),
-      await this.memory(wire.pageSize),
+      await this.memory(wire.pageSize, wire.sealed),
       await this.memory(4096),
       await this.memory(4096),
     ];
@@ -213,6 +213,9 @@ test("a welcome with the wrong descriptors", async () => {
   const short = await impostor.memory(2048);
   const unsealed = await impostor.memory(wire.controlSize, 0);
   const growing = await impostor.memory(wire.controlSize, wire.seals.grow);
+  const changing = await impostor.memory(wire.controlSize, wire.sealed);
+  const sparse = await impostor.memory(wire.controlSize, wire.readOnly, wire.pageSize);
+  const empty = await impostor.memory(wire.pageSize, wire.sealed, 0);
   const unwritable = await impostor.memory(wire.pageSize, wire.sealed | wire.seals.write);
   const socket = await impostor.peer.listen(`${stage().directory}/another.sock`);
   const sets: [what: string, descriptors: number[], code?: string][] = [
@@ -228,6 +231,11 @@ test("a welcome with the wrong descriptors", async () => {
       [`one that can shrink at ${index}`, ring.with(index, growing)],
       [`a socket at ${index}`, ring.with(index, socket)],
     ]),
+    ...[0, 2, 3].flatMap((index): [string, number[]][] => [
+      [`one whose pages can be taken away at ${index}`, ring.with(index, changing)],
+      [`one with a hole at ${index}`, ring.with(index, sparse)],
+    ]),
+    ["a lease page that is a hole", [control, empty, first!, second!]],
     ["a lease page that cannot be written", [control, unwritable, first!, second!], "PERMISSION"],
     ["a lease page in the control region's place", [page, page, first!, second!]],
   ];
@@ -316,6 +324,8 @@ describe("after its welcome", () => {
     const ring = await impostor.ring();
     const file = await impostor.memory(8192);
     const unsealed = await impostor.memory(8192, 0);
+    const changing = await impostor.memory(8192, wire.sealed);
+    const sparse = await impostor.memory(2 * wire.pageSize, wire.readOnly, wire.pageSize);
     const messages: [what: string, bytes: Uint8Array, descriptors?: number[]][] = [
       ["random bytes", randomBytes(24)],
       ["a long message", randomBytes(5000)],
@@ -326,6 +336,8 @@ describe("after its welcome", () => {
       ["a packet ring that is larger than its memory", wire.packets(8193n), [file]],
       ["a packet ring larger than any", wire.packets(1n << 63n), [file]],
       ["a packet ring that can shrink", wire.packets(8192n), [unsealed]],
+      ["a packet ring whose pages can be taken away", wire.packets(8192n), [changing]],
+      ["a packet ring with a hole", wire.packets(8192n), [sparse]],
     ];
     for (const [what, bytes, descriptors] of messages) {
       const connection = await impostor.accepted(ring);

@@ -280,16 +280,22 @@ test("decoding a file again and again does not grow the process", async () => {
   expect(await decoder.exited).toEqual({ code: 0, signal: null });
 }, 120_000);
 
-test.skipIf(process.getuid?.() !== 0)("a publisher can give up being root, which takes each of its threads", async () => {
-  const publisher = stage().start("publisher", { key, ...size });
-  await publisher.event("ready");
-  expect(await publisher.ask({ do: "become", user: "nobody" }, "became")).toEqual({
-    event: "became",
-    uid: Number(execFileSync("id", ["-u", "nobody"], { encoding: "utf8" })),
-  });
-  const subscriber = stage().start("remote", { key });
-  await subscriber.event("ready");
-  await subscriber.ask({ do: "connect" }, "connected");
-  await publisher.ask({ do: "publish", frames: 1 }, "published");
-  expect(await subscriber.ask({ do: "take", timeout: 5000 }, "took")).toMatchObject({ sequence: 1, whole: true });
-});
+test.skipIf(process.getuid?.() !== 0)(
+  "a publisher can give up being root, which takes each of its threads",
+  async () => {
+    const publisher = stage().start("publisher", { key, ...size });
+    await publisher.event("ready");
+    expect(await publisher.ask({ do: "become", user: "nobody" }, "became")).toEqual({
+      event: "became",
+      uid: Number(execFileSync("id", ["-u", "nobody"], { encoding: "utf8" })),
+    });
+    const subscriber = stage().start("remote", { key });
+    await subscriber.event("ready");
+    await subscriber.ask({ do: "connect" }, "connected");
+    await publisher.ask({ do: "publish", frames: 1 }, "published");
+    expect(await subscriber.ask({ do: "take", timeout: 5000 }, "took")).toMatchObject({
+      sequence: 1,
+      whole: true,
+    });
+  },
+);

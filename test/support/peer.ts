@@ -97,8 +97,9 @@ export class Peer {
     return { bytes: first === "closed" ? undefined : bytesOf(first), descriptors: rest.map(Number) };
   }
 
-  async memfd(size: number, seals: number): Promise<number> {
-    return Number(await this.#call("memfd", size, seals));
+  /** Shared memory with its pages, or only with those in front of `hole`. This process can go on writing to it. */
+  async memfd(size: number, seals: number, hole: number = size): Promise<number> {
+    return Number(await this.#call("memfd", size, seals, hole));
   }
 
   async write(fd: number, offset: number, bytes: Uint8Array): Promise<void> {

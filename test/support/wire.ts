@@ -8,6 +8,8 @@ export const wants = { frames: 1, packets: 2, report: 4 } as const;
 /** Seals of a memfd, fcntl(2). */
 export const seals = { seal: 1, shrink: 2, grow: 4, write: 8, futureWrite: 16 } as const;
 export const sealed: number = seals.seal | seals.shrink | seals.grow;
+/** What a region must have that the subscriber only reads. */
+export const readOnly: number = sealed | seals.futureWrite;
 
 /** Bytes that are enough on every page size: the control region and a lease page. */
 export const controlSize: number = 128 * 1024;

@@ -29,7 +29,7 @@ pub const Buffer = struct {
         if (linux.errno(duplicated) == .BADF) return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}, which is not open", .{ plane, caller_fd });
         const fd: i32 = @intCast(try errors.check(duplicated, "fcntl", "F_DUPFD_CLOEXEC"));
         errdefer memfd.close(fd);
-        const filesystem = filesystemOf(fd);
+        const filesystem = memfd.filesystemOf(fd);
         const kind = kindOf(fd, filesystem) orelse {
             return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}, which is neither a dma-buf nor a memfd", .{ plane, caller_fd });
         };
@@ -39,7 +39,7 @@ pub const Buffer = struct {
             .fd = fd,
             .kind = kind,
             // Memory that can shrink could be cut off under the mapping, and huge pages may not be there to be had.
-            .mappable = kind == .dmabuf or (filesystem == tmpfs_magic and linux.fcntl(fd, linux.F.GET_SEALS, 0) & linux.F.SEAL_SHRINK != 0),
+            .mappable = kind == .dmabuf or (filesystem == memfd.tmpfs_magic and linux.fcntl(fd, linux.F.GET_SEALS, 0) & linux.F.SEAL_SHRINK != 0),
             // A dma-buf's inode has no size; its end can be sought.
             .size = switch (kind) {
                 .memfd => status.size,
@@ -61,17 +61,7 @@ pub const Buffer = struct {
         return if (linux.errno(linux.fcntl(fd, linux.F.GET_SEALS, 0)) == .SUCCESS) .memfd else null;
     }
 
-    /// The magic number of <linux/magic.h>; 0 for a descriptor that has no file system.
-    fn filesystemOf(fd: i32) c_long {
-        var filesystem: StatFs = undefined;
-        const result = linux.syscall2(.fstatfs, @as(usize, @intCast(fd)), @intFromPtr(&filesystem));
-        return if (linux.errno(result) == .SUCCESS) filesystem.kind else 0;
-    }
-
-    /// struct statfs of 64-bit Linux, of which only the type matters.
-    const StatFs = extern struct { kind: c_long, rest: [14]c_long };
     const dma_buf_magic = 0x444d4142;
-    const tmpfs_magic = 0x01021994;
 
     /// Makes the first `size` bytes readable by the CPU.
     pub fn makeReadable(buffer: *Buffer, size: u64) Error!void {

@@ -59,24 +59,53 @@ pub fn seal(fd: i32, writers: enum { keep_writable, no_future_writers }) Error!v
     _ = try errors.check(result, "fcntl", "F_ADD_SEALS");
 }
 
-/// Maps a descriptor of another process only if it has at least `size` bytes and can never lose them:
-/// without that, the peer could truncate it and every access here would end in SIGBUS.
+/// Maps a descriptor of another process only if it has at least `size` bytes and all of their pages, and can never lose
+/// them: else the peer could take them away, and every access here would end in SIGBUS. Memory that the peer shall write
+/// and we too, it can still take away; the next access then gets a new page.
 pub fn mapForeign(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_size_min) u8 {
-    const seals = linux.fcntl(fd, linux.F.GET_SEALS, 0);
-    if (linux.errno(seals) != .SUCCESS or seals & linux.F.SEAL_SHRINK == 0) {
+    const result = linux.fcntl(fd, linux.F.GET_SEALS, 0);
+    const seals = if (linux.errno(result) == .SUCCESS) result else 0;
+    if (seals & linux.F.SEAL_SHRINK == 0) {
         return errors.fail(error.Protocol, "the publisher handed over memory that is not sealed against shrinking", .{});
     }
-    if (try sizeOf(fd) < size) {
+    // Either of them keeps holes from being punched.
+    if (access == .read_only and seals & (linux.F.SEAL_WRITE | linux.F.SEAL_FUTURE_WRITE) == 0) {
+        return errors.fail(error.Protocol, "the publisher handed over memory that is not sealed against writers", .{});
+    }
+    if (filesystemOf(fd) == hugetlbfs_magic) {
+        return errors.fail(error.Protocol, "the publisher handed over memory of huge pages, which may not be there to be had", .{});
+    }
+    const status = try statusOf(fd);
+    if (status.size < size) {
         return errors.fail(error.Protocol, "the publisher handed over less memory than it announced", .{});
+    }
+    // Of all of it: pages behind what is mapped would make up for missing ones.
+    if (status.blocks *| block_size < status.size) {
+        return errors.fail(error.Protocol, "the publisher handed over memory with holes", .{});
     }
     return map(fd, size, access);
 }
 
-pub fn sizeOf(fd: i32) Error!u64 {
+/// Of stx_blocks, whatever the file system.
+const block_size = 512;
+
+pub const tmpfs_magic = 0x01021994;
+const hugetlbfs_magic = 0x958458f6;
+
+/// The magic number of <linux/magic.h>; 0 for a descriptor that has no file system.
+pub fn filesystemOf(fd: i32) c_long {
+    var filesystem: StatFs = undefined;
+    const result = linux.syscall2(.fstatfs, @as(usize, @intCast(fd)), @intFromPtr(&filesystem));
+    return if (linux.errno(result) == .SUCCESS) filesystem.kind else 0;
+}
+
+/// struct statfs of 64-bit Linux, of which only the type matters.
+const StatFs = extern struct { kind: c_long, rest: [14]c_long };
+
+fn statusOf(fd: i32) Error!linux.Statx {
     var status: linux.Statx = undefined;
-    const result = linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true }, &status);
-    _ = try errors.check(result, "statx", "memfd");
-    return status.size;
+    _ = try errors.check(linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true, .BLOCKS = true }, &status), "statx", "memfd");
+    return status;
 }
 
 pub fn map(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_size_min) u8 {
@@ -88,7 +117,6 @@ pub fn map(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_siz
 }
 
 pub fn unmap(memory: []align(std.heap.page_size_min) const u8) void {
-    // Fails for memory of huge pages, which a hostile peer may have handed over: it then stays mapped.
     _ = linux.munmap(memory.ptr, memory.len);
 }
 
@@ -113,9 +141,7 @@ test "memory is reserved to its last page while signals come" {
     interrupting.calls = 0;
     const fd = try create("test", size);
     defer close(fd);
-    var status: linux.Statx = undefined;
-    _ = try errors.check(linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .BLOCKS = true }, &status), "statx", "test");
-    try testing.expectEqual(size, status.blocks * 512);
+    try testing.expectEqual(size, (try statusOf(fd)).blocks * block_size);
     try testing.expectEqual(6, interrupting.calls);
 }
 
@@ -136,10 +162,35 @@ test "a sealed region refuses future writers and changes of size" {
     try testing.expectEqual(linux.E.PERM, linux.errno(linux.pwrite(fd, "x", 1, 0)));
 }
 
-test "memory that could shrink, or is too small, is not mapped" {
+test "memory that could shrink, lose a page or fault is not mapped, nor is too little" {
     const fd = try create("test", 4096);
     defer close(fd);
-    try testing.expectError(error.Protocol, mapForeign(fd, 4096, .read_only));
+    try expectRefused(fd, 4096, .read_only, "against shrinking");
     try seal(fd, .keep_writable);
-    try testing.expectError(error.Protocol, mapForeign(fd, 8192, .read_only));
+    try expectRefused(fd, 8192, .read_write, "less memory");
+    unmap(try mapForeign(fd, 4096, .read_write));
+    try expectRefused(fd, 4096, .read_only, "against writers");
+
+    const sparse: i32 = @intCast(try errors.check(linux.memfd_create("test", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING), "memfd_create", "test"));
+    defer close(sparse);
+    const page = std.heap.pageSize();
+    _ = try errors.check(linux.ftruncate(sparse, @intCast(2 * page)), "ftruncate", "test");
+    _ = try errors.check(linux.pwrite(sparse, "x", 1, 0), "pwrite", "test");
+    try seal(sparse, .no_future_writers);
+    try expectRefused(sparse, page, .read_only, "holes");
+}
+
+test "memory of huge pages is not mapped" {
+    const created = linux.memfd_create("test", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING | linux.MFD.HUGETLB);
+    if (linux.errno(created) != .SUCCESS) return error.SkipZigTest; // a kernel without them
+    const fd: i32 = @intCast(created);
+    defer close(fd);
+    _ = try errors.check(linux.ftruncate(fd, 1 << 30), "ftruncate", "test");
+    try seal(fd, .no_future_writers);
+    try expectRefused(fd, 4096, .read_only, "huge pages");
+}
+
+fn expectRefused(fd: i32, size: usize, access: Access, why: []const u8) !void {
+    try testing.expectError(error.Protocol, mapForeign(fd, size, access));
+    try testing.expect(std.mem.find(u8, errors.message(), why) != null);
 }

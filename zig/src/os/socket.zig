@@ -350,7 +350,12 @@ test "a message and its descriptors arrive together" {
     defer descriptors.deinit();
     try testing.expectEqualStrings("hello", bytes);
     try testing.expectEqual(@as(usize, 2), descriptors.count);
-    try testing.expectEqual(@as(u64, 4096), try memfd.sizeOf(descriptors.items[0]));
+    const sent = try memfd.map(file, 4096, .read_write);
+    defer memfd.unmap(sent);
+    sent[4095] = 42;
+    const received = try memfd.map(descriptors.items[0], 4096, .read_only);
+    defer memfd.unmap(received);
+    try testing.expectEqual(42, received[4095]);
 }
 
 test "unwanted descriptors never enter, a long message is refused, silence is not an end" {
