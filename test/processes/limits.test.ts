@@ -172,6 +172,50 @@ test("no address space left: OUT_OF_MEMORY, nothing kept, and it works again whe
   await subscriber.ask({ do: "connect" }, "connected");
 });
 
+test("no room for a packet ring that comes later: its readers are told, and the frames go on", async ({ skip }) => {
+  skip(...notOnHost);
+  const dataSize = 256 * 1024 * 1024;
+  const margin = 96 * 1024 * 1024;
+  const lacks: [code: string, message: RegExp, begin: (of: Process) => unknown, end: (of: Process) => unknown][] = [
+    [
+      "IO",
+      /no file descriptor left .*ulimit -n/,
+      (of) => of.ask({ do: "hog", spare: 0 }, "hogged"),
+      (of) => of.ask({ do: "unhog" }, "unhogged"),
+    ],
+    [
+      "OUT_OF_MEMORY",
+      /no room in memory/,
+      (of) => limit(of, "as", of.addressSpace() + margin),
+      (of) => limit(of, "as", "unlimited"),
+    ],
+  ];
+  for (const [code, message, begin, end] of lacks) {
+    const publisher = stage().start("publisher", { key, ...size });
+    const subscriber = stage().start("remote", { key }, withDescriptors(96));
+    await Promise.all([publisher.event("ready"), subscriber.event("ready")]);
+    await subscriber.ask({ do: "connect" }, "connected");
+    // Once, so that what the runtime itself opens late is there.
+    await subscriber.ask({ do: "takePacket", timeout: 1, wait: true }, "refused");
+    await begin(subscriber);
+    await publisher.ask({ do: "enablePackets", dataSize }, "enabled");
+    const told = expect.objectContaining({ code, message: expect.stringMatching(message) });
+    for (const wait of [true, false]) {
+      expect(await subscriber.ask({ do: "takePacket", timeout: 30_000, wait }, "refused")).toEqual(told);
+    }
+    await publisher.ask({ do: "publish", frames: 1 }, "published");
+    expect(await subscriber.ask({ do: "take", timeout: 5000 }, "took")).toMatchObject({ sequence: 1 });
+
+    await end(subscriber);
+    await subscriber.ask({ do: "close" }, "closed");
+    await subscriber.ask({ do: "connect" }, "connected");
+    await publisher.ask({ do: "publish", packets: 1 }, "published");
+    expect(await subscriber.ask({ do: "takePacket", timeout: 5000 }, "packet")).toMatchObject({ sequence: 0 });
+    await publisher.ask({ do: "close" }, "closed");
+    subscriber.kill();
+  }
+});
+
 test("of eight processes that race for a key, one wins, each time", async () => {
   const racers = Array.from(
     { length: 8 },

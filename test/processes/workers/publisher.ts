@@ -25,7 +25,7 @@ export type Command =
   /** As "run", as fast as it goes; reports "rushing". */
   | { do: "rush" }
   | { do: "halt" }
-  | { do: "enablePackets" }
+  | { do: "enablePackets"; dataSize?: number }
   /** Asks for a slot without waiting; reports "acquired" or "refused". */
   | { do: "acquire" }
   | { do: "stats" }
@@ -69,8 +69,14 @@ function current(): Publisher {
   return publisher;
 }
 
-function enablePackets(): void {
-  current().enablePackets({ codec: "h264", slots: 1024, codecParameters: Uint8Array.of(0, 0, 0, 1, 0x67) });
+function enablePackets(dataSize?: number): void {
+  const codecParameters = Uint8Array.of(0, 0, 0, 1, 0x67);
+  current().enablePackets({
+    codec: "h264",
+    slots: 1024,
+    codecParameters,
+    ...(dataSize === undefined ? {} : { dataSize }),
+  });
 }
 
 async function publishOne(): Promise<bigint> {
@@ -134,7 +140,7 @@ async function obey(command: Command): Promise<void> {
       await settled();
       return report("halted", current().stats());
     case "enablePackets":
-      enablePackets();
+      enablePackets(command.dataSize);
       return report("enabled");
     case "acquire":
       return attempt("acquired", () => current().acquire({ timeout: 0 }).close());

@@ -24,8 +24,8 @@ export type Command =
   | { do: "inspect"; options?: InspectOptions }
   /** "took", with the frame's sequence; `sync`: with `nextSync`. */
   | { do: "take"; timeout: number; sync?: boolean }
-  /** "packet", with its sequence */
-  | { do: "takePacket"; timeout: number }
+  /** "packet", with its sequence; `wait`: for the ring, too. */
+  | { do: "takePacket"; timeout: number; wait?: boolean }
   /** "checked", with how many of the held frames are not whole */
   | { do: "check" }
   /** "released": every frame */
@@ -64,7 +64,7 @@ async function obey(command: Command): Promise<void> {
       return report("took", { sequence: Number(frame.sequence), whole: await isWhole(frame) });
     }
     case "takePacket": {
-      using reader = current().packets();
+      using reader = current().packets({ wait: command.wait ?? false });
       const packet = await reader.next({ timeout: command.timeout });
       return report("packet", { sequence: Number(packet.sequence) });
     }

@@ -73,6 +73,9 @@ pub const PacketStats = extern struct {
     reserved: u32 = 0,
 };
 
+/// The packet ring: still to come, there, or come while this process lacked what it takes to map it.
+const Packets = enum(u32) { absent, ready, no_descriptor, no_memory };
+
 pub const Subscriber = struct {
     references: u32 = 1,
     fd: i32,
@@ -91,9 +94,10 @@ pub const Subscriber = struct {
     memory_code: u32,
     publisher_pid: u64,
     reader: frames.Reader,
-    /// Set once, by the handshake or later by the reactor; guarded by the reactor's lock until `packets_ready`.
+    /// Set once, by the handshake or later by the reactor; guarded by the reactor's lock until `packets` is ready.
     packet_region: []align(std.heap.page_size_min) const u8 = &.{},
-    packets_ready: bool = false,
+    /// Atomic. Set once.
+    packets: Packets = .absent,
     /// Where a reader begins that shall miss nothing since the connection. A ring that comes later is all of that.
     packets_since: u64 = 0,
     frame_waiter: Waiter = .{},
@@ -179,7 +183,7 @@ pub const Subscriber = struct {
             .publisher_pid = welcome.publisher_pid,
             .reader = .init(@ptrCast(control.ptr), lease_page, slot_count, mode, welcome.cursor),
             .packet_region = packet_region,
-            .packets_ready = has_packets,
+            .packets = if (has_packets) .ready else .absent,
             .packets_since = welcome.packet_cursor,
         };
         reactor.lock();
@@ -208,14 +212,28 @@ pub const Subscriber = struct {
         var descriptors: socket.Descriptors = .{};
         const bytes = socket.receive(fd, &buffer, &descriptors) catch |failure| switch (failure) {
             error.WouldBlock => return,
-            error.Disconnected, error.Truncated, error.DescriptorsExhausted => return subscriber.disconnect(token),
+            error.Disconnected, error.Truncated => return subscriber.disconnect(token),
+            // Only the ring comes with one.
+            error.DescriptorsExhausted => return if (subscriber.packets == .absent) subscriber.settlePackets(.no_descriptor) else subscriber.disconnect(token),
         };
         defer descriptors.deinit();
         const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);
         const possible = descriptors.count == 1 and message.size >= 1 and message.size <= 1 << 40;
-        if (!possible or subscriber.packets_ready) return subscriber.disconnect(token);
-        subscriber.packet_region = memfd.mapForeign(descriptors.items[0], message.size, .read_only) catch return subscriber.disconnect(token);
-        @atomicStore(bool, &subscriber.packets_ready, true, .seq_cst);
+        if (!possible or subscriber.packets != .absent) return subscriber.disconnect(token);
+        subscriber.packet_region = memfd.mapForeign(descriptors.items[0], message.size, .read_only) catch |failure| switch (failure) {
+            // No fault of the publisher's, whose frames still come.
+            error.OutOfMemory => return subscriber.settlePackets(.no_memory),
+            else => return subscriber.disconnect(token),
+        };
+        subscriber.settlePackets(.ready);
+    }
+
+    fn packetsNow(subscriber: *const Subscriber) Packets {
+        return @atomicLoad(Packets, &subscriber.packets, .seq_cst);
+    }
+
+    fn settlePackets(subscriber: *Subscriber, packets_now: Packets) void {
+        @atomicStore(Packets, &subscriber.packets, packets_now, .seq_cst);
         channel.interrupt(&subscriber.page.packets);
     }
 
@@ -455,7 +473,7 @@ pub const Subscriber = struct {
             }
             slots.deinit();
         }
-        if (subscriber.packets_ready) memfd.unmap(subscriber.packet_region);
+        if (subscriber.packets == .ready) memfd.unmap(subscriber.packet_region);
         const control: [*]align(std.heap.page_size_min) const u8 = @ptrCast(@alignCast(subscriber.control));
         memfd.unmap(control[0..layout.control_size]);
         const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
@@ -497,10 +515,15 @@ pub const PacketReader = struct {
         return errors.fail(error.NoPacketRing, "the publisher has no packet ring: it has not called enablePackets", .{});
     }
 
-    /// Whether the ring is there and can be read.
+    /// Whether the ring is there and can be read. Io, OutOfMemory: it has come, and this process had no room for it.
     fn begin(packet_reader: *PacketReader) Error!bool {
         if (packet_reader.begun) return true;
-        if (!@atomicLoad(bool, &packet_reader.subscriber.packets_ready, .seq_cst)) return false;
+        switch (packet_reader.subscriber.packetsNow()) {
+            .absent => return false,
+            .ready => {},
+            .no_descriptor => return errors.fail(error.Io, "the packet ring came while this process had no file descriptor left for it (ulimit -n): close some and connect again", .{}),
+            .no_memory => return errors.fail(error.OutOfMemory, "the packet ring came while this process had no room in memory to map it: make some and connect again", .{}),
+        }
         packet_reader.reader = packets.Reader.init(packet_reader.subscriber.packet_region) catch {
             return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
         };
@@ -582,7 +605,7 @@ pub const PacketReader = struct {
     fn hasNews(packet_reader: *PacketReader) bool {
         if (@atomicLoad(bool, &packet_reader.closing, .seq_cst)) return true;
         if (packet_reader.subscriber.isDisconnected()) return true;
-        if (!@atomicLoad(bool, &packet_reader.begun, .seq_cst)) return @atomicLoad(bool, &packet_reader.subscriber.packets_ready, .seq_cst);
+        if (!@atomicLoad(bool, &packet_reader.begun, .seq_cst)) return packet_reader.subscriber.packetsNow() != .absent;
         return packet_reader.reader.hasNewsFrom(@atomicLoad(u64, &packet_reader.awaited, .seq_cst));
     }
 
