@@ -31,7 +31,7 @@ pub const Waiter = struct {
     token: u32 = 0,
 
     /// Asks for one callback at the next news. The owner has counted a reference for the thread when this
-    /// returns true: the thread was started by this call.
+    /// returns true: the thread was started by this call. InvalidArgument for another callback than the first one.
     pub fn arm(waiter: *Waiter, owner: Owner, callback: Callback, token: u32) errors.Error!bool {
         const first = !waiter.started;
         if (first) {
@@ -42,7 +42,10 @@ pub const Waiter = struct {
             waiter.started = true;
             return true;
         }
-        std.debug.assert(waiter.token == token and waiter.callback == callback);
+        std.debug.assert(waiter.token == token);
+        if (waiter.callback != callback) {
+            return errors.fail(error.InvalidArgument, "this object was armed with another callback before: an object has one", .{});
+        }
         if (@cmpxchgStrong(u32, &waiter.state, @intFromEnum(State.idle), @intFromEnum(State.armed), .seq_cst, .seq_cst) == null) {
             futex.wakeAll(&waiter.state);
         }
@@ -167,6 +170,38 @@ pub fn forget(callback: Callback) void {
     mutex.unlock();
     const deadline: clock.Deadline = .fromMilliseconds(20);
     while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0 and !deadline.passed()) std.Thread.yield() catch {};
+}
+
+test "an object has one callback" {
+    const testing = std.testing;
+    const Sleeper = struct {
+        var released: u32 = 0;
+
+        fn block(_: *anyopaque) void {
+            while (@atomicLoad(u32, &released, .seq_cst) == 0) futex.wait(&released, 0, .never);
+        }
+
+        fn unref(_: *anyopaque) void {
+            @atomicStore(u32, &released, 2, .seq_cst);
+            futex.wakeAll(&released);
+        }
+
+        fn one(_: u32) callconv(.c) void {}
+
+        fn another(_: u32) callconv(.c) void {
+            unreachable;
+        }
+    };
+    var waiter: Waiter = .{};
+    const owner: Owner = .{ .context = &waiter, .block = Sleeper.block, .unref = Sleeper.unref };
+    try testing.expect(try waiter.arm(owner, Sleeper.one, 7));
+    try testing.expect(!try waiter.arm(owner, Sleeper.one, 7));
+    try testing.expectError(error.InvalidArgument, waiter.arm(owner, Sleeper.another, 7));
+
+    waiter.stop();
+    @atomicStore(u32, &Sleeper.released, 1, .seq_cst);
+    futex.wakeAll(&Sleeper.released);
+    while (@atomicLoad(u32, &Sleeper.released, .seq_cst) != 2) futex.wait(&Sleeper.released, 1, .never);
 }
 
 test "a loop with a pipe reads each token, and the end when it is forgotten" {
