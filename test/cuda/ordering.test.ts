@@ -3,6 +3,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
 import type { Frame, Publisher } from "../../mod.ts";
+import { library } from "../../src/ffi/library.ts";
+import { SubscriberStats as StatsLayout } from "../../src/ffi/layout.ts";
 import { claimsOf, createPublisher, refusalOf, runClaim, subscribe } from "../support/cuda.ts";
 import { frameSize, Gpu, mismatches, nothing } from "../support/gpu.ts";
 import { eventually, outcomeOf } from "../support/processes.ts";
@@ -418,6 +420,44 @@ claim("a stream that does not exist is refused, and costs the frame nothing", as
   frame.close();
   expect(subscriber.stats().held).toBe(0);
 }, { needsDouble: true });
+
+claim("a lease that the GPU is about to end is the caller's no more, in C either", async () => {
+  using gpu = Gpu.open();
+  using publisher = createPublisher({ slots: 3 });
+  using subscriber = await subscribe(publisher);
+  const { symbols } = library();
+  const stats = new Uint8Array(StatsLayout.SIZE);
+  const handle = Array.from({ length: 16 }, (_, index) => 1 << 12 | index).find((handle) =>
+    symbols.cuframes_subscriber_stats(handle, stats) === 0
+  )!;
+  const address = new Uint8Array(8);
+  const uses: Record<string, (lease: number) => number> = {
+    clone: (lease) => symbols.cuframes_subscriber_clone(handle, lease),
+    toHost: (lease) => symbols.cuframes_subscriber_to_host(handle, lease, 1, address),
+    exportDmabuf: (lease) => symbols.cuframes_subscriber_export_dmabuf(handle, lease),
+    release: (lease) => symbols.cuframes_subscriber_release(handle, lease),
+    releaseWhenDone: (lease) => symbols.cuframes_subscriber_release_when_done(handle, lease, 0n),
+  };
+  const [lease, invalidArgument] = [0, -1];
+  const stream = gpu.stream();
+  const memory = gpu.allocate(4);
+  for (let value = 1; value <= 2; value++) {
+    await publishAtOnce(publisher, gpu, value);
+    using frame = await subscriber.next();
+    const copy = uses.clone!(lease);
+    expect(copy).toBe(1);
+    expect(uses.release!(copy)).toBe(0);
+    expect(uses.toHost!(lease)).toBeGreaterThanOrEqual(0);
+
+    gpu.slowFill(memory, 0, 4, slowMs, stream);
+    frame.release({ stream });
+    const results = Object.entries(uses).map(([name, use]) => [name, use(lease)]);
+    expect(gpu.isIdle(stream)).toBe(false);
+    expect(results).toEqual(Object.keys(uses).map((name) => [name, invalidArgument]));
+    await eventually("the GPU has ended it", () => subscriber.stats().held === 0);
+    for (const [name, use] of Object.entries(uses)) expect(use(lease), name).toBe(invalidArgument);
+  }
+});
 
 claim("a stream that is no handle is refused before it is used", async () => {
   using publisher = createPublisher();

@@ -176,7 +176,12 @@ test("no room for a packet ring that comes later: its readers are told, and the 
   skip(...notOnHost);
   const dataSize = 256 * 1024 * 1024;
   const margin = 96 * 1024 * 1024;
-  const lacks: [code: string, message: RegExp, begin: (of: Process) => unknown, end: (of: Process) => unknown][] = [
+  const lacks: [
+    code: string,
+    message: RegExp,
+    begin: (of: Process) => unknown,
+    end: (of: Process) => unknown,
+  ][] = [
     [
       "IO",
       /no file descriptor left .*ulimit -n/,
@@ -210,7 +215,9 @@ test("no room for a packet ring that comes later: its readers are told, and the 
     await subscriber.ask({ do: "close" }, "closed");
     await subscriber.ask({ do: "connect" }, "connected");
     await publisher.ask({ do: "publish", packets: 1 }, "published");
-    expect(await subscriber.ask({ do: "takePacket", timeout: 5000 }, "packet")).toMatchObject({ sequence: 0 });
+    expect(await subscriber.ask({ do: "takePacket", timeout: 5000 }, "packet")).toMatchObject({
+      sequence: 0,
+    });
     await publisher.ask({ do: "close" }, "closed");
     subscriber.kill();
   }

@@ -33,8 +33,6 @@ pub const Completions = struct {
     mutex: Mutex = .{},
     events: [capacity]abi.CUevent = @splat(null),
     queue: [queue_size]u32 = undefined,
-    /// The items in the queue, as a mask.
-    queued: u64 = 0,
     first: usize = 0,
     count: usize = 0,
     started: bool = false,
@@ -64,17 +62,9 @@ pub const Completions = struct {
         std.debug.assert(completions.count < queue_size);
         completions.queue[(completions.first + completions.count) % queue_size] = item;
         completions.count += 1;
-        completions.queued |= @as(u64, 1) << @intCast(item);
         completions.mutex.unlock();
         completions.announceChange();
         return first;
-    }
-
-    /// Whether the item's work is under way.
-    pub fn has(completions: *Completions, item: u32) bool {
-        completions.mutex.lock();
-        defer completions.mutex.unlock();
-        return completions.queued & (@as(u64, 1) << @intCast(item)) != 0;
     }
 
     pub fn isIdle(completions: *Completions) bool {
@@ -129,10 +119,6 @@ pub const Completions = struct {
                 continue;
             };
             const succeeded = current and await_(context, completions.events[item]);
-            completions.mutex.lock();
-            // Before `done`, which makes the item available again.
-            completions.queued &= ~(@as(u64, 1) << @intCast(item));
-            completions.mutex.unlock();
             owner.done(owner.context, item, succeeded);
             completions.mutex.lock();
             completions.first = (completions.first + 1) % queue_size;

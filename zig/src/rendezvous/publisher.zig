@@ -202,7 +202,9 @@ pub const Publisher = struct {
     completions: completion.Completions = .{},
     /// Of published frames whose GPU work is under way.
     pending_sequences: [layout.slots_max]u64 = undefined,
-    /// Slots that were given back with copies into them under way, as a mask.
+    /// Slots that were published or given back with GPU work on them under way, as a mask.
+    under_way: u64 = 0,
+    /// Those of them that were given back.
     discarded: u64 = 0,
     /// Where acquire waits for a slot; private to this process.
     room: layout.Channel = .{ .waiting = 0, .wake = 0 },
@@ -351,7 +353,7 @@ pub const Publisher = struct {
         }
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
-        if (!publisher.writer.owns(slot) or publisher.completions.has(slot)) return notAcquired(slot);
+        if (!publisher.isAcquired(slot)) return notAcquired(slot);
         const shared = &publisher.control.slots[slot].record;
         shared.timestamp_ns = record.timestamp_ns;
         shared.duration_ns = record.duration_ns;
@@ -394,6 +396,7 @@ pub const Publisher = struct {
     fn completeLater(publisher: *Publisher, context: *const Context, slot: u6) Error!void {
         const owner: completion.Owner = .{ .context = publisher, .done = onCompletion, .unref = unrefOpaque };
         if (try publisher.completions.push(context, owner, slot)) publisher.ref();
+        publisher.under_way |= @as(u64, 1) << slot;
     }
 
     fn onCompletion(context: *anyopaque, slot: u32, succeeded: bool) void {
@@ -403,6 +406,7 @@ pub const Publisher = struct {
         const bit = @as(u64, 1) << @intCast(slot);
         const discarded = publisher.discarded & bit != 0;
         publisher.discarded &= ~bit;
+        publisher.under_way &= ~bit;
         if (succeeded and !discarded) {
             publisher.complete(@intCast(slot), publisher.pending_sequences[slot]);
         } else {
@@ -454,13 +458,13 @@ pub const Publisher = struct {
     fn requireAcquired(publisher: *Publisher, slot: u32) Error!void {
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
-        if (!publisher.writer.owns(slot) or publisher.completions.has(slot)) return notAcquired(slot);
+        if (!publisher.isAcquired(slot)) return notAcquired(slot);
     }
 
     pub fn abandon(publisher: *Publisher, slot: u32) Error!void {
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
-        if (!publisher.writer.owns(slot) or publisher.completions.has(slot)) return notAcquired(slot);
+        if (!publisher.isAcquired(slot)) return notAcquired(slot);
         if (publisher.slots == .cuda and publisher.slots.cuda.copies[slot].pending) {
             if (publisher.abandonWhenDone(&publisher.slots.cuda, @intCast(slot))) return;
         }
@@ -486,6 +490,10 @@ pub const Publisher = struct {
         try publisher.completeLater(context, slot);
         publisher.discarded |= @as(u64, 1) << slot;
         return true;
+    }
+
+    fn isAcquired(publisher: *const Publisher, slot: u32) bool {
+        return publisher.writer.owns(slot) and publisher.under_way & @as(u64, 1) << @intCast(slot) == 0;
     }
 
     fn notAcquired(slot: u32) Error {

@@ -102,6 +102,8 @@ pub const Subscriber = struct {
     packets_since: u64 = 0,
     frame_waiter: Waiter = .{},
     completions: completion.Completions = .{},
+    /// Leases that end with work of the GPU's. The owner's alone, unlike the leases themselves.
+    given_back: [layout.leases_max]bool = @splat(false),
     host_copies: cuda.HostCopies = .{},
 
     /// `cancel` becomes readable when the caller gives up.
@@ -306,6 +308,7 @@ pub const Subscriber = struct {
             error.TooManyLeases => return if (releasing) false else tooManyLeases(),
             error.Protocol => return errors.fail(error.Protocol, "the publisher's control region announces a frame that it does not have", .{}),
         } orelse return false;
+        subscriber.given_back[lease.index] = false;
         subscriber.describe(lease, view);
         return true;
     }
@@ -330,31 +333,30 @@ pub const Subscriber = struct {
     }
 
     pub fn clone(subscriber: *Subscriber, lease: u32) Error!u32 {
+        _ = try subscriber.requireHeld(lease);
         const copy = subscriber.reader.clone(lease) catch |failure| switch (failure) {
-            error.InvalidArgument => return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease}),
+            error.InvalidArgument => unreachable, // it is held
             error.TooManyLeases => return tooManyLeases(),
         };
+        subscriber.given_back[copy.index] = false;
         return copy.index;
     }
 
     pub fn release(subscriber: *Subscriber, lease: u32) Error!void {
-        if (subscriber.reader.held(lease) == null or subscriber.completions.has(lease)) {
-            return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
-        }
+        _ = try subscriber.requireHeld(lease);
         subscriber.letGo(lease);
     }
 
     /// Ends the lease when the stream's work so far, which reads the frame, is done.
     pub fn releaseWhenDone(subscriber: *Subscriber, lease: u32, stream: CUstream) Error!void {
-        if (subscriber.reader.held(lease) == null or subscriber.completions.has(lease)) {
-            return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
-        }
+        _ = try subscriber.requireHeld(lease);
         const slots = try subscriber.slotsOnDevice();
         try slots.context.enter();
         defer slots.context.leave();
         if (try subscriber.completions.announce(&slots.context, stream, lease)) return subscriber.letGo(lease);
         const owner: completion.Owner = .{ .context = subscriber, .done = onCompletion, .unref = unrefOpaque };
         if (try subscriber.completions.push(&slots.context, owner, lease)) subscriber.ref();
+        subscriber.given_back[lease] = true;
     }
 
     /// Work that failed reads nothing any more.
@@ -372,7 +374,7 @@ pub const Subscriber = struct {
 
     /// The frame of a lease in page-locked host memory, copied once, or again where `refresh` says so.
     pub fn toHost(subscriber: *Subscriber, lease: u32, refresh: bool) Error!cuda.HostCopies.Copy {
-        const held = subscriber.reader.held(lease) orelse return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
+        const held = try subscriber.requireHeld(lease);
         const slots = try subscriber.slotsOnDevice();
         var tickets: [layout.leases_max]u64 = undefined;
         for (&subscriber.reader.leases, &tickets) |*word, *ticket| ticket.* = @atomicLoad(u64, word, .acquire);
@@ -382,8 +384,14 @@ pub const Subscriber = struct {
 
     /// A dma-buf of the frame of a lease, the caller's.
     pub fn exportDmabuf(subscriber: *const Subscriber, lease: u32) Error!i32 {
-        const held = subscriber.reader.held(lease) orelse return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
+        const held = try subscriber.requireHeld(lease);
         return subscriber.slots.?.exportDmabuf(held.slot);
+    }
+
+    /// The caller's lease: not one that has ended, nor one that it has left to the GPU to end.
+    fn requireHeld(subscriber: *const Subscriber, lease: u32) Error!frames.Reader.Lease {
+        if (subscriber.reader.held(lease)) |held| if (!subscriber.given_back[lease]) return held;
+        return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
     }
 
     fn letGo(subscriber: *Subscriber, lease: u32) void {
