@@ -52,7 +52,10 @@ const Candidates = struct {
     fn init() Error!Candidates {
         var candidates: Candidates = .{ .paths = undefined, .count = 0 };
         candidates.add(try Path.init(system_directory, .{}));
-        if (environment("XDG_RUNTIME_DIR")) |directory| candidates.add(try Path.init("{s}/cuframes", .{directory}));
+        if (environment("XDG_RUNTIME_DIR")) |directory| {
+            // Too long for a socket: not usable.
+            if (Path.init("{s}/cuframes", .{directory})) |path| candidates.add(path) else |_| {}
+        }
         candidates.add(try Path.init("/tmp/cuframes-{d}", .{linux.geteuid()}));
         return candidates;
     }
@@ -198,6 +201,25 @@ test "a lock excludes, and can be taken again after its holder has removed it" {
     second.release(&path);
     try testing.expect(linux.errno(linux.access(path.z(), linux.F_OK)) == .NOENT);
 }
+
+test "an XDG_RUNTIME_DIR too long for a socket is passed over" {
+    const before = std.c.getenv("XDG_RUNTIME_DIR");
+    defer if (before) |value| {
+        _ = setenv("XDG_RUNTIME_DIR", value, 1);
+    } else {
+        _ = unsetenv("XDG_RUNTIME_DIR");
+    };
+    for ([_]struct { [:0]const u8, usize }{ .{ "/x" ** 49, 3 }, .{ "/x" ** 60, 2 } }) |case| {
+        const directory, const count = case;
+        _ = setenv("XDG_RUNTIME_DIR", directory, 1);
+        const candidates: Candidates = try .init();
+        try testing.expectEqual(count, candidates.count);
+        try testing.expect(std.mem.startsWith(u8, candidates.paths[count - 1].slice(), "/tmp/cuframes-"));
+    }
+}
+
+extern "c" fn setenv(name: [*:0]const u8, value: [*:0]const u8, replace: c_int) c_int;
+extern "c" fn unsetenv(name: [*:0]const u8) c_int;
 
 test "a path that does not fit a socket address is refused by name" {
     try testing.expectError(error.InvalidArgument, Path.init("/{s}", .{"x" ** 200}));
