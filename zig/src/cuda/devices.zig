@@ -8,7 +8,7 @@ const abi = cuda.abi;
 const Driver = cuda.Driver;
 const Failure = cuda.Failure;
 
-/// The most devices that are listed or searched: what the driver calls a machine's limit.
+/// The most devices that are listed: what the driver calls a machine's limit.
 pub const devices_max = 64;
 
 /// One device, as it is handed across the C ABI.
@@ -72,15 +72,6 @@ pub fn describe(driver: *const Driver, ordinal: u32, failure: *Failure) error{Cu
     try driver.call(.cuDeviceGetName, .{ &device.name, device.name.len, handle }, failure);
     device.name[device.name.len - 1] = 0;
     return device;
-}
-
-/// The visible device with this UUID; null when there is none.
-pub fn find(driver: *const Driver, uuid: abi.CUuuid, failure: *Failure) error{CudaFailed}!?abi.CUdevice {
-    for (0..try countOf(driver, failure)) |ordinal| {
-        const handle = try get(driver, @intCast(ordinal), failure);
-        if (std.mem.eql(u8, &uuid, &try uuidOf(driver, handle, failure))) return handle;
-    }
-    return null;
 }
 
 /// Fails with `CudaUnsupported` and `Failure.device_unsupported` where a device cannot share frames.

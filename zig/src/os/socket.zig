@@ -308,13 +308,6 @@ fn collect(control: []align(@alignOf(ControlHeader)) u8, list: *Descriptors) voi
     }
 }
 
-pub fn pair() Error![2]i32 {
-    var fds: [2]i32 = undefined;
-    const kind = linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
-    _ = try errors.check(linux.socketpair(linux.AF.UNIX, kind, 0, &fds), "socketpair", "AF_UNIX");
-    return fds;
-}
-
 /// Waits until one of up to four descriptors has something to read; returns its index, or Timeout.
 pub fn pollReadable(fds: []const i32, deadline: clock.Deadline) Error!usize {
     std.debug.assert(fds.len <= 4);
@@ -335,6 +328,13 @@ pub fn pollReadable(fds: []const i32, deadline: clock.Deadline) Error!usize {
 }
 
 const testing = std.testing;
+
+fn pair() Error![2]i32 {
+    var fds: [2]i32 = undefined;
+    const kind = linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
+    _ = try errors.check(linux.socketpair(linux.AF.UNIX, kind, 0, &fds), "socketpair", "AF_UNIX");
+    return fds;
+}
 
 test "a message and its descriptors arrive together" {
     const fds = try pair();

@@ -295,7 +295,6 @@ pub const Reader = struct {
     data: []const u8,
     /// FFmpeg's `AVCodecID`, as the writer gave it.
     codec_id: u32,
-    producer_pid: u64,
     /// Packets that could not be read any more, or were passed over to resume at a key packet. What is passed over to
     /// begin with is not lost.
     lost: u64 = 0,
@@ -334,7 +333,6 @@ pub const Reader = struct {
             .slots = @ptrCast(region[@sizeOf(Header)..start]),
             .data = region[start..][0..data_size],
             .codec_id = barrier.load(u32, &header.codec_id, .monotonic),
-            .producer_pid = barrier.load(u64, &header.producer_pid, .monotonic),
             .next = if (last_keyframe == invalid_sequence) 0 else last_keyframe,
         };
     }
@@ -1286,7 +1284,7 @@ test "a region that holds no ring of this protocol, or a larger one, is refused"
     const exact = 0x1040 + 4 * 64 + 64;
     const reader: Reader = try .init(ring.region[0..exact]);
     try testing.expectEqual(27, reader.codec_id);
-    try testing.expectEqual(4711, reader.producer_pid);
+    try testing.expectEqual(4711, reader.header.producer_pid);
     for ([_]usize{ exact - 1, 0x1040, 0x103F, 0 }) |length| {
         try testing.expectError(error.Protocol, Reader.init(ring.region[0..length]));
     }
