@@ -9,6 +9,7 @@ import { root } from "../../scripts/toolchain.mjs";
 import { claimsOf, createPublisher, runClaim } from "../support/cuda.ts";
 import { type Double, frameSize, Gpu, type Live, mismatches, nothing } from "../support/gpu.ts";
 import { expectLive, resultsOf, startPublisher, startSubscriber } from "../support/kill.ts";
+import { isCloseOnExec, isOpen } from "../support/memfd.ts";
 import { eventually, Stage } from "../support/processes.ts";
 import { valueOf } from "./workers/content.ts";
 
@@ -340,5 +341,15 @@ claim("rings made and closed fifty times leave the process as it was", async () 
   expect(double.live()).toEqual(before.live);
   await eventually("all descriptors are closed", () => descriptorCount() <= before.descriptors);
 }, { needsDouble: true });
+
+claim("a publisher's children inherit none of its descriptors", () => {
+  // Once, so that what the driver opens for itself is there.
+  createPublisher().close();
+  const before = new Set(readdirSync("/proc/self/fd"));
+  using _publisher = createPublisher({ slots: 4 });
+  const opened = readdirSync("/proc/self/fd").filter((fd) => !before.has(fd) && isOpen(Number(fd)));
+  expect(opened.length).toBeGreaterThanOrEqual(4);
+  for (const fd of opened) expect(isCloseOnExec(Number(fd)), readlinkSync(`/proc/self/fd/${fd}`)).toBe(true);
+});
 
 await runClaim();

@@ -193,9 +193,9 @@ pub fn import(descriptor: c_int, handle: *u64) CUresult {
     return .CUDA_ERROR_INVALID_DEVICE;
 }
 
-/// A new descriptor of the memory, which is the caller's.
+/// A new descriptor of the memory, which is the caller's. Not close-on-exec: no document promises that.
 pub fn duplicate(allocation: *const Allocation, descriptor: *c_int) CUresult {
-    const duplicated = linux.fcntl(allocation.descriptor, linux.F.DUPFD_CLOEXEC, 0);
+    const duplicated = linux.fcntl(allocation.descriptor, linux.F.DUPFD, 0);
     if (failed(duplicated)) |result| return result;
     descriptor.* = @intCast(duplicated);
     return .CUDA_SUCCESS;

@@ -59,6 +59,7 @@ pub const Slots = struct {
             var fd: c_int = -1;
             try slots.context.call(.cuMemExportToShareableHandle, .{ &fd, handle, .POSIX_FILE_DESCRIPTOR, 0 });
             errdefer memfd.close(fd);
+            try memfd.closeOnExec(fd);
             slots.addresses[index] = try slots.map(handle, .READWRITE);
             slots.descriptors[index] = fd;
             slots.count += 1;
@@ -150,7 +151,7 @@ pub const Slots = struct {
         var fd: c_int = -1;
         try slots.context.call(.cuMemGetHandleForAddressRange, .{ &fd, slots.address(slot), slots.size, .DMA_BUF_FD, 0 });
         errdefer memfd.close(fd);
-        _ = try errors.check(std.os.linux.fcntl(fd, std.os.linux.F.SETFD, std.os.linux.FD_CLOEXEC), "fcntl", "F_SETFD");
+        try memfd.closeOnExec(fd);
         return fd;
     }
 

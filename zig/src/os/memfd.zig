@@ -13,6 +13,11 @@ pub fn close(fd: i32) void {
     _ = linux.close(fd);
 }
 
+/// For descriptors of others' making, which a child must not inherit.
+pub fn closeOnExec(fd: i32) Error!void {
+    _ = try errors.check(linux.fcntl(fd, linux.F.SETFD, linux.FD_CLOEXEC), "fcntl", "F_SETFD");
+}
+
 /// A memfd of `size` bytes whose pages are reserved, so that a later store cannot fail with SIGBUS.
 pub fn create(name: [*:0]const u8, size: usize) Error!i32 {
     std.debug.assert(size > 0);
