@@ -240,10 +240,15 @@ claim("whoever gave all frames back to the GPU waits until it has read one", asy
   expect(refusalOf(() => subscriber.nextSync({ timeout: 20 })).code).toBe("TIMEOUT");
   const waiting = subscriber.next();
   await expect(subscriber.next({ timeout: 20 })).rejects.toMatchObject({ code: "TIMEOUT" });
+  // Nor is it over with the publisher, which left two frames.
+  publisher.close();
+  await eventually("its end is known", () => !subscriber.stats().connected);
+  expect(refusalOf(() => subscriber.nextSync({ timeout: 20 })).code).toBe("TIMEOUT");
   double.letGo();
   using ninth = await waiting;
   using tenth = subscriber.nextSync();
   expect([ninth.sequence, tenth.sequence]).toEqual([9n, 10n]);
+  expect(refusalOf(() => subscriber.nextSync()).code).toBe("DISCONNECTED");
 }, { needsDouble: true });
 
 claim("a slot that a frame's completion makes free is offered to whoever waits for one", async () => {

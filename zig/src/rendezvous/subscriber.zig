@@ -102,8 +102,8 @@ pub const Subscriber = struct {
     packets_since: u64 = 0,
     frame_waiter: Waiter = .{},
     completions: completion.Completions = .{},
-    /// Leases that end with work of the GPU's. The owner's alone, unlike the leases themselves.
-    given_back: [layout.leases_max]bool = @splat(false),
+    /// Leases that end with work of the GPU's, as a mask, until they are taken again. Written by the owner alone.
+    given_back: u32 = 0,
     host_copies: cuda.HostCopies = .{},
 
     /// `cancel` becomes readable when the caller gives up.
@@ -265,7 +265,11 @@ pub const Subscriber = struct {
     fn nextOrEnd(subscriber: *Subscriber, view: *FrameView) Error!bool {
         // Looked at first: what was published before the end is seen by the attempt that follows.
         const ended = subscriber.isDisconnected();
-        if (try subscriber.tryNext(view)) return true;
+        switch (try subscriber.tryNext(view)) {
+            .leased => return true,
+            .releasing => return false,
+            .none => {},
+        }
         if (ended) return errors.fail(error.Disconnected, "the publisher has closed or died, and every frame it left was delivered: connect again, or with reconnect, for the next one", .{});
         return false;
     }
@@ -275,13 +279,13 @@ pub const Subscriber = struct {
     }
 
     fn hasNews(subscriber: *Subscriber) bool {
-        return (subscriber.reader.hasNews() and !subscriber.isReleasing()) or subscriber.isDisconnected() or
-            @atomicLoad(bool, &subscriber.closing, .seq_cst);
+        if (@atomicLoad(bool, &subscriber.closing, .seq_cst)) return true;
+        return (subscriber.reader.hasNews() or subscriber.isDisconnected()) and !subscriber.isReleasing();
     }
 
-    /// No frame can be held now, but the GPU will let go of one.
+    /// No frame can be held now, but the GPU will let go of one: `onCompletion` says when.
     fn isReleasing(subscriber: *Subscriber) bool {
-        return !subscriber.reader.hasRoom() and !subscriber.completions.isIdle();
+        return !subscriber.reader.hasRoom() and @atomicLoad(u32, &subscriber.given_back, .seq_cst) != 0;
     }
 
     fn spin(subscriber: *Subscriber, spin_us: u32, deadline: clock.Deadline) void {
@@ -296,21 +300,27 @@ pub const Subscriber = struct {
         }
     }
 
-    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!bool {
+    const Attempt = enum { leased, none, releasing };
+
+    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!Attempt {
         if (subscriber.slots == null) return errors.fail(error.InvalidArgument, "this subscriber asked for packets only", .{});
         defer if (subscriber.reader.withdrew) {
             subscriber.reader.withdrew = false;
             subscriber.announceRelease();
         };
-        // Looked at first: what is released after that is seen by the attempt that follows.
-        const releasing = !subscriber.completions.isIdle();
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
-            error.TooManyLeases => return if (releasing) false else tooManyLeases(),
+            error.TooManyLeases => return if (subscriber.given_back != 0) .releasing else tooManyLeases(),
             error.Protocol => return errors.fail(error.Protocol, "the publisher's control region announces a frame that it does not have", .{}),
-        } orelse return false;
-        subscriber.given_back[lease.index] = false;
+        } orelse return .none;
+        subscriber.markGivenBack(lease.index, false);
         subscriber.describe(lease, view);
-        return true;
+        return .leased;
+    }
+
+    fn markGivenBack(subscriber: *Subscriber, lease: u32, given_back: bool) void {
+        const bit = @as(u32, 1) << @intCast(lease);
+        const others = subscriber.given_back & ~bit;
+        @atomicStore(u32, &subscriber.given_back, if (given_back) others | bit else others, .seq_cst);
     }
 
     fn tooManyLeases() Error {
@@ -338,7 +348,7 @@ pub const Subscriber = struct {
             error.InvalidArgument => unreachable, // it is held
             error.TooManyLeases => return tooManyLeases(),
         };
-        subscriber.given_back[copy.index] = false;
+        subscriber.markGivenBack(copy.index, false);
         return copy.index;
     }
 
@@ -356,7 +366,7 @@ pub const Subscriber = struct {
         if (try subscriber.completions.announce(&slots.context, stream, lease)) return subscriber.letGo(lease);
         const owner: completion.Owner = .{ .context = subscriber, .done = onCompletion, .unref = unrefOpaque };
         if (try subscriber.completions.push(&slots.context, owner, lease)) subscriber.ref();
-        subscriber.given_back[lease] = true;
+        subscriber.markGivenBack(lease, true);
     }
 
     /// Work that failed reads nothing any more.
@@ -390,7 +400,9 @@ pub const Subscriber = struct {
 
     /// The caller's lease: not one that has ended, nor one that it has left to the GPU to end.
     fn requireHeld(subscriber: *const Subscriber, lease: u32) Error!frames.Reader.Lease {
-        if (subscriber.reader.held(lease)) |held| if (!subscriber.given_back[lease]) return held;
+        if (subscriber.reader.held(lease)) |held| {
+            if (subscriber.given_back & @as(u32, 1) << @intCast(lease) == 0) return held;
+        }
         return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
     }
 
