@@ -2,10 +2,11 @@ import { Buffer } from "node:buffer";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { devices } from "../../mod.ts";
+import { CuframesError, devices, Publisher } from "../../mod.ts";
 import { type MediaFrame, openMedia } from "../../src/media/mod.ts";
-import { createPublisher } from "../support/ring.ts";
+import { stages } from "../support/processes.ts";
 
+const stage = stages();
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url).href);
 const inputs = [
   path("../fixtures/clip.mp4"),
@@ -17,8 +18,9 @@ function hasGpu(): boolean {
   try {
     // The double decodes nothing.
     return devices().some(({ name }) => !name.startsWith("Test Double"));
-  } catch {
-    return false;
+  } catch (error) {
+    if (error instanceof CuframesError && error.code === "UNSUPPORTED") return false;
+    throw error;
   }
 }
 
@@ -42,7 +44,14 @@ describe.skipIf(!hasGpu())("decoding on the GPU", () => {
         await using software = await openMedia(input, { format: "NV12" });
         await using hardware = await openMedia(input, { format: "NV12", hardware: "cuda" });
         const { width, height } = hardware;
-        using publisher = createPublisher({ width, height, memory: "cuda" });
+        const runtimeDirectory = stage().directory;
+        using publisher = Publisher.create({
+          key: "decoded",
+          width,
+          height,
+          memory: "cuda",
+          runtimeDirectory,
+        });
         const expected = software[Symbol.asyncIterator]();
         const nextFrame = async () => {
           for (;;) {
