@@ -1,12 +1,10 @@
-import { execFile } from "node:child_process";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { root, run, tool } from "../scripts/toolchain.mjs";
+import { outputOf, run } from "../scripts/lib/process.ts";
+import { root, tool } from "../scripts/toolchain.mjs";
 import type { Touch } from "./requests.ts";
 
 const prefix = join(root, "zig/zig-out/bench");
 const program = join(prefix, "bin/floor");
-const execute = promisify(execFile);
 
 /** Builds bench/native/floor.zig. */
 export async function buildFloor(): Promise<void> {
@@ -15,8 +13,7 @@ export async function buildFloor(): Promise<void> {
 }
 
 async function measure<T>(...parameters: (string | number)[]): Promise<T> {
-  const { stdout } = await execute(program, parameters.map(String), { maxBuffer: 1 << 26 });
-  return JSON.parse(stdout);
+  return JSON.parse(await outputOf(program, parameters.map(String)));
 }
 
 /** Nanoseconds from the waker's clock to the sleeper's, and of the waker's call. */

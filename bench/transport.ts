@@ -3,7 +3,7 @@ import { transport } from "./floor.ts";
 import type { Row } from "./report.ts";
 import type { How, PacedRequest, ReceiveRequest, Touch, TransferRequest } from "./requests.ts";
 import { median, Samples } from "./statistics.ts";
-import { run } from "../scripts/toolchain.mjs";
+import { run } from "../scripts/lib/process.ts";
 import { type RuntimeName, type Worker, Workers } from "./worker.ts";
 
 const runtimes: RuntimeName[] = ["Deno", "Bun"];

@@ -1,9 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
-import process from "node:process";
-import { createInterface } from "node:readline";
-import type { Readable, Writable } from "node:stream";
+import { jsonLines } from "../scripts/lib/json_lines.ts";
+import { Child } from "../scripts/lib/process.ts";
 import { root, tool } from "../scripts/toolchain.mjs";
 
 /** What runs a worker. */
@@ -12,7 +9,7 @@ export type RuntimeName = "Deno" | "Bun" | "Node";
 const commands: Record<RuntimeName, () => [string, ...string[]]> = {
   Deno: () => [tool("deno"), "run", "-A", "--v8-flags=--expose-gc"],
   Bun: () => [tool("bun"), "--expose-gc"],
-  Node: () => ["node"],
+  Node: () => [tool("node")],
 };
 
 type Answer = { ready: true } | { result: unknown } | { error: string };
@@ -20,42 +17,38 @@ type Answer = { ready: true } | { result: unknown } | { error: string };
 /** A process that measures one end of something. */
 export class Worker implements AsyncDisposable {
   readonly runtime: RuntimeName;
-  readonly #name: string;
-  readonly #process: ChildProcess;
-  readonly #input: Writable;
-  readonly #answers: AsyncIterator<string>;
-  readonly #ended: Promise<unknown>;
+  readonly #child: Child;
+  readonly #answers: AsyncIterator<Answer>;
 
   /** Starts bench/workers/`script`, with the runtime directory of this benchmark. */
   constructor(runtime: RuntimeName, script: string, directory: string) {
     const [command, ...options] = commands[runtime]();
     this.runtime = runtime;
-    this.#name = `${script} on ${runtime}`;
-    this.#process = spawn(command, [...options, join(root, "bench/workers", script)], {
-      cwd: root,
-      env: { ...process.env, CUFRAMES_RUNTIME_DIR: directory, NO_COLOR: "1" },
-      stdio: ["pipe", "pipe", "inherit"],
+    this.#child = new Child([command, ...options, join(root, "bench/workers", script)], {
+      name: `${script} on ${runtime}`,
+      env: { CUFRAMES_RUNTIME_DIR: directory, NO_COLOR: "1" },
+      stdin: "pipe",
+      stdout: "read",
+      stderr: "inherit",
     });
-    this.#input = this.#process.stdin as Writable;
-    this.#answers = createInterface({ input: this.#process.stdout as Readable })[Symbol.asyncIterator]();
-    this.#ended = once(this.#process, "exit");
+    this.#answers = jsonLines<Answer>(this.#child.stdout);
   }
 
   async #answer(): Promise<Answer> {
     const { value, done } = await this.#answers.next();
-    if (done) throw new Error(`${this.#name} ended early`);
-    return JSON.parse(value);
+    if (done) throw new Error(`${this.#child.name} ended early`);
+    return value;
   }
 
   async #result<T>(): Promise<T> {
     const answer = await this.#answer();
-    if ("error" in answer) throw new Error(`${this.#name}: ${answer.error}`);
-    if (!("result" in answer)) throw new Error(`${this.#name} said that it is ready, unasked`);
+    if ("error" in answer) throw new Error(`${this.#child.name}: ${answer.error}`);
+    if (!("result" in answer)) throw new Error(`${this.#child.name} said that it is ready, unasked`);
     return answer.result as T;
   }
 
   #ask(method: string, parameters: object): void {
-    this.#input.write(`${JSON.stringify({ method, parameters })}\n`);
+    this.#child.write(`${JSON.stringify({ method, parameters })}\n`);
   }
 
   /** Calls a method to its end. */
@@ -69,7 +62,7 @@ export class Worker implements AsyncDisposable {
     this.#ask(method, parameters);
     const answer = await this.#answer();
     if (!("ready" in answer)) {
-      throw new Error(`${this.#name}: ${"error" in answer ? answer.error : "not ready"}`);
+      throw new Error(`${this.#child.name}: ${"error" in answer ? answer.error : "not ready"}`);
     }
     const result = this.#result<T>();
     return { result: () => result };
@@ -77,8 +70,7 @@ export class Worker implements AsyncDisposable {
 
   /** Ends the process with its input. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#input.end();
-    await this.#ended;
+    await this.#child.end();
   }
 }
 

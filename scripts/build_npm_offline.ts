@@ -4,10 +4,11 @@
 
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "./toolchain.mjs";
+import { run } from "./lib/process.ts";
 import { bin, dependencies, entryPoints, npmFields, peerDependencies, root } from "./package/metadata.ts";
 import { makeProgram, pack } from "./package/pack.ts";
 import { stage } from "./package/stage.ts";
+import { tool } from "./toolchain.mjs";
 
 const source = stage("npm");
 const folder = join(root, "dist/npm");
@@ -37,7 +38,7 @@ const configuration = {
   ),
 };
 writeFileSync(join(source, "tsconfig.json"), JSON.stringify(configuration, null, 2));
-await run("node", [join(root, "node_modules/typescript/bin/tsc"), "-p", source]);
+await run(tool("node"), [join(root, "node_modules/typescript/bin/tsc"), "-p", source]);
 
 // In declarations TypeScript leaves the extensions as they are.
 for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {

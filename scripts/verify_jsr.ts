@@ -4,11 +4,12 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { run, tool } from "./toolchain.mjs";
+import { run } from "./lib/process.ts";
 import { bin } from "./package/metadata.ts";
 import { stage } from "./package/stage.ts";
 import { remoteProject, tryEveryPairing, tryFirstExample, tryProgram } from "./verify/projects.ts";
 import { jsrPackage, othersPackages, serve } from "./verify/registry.ts";
+import { tool } from "./toolchain.mjs";
 
 // The most that JSR takes.
 const sizeMax = 20_000_000;

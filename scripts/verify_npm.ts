@@ -3,7 +3,6 @@
 // Bun and Deno: `npm run verify:npm TARBALL`.
 
 import { createHash } from "node:crypto";
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
@@ -21,6 +20,7 @@ import {
   root,
   version,
 } from "./package/metadata.ts";
+import { run } from "./lib/process.ts";
 import { checkTypes } from "./verify/types.ts";
 import { npmPackage, serve } from "./verify/registry.ts";
 import {
@@ -156,7 +156,7 @@ const directory = mkdtempSync(join(tmpdir(), "cuframes-verify-"));
 try {
   const { size } = statSync(tarball);
   expect(size < sizeMax, `the tarball has ${size} bytes, at most ${sizeMax} are allowed`);
-  execFileSync("tar", ["xzf", tarball, "-C", directory]);
+  await run("tar", ["xzf", tarball, "-C", directory]);
   const folder = join(directory, "package");
   const manifest: Manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   judgeManifest(manifest, folder);
@@ -167,7 +167,7 @@ try {
     `${relative(process.cwd(), tarball)}: ${size} bytes, sha256 ${digest}; contents as they should be`,
   );
 
-  checkTypes(folder, join(directory, "types"));
+  await checkTypes(folder, join(directory, "types"));
 
   await using registry = await serve(npmPackage(tarball, manifest));
   const projects: Project[] = [];

@@ -1,4 +1,3 @@
-import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cp, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
@@ -8,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import * as av from "node-av";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { outputOf, outputOfSync, succeedsSync } from "../scripts/lib/process.ts";
 import { chroma, type ClipOptions, luma, makeClip } from "../scripts/make_clip.ts";
 import {
   HeaderUnits,
@@ -662,7 +661,7 @@ describe("pixels", () => {
       const whole = await clip(`whole-${pixelFormat}.mp4`, { frames: 3, pixelFormat, encoderOptions: X264 });
       const path = join(directory, `cropped-${crop.join("-")}.mp4`);
       const filter = `h264_metadata=crop_left=${left}:crop_top=${top}`;
-      execFileSync("ffmpeg", ["-v", "error", "-y", "-i", whole, "-c", "copy", "-bsf:v", filter, path]);
+      outputOfSync("ffmpeg", ["-v", "error", "-y", "-i", whole, "-c", "copy", "-bsf:v", filter, path]);
       const [width, height] = [160 - left, 120 - top];
       const lumas = async (
         file: string,
@@ -1373,14 +1372,10 @@ describe("without node-av", () => {
        await openMedia("x.mp4").catch((error) => console.log(error.name, error.code, error.message));`,
     );
     const flags = { bun: ["--no-install"], deno: ["run", "-A", "--no-remote", "--no-npm"], node: [] };
-    const { stdout } = await promisify(execFile)(process.execPath, [
-      ...flags[thisRuntime],
-      join(bare, "main.ts"),
-    ], {
-      cwd: bare,
-    });
-    expect(stdout).toContain("CuframesError UNSUPPORTED");
-    expect(stdout).toContain("npm install node-av");
+    const command = [...flags[thisRuntime], join(bare, "main.ts")];
+    const output = await outputOf(process.execPath, command, { cwd: bare });
+    expect(output).toContain("CuframesError UNSUPPORTED");
+    expect(output).toContain("npm install node-av");
   });
 });
 
@@ -1425,27 +1420,20 @@ describe.skipIf(!existsSync(BOTTLES))("real footage (skipped where ../shared/med
       const path = join(directory, "bottles-ffmpeg.mp4");
       await record(BOTTLES, path);
       const ffmpeg = (input: string, ...rest: string[]) =>
-        execFileSync("ffmpeg", ["-v", "error", "-i", input, "-map", "0:v", "-c", "copy", ...rest, "-"], {
-          maxBuffer: 1 << 26,
-        });
+        outputOfSync("ffmpeg", ["-v", "error", "-i", input, "-map", "0:v", "-c", "copy", ...rest, "-"]);
       const frames = (input: string) =>
-        ffmpeg(input, "-f", "framemd5").toString().split("\n").filter((line) => !line.startsWith("#"));
+        new TextDecoder().decode(ffmpeg(input, "-f", "framemd5")).split("\n").filter((line) =>
+          !line.startsWith("#")
+        );
       expect(frames(path)).toEqual(frames(BOTTLES));
       const raw = (input: string) => md5(ffmpeg(input, "-bsf:v", "h264_mp4toannexb", "-f", "h264"));
       expect(raw(path)).toBe(raw(BOTTLES));
-      const decoded = execFileSync("ffmpeg", ["-v", "error", "-i", path, "-f", "null", "-"], {
-        encoding: "utf8",
-      });
-      expect(decoded).toBe("");
+      const decoded = outputOfSync("ffmpeg", ["-v", "error", "-i", path, "-f", "null", "-"]);
+      expect(decoded).toHaveLength(0);
     },
   );
 });
 
 function hasFfmpeg(): boolean {
-  try {
-    execFileSync("ffmpeg", ["-version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
+  return succeedsSync("ffmpeg", ["-version"]);
 }

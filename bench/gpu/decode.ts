@@ -1,15 +1,14 @@
 // Frames per second from a file to another process through a ring on the GPU, beside the same decode with no sharing.
 // Prints one JSON line. The second process is this file again.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Publisher, Subscriber } from "../../mod.ts";
+import { jsonLines } from "../../scripts/lib/json_lines.ts";
+import { Child } from "../../scripts/lib/process.ts";
 import { openMedia } from "../../src/media/mod.ts";
 
 const key = "bench-decode";
@@ -39,11 +38,10 @@ async function decodeAndShare(input: string): Promise<number> {
   });
   const self = fileURLToPath(import.meta.url);
   const prefix = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
-  const child = spawn(process.execPath, [...prefix, self, "subscribe", runtimeDirectory], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  await lines.next(); // connected
+  const command = [process.execPath, ...prefix, self, "subscribe", runtimeDirectory];
+  await using child = new Child(command, { stdout: "read", stderr: "inherit" });
+  const told = jsonLines<{ received: number }>(child.stdout);
+  await told.next(); // connected
   let frames = 0;
   const start = performance.now();
   for await (const event of media) {
@@ -54,9 +52,9 @@ async function decodeAndShare(input: string): Promise<number> {
     frames++;
   }
   publisher.close();
-  const received = Number((await lines.next()).value);
+  const { received = 0 } = (await told.next()).value ?? {};
   const rate = frames / (performance.now() - start) * 1000;
-  if (child.exitCode === null) await once(child, "exit");
+  await child.ended;
   rmSync(runtimeDirectory, { recursive: true });
   if (received !== frames) throw new Error(`${received} of ${frames} frames arrived`);
   return rate;
@@ -64,10 +62,10 @@ async function decodeAndShare(input: string): Promise<number> {
 
 async function subscribe(runtimeDirectory: string): Promise<void> {
   using camera = await Subscriber.connect(key, { mode: "ordered", runtimeDirectory });
-  console.log("connected");
   let received = 0;
+  console.log(JSON.stringify({ received }));
   for await (using _frame of camera) received++;
-  console.log(received);
+  console.log(JSON.stringify({ received }));
 }
 
 function median(values: number[]): number {

@@ -2,7 +2,7 @@
 
 import { writeSync } from "node:fs";
 import process from "node:process";
-import { createInterface } from "node:readline";
+import { jsonLines } from "../../scripts/lib/json_lines.ts";
 
 /**
  * Answers requests, one after another, until the input ends.
@@ -11,8 +11,7 @@ import { createInterface } from "node:readline";
  * @returns {Promise<never>}
  */
 export async function serve(methods) {
-  for await (const line of createInterface({ input: process.stdin })) {
-    const { method, parameters } = JSON.parse(line);
+  for await (const { method, parameters } of jsonLines(process.stdin)) {
     try {
       answer({ result: await methods[method](parameters) ?? null });
     } catch (error) {

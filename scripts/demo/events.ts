@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import type { MemoryKind, Plane } from "../../mod.ts";
 
 /** What each process of the demo tells the one that started it, as lines of JSON. */
@@ -55,12 +55,9 @@ export async function main(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Resolves when the starter says go. */
+/** Resolves when the starter says go, which it does by closing the standard input. */
 export async function go(): Promise<void> {
-  const lines = createInterface({ input: process.stdin });
-  for await (const _ of lines) break;
-  lines.close();
-  process.stdin.unref?.();
+  await once(process.stdin.resume(), "end");
 }
 
 /** SHA-256 of a frame's planes, padding included. */

@@ -1,17 +1,16 @@
 // One publisher, three consumers and a recorder, each a process of its own, on one input.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Mode } from "../../mod.ts";
 import { redact } from "../../src/media/node_av.ts";
-import { root, tool } from "../toolchain.mjs";
+import { onJsonLine } from "../lib/json_lines.ts";
+import { Child } from "../lib/process.ts";
+import { tool } from "../toolchain.mjs";
 import type { ConsumerTask } from "./consumer.ts";
 import type { DemoEvent, EventOf, Task } from "./events.ts";
 import { broken, type Outcome } from "./outcome.ts";
@@ -34,7 +33,7 @@ const help = `Decodes a video once and shares it with four other processes.
 /** A process of the demo and what it tells. */
 class Part {
   readonly name: string;
-  readonly #child: ChildProcess;
+  readonly #child: Child;
   readonly #events = new Map<string, DemoEvent>();
   readonly #waiting = new Map<string, (event: DemoEvent) => void>();
   readonly #listener: (event: DemoEvent) => void;
@@ -54,19 +53,16 @@ class Part {
     this.#failed.catch(() => {});
     const path = fileURLToPath(new URL(script, import.meta.url).href);
     const prefix = runtime === "deno" ? ["run", "-A"] : [];
-    this.#child = spawn(tool(runtime), [...prefix, path, JSON.stringify(task)], {
-      cwd: root,
-      stdio: ["pipe", "pipe", "inherit"],
+    this.#child = new Child([tool(runtime), ...prefix, path, JSON.stringify(task)], {
+      stdin: "pipe",
+      stdout: "read",
+      stderr: "inherit",
     });
-    this.#child.on("error", (error) => this.#fail(error));
-    this.#child.on(
-      "close",
-      (code, signal) => this.#fail(new Error(`${name} ended with ${signal ?? code} before it was done`)),
+    this.#child.ended.then(
+      ({ code, signal }) => this.#fail(new Error(`${name} ended with ${signal ?? code} before it was done`)),
+      (error) => this.#fail(error),
     );
-    createInterface({ input: this.#child.stdout! }).on(
-      "line",
-      (line) => this.#take(JSON.parse(line) as DemoEvent),
-    );
+    onJsonLine<DemoEvent>(this.#child.stdout, (event) => this.#take(event));
   }
 
   #take(event: DemoEvent): void {
@@ -85,13 +81,11 @@ class Part {
   }
 
   go(): void {
-    this.#child.stdin!.end("go\n");
+    this.#child.stdin.end();
   }
 
   async kill(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    this.#child.kill("SIGKILL");
-    await once(this.#child, "exit");
+    await this.#child[Symbol.asyncDispose]();
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "../toolchain.mjs";
+import { run } from "../lib/process.ts";
 import { documents, npmName, root, version } from "./metadata.ts";
 
 /** Puts the documents into a package and packs it into `dist/`; returns the tarball's path. */

@@ -1,10 +1,9 @@
 // Empty projects that install the package, and programs in them: nothing is on their PATH but the runtime.
 
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import process from "node:process";
+import { Child } from "../lib/process.ts";
 import { tool } from "../toolchain.mjs";
 import { jsrName, npmName, root, version } from "../package/metadata.ts";
 
@@ -21,28 +20,22 @@ export interface Project {
   readonly environment: Record<string, string>;
 }
 
-/** What a program that is started in a project printed; rejects unless it ends with 0. */
+/** A program in a project. */
 class Program {
+  /** What it printed; fails unless it ends with 0. */
   readonly ended: Promise<string>;
+  /** It has printed a line, or ended well. */
   readonly ready: Promise<void>;
 
-  constructor(name: string, child: ChildProcess) {
-    let output = "";
-    const ready = Promise.withResolvers<void>();
-    this.ready = ready.promise;
-    child.stderr!.on("data", (chunk) => output += chunk);
-    createInterface({ input: child.stdout! }).on("line", (line) => {
-      output += `${line}\n`;
-      ready.resolve();
-    });
-    this.ended = new Promise((resolve, reject) => {
-      child.on("error", reject);
-      child.on("close", (code, signal) => {
-        if (code === 0) return resolve(output);
-        reject(new Error(`${name} ended with ${signal ?? code}:\n${output}`));
-      });
-    });
-    this.ended.then(() => ready.resolve(), ready.reject);
+  constructor(name: string, command: readonly string[], cwd: string, env: Record<string, string>) {
+    const printed = Promise.withResolvers<void>();
+    const onOutput = () => {
+      if (child.text.includes("\n")) printed.resolve();
+    };
+    const child = new Child(command, { name, cwd, env, emptyEnv: true, limit: 120, onOutput });
+    this.ready = printed.promise;
+    this.ended = child.succeeded().then(() => `${child.errors}${child.text}`);
+    this.ended.then(() => printed.resolve(), printed.reject);
     this.ready.catch(() => {});
   }
 }
@@ -53,13 +46,8 @@ function start(
   args: string[],
   environment: Record<string, string> = {},
 ): Program {
-  const child = spawn(command, args, {
-    cwd: project.directory,
-    env: { ...project.environment, ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: 120_000,
-  });
-  return new Program(`${command} ${args.join(" ")} (${project.name})`, child);
+  const name = `${command} ${args.join(" ")} (${project.name})`;
+  return new Program(name, [command, ...args], project.directory, { ...project.environment, ...environment });
 }
 
 function run(project: Project, file: string, args: string[], runtimeDirectory: string): Program {

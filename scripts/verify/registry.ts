@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { execFileSync } from "node:child_process";
+import { outputOf } from "../lib/process.ts";
 
 interface Manifest {
   readonly name: string;
@@ -48,7 +48,7 @@ export function npmPackage(tarball: string, manifest: Manifest): Source {
 
 /** Packages of the registry that npm is set to. */
 export async function othersPackages(path: string): Promise<Answer | undefined> {
-  const upstream = execFileSync("npm", ["config", "get", "registry"], { encoding: "utf8" }).trim();
+  const upstream = (await outputOf("npm", ["config", "get", "registry"])).trim();
   const response = await fetch(new URL(path.slice(1), upstream));
   if (!response.ok) return undefined;
   const type = response.headers.get("content-type") ?? "application/json";

@@ -1,8 +1,8 @@
 // Type-checks a user's module against an unpacked package, in projects that know the types of one runtime only.
 
-import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Child } from "../lib/process.ts";
 import { tool } from "../toolchain.mjs";
 import { npmName, root } from "../package/metadata.ts";
 
@@ -27,12 +27,12 @@ const projects = {
   "bun-types only": { types: ["bun-types"], packages: ["bun-types", "@types/node", "undici-types"] },
 } as const;
 
-export function checkTypes(folder: string, directory: string): void {
+export async function checkTypes(folder: string, directory: string): Promise<void> {
   for (const [name, { types, packages }] of Object.entries(projects)) {
     const project = projectWith(folder, join(directory, types[0]), packages);
     const configuration = { compilerOptions: { ...compilerOptions, types }, files: ["consumer.ts"] };
     writeFileSync(join(project, "tsconfig.json"), JSON.stringify(configuration));
-    check(name, tool("node"), [join(root, "node_modules/typescript/bin/tsc"), "-p", "."], project);
+    await check(name, tool("node"), [join(root, "node_modules/typescript/bin/tsc"), "-p", "."], project);
   }
   const project = projectWith(folder, join(directory, "deno"), []);
   const { strict, isolatedDeclarations, exactOptionalPropertyTypes, noUncheckedIndexedAccess } =
@@ -40,7 +40,7 @@ export function checkTypes(folder: string, directory: string): void {
   const options = { strict, isolatedDeclarations, exactOptionalPropertyTypes, noUncheckedIndexedAccess };
   const configuration = { compilerOptions: options, nodeModulesDir: "manual", lock: false };
   writeFileSync(join(project, "deno.json"), JSON.stringify(configuration));
-  check("Deno's own types", tool("deno"), ["check", "--quiet", "consumer.ts"], project);
+  await check("Deno's own types", tool("deno"), ["check", "--quiet", "consumer.ts"], project);
 }
 
 function projectWith(folder: string, project: string, packages: readonly string[]): string {
@@ -57,12 +57,7 @@ function projectWith(folder: string, project: string, packages: readonly string[
   return project;
 }
 
-function check(name: string, command: string, args: string[], cwd: string): void {
-  try {
-    execFileSync(command, args, { cwd, encoding: "utf8", stdio: "pipe" });
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout: string; stderr: string };
-    throw new Error(`types, in a project with ${name}:\n${stdout}${stderr}`);
-  }
+async function check(name: string, command: string, args: string[], cwd: string): Promise<void> {
+  await new Child([command, ...args], { name: `types, in a project with ${name}:`, cwd }).succeeded();
   console.log(`types: right in a project with ${name}`);
 }

@@ -5,9 +5,10 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { parseJsonLines } from "../../scripts/lib/json_lines.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { openMedia } from "../../src/media/mod.ts";
-import { cuframes, jsonLines, startCuframes } from "../support/cli.ts";
+import { cuframes, startCuframes } from "../support/cli.ts";
 import { eventually } from "../support/processes.ts";
 
 const CLIP = join(root, "test/fixtures/clip.mp4");
@@ -70,7 +71,9 @@ test("a file goes through every command", async () => {
     cuframes(["snapshot", "cam", "-", "--format", "png", "--wait", "30s"], { env }),
   ]);
   expect([recorded.code, piped.code, shot.code]).toEqual([0, 0, 0]);
-  const [begin, segment, end] = jsonLines<{ event: string; path: string; packets: number }>(recorded.stdout);
+  const [begin, segment, end] = parseJsonLines<{ event: string; path: string; packets: number }>(
+    recorded.stdout,
+  );
   expect([begin!.event, segment!.event, end!.event]).toEqual(["begin", "segment", "end"]);
   expect(begin!.path).toBe(join(directory, `${new Date().getFullYear()}-cam.mp4`));
   await using media = await openMedia(begin!.path, { decode: false });
@@ -84,12 +87,12 @@ test("a file goes through every command", async () => {
 
   // A reader that takes the first bytes and goes.
   const reader = startCuframes(["pipe", "cam"], { env, stdout: "leave" });
-  await once(reader.child.stdout!, "readable");
-  reader.child.stdout!.destroy();
+  await once(reader.stdout, "readable");
+  reader.stdout.destroy();
   expect((await reader.ended).code).toBe(0);
 
   const held = startCuframes(["pipe", "cam", "--name", "stuck\x1b[2J"], { env, stdout: "leave" });
-  await once(held.child.stdout!, "readable");
+  await once(held.stdout, "readable");
   const [table, json, top] = await Promise.all([
     cuframes(["inspect"], { env }),
     cuframes(["inspect", "cam", "--json"], { env }),
@@ -97,8 +100,8 @@ test("a file goes through every command", async () => {
   ]);
   expect(text(table.stdout)).toMatch(/^KEY .*\ncam .*320×240 NV12 .*h264/);
   expect(text(table.stdout)).toContain("stuck?[2J");
-  expect(jsonLines(json.stdout)).toMatchObject([{ key: "cam", subscribers: [{ name: "stuck?[2J" }] }]);
-  const looks = jsonLines<{ publishers: { subscribers: { dropRate?: number }[] }[] }>(top.stdout);
+  expect(parseJsonLines(json.stdout)).toMatchObject([{ key: "cam", subscribers: [{ name: "stuck?[2J" }] }]);
+  const looks = parseJsonLines<{ publishers: { subscribers: { dropRate?: number }[] }[] }>(top.stdout);
   expect(looks).toHaveLength(2);
   expect(looks[1]!.publishers[0]!.subscribers[0]!.dropRate).toBeTypeOf("number");
   // It is writing, and what it writes to is not read.
@@ -110,7 +113,7 @@ test("a file goes through every command", async () => {
   source.kill("SIGINT");
   const { code, stdout } = await source.ended;
   expect(code).toBe(130);
-  expect(jsonLines(stdout).at(-1)).toMatchObject({ event: "ended", key: "cam", packetsDropped: 0 });
+  expect(parseJsonLines(stdout).at(-1)).toMatchObject({ event: "ended", key: "cam", packetsDropped: 0 });
   await eventually("socket and lock are gone", () => readdirSync(sockets).length === 0);
   expect(readFileSync(begin!.path).length).toBeGreaterThan(1000);
 });

@@ -1,12 +1,11 @@
 // `npm run demo` as it is typed, and its judgement of what its processes told.
 
-import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { afterAll, expect, test } from "vitest";
 import { broken, type Outcome } from "../../scripts/demo/outcome.ts";
+import { Child } from "../../scripts/lib/process.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
 import { thisRuntime } from "../support/processes.ts";
 
@@ -14,17 +13,11 @@ const directory = mkdtempSync(join(tmpdir(), "cuframes-demo-test-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 /** Runs the demo as npm does: in the package's directory, typed in another one. */
-function demo(...args: string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
-  const command = ["run", "-A", "--no-check", "--quiet", join(root, "scripts/demo/main.ts"), ...args];
-  const env = { ...process.env, INIT_CWD: directory, NO_COLOR: "1" };
-  return new Promise((resolve) =>
-    execFile(
-      tool("deno"),
-      command,
-      { cwd: root, env },
-      (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }),
-    )
-  );
+async function demo(...args: string[]): Promise<{ code: number | null; stderr: string }> {
+  const command = [tool("deno"), "run", "-A", "--no-check", "--quiet", "scripts/demo/main.ts", ...args];
+  const child = new Child(command, { env: { INIT_CWD: directory, NO_COLOR: "1" } });
+  const { code } = await child.ended;
+  return { code, stderr: child.errors };
 }
 
 test.each([["an option", "--bogus"], ["a file without an option", "clip.mp4"], ["no value", "--input"]])(

@@ -1,10 +1,10 @@
 // What only hardware can show, on both runtimes at once: containers' namespaces, memory that comes back from the dead,
 // and a hundred thousand frames. `npm run test:gpu` runs it; with CUFRAMES_TEST_GPU=double a rehearsal on the double.
 
-import { spawnSync } from "node:child_process";
 import { readlinkSync } from "node:fs";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
+import { succeedsSync } from "../../scripts/lib/process.ts";
 import { cudaEnvironment, onHardware } from "../support/cuda.ts";
 import {
   expectAccounted,
@@ -27,7 +27,7 @@ function separately(): string[] | undefined {
   const unshare = ["unshare", "--pid", "--ipc", "--uts", "--mount", "--fork", "--kill-child"];
   // Not every container may mount another /proc; what matters here works with the one that is there.
   return [[...unshare, "--mount-proc"], unshare].find(([command = "", ...args]) => {
-    return spawnSync(command, [...args, "true"]).status === 0;
+    return succeedsSync(command, [...args, "true"]);
   });
 }
 

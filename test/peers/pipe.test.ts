@@ -1,11 +1,10 @@
 // `cuframes pipe` read by FFmpeg's own programs: frame counts, timestamps and bits beside a direct stream copy.
 
 import { Buffer } from "node:buffer";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { inspect } from "../../mod.ts";
+import { Child } from "../../scripts/lib/process.ts";
 import { cuframesCommand, type Outcome, Program } from "../support/cli.ts";
 import { ffmpeg, ffprobe, frameHashes, hasFfmpeg, type ProbedPacket } from "../support/cli.ts";
 import { eventually, stages } from "../support/processes.ts";
@@ -162,17 +161,12 @@ describe.skipIf(!hasFfmpeg)("a reader", () => {
     expect(after.slotsLeased).toBe(0);
     expect(after.subscribers[0]!.received - before.subscribers[0]!.received).toBeLessThanOrEqual(2);
 
-    const reader = spawn(
-      "ffprobe",
-      ["-v", "error", "-f", "nut", "-show_packets", "-of", "csv=p=0:nk=0", "-"],
-      {
-        stdio: ["pipe", "pipe", "inherit"],
-      },
+    const reader = new Child(
+      ["ffprobe", "-v", "error", "-f", "nut", "-show_packets", "-of", "csv=p=0:nk=0", "-"],
+      { stdin: "pipe", stderr: "inherit" },
     );
-    pipe.child.stdout!.pipe(reader.stdin);
-    let output = "";
-    reader.stdout.on("data", (chunk) => output += chunk);
-    const seconds = () => [...output.matchAll(/\bpts_time=([\d.]+)/g)].map(([, time]) => Number(time));
+    pipe.stdout.pipe(reader.stdin);
+    const seconds = () => [...reader.text.matchAll(/\bpts_time=([\d.]+)/g)].map(([, time]) => Number(time));
     await eventually("frames arrive again", () => seconds().length > 10, 30_000);
     const gaps = seconds().slice(1).map((time, index) => time - seconds()[index]!);
     expect(gaps.every((gap) => gap > 0)).toBe(true);
@@ -180,8 +174,7 @@ describe.skipIf(!hasFfmpeg)("a reader", () => {
     expect(Math.max(...gaps)).toBeGreaterThan(1.5);
     pipe.kill("SIGINT");
     const { code, stderr } = await pipe.ended;
-    reader.stdin.end();
-    await once(reader, "close");
+    await reader.end();
     expect(code).toBe(130);
     expect(stderr).not.toMatch(/error|Error/);
   });

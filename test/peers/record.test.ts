@@ -1,11 +1,11 @@
 // `cuframes record`: its files read by FFmpeg's own programs, through cameras, publishers and disks that fail.
 
-import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { inspect } from "../../mod.ts";
+import { outputOfSync } from "../../scripts/lib/process.ts";
 import { ffprobe, frameHashes, hasFfmpeg, type ProbedPacket } from "../support/cli.ts";
 import { eventually, type Process, stages } from "../support/processes.ts";
 import { CLIP, FOOTAGE, Media, noCamera, serve, startCli } from "./support.ts";
@@ -237,13 +237,13 @@ describe.skipIf(noCamera)("a camera that dies and comes back", () => {
 /** Small file systems of memory, which only root can mount. */
 const mounts: string[] = [];
 afterEach(() => {
-  for (const path of mounts.splice(0)) execFileSync("umount", ["--lazy", path]);
+  for (const path of mounts.splice(0)) outputOfSync("umount", ["--lazy", path]);
 });
 
 function smallDisk(name: string, size: string): string {
   const path = media.path(name);
   mkdirSync(path);
-  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "cuframes-test", path]);
+  outputOfSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "cuframes-test", path]);
   mounts.push(path);
   return path;
 }
@@ -252,7 +252,7 @@ const noMount = ((): string | undefined => {
   if (process.getuid?.() !== 0) return "not root";
   try {
     const path = smallDisk("probe", "4k");
-    execFileSync("umount", [path]);
+    outputOfSync("umount", [path]);
     mounts.pop();
     return undefined;
   } catch (error) {
@@ -294,7 +294,7 @@ describe.skipIf(!hasFfmpeg || noMount)("a full disk", () => {
       () => recorder.errors.includes("packets are dropped until there is room"),
       30_000,
     );
-    execFileSync("rm", [join(disk, "ballast"), first.path]);
+    outputOfSync("rm", [join(disk, "ballast"), first.path]);
     const next = await recorder.event<{ path: string }>("begin").then(() =>
       recorder.event<{ path: string }>("begin")
     );

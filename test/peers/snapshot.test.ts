@@ -3,19 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { PixelFormat, Publisher } from "../../mod.ts";
+import { parseJsonLines } from "../../scripts/lib/json_lines.ts";
 import { planCopy } from "../../src/format.ts";
 import type { ColourOptions } from "../../src/media/frame_picture.ts";
 import { encodeImage } from "../../src/media/image.ts";
 import { FFMPEG_NAMES } from "../../src/media/picture.ts";
-import {
-  cuframes,
-  ffmpeg,
-  ffprobe,
-  hasFfmpeg,
-  jsonLines,
-  startCuframes,
-  withoutFfmpeg,
-} from "../support/cli.ts";
+import { cuframes, ffmpeg, ffprobe, hasFfmpeg, startCuframes, withoutFfmpeg } from "../support/cli.ts";
 import { createPublisher, runtimeDirectory, subscribe } from "../support/ring.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "cuframes-snapshot-"));
@@ -221,7 +214,7 @@ describe.skipIf(!hasFfmpeg)(`a picture has the pixels of FFmpeg's own conversion
       { env },
     );
     expect(shot).toMatchObject({ code: 0, stderr: "" });
-    expect(jsonLines(shot.stdout)).toEqual([{
+    expect(parseJsonLines(shot.stdout)).toEqual([{
       ...{ key: publisher.key, file: path, format: "png", width, height, sequence: 2, timestampNs: 1 },
       bytes: readFileSync(path).length,
     }]);

@@ -1,11 +1,10 @@
 // The program `cuframes`, and a camera for it: gst-rtsp-server, where it is installed.
 
-import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { afterAll } from "vitest";
+import { outputOf, succeedsSync } from "../../scripts/lib/process.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
 import { Process, type Stage, thisRuntime } from "../support/processes.ts";
 
@@ -23,19 +22,16 @@ const PYTHON = "/usr/bin/python3";
 export const noCamera: string | undefined = findMissing();
 
 function findMissing(): string | undefined {
-  try {
-    execFileSync(PYTHON, ["-c", "import gi; gi.require_version('GstRtspServer', '1.0')"], {
-      stdio: "ignore",
-    });
-    for (const element of ["qtdemux", "h264parse", "rtph264pay"]) {
-      execFileSync("gst-inspect-1.0", ["--exists", element], { stdio: "ignore" });
-    }
-    execFileSync("ffmpeg", ["-version"], { stdio: "ignore" });
-    return undefined;
-  } catch {
-    return "no RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-tools " +
-      "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad ffmpeg";
-  }
+  const needed: [string, ...string[]][] = [
+    [PYTHON, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"],
+    ...["qtdemux", "h264parse", "rtph264pay"].map((
+      element,
+    ): [string, ...string[]] => ["gst-inspect-1.0", "--exists", element]),
+    ["ffmpeg", "-version"],
+  ];
+  if (needed.every(([command, ...args]) => succeedsSync(command, args))) return undefined;
+  return "no RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-tools " +
+    "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad ffmpeg";
 }
 if (noCamera) console.warn(`tests with a camera are skipped: ${noCamera}`);
 
@@ -103,7 +99,7 @@ export class Media {
   /** Runs ffmpeg, its output into the directory. @returns the path */
   async ffmpeg(name: string, ...args: string[]): Promise<string> {
     const path = this.path(name);
-    await promisify(execFile)("ffmpeg", ["-v", "error", "-y", ...args, path]);
+    await outputOf("ffmpeg", ["-v", "error", "-y", ...args, path]);
     return path;
   }
 

@@ -1,8 +1,8 @@
 // `cuframes top` and the progress lines in a pseudo-terminal.
 
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { succeedsSync } from "../../scripts/lib/process.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { cuframesCommand, Program } from "../support/cli.ts";
 import { eventually, stages } from "../support/processes.ts";
@@ -11,14 +11,7 @@ import { CLIP, startCli } from "./support.ts";
 const stage = stages();
 
 const PYTHON = "/usr/bin/python3";
-const noTerminal = (() => {
-  try {
-    execFileSync(PYTHON, ["-c", "import pty"], { stdio: "ignore" });
-    return false;
-  } catch {
-    return true;
-  }
-})();
+const noTerminal = !succeedsSync(PYTHON, ["-c", "import pty"]);
 if (noTerminal) console.warn("tests in a terminal are skipped: apt-get install python3");
 
 /** The program in a terminal of 30 rows and 120 columns. */
@@ -79,7 +72,7 @@ describe.skipIf(noTerminal)("top", () => {
       expect(top.text).toContain(`${ESCAPE}[1m`);
       for (const drawn of pagesOf(top.text)) expect(drawn.split("\n").length).toBeLessThanOrEqual(30);
 
-      top.child.stdin!.write("q");
+      top.stdin.write("q");
       const { code } = await top.ended;
       expect(code).toBe(0);
       expect(top.text.startsWith(ALTERNATE)).toBe(true);
@@ -95,7 +88,7 @@ describe.skipIf(noTerminal)("top", () => {
     async (key, code) => {
       const top = inTerminal(["top"]);
       await eventually("it draws", () => top.text.includes("no publisher"), 30_000);
-      if (key) top.child.stdin!.write(key);
+      if (key) top.stdin.write(key);
       else top.kill("SIGTERM");
       expect((await top.ended).code).toBe(code);
       expect(top.text).toContain(BACK);
@@ -122,7 +115,7 @@ describe.skipIf(noTerminal)("top", () => {
     await eventually("it went", () => (pagesOf(top.text).at(-2) ?? "").includes("no publisher"), 30_000);
     // Colours only where they are wanted.
     expect(top.text).not.toContain(`${ESCAPE}[1m`);
-    top.child.stdin!.write("q");
+    top.stdin.write("q");
     expect((await top.ended).code).toBe(0);
   });
 });

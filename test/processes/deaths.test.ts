@@ -1,9 +1,9 @@
 // Processes that are killed or stopped at any moment: what the others see of it.
 
-import { spawn } from "node:child_process";
 import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type Frame, inspect, type PublisherStats, Subscriber } from "../../mod.ts";
+import { Child } from "../../scripts/lib/process.ts";
 import { testMemory } from "../support/memory.ts";
 import {
   eventually,
@@ -273,7 +273,7 @@ test("with reconnect, a next publisher that is stopped is waited for until it go
 
   const third = await start();
   await third.stop();
-  spawn("sh", ["-c", `sleep 2.5; kill -CONT ${third.pid}`], { stdio: "ignore" });
+  new Child(["sh", "-c", `sleep 2.5; kill -CONT ${third.pid}`]);
   using other = subscriber.nextSync({ timeout: 60_000 });
   expect([other.sequence, other.discontinuity]).toEqual([1n, true]);
 }, 120_000);

@@ -1,11 +1,11 @@
 // What happens when descriptors, memory or rights run out, and when several want the same key.
 
-import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
 import { monotonicNow, type PublisherStats } from "../../mod.ts";
+import { outputOf, outputOfSync, succeedsSync } from "../../scripts/lib/process.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { notOnHost, testMemory } from "../support/memory.ts";
 import { Peer } from "../support/peer.ts";
@@ -23,7 +23,7 @@ function withDescriptors(count: number): { prefix: string[] } {
 
 /** Changes what a running process may have, prlimit(1). */
 function limit(of: Process, resource: "nofile" | "as", value: number | "unlimited"): void {
-  execFileSync("prlimit", ["--pid", `${of.pid}`, `--${resource}=${value}:`]);
+  outputOfSync("prlimit", ["--pid", `${of.pid}`, `--${resource}=${value}:`]);
 }
 
 /** How much of a core a process uses, over so many milliseconds. */
@@ -252,20 +252,9 @@ const nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-grou
 
 function canBecomeNobody(): boolean {
   if (process.getuid?.() !== 0) return false;
-  try {
-    execFileSync(nobody[0]!, [
-      ...nobody.slice(1),
-      "test",
-      "-r",
-      new URL(import.meta.url).pathname,
-      "-a",
-      "-x",
-      process.execPath,
-    ]);
-    return true;
-  } catch {
-    return false;
-  }
+  const [command = "", ...args] = nobody;
+  const readable = ["test", "-r", new URL(import.meta.url).pathname, "-a", "-x", process.execPath];
+  return succeedsSync(command, [...args, ...readable]);
 }
 
 test.skipIf(!canBecomeNobody())(
@@ -338,7 +327,7 @@ test.skipIf(process.getuid?.() !== 0)(
     await publisher.event("ready");
     expect(await publisher.ask({ do: "become", user: "nobody" }, "became")).toEqual({
       event: "became",
-      uid: Number(execFileSync("id", ["-u", "nobody"], { encoding: "utf8" })),
+      uid: Number(await outputOf("id", ["-u", "nobody"])),
     });
     const subscriber = stage().start("remote", { key });
     await subscriber.event("ready");

@@ -1,6 +1,5 @@
 // How the native library is found and opened, and what a process is told where that fails.
 
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -17,6 +16,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
+import { succeedsSync } from "../../scripts/lib/process.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { cachedFile } from "../../src/ffi/cache.ts";
 import { ABI_VERSION } from "../../src/ffi/layout.ts";
@@ -55,14 +55,7 @@ function mounted(directory: string, options: string): string[] {
 }
 
 const namespace = [["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]].find(
-  ([command = "", ...args]) => {
-    try {
-      execFileSync(command, [...args, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], { stdio: "ignore" });
-      return true;
-    } catch {
-      return false;
-    }
-  },
+  ([command = "", ...args]) => succeedsSync(command, [...args, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]),
 );
 const mounting = test.skipIf(namespace === undefined);
 

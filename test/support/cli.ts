@@ -1,16 +1,19 @@
 // The program as a process on the runtime of this run, and FFmpeg's own programs beside it.
 
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
-import process from "node:process";
 import { onTestFinished } from "vitest";
+import {
+  Child,
+  type ChildOptions,
+  type Ending,
+  outputOfSync,
+  succeedsSync,
+} from "../../scripts/lib/process.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
 import { runFlags, type RuntimeName, thisRuntime } from "./processes.ts";
 
 /** How a program ended, with all that it wrote. */
-export interface Outcome {
-  code: number | null;
-  signal: string | null;
+export interface Outcome extends Ending {
   stdout: Uint8Array;
   stderr: string;
 }
@@ -23,59 +26,50 @@ export function cuframesCommand(args: readonly string[], runtime: RuntimeName = 
 
 /** A program that a test starts and that ends with it; its output is collected unless somebody else reads it. */
 export class Program {
-  readonly child: ChildProcess;
   readonly ended: Promise<Outcome>;
-  #stdout: Uint8Array[] = [];
-  #stderr = "";
+  readonly #child: Child;
 
-  constructor(
-    command: readonly string[],
-    { env = {}, stdout = "collect" }: {
-      env?: Record<string, string>;
-      stdout?: "collect" | "leave" | number;
-    } = {},
-  ) {
-    const [name = "", ...args] = command;
-    this.child = spawn(name, args, {
-      stdio: ["pipe", typeof stdout === "number" ? stdout : "pipe", "pipe"],
-      env: { ...process.env, ...env },
-    });
-    if (stdout === "collect") this.child.stdout!.on("data", (chunk) => this.#stdout.push(chunk));
-    this.child.stderr!.on("data", (chunk) => this.#stderr += chunk);
-    this.child.stdin!.on("error", () => {});
-    onTestFinished(() => void this.child.kill("SIGKILL"));
-    this.ended = new Promise((resolve, reject) => {
-      this.child.on("error", reject);
-      const end = stdout === "leave" ? "exit" : "close";
-      this.child.on(end, (code, signal) => {
-        resolve({ code, signal, stdout: concat(this.#stdout), stderr: this.#stderr });
-      });
-    });
+  constructor(command: readonly string[], { env = {}, stdout = "collect" }: ProgramOptions = {}) {
+    const child = this.#child = new Child(command, { env, stdin: "pipe", stdout });
+    onTestFinished(() => child.kill("SIGKILL"));
+    this.ended = child.ended.then((ending) => ({ ...ending, stdout: child.bytes, stderr: child.errors }));
+    this.ended.catch(() => {});
   }
 
   /** What it has written to stderr so far. */
   get stderr(): string {
-    return this.#stderr;
+    return this.#child.errors;
   }
 
   /** What it has written to stdout so far, as text. */
   get text(): string {
-    return new TextDecoder().decode(concat(this.#stdout));
+    return this.#child.text;
+  }
+
+  get stdin(): Child["stdin"] {
+    return this.#child.stdin;
+  }
+
+  get stdout(): Child["stdout"] {
+    return this.#child.stdout;
   }
 
   get pid(): number {
-    return this.child.pid ?? 0;
+    return this.#child.pid;
   }
 
   kill(signal: "SIGINT" | "SIGTERM" | "SIGKILL"): void {
-    if (this.child.exitCode === null && this.child.signalCode === null) process.kill(this.pid, signal);
+    this.#child.kill(signal);
   }
 }
+
+/** Variables besides this process's, and where its output goes. */
+export type ProgramOptions = Pick<ChildOptions, "env" | "stdout">;
 
 /** Starts the program. */
 export function startCuframes(
   args: readonly string[],
-  options: ConstructorParameters<typeof Program>[1] = {},
+  options: ProgramOptions = {},
 ): Program {
   return new Program(cuframesCommand(args), options);
 }
@@ -83,32 +77,21 @@ export function startCuframes(
 /** Runs the program to its end. */
 export async function cuframes(
   args: readonly string[],
-  options: ConstructorParameters<typeof Program>[1] = {},
+  options: ProgramOptions = {},
 ): Promise<Outcome> {
   const program = startCuframes(args, options);
-  program.child.stdin!.end();
+  program.stdin.end();
   return await program.ended;
 }
 
-/** Values of JSON lines; lines that are none are left out. */
-export function jsonLines<T = Record<string, unknown>>(text: string | Uint8Array): T[] {
-  const lines = (typeof text === "string" ? text : new TextDecoder().decode(text)).split("\n");
-  return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
-}
-
 /** Whether Debian's ffmpeg and ffprobe are there. */
-export const hasFfmpeg: boolean = ["ffmpeg", "ffprobe"].every((name) =>
-  spawnSync(name, ["-version"]).status === 0
-);
+export const hasFfmpeg: boolean = ["ffmpeg", "ffprobe"].every((name) => succeedsSync(name, ["-version"]));
 /** For `skipIf` and a test's name. */
 export const withoutFfmpeg = "skipped without ffmpeg";
 
 /** Runs FFmpeg's own program; returns its output. Fails where it complains. */
 export function ffmpeg(args: readonly string[], input?: Uint8Array): Uint8Array {
-  return execFileSync("ffmpeg", ["-v", "error", "-nostdin", ...args], {
-    maxBuffer: 1 << 30,
-    ...(input ? { input } : {}),
-  });
+  return outputOfSync("ffmpeg", ["-v", "error", "-nostdin", ...args], { input });
 }
 
 /** A packet as ffprobe sees it. */
@@ -135,7 +118,7 @@ export interface Probed {
 
 /** The video stream and its packets, by ffprobe. @param format FFmpeg's name of the demuxer */
 export function ffprobe(input: string | Uint8Array, format?: string): Probed {
-  const text = execFileSync("ffprobe", [
+  const text = outputOfSync("ffprobe", [
     "-v",
     "error",
     ...(format ? ["-f", format] : []),
@@ -148,7 +131,7 @@ export function ffprobe(input: string | Uint8Array, format?: string): Probed {
     "-of",
     "json",
     typeof input === "string" ? input : "-",
-  ], { maxBuffer: 1 << 28, ...(typeof input === "string" ? {} : { input }) });
+  ], typeof input === "string" ? {} : { input });
   return JSON.parse(new TextDecoder().decode(text));
 }
 
@@ -171,14 +154,4 @@ export function frameHashes(input: string | Uint8Array, pixelFormat: string, for
   return new TextDecoder().decode(output).split("\n").filter((line) => /^\d/.test(line)).map((line) =>
     line.split(",").at(-1)!.trim()
   );
-}
-
-function concat(chunks: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0));
-  let offset = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return all;
 }

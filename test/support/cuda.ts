@@ -1,5 +1,5 @@
 // Tests of CUDA frames. Each body runs in a process of its own, alone with its driver: by default the double of
-// libcuda.so.1 (built by `zig build cuda_double`), with CUFRAMES_TEST_GPU=1 the machine's real one.
+// libcuda.so.1, with CUFRAMES_TEST_GPU=1 the machine's real one. Needs `zig build cuda_double`.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

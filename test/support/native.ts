@@ -1,9 +1,8 @@
 // A native library of another version, compiled by Zig.
 
-import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { outputOf } from "../../scripts/lib/process.ts";
 import { tool } from "../../scripts/toolchain.mjs";
 import { SYMBOLS } from "../../src/ffi/symbols.ts";
 
@@ -15,7 +14,7 @@ export async function libraryOfVersion(version: number, directory: string): Prom
   const source = join(directory, "other.zig");
   const path = join(directory, "other-version.so");
   writeFileSync(source, functions.join(""));
-  await promisify(execFile)(
+  await outputOf(
     tool("zig"),
     ["build-lib", "-dynamic", "-O", "ReleaseSmall", `-femit-bin=${path}`, source],
     { cwd: directory },

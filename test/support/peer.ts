@@ -1,10 +1,9 @@
 // The other end of a socket, at the level of bytes and descriptors: test/native/peer.zig, built when first needed.
 
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { outputOf } from "../../scripts/lib/process.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
 import { Process, type Stage } from "./processes.ts";
 
@@ -19,7 +18,7 @@ export async function buildPeer(): Promise<string> {
   mkdirSync(folder, { recursive: true });
   // Bun runs two test files in one process.
   const unfinished = `${path}.${crypto.randomUUID()}`;
-  await promisify(execFile)(tool("zig"), ["build-exe", source, `-femit-bin=${unfinished}`], {
+  await outputOf(tool("zig"), ["build-exe", source, `-femit-bin=${unfinished}`], {
     cwd: join(root, "zig"),
   });
   renameSync(unfinished, path);

@@ -1,14 +1,13 @@
 // Real processes for tests: started on a runtime by name, spoken to in JSON lines, gone after the test.
 
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
-import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach } from "vitest";
 import { CuframesError } from "../../mod.ts";
+import { onJsonLine } from "../../scripts/lib/json_lines.ts";
+import { Child, type Ending } from "../../scripts/lib/process.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
 
 export type RuntimeName = "deno" | "bun" | "node";
@@ -25,52 +24,31 @@ export function runFlags(runtime: RuntimeName): string[] {
   return runtime === "bun" ? ["run"] : ["--disable-warning=ExperimentalWarning"];
 }
 
-/** How a process ended. */
-export interface Exit {
-  code: number | null;
-  signal: string | null;
-}
-
 type Event = { event: string } & Record<string, unknown>;
 
 /** A running program. Whatever it prints as JSON lines can be awaited by its `event`. */
 export class Process {
   readonly pid: number;
-  readonly exited: Promise<Exit>;
-  readonly #child: ChildProcess;
-  readonly #name: string;
+  readonly exited: Promise<Ending>;
+  readonly #child: Child;
   readonly #events: Event[] = [];
   #change: PromiseWithResolvers<void> = Promise.withResolvers();
-  #exit: Exit | undefined;
-  #errors = "";
 
   constructor(name: string, command: string, args: readonly string[], env: Record<string, string> = {}) {
-    const child = this.#child = spawn(command, args, {
-      stdio: ["pipe", "pipe", "pipe"],
-      env: { ...process.env, ...env },
-    });
-    this.#name = name;
-    this.pid = child.pid ?? 0;
-    this.exited = new Promise((resolve, reject) => {
-      child.on("error", reject);
-      child.on("close", (code, signal) => {
-        this.#exit = { code, signal };
-        this.#changed();
-        resolve(this.#exit);
-      });
-    });
-    // A command to a process that has just died is no failure of its own.
-    child.stdin!.on("error", () => {});
-    child.stderr!.on("data", (chunk) => this.#errors += chunk);
-    createInterface({ input: child.stdout! }).on("line", (line) => {
-      this.#events.push(line.startsWith("{") ? JSON.parse(line) : { event: "line", line });
+    const child = this.#child = new Child([command, ...args], { name, env, stdin: "pipe", stdout: "read" });
+    this.pid = child.pid;
+    this.exited = child.ended;
+    this.exited.then(() => this.#changed(), () => {});
+    const take = (event: Event) => {
+      this.#events.push(event);
       this.#changed();
-    });
+    };
+    onJsonLine(child.stdout, take, (line) => take({ event: "line", line }));
   }
 
   /** What it has written to standard error. */
   get errors(): string {
-    return this.#errors;
+    return this.#child.errors;
   }
 
   #changed(): void {
@@ -83,7 +61,7 @@ export class Process {
     while (true) {
       const found = this.taken<Details>(name);
       if (found !== undefined) return found;
-      if (this.#exit !== undefined) throw new Error(this.#ending(name));
+      if (this.#child.ending !== undefined) throw new Error(this.#ending(name));
       await this.#change.promise;
     }
   }
@@ -95,13 +73,13 @@ export class Process {
   }
 
   #ending(awaited: string): string {
-    const { code, signal } = this.#exit!;
+    const { code, signal } = this.#child.ending!;
     const rest = this.#events.map((event) => JSON.stringify(event)).join("\n");
-    return `${this.#name} ended with ${signal ?? code} before "${awaited}"\n${rest}\n${this.#errors}`;
+    return `${this.#child.name} ended with ${signal ?? code} before "${awaited}"\n${rest}\n${this.errors}`;
   }
 
   write(line: string): void {
-    this.#child.stdin!.write(`${line}\n`);
+    this.#child.write(`${line}\n`);
   }
 
   send(command: object): void {
@@ -115,20 +93,12 @@ export class Process {
   }
 
   /** Lets a process that reads commands end by itself. */
-  end(): Promise<Exit> {
-    this.#child.stdin!.end();
-    return this.exited;
+  end(): Promise<Ending> {
+    return this.#child.end();
   }
 
   kill(signal: NodeJS.Signals = "SIGKILL"): void {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.pid === 0) return;
-    try {
-      // Not the child's own kill, which takes every signal for its end.
-      process.kill(this.pid, signal);
-    } catch (error) {
-      // It has just ended by itself.
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
+    this.#child.kill(signal);
   }
 
   /** Stops it; returns when each of its threads is stopped. */

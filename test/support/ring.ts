@@ -1,6 +1,5 @@
 /** What the tests of the classes share. */
 
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +17,7 @@ import {
   type SubscriberOptions,
   type WritableFrame,
 } from "../../mod.ts";
+import { Child } from "../../scripts/lib/process.ts";
 import { pixelsOf, testMemory } from "./memory.ts";
 import { thisRuntime } from "./processes.ts";
 
@@ -214,21 +214,10 @@ export async function inProcess<Input, Result>(
     const surroundings = { fs, process, resources: () => (${countResources})(fs) };
     const result = await (${body})(await import(${library}), ${JSON.stringify(input)}, surroundings);
     process.stdout.write("\\nresult:" + JSON.stringify(result ?? null));`;
-  const child = spawn(process.execPath, [...evalFlags[thisRuntime], script], {
-    env: { ...process.env, ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  let errors = "";
-  child.stdout.on("data", (chunk) => output += chunk);
-  child.stderr.on("data", (chunk) => errors += chunk);
-  const status = await new Promise<string>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code, signal) => resolve(String(signal ?? code)));
-  });
-  const result = output.split("\nresult:")[1];
-  if (status !== "0" || result === undefined) {
-    throw new Error(`the process ended with ${status}: ${errors}${output}`);
-  }
+  const command = [process.execPath, ...evalFlags[thisRuntime], script];
+  const child = new Child(command, { name: "the process", env: environment });
+  await child.succeeded();
+  const result = child.text.split("\nresult:")[1];
+  if (result === undefined) throw new Error(`the process has no result: ${child.errors}${child.text}`);
   return JSON.parse(result) as Result;
 }

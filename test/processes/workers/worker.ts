@@ -2,8 +2,8 @@
 
 import { writeSync } from "node:fs";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { CuframesError } from "../../../mod.ts";
+import { jsonLines } from "../../../scripts/lib/json_lines.ts";
 
 /** What the test gave to `start`. */
 export function optionsOf<Options>(): Options {
@@ -16,8 +16,8 @@ export function report(event: string, details: object = {}): void {
 }
 
 /** Every line the test sends, until it closes the worker's standard input. */
-export async function* commands<Command>(): AsyncGenerator<Command, void, void> {
-  for await (const line of createInterface({ input: process.stdin })) yield JSON.parse(line);
+export function commands<Command extends object>(): AsyncGenerator<Command, void, void> {
+  return jsonLines<Command>(process.stdin);
 }
 
 /** How an attempt ended: what it reported, or the error's code and sentence. */
@@ -37,7 +37,7 @@ export function turn(): Promise<void> {
 }
 
 /** Obeys each command in turn, telling what it was refused with; ends the process when there is none any more. */
-export async function serve<Command>(obey: (command: Command) => unknown): Promise<never> {
+export async function serve<Command extends object>(obey: (command: Command) => unknown): Promise<never> {
   report("ready");
   for await (const command of commands<Command>()) {
     try {
