@@ -11,7 +11,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { build } from "./build.mjs";
+import { build } from "./build.ts";
 import { root, tool } from "./toolchain.mjs";
 
 const { values } = parseArgs({

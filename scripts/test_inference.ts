@@ -1,14 +1,12 @@
 // Runs examples/inference, which has packages of its own, on frames whose mean is known.
 
-import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
-import { promisify } from "node:util";
 import { Publisher } from "../mod.ts";
-import { build } from "./build.mjs";
-import { root, run, tool } from "./toolchain.mjs";
+import { build } from "./build.ts";
+import { outputOf, run } from "./lib/process.ts";
+import { root, tool } from "./toolchain.mjs";
 
 const folder = join(root, "examples/inference");
 await build();
@@ -20,9 +18,9 @@ try {
   const { data, stride } = frame.planes[0]!;
   for (let row = 0; row < 48; row++) data.fill(row < 24 ? 40 : 200, row * stride, row * stride + 64);
   frame.publish({ timestamp: 40_000 });
-  const { stdout } = await promisify(execFile)(tool("node"), [join(folder, "main.ts"), "cam", "1"], {
-    env: { ...process.env, CUFRAMES_RUNTIME_DIR: runtimeDirectory },
-    timeout: 120_000,
+  const stdout = await outputOf(tool("node"), [join(folder, "main.ts"), "cam", "1"], {
+    env: { CUFRAMES_RUNTIME_DIR: runtimeDirectory },
+    limit: 120,
   });
   const wanted = JSON.stringify({ timestamp: 40_000, mean: 120 });
   if (stdout.trim() !== wanted) throw new Error(`examples/inference printed ${stdout}, not ${wanted}`);

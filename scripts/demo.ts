@@ -1,8 +1,9 @@
 // Runs the demo from a fresh clone: builds what it needs, then hands over to scripts/demo/main.ts.
 
 import process from "node:process";
-import { build } from "./build.mjs";
-import { run, tool } from "./toolchain.mjs";
+import { build } from "./build.ts";
+import { run } from "./lib/process.ts";
+import { tool } from "./toolchain.mjs";
 
 await build(["install"]);
 try {

@@ -1,11 +1,13 @@
 // The API reference as HTML, from the doc comments, into dist/api.
 
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { root, run, tool } from "./toolchain.mjs";
+import { run } from "./lib/process.ts";
+import { root, tool } from "./toolchain.mjs";
 
 const output = join(root, "dist/api");
 rmSync(output, { recursive: true, force: true });
+mkdirSync(join(root, "dist"), { recursive: true });
 await run(tool("deno"), [
   "doc",
   "--html",
@@ -14,5 +16,5 @@ await run(tool("deno"), [
   "mod.ts",
   "src/media/mod.ts",
 ], {
-  stdio: ["ignore", "inherit", "ignore"], // warnings about types of other packages
+  stderr: "ignore", // warnings about types of other packages
 });
