@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    // vitest.cli.config.ts has them.
+    // vitest.peers.config.ts has them.
     exclude: ["test/peers/**"],
     // Bun cannot run vitest's processes, Deno not its threads with native callbacks.
     pool: "Bun" in globalThis ? "threads" : "forks",

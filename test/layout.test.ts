@@ -1,3 +1,5 @@
+// Needs `zig build bindings`.
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

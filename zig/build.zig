@@ -49,7 +49,7 @@ pub fn build(b: *std.Build) void {
         .glibc_version = oldest_glibc,
     } });
     const optimize = b.option(std.builtin.OptimizeMode, "optimize", "How to optimise the library") orelse .ReleaseSafe;
-    const thread_sanitizer = b.option(bool, "tsan", "Run the tests under ThreadSanitizer") orelse false;
+    const test_filters = b.option([]const []const u8, "test-filter", "Run the Zig tests whose name has this") orelse &.{};
 
     b.installArtifact(addShim(b, target, optimize));
 
@@ -135,24 +135,31 @@ pub fn build(b: *std.Build) void {
 
     // For another machine as it is released: an emulator is slow enough as it is.
     const foreign = b.user_input_options.contains("target");
-    const tests = b.addTest(.{
-        .root_module = b.createModule(.{
-            .root_source_file = b.path("src/lib.zig"),
-            .target = if (foreign) target else b.graph.host,
-            .optimize = if (foreign) optimize else .Debug,
-            .link_libc = true,
-            .sanitize_thread = thread_sanitizer,
-        }),
-        // ThreadSanitizer reports nothing with Zig's own backend.
-        .use_llvm = if (thread_sanitizer) true else null,
-    });
     const test_options = b.addOptions();
     test_options.addOption(bool, "emulated", foreign and b.enable_qemu);
-    tests.root_module.addOptions("test_options", test_options);
+    const compile_tests_step = b.step("compile_tests", "Compile the Zig tests, without and with ThreadSanitizer, and run none");
     const test_step = b.step("test", "Run the Zig tests");
-    test_step.dependOn(&b.addRunArtifact(tests).step);
+    const test_tsan_step = b.step("test_tsan", "Run the Zig tests under ThreadSanitizer");
+    for ([_]*std.Build.Step{ test_step, test_tsan_step }) |step| {
+        const thread_sanitizer = step == test_tsan_step;
+        const tests = b.addTest(.{
+            .root_module = b.createModule(.{
+                .root_source_file = b.path("src/lib.zig"),
+                .target = if (foreign) target else b.graph.host,
+                .optimize = if (foreign) optimize else .Debug,
+                .link_libc = true,
+                .sanitize_thread = thread_sanitizer,
+            }),
+            .filters = test_filters,
+            // ThreadSanitizer reports nothing with Zig's own backend.
+            .use_llvm = if (thread_sanitizer) true else null,
+        });
+        tests.root_module.addOptions("test_options", test_options);
+        compile_tests_step.dependOn(&tests.step);
+        step.dependOn(&b.addRunArtifact(tests).step);
+    }
 
-    if (!foreign) {
+    if (!foreign and test_filters.len == 0) {
         const run = b.addRunArtifact(conformance);
         run.setEnvironmentVariable("LD_LIBRARY_PATH", b.getInstallPath(.prefix, "test"));
         run.step.dependOn(cuda_double_step);
