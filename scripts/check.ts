@@ -1,0 +1,34 @@
+// `npm run check`: format, lint, types, and what JSR would say, with what the runtimes bring. With --zig-limits also the
+// limits of line and function lengths in Zig.
+
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { runTasks, type Task } from "./lib/tasks.ts";
+import { root, tool } from "./toolchain.mjs";
+
+const deno = tool("deno");
+const guides = readdirSync(join(root, "docs/getting-started"))
+  .map((name) => join("docs/getting-started", name));
+
+// The longest ones first, so that none of them is left alone at the end.
+const tasks: Task[] = [
+  { name: "what JSR would say", command: [deno, "publish", "--dry-run", "--allow-dirty"] },
+  {
+    name: "types",
+    command: [deno, "check", "--doc", "mod.ts", "src", "test", "bench", "examples", "scripts"],
+  },
+  { name: "types in the guides", command: [deno, "check", "--doc-only", ...guides] },
+  { name: "API reference", command: [tool("node"), "scripts/check_docs.ts"] },
+  { name: "lint", command: [deno, "lint"] },
+  { name: "format", command: [deno, "fmt", "--check"] },
+  {
+    name: "format of Zig",
+    command: [tool("zig"), "fmt", "--check", "zig/src", "zig/build.zig", "test", "bench"],
+  },
+  { name: "bindings", command: [tool("node"), "scripts/build.ts", "--check"] },
+];
+if (process.argv.includes("--zig-limits")) {
+  tasks.push({ name: "limits in Zig", command: [tool("node"), "scripts/check_zig.ts"] });
+}
+process.exitCode = await runTasks(tasks) ? 0 : 1;
