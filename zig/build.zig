@@ -38,6 +38,8 @@ fn addShim(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.builti
             .strip = optimize != .Debug,
             .link_libc = true,
         }),
+        // gdb finds lines only in what LLVM has compiled.
+        .use_llvm = if (optimize == .Debug) true else null,
     });
 }
 
@@ -137,7 +139,7 @@ pub fn build(b: *std.Build) void {
     const foreign = b.user_input_options.contains("target");
     const test_options = b.addOptions();
     test_options.addOption(bool, "emulated", foreign and b.enable_qemu);
-    const compile_tests_step = b.step("compile_tests", "Compile the Zig tests, without and with ThreadSanitizer, and run none");
+    const compile_tests_step = b.step("compile_tests", "Compile the Zig tests into test/zig_tests and zig_tests_tsan, and run none");
     const test_step = b.step("test", "Run the Zig tests");
     const test_tsan_step = b.step("test_tsan", "Run the Zig tests under ThreadSanitizer");
     for ([_]*std.Build.Step{ test_step, test_tsan_step }) |step| {
@@ -155,7 +157,8 @@ pub fn build(b: *std.Build) void {
             .use_llvm = if (thread_sanitizer) true else null,
         });
         tests.root_module.addOptions("test_options", test_options);
-        compile_tests_step.dependOn(&tests.step);
+        const name = if (thread_sanitizer) "test/zig_tests_tsan" else "test/zig_tests";
+        compile_tests_step.dependOn(&b.addInstallFileWithDir(tests.getEmittedBin(), .prefix, name).step);
         step.dependOn(&b.addRunArtifact(tests).step);
     }
 
