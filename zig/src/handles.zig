@@ -29,11 +29,24 @@ const Handle = packed struct(u32) { index: u12, use: u19, sign: u1 = 0 };
 const Entry = struct {
     object: ?Object = null,
     earlier_uses: u18 = 0,
+    /// The environment that made it, or nobody.
+    owner: u32 = nobody,
 
     fn use(entry: *const Entry) u19 {
         return @as(u19, entry.earlier_uses) + 1;
     }
+
+    fn clear(entry: *Entry) void {
+        entry.object = null;
+        entry.owner = nobody;
+        entry.earlier_uses +%= 1;
+    }
 };
+
+/// No environment: what a thread makes that has opened none lives until it is closed.
+pub const nobody = 0;
+/// The environment of this thread.
+pub threadlocal var owner: u32 = nobody;
 
 var mutex: Mutex = .{};
 var entries: [handles_max]Entry = @splat(.{});
@@ -47,6 +60,7 @@ pub fn add(object: Object) errors.Error!i32 {
         const entry = &entries[index];
         if (entry.object != null) continue;
         entry.object = object;
+        entry.owner = owner;
         search_from = @intCast((index + 1) % handles_max);
         return @bitCast(Handle{ .index = @intCast(index), .use = entry.use() });
     }
@@ -69,8 +83,41 @@ pub fn take(comptime tag: std.meta.Tag(Object), number: u32) errors.Error!@Field
     defer mutex.unlock();
     const object = try get(tag, number);
     const handle: Handle = @bitCast(number);
-    const entry = &entries[handle.index];
-    entry.object = null;
-    entry.earlier_uses +%= 1;
+    entries[handle.index].clear();
     return object;
+}
+
+/// One of the objects of an environment, whose handle stands for nothing from now on; null when there is none left.
+/// Contexts come last: other objects may be using them.
+pub fn takeOwned(environment: u32) ?Object {
+    std.debug.assert(environment != nobody);
+    mutex.lock();
+    defer mutex.unlock();
+    var context: ?*Entry = null;
+    for (&entries) |*entry| {
+        const object = entry.object orelse continue;
+        if (entry.owner != environment) continue;
+        if (object == .context) {
+            context = entry;
+            continue;
+        }
+        entry.clear();
+        return object;
+    }
+    const last = context orelse return null;
+    defer last.clear();
+    return last.object;
+}
+
+/// Closes an object whose JavaScript is gone or about to go, and may have left views of its memory to others.
+pub fn vacate(object: Object) void {
+    switch (object) {
+        .publisher => |publisher| publisher.vacate(),
+        .subscriber => |connected| connected.vacate(),
+        .context => |context| {
+            context.deinit();
+            std.heap.c_allocator.destroy(context);
+        },
+        inline else => |other| other.close(),
+    }
 }

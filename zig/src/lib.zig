@@ -12,7 +12,8 @@ const protocol = @import("rendezvous/protocol.zig");
 const publishing = @import("rendezvous/publisher.zig");
 const subscribing = @import("rendezvous/subscriber.zig");
 const connecting = @import("rendezvous/connecting.zig");
-const waiters = @import("rendezvous/waiter.zig");
+const event_loop = @import("rendezvous/event_loop.zig");
+const environment = @import("environment.zig");
 const descriptor_socket = @import("rendezvous/descriptor_socket.zig");
 const DescriptorSocket = descriptor_socket.DescriptorSocket;
 const Place = @import("rendezvous/place.zig").Place;
@@ -38,7 +39,7 @@ fn stop(message: []const u8, _: ?usize) noreturn {
 }
 
 /// Raised whenever a function, a struct or a code below changes.
-pub const abi_version: u32 = 5;
+pub const abi_version: u32 = 6;
 
 fn codeOf(result: Error!i32) i32 {
     return result catch |failure| @intFromEnum(errors.codeOf(failure));
@@ -87,28 +88,46 @@ pub export fn cuframes_now_ns() u64 {
 }
 
 /// Lets the library's threads call this callback; to be called before it is given to any function.
-pub export fn cuframes_callback_open(callback: ?waiters.Callback) i32 {
+pub export fn cuframes_callback_open(callback: ?event_loop.Callback) i32 {
     const function = requiredCallback(callback) catch |failure| return codeOf(failure);
-    return done(waiters.remember(function));
+    return done(openCallback(function));
 }
 
-/// For a runtime whose callbacks only its own threads may call: writes the address of a callback that puts its token
-/// into a pipe, and returns the pipe's reading end. The callback is open already.
-pub export fn cuframes_callback_pipe(callback: ?*u64) i32 {
-    return codeOf(callbackPipe(callback));
+fn openCallback(callback: event_loop.Callback) Error!void {
+    try event_loop.open(callback);
+    environment.callback = callback;
 }
 
-fn callbackPipe(address: ?*u64) Error!i32 {
+/// For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token, four
+/// bytes, through a stream socket, and returns the end to read it from. The callback is open already.
+pub export fn cuframes_callback_socket(callback: ?*u64) i32 {
+    return codeOf(callbackSocket(callback));
+}
+
+fn callbackSocket(address: ?*u64) Error!i32 {
     const destination = try required(u64, address);
-    var callback: waiters.Callback = undefined;
-    const reader = try waiters.rememberPipe(&callback);
+    var callback: event_loop.Callback = undefined;
+    const reader = try event_loop.openSocket(&callback);
+    environment.callback = callback;
     destination.* = @intFromPtr(callback);
     return reader;
 }
 
 /// For an event loop that is about to end: no thread calls the callback afterwards.
-pub export fn cuframes_callback_close(callback: ?waiters.Callback) void {
-    waiters.forget(callback orelse return);
+pub export fn cuframes_callback_close(callback: ?event_loop.Callback) void {
+    event_loop.close(callback orelse return, .asked);
+}
+
+/// Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript worker
+/// may at any moment, or by cuframes_environment_close.
+pub export fn cuframes_environment_open() i32 {
+    return done(environment.open());
+}
+
+/// Closes everything that this thread has made since cuframes_environment_open. Memory that it could reach can still be
+/// read and written, but is nobody else's any more.
+pub export fn cuframes_environment_close() void {
+    environment.close(.asked);
 }
 
 /// Fills a table of at most `capacity` CUDA devices; returns how many there are in it. UNSUPPORTED, with the reason,
@@ -191,16 +210,16 @@ pub export fn cuframes_publisher_acquire(handle: u32, timeout_ms: i32) i32 {
 }
 
 /// Calls back once when a slot may be free.
-pub export fn cuframes_publisher_arm(handle: u32, callback: ?waiters.Callback) i32 {
+pub export fn cuframes_publisher_arm(handle: u32, callback: ?event_loop.Callback) i32 {
     return done(armPublisher(handle, callback));
 }
 
-fn armPublisher(handle: u32, callback: ?waiters.Callback) Error!void {
+fn armPublisher(handle: u32, callback: ?event_loop.Callback) Error!void {
     const publisher = try handles.get(.publisher, handle);
     return publisher.arm(try requiredCallback(callback), handle);
 }
 
-fn requiredCallback(callback: ?waiters.Callback) Error!waiters.Callback {
+fn requiredCallback(callback: ?event_loop.Callback) Error!event_loop.Callback {
     return callback orelse errors.fail(error.InvalidArgument, "a required callback is null", .{});
 }
 
@@ -329,16 +348,16 @@ fn deliver(result: connecting.Result, info: ?*publishing.Info, report: ?*protoco
 }
 
 /// Starts connecting on another thread; returns a handle for cuframes_connect_finish, and calls back once.
-pub export fn cuframes_connect_start(options: ?*const subscribing.Options, callback: ?waiters.Callback, token: u32) i32 {
+pub export fn cuframes_connect_start(options: ?*const subscribing.Options, callback: ?event_loop.Callback, token: u32) i32 {
     return codeOf(connectStart(options, callback, token));
 }
 
-fn connectStart(options: ?*const subscribing.Options, callback: ?waiters.Callback, token: u32) Error!i32 {
+fn connectStart(options: ?*const subscribing.Options, callback: ?event_loop.Callback, token: u32) Error!i32 {
     const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
     return startConnecting(.{ .publisher = wanted.* }, callback, token);
 }
 
-fn startConnecting(goal: connecting.Goal, callback: ?waiters.Callback, token: u32) Error!i32 {
+fn startConnecting(goal: connecting.Goal, callback: ?event_loop.Callback, token: u32) Error!i32 {
     const started = try connecting.Connecting.start(goal, try requiredCallback(callback), token);
     errdefer started.close();
     return handles.add(.{ .connecting = started });
@@ -374,11 +393,11 @@ fn next(handle: u32, timeout_ms: i32, spin_us: u32, view: ?*subscribing.FrameVie
 }
 
 /// Calls back once at the next frame or the connection's end.
-pub export fn cuframes_subscriber_arm(handle: u32, callback: ?waiters.Callback) i32 {
+pub export fn cuframes_subscriber_arm(handle: u32, callback: ?event_loop.Callback) i32 {
     return done(armSubscriber(handle, callback));
 }
 
-fn armSubscriber(handle: u32, callback: ?waiters.Callback) Error!void {
+fn armSubscriber(handle: u32, callback: ?event_loop.Callback) Error!void {
     const subscriber = try handles.get(.subscriber, handle);
     return subscriber.arm(try requiredCallback(callback), handle);
 }
@@ -475,11 +494,11 @@ fn codecParameters(handle: u32, destination: ?*[packets.extradata_size_max]u8) E
     return @intCast(try reader.extradata(try required([packets.extradata_size_max]u8, destination)));
 }
 
-pub export fn cuframes_packet_reader_arm(handle: u32, callback: ?waiters.Callback) i32 {
+pub export fn cuframes_packet_reader_arm(handle: u32, callback: ?event_loop.Callback) i32 {
     return done(armPacketReader(handle, callback));
 }
 
-fn armPacketReader(handle: u32, callback: ?waiters.Callback) Error!void {
+fn armPacketReader(handle: u32, callback: ?event_loop.Callback) Error!void {
     const reader = try handles.get(.packet_reader, handle);
     return reader.arm(try requiredCallback(callback), handle);
 }
@@ -579,11 +598,11 @@ pub export fn cuframes_subscriber_export_dmabuf(handle: u32, lease: u32) i32 {
 
 /// Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
 /// name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
-pub export fn cuframes_socket_connect_start(address: ?[*]u8, size: u32, timeout_ms: i32, callback: ?waiters.Callback, token: u32) i32 {
+pub export fn cuframes_socket_connect_start(address: ?[*]u8, size: u32, timeout_ms: i32, callback: ?event_loop.Callback, token: u32) i32 {
     return codeOf(socketConnectStart(address, size, timeout_ms, callback, token));
 }
 
-fn socketConnectStart(address: ?[*]u8, size: u32, timeout_ms: i32, callback: ?waiters.Callback, token: u32) Error!i32 {
+fn socketConnectStart(address: ?[*]u8, size: u32, timeout_ms: i32, callback: ?event_loop.Callback, token: u32) Error!i32 {
     const place: Place = try .parse(try slice(address, size));
     return startConnecting(.{ .socket = .{ .place = place, .timeout_ms = timeout_ms } }, callback, token);
 }
@@ -634,11 +653,11 @@ fn socketReceive(handle: u32, bytes: ?[*]u8, capacity: u32, received: ?*descript
 }
 
 /// Calls back once when there is something to receive or accept (direction 0), or room to send (1), or the end to tell.
-pub export fn cuframes_socket_arm(handle: u32, direction: u32, callback: ?waiters.Callback) i32 {
+pub export fn cuframes_socket_arm(handle: u32, direction: u32, callback: ?event_loop.Callback) i32 {
     return done(armSocket(handle, direction, callback));
 }
 
-fn armSocket(handle: u32, direction: u32, callback: ?waiters.Callback) Error!void {
+fn armSocket(handle: u32, direction: u32, callback: ?event_loop.Callback) Error!void {
     const connected = try handles.get(.socket, handle);
     const known = std.enums.fromInt(descriptor_socket.Direction, direction) orelse return errors.fail(error.InvalidArgument, "direction {d}: 0 or 1", .{direction});
     return connected.arm(known, try requiredCallback(callback), handle);
@@ -669,7 +688,9 @@ pub export fn cuframes_descriptor_close(fd: i32) i32 {
 test {
     _ = errors;
     _ = protocol;
-    _ = waiters;
+    _ = event_loop;
+    _ = environment;
+    _ = @import("rendezvous/waiter.zig");
     _ = @import("format.zig");
     _ = @import("os/memfd.zig");
     _ = @import("os/socket.zig");

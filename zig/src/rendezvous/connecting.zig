@@ -8,7 +8,7 @@ const memfd = @import("../os/memfd.zig");
 const thread = @import("../os/thread.zig");
 const protocol = @import("protocol.zig");
 const dial = @import("dial.zig");
-const waiters = @import("waiter.zig");
+const event_loop = @import("event_loop.zig");
 const subscriber = @import("subscriber.zig");
 const Subscriber = subscriber.Subscriber;
 const DescriptorSocket = @import("descriptor_socket.zig").DescriptorSocket;
@@ -50,7 +50,7 @@ pub const Goal = union(enum) {
 
 pub const Connecting = struct {
     goal: Goal,
-    callback: waiters.Callback,
+    callback: event_loop.Callback,
     token: u32,
     /// An eventfd; written once to give up.
     cancel: i32,
@@ -62,7 +62,7 @@ pub const Connecting = struct {
     message_size: usize = 0,
 
     /// Calls back once when `finish` has something to return.
-    pub fn start(goal: Goal, callback: waiters.Callback, token: u32) Error!*Connecting {
+    pub fn start(goal: Goal, callback: event_loop.Callback, token: u32) Error!*Connecting {
         const cancel: i32 = @intCast(try errors.check(linux.eventfd(0, linux.EFD.CLOEXEC), "eventfd", "connect"));
         errdefer memfd.close(cancel);
         const connecting = allocator.create(Connecting) catch return errors.fail(error.OutOfMemory, "no memory to connect", .{});
@@ -79,7 +79,7 @@ pub const Connecting = struct {
         connecting.message_size = message.len;
         @atomicStore(bool, &connecting.finished, true, .seq_cst);
         // Given up in the meantime: nobody listens.
-        if (@atomicLoad(u32, &connecting.references, .seq_cst) == 2) waiters.call(connecting.callback, connecting.token);
+        if (@atomicLoad(u32, &connecting.references, .seq_cst) == 2) event_loop.call(connecting.callback, connecting.token);
         connecting.unref();
     }
 

@@ -9,6 +9,7 @@ const memfd = @import("../os/memfd.zig");
 const socket = @import("../os/socket.zig");
 const place = @import("place.zig");
 const waiters = @import("waiter.zig");
+const event_loop = @import("event_loop.zig");
 const Waiter = waiters.Waiter;
 const Error = errors.Error;
 
@@ -130,7 +131,7 @@ pub const DescriptorSocket = struct {
     }
 
     /// Calls back once when the next receive, accept or send has something to do, or the end to tell.
-    pub fn arm(self: *DescriptorSocket, direction: Direction, callback: waiters.Callback, token: u32) Error!void {
+    pub fn arm(self: *DescriptorSocket, direction: Direction, callback: event_loop.Callback, token: u32) Error!void {
         const started = switch (direction) {
             .readable => try self.readable.arm(.{ .context = self, .block = blockReadable, .unref = unrefOpaque }, callback, token),
             .writable => try self.writable.arm(.{ .context = self, .block = blockWritable, .unref = unrefOpaque }, callback, token),

@@ -23,6 +23,7 @@ const Context = @import("../cuda/context.zig").Context;
 const CUstream = @import("../cuda/driver.zig").abi.CUstream;
 const Waiter = @import("waiter.zig").Waiter;
 const waiters = @import("waiter.zig");
+const event_loop = @import("event_loop.zig");
 const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;
@@ -501,7 +502,7 @@ pub const Publisher = struct {
     }
 
     /// Calls back once when a slot may be free.
-    pub fn arm(publisher: *Publisher, callback: waiters.Callback, token: u32) Error!void {
+    pub fn arm(publisher: *Publisher, callback: event_loop.Callback, token: u32) Error!void {
         const owner: waiters.Owner = .{ .context = publisher, .block = blockForRoom, .unref = unrefOpaque };
         if (try publisher.waiter.arm(owner, callback, token)) publisher.ref();
     }
@@ -972,6 +973,12 @@ pub const Publisher = struct {
         publisher.waiter.stop();
         channel.interrupt(&publisher.room);
         publisher.unref();
+    }
+
+    /// As `close`, where views of the slots may be left behind, for which their addresses are kept.
+    pub fn vacate(publisher: *Publisher) void {
+        if (publisher.slots == .host) publisher.slots.host.vacated = true;
+        publisher.close();
     }
 
     pub fn ref(publisher: *Publisher) void {

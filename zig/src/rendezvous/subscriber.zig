@@ -19,6 +19,7 @@ const completion = @import("../cuda/completion.zig");
 const visibleUuids = @import("../cuda/context.zig").visibleUuids;
 const CUstream = @import("../cuda/driver.zig").abi.CUstream;
 const waiters = @import("waiter.zig");
+const event_loop = @import("event_loop.zig");
 const dial = @import("dial.zig");
 const Waiter = waiters.Waiter;
 const Error = errors.Error;
@@ -427,7 +428,7 @@ pub const Subscriber = struct {
     }
 
     /// Calls back once at the next frame, or at the connection's end.
-    pub fn arm(subscriber: *Subscriber, callback: waiters.Callback, token: u32) Error!void {
+    pub fn arm(subscriber: *Subscriber, callback: event_loop.Callback, token: u32) Error!void {
         const owner: waiters.Owner = .{ .context = subscriber, .block = blockForFrame, .unref = unrefOpaque };
         if (try subscriber.frame_waiter.arm(owner, callback, token)) subscriber.ref();
     }
@@ -473,6 +474,15 @@ pub const Subscriber = struct {
         channel.interrupt(&subscriber.page.frames);
         channel.interrupt(&subscriber.page.packets);
         subscriber.unref();
+    }
+
+    /// As `close`, where views of the slots may be left behind, for which their addresses are kept.
+    pub fn vacate(subscriber: *Subscriber) void {
+        if (subscriber.slots) |*slots| switch (slots.*) {
+            .host => |*host| host.vacated = true,
+            .cuda => subscriber.host_copies = .{}, // stay: page-locked memory cannot be exchanged for other
+        };
+        subscriber.close();
     }
 
     pub fn ref(subscriber: *Subscriber) void {
@@ -629,7 +639,7 @@ pub const PacketReader = struct {
         return packet_reader.reader.hasNewsFrom(@atomicLoad(u64, &packet_reader.awaited, .seq_cst));
     }
 
-    pub fn arm(packet_reader: *PacketReader, callback: waiters.Callback, token: u32) Error!void {
+    pub fn arm(packet_reader: *PacketReader, callback: event_loop.Callback, token: u32) Error!void {
         const owner: waiters.Owner = .{ .context = packet_reader, .block = blockForPacket, .unref = unrefOpaque };
         if (try packet_reader.waiter.arm(owner, callback, token)) {
             _ = @atomicRmw(u32, &packet_reader.references, .Add, 1, .seq_cst);
