@@ -178,6 +178,14 @@ class NativeSocket {
     return waits;
   }
 
+  ref(): void {
+    for (const waits of this.#waits) waits.ref();
+  }
+
+  unref(): void {
+    for (const waits of this.#waits) waits.unref();
+  }
+
   /** A native result that is not negative; undefined where it would block. */
   attempt(result: number, tried: string): number | undefined {
     if (result === ERROR_CODES.WOULD_BLOCK) return undefined;
@@ -200,8 +208,8 @@ class NativeSocket {
  * arrives whole, with the descriptors that were sent with it, or not at all (`SOCK_SEQPACKET`).
  *
  * An address is a path, or `"@"` and a name in the kernel's abstract namespace, of up to 107 bytes (a path to listen on:
- * 102). Waiting does not block the event loop, nor keep the process alive. Every descriptor of the library is
- * close-on-exec.
+ * 102). Waiting does not block the event loop; while something waits the process stays alive, unless `unref` says
+ * otherwise. Every descriptor of the library is close-on-exec.
  *
  * @example
  * ```ts
@@ -338,6 +346,18 @@ export class DescriptorSocket implements Disposable {
     return new DescriptorMessage(this.#buffer.slice(0, received.u32(Received.size)), fds);
   }
 
+  /** Undoes {@linkcode DescriptorSocket.unref}. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
+  /** From now on no pending send or receive keeps the process alive. */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
   /** Whether {@linkcode DescriptorSocket.close} was called. */
   get closed(): boolean {
     return this.#socket.closed;
@@ -409,6 +429,18 @@ export class DescriptorListener implements Disposable, AsyncIterable<DescriptorS
         throw error;
       }
     }
+  }
+
+  /** Undoes {@linkcode DescriptorListener.unref}. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
+  /** From now on no pending accept keeps the process alive. */
+  unref(): this {
+    this.#socket.unref();
+    return this;
   }
 
   /** Whether {@linkcode DescriptorListener.close} was called. */

@@ -18,6 +18,7 @@ import type { NativeSymbols } from "./ffi/runtime.ts";
 import { Struct } from "./ffi/struct.ts";
 import { Following } from "./following.ts";
 import { checkInteger, microseconds, nanoseconds, timeoutMilliseconds, type WaitOptions } from "./options.ts";
+import { waitInSlices } from "./waiting.ts";
 
 /**
  * Codecs by name.
@@ -474,7 +475,8 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   }
 
   /**
-   * The next packet. Waits without blocking the event loop and without keeping the process alive.
+   * The next packet. Waits without blocking the event loop; while it waits the process stays alive. Where there is always
+   * a packet, one in 5 ms goes round the event loop first, so that timers, signals and sockets have their turn.
    *
    * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0; `PACKET_OVERRUN`: packets were lost,
    * reading goes on; `DISCONNECTED`: the publisher is gone and every packet it left was delivered
@@ -492,7 +494,11 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   }
 
   #takeFromRing(timeout: number): Packet | undefined {
-    const result = this.#symbols.cuframes_packet_reader_next(this.#handle, timeout, this.#view.bytes);
+    const result = waitInSlices(
+      timeout,
+      (milliseconds) =>
+        this.#symbols.cuframes_packet_reader_next(this.#handle, milliseconds, this.#view.bytes),
+    );
     if (result >= 0) return this.#packet();
     if (result === ERROR_CODES.WOULD_BLOCK || result === ERROR_CODES.TIMEOUT) return undefined;
     throw nativeError(result, `reading the packets of ${this.#key}`);
@@ -569,6 +575,18 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
       `reading the counters of ${this.#key}`,
     );
     return struct;
+  }
+
+  /** Undoes {@linkcode PacketRingReader.unref}. */
+  ref(): this {
+    this.#following.waits.ref();
+    return this;
+  }
+
+  /** From now on no wait of this reader keeps the process alive: see `Subscriber.unref`. */
+  unref(): this {
+    this.#following.waits.unref();
+    return this;
   }
 
   /** Ends reading; a pending `next` fails with `DISCONNECTED`. Idempotent. */

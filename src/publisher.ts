@@ -40,7 +40,7 @@ import {
   type RingGeometry,
   SlotViews,
 } from "./ring_memory.ts";
-import { Waits } from "./waiting.ts";
+import { waitInSlices, Waits } from "./waiting.ts";
 
 /**
  * What a publisher does when no slot of its ring is free.
@@ -376,16 +376,18 @@ export class Publisher implements Disposable {
    * @throws {CuframesError} `WOULD_BLOCK`: every slot is held; `TIMEOUT`: and stayed so; `DISCONNECTED`: closed.
    */
   acquire({ timeout = this.#timeout }: { timeout?: number } = {}): WritableFrame {
-    const slot = this.#symbols.cuframes_publisher_acquire(
-      this.#open(),
+    const handle = this.#open();
+    const slot = waitInSlices(
       timeoutMilliseconds("timeout", timeout),
+      (milliseconds) => this.#symbols.cuframes_publisher_acquire(handle, milliseconds),
     );
     if (slot < 0) throw this.#noSlot(slot, timeout);
     return this.#writable(slot);
   }
 
   /**
-   * As {@linkcode Publisher.acquire}, without blocking the event loop, under either policy.
+   * As {@linkcode Publisher.acquire}, without blocking the event loop, under either policy. While it waits the process
+   * stays alive.
    *
    * @throws {CuframesError} `TIMEOUT`: every slot stayed held; `WOULD_BLOCK` with a time-out of 0; `DISCONNECTED`: closed.
    */
@@ -496,6 +498,18 @@ export class Publisher implements Disposable {
       rejected: struct.u32(StatsLayout.rejected),
       failed: struct.u32(StatsLayout.failed),
     };
+  }
+
+  /** Undoes {@linkcode Publisher.unref}. */
+  ref(): this {
+    this.#room.ref();
+    return this;
+  }
+
+  /** From now on no pending {@linkcode Publisher.acquireAsync} keeps the process alive. */
+  unref(): this {
+    this.#room.unref();
+    return this;
   }
 
   /** Whether {@linkcode Publisher.close} was called. */

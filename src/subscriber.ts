@@ -1,4 +1,3 @@
-import { clearInterval, setInterval } from "node:timers";
 import { connect, type Greeting } from "./connecting.ts";
 import { type Connection, Succession } from "./connection.ts";
 import { CuframesError, invalid } from "./errors.ts";
@@ -32,6 +31,7 @@ import {
   PacketRingReader,
   type PacketsOptions,
 } from "./packet_ring.ts";
+import { waitInSlices } from "./waiting.ts";
 import { copyPlanes, type MemoryKind, type Plane, planesIn, type RingGeometry } from "./ring_memory.ts";
 
 /**
@@ -112,9 +112,8 @@ export interface SubscriberStats {
 /**
  * Receives the frames of one publisher, in place: the memory is the publisher's own.
  *
- * Waiting does not keep the process alive, as with an unreferenced timer: top-level `await` waits, but a program
- * whose only work is a promise that nobody awaits at the top level ends. {@linkcode Subscriber.ref} changes that.
- * On Node, which would end at such an `await`, a pending wait keeps it alive.
+ * A pending wait keeps the process alive, as a pending read of a socket does; {@linkcode Subscriber.unref} says otherwise.
+ * A subscriber that nobody waits for keeps nothing alive, nor does a frame that is held.
  *
  * @example
  * ```ts
@@ -138,7 +137,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly #following: Following<Frame> | undefined;
   readonly #readers = new Set<PacketRingReader>();
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
-  #keepAlive: ReturnType<typeof setInterval> | undefined;
+  #referenced = true;
 
   private constructor(mode: Mode, succession: Succession) {
     this.key = succession.greeting.key;
@@ -232,8 +231,9 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
 
   /**
    * The next frame of this subscriber's mode, leased: close it soon, a subscriber may hold 8. Waits without
-   * blocking the event loop and without keeping the process alive, also for the GPU to let go of a frame where that is
-   * what keeps the eighth from being free. Waits are served in turn.
+   * blocking the event loop, also for the GPU to let go of a frame where that is what keeps the eighth from being free.
+   * Waits are served in turn. Where there is always a frame, one in 5 ms goes round the event loop first, so that timers,
+   * signals and sockets have their turn. An aborted signal is looked at before a frame is handed out.
    *
    * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0 or while 8 frames are held;
    * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed;
@@ -259,11 +259,11 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   }
 
   #takeFromRing(timeout: number, spin: number): Frame | undefined {
-    const result = this.#symbols.cuframes_subscriber_next(
-      this.#connection.handle,
+    const { handle } = this.#connection;
+    const result = waitInSlices(
       timeout,
-      spin,
-      this.#view.bytes,
+      (milliseconds, first) =>
+        this.#symbols.cuframes_subscriber_next(handle, milliseconds, first ? spin : 0, this.#view.bytes),
     );
     if (result >= 0) return this.#frame();
     if (result === ERROR_CODES.TIMEOUT) return undefined;
@@ -349,6 +349,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.#check();
     const options = { wait, sinceConnection };
     const reader = new PacketRingReader(this.#succession, options, (closed) => this.#readers.delete(closed));
+    if (!this.#referenced) reader.unref();
     this.#readers.add(reader);
     return reader;
   }
@@ -368,17 +369,25 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     };
   }
 
-  /** Keeps the process alive until {@linkcode Subscriber.unref} or {@linkcode Subscriber.close}. */
+  /** Undoes {@linkcode Subscriber.unref}: a pending wait of this subscriber keeps the process alive, as it does at first. */
   ref(): this {
-    this.#check();
-    this.#keepAlive ??= setInterval(() => {}, 0x7fffffff);
-    return this;
+    return this.#reference(true);
   }
 
-  /** Undoes {@linkcode Subscriber.ref}. */
+  /**
+   * From now on no wait of this subscriber, or of a packet reader of it, keeps the process alive. A program that has nothing
+   * else left to do then ends although it waits; where it waits at its top level, Node and Deno end it with an error, and
+   * Bun 1.4 goes on and takes a whole core.
+   */
   unref(): this {
-    clearInterval(this.#keepAlive);
-    this.#keepAlive = undefined;
+    return this.#reference(false);
+  }
+
+  #reference(referenced: boolean): this {
+    this.#check();
+    this.#referenced = referenced;
+    const waiting = [...this.#readers, ...(this.#following === undefined ? [] : [this.#following.waits])];
+    for (const waits of waiting) referenced ? waits.ref() : waits.unref();
     return this;
   }
 
@@ -390,7 +399,6 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /** Ends the connection, closes every frame and packet reader, and fails pending waits with `DISCONNECTED`. Idempotent. */
   close(): void {
     if (this.closed) return;
-    this.unref();
     for (const reader of this.#readers) reader.close();
     this.#succession.close();
     this.#following?.end(this.#isClosed());

@@ -1,6 +1,8 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { CuframesError } from "./errors.ts";
+import { eventLoopTurned, eventLoopTurnIfDue } from "./event_loop_turn.ts";
 import { waitBegins, waitEnds } from "./ffi/library.ts";
+import { ERROR_CODES } from "./ffi/layout.ts";
 import { timeoutMilliseconds, type WaitOptions } from "./options.ts";
 
 interface Wait<T> {
@@ -12,14 +14,15 @@ interface Wait<T> {
 }
 
 /**
- * Promises for something that native code announces, first come first served. Nothing in here keeps the process
- * alive, except on Node: timers are unreferenced, and so is the callback that pokes.
+ * Promises for something that native code announces, first come first served. A pending one keeps the process alive, as
+ * the read of a socket does, unless `unref` says otherwise.
  */
 export class Waits<T> {
   readonly #waits = new Set<Wait<T>>();
   readonly #attempt: () => T | undefined;
   readonly #arm: () => void;
   readonly #subject: string;
+  #referenced = true;
 
   /**
    * @param subject what is waited for, for the error of a time-out
@@ -43,14 +46,36 @@ export class Waits<T> {
   ): Promise<T> {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     signal?.throwIfAborted();
+    const turn = eventLoopTurnIfDue();
+    if (turn !== undefined) {
+      await turn;
+      signal?.throwIfAborted();
+    }
     if (this.#waits.size === 0) {
       const value = attempt();
       if (value !== undefined) return value;
     }
     if (milliseconds === 0) throw new CuframesError("WOULD_BLOCK", `there is no ${this.#subject} yet`);
-    return await new Promise<T>((resolve, reject) => {
+    return await this.#enqueue(attempt, milliseconds, timeout, signal);
+  }
+
+  #enqueue(
+    attempt: () => T | undefined,
+    milliseconds: number,
+    timeout: number,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const settle = () => {
+        if (this.#waits.delete(wait) && this.#referenced) waitEnds();
+        if (timer !== undefined) clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+      };
       const wait: Wait<T> = { attempt, resolve, reject, settle };
+      // The wake-ups keep the process alive, not the timer.
       const timer = milliseconds < 0 ? undefined : setTimeout(() => {
+        this.poke(); // it may have come while the event loop was busy with something else
+        if (!this.#waits.has(wait)) return;
         settle();
         reject(new CuframesError("TIMEOUT", `no ${this.#subject} came within ${timeout} ms`));
       }, milliseconds).unref();
@@ -58,16 +83,9 @@ export class Waits<T> {
         settle();
         reject(signal?.reason);
       };
-      const waits = this.#waits;
-      function settle(): void {
-        waits.delete(wait);
-        waitEnds();
-        if (timer !== undefined) clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-      }
       signal?.addEventListener("abort", abort);
-      waits.add(wait);
-      waitBegins();
+      this.#waits.add(wait);
+      if (this.#referenced) waitBegins();
       try {
         this.#arm();
       } catch (error) {
@@ -77,8 +95,23 @@ export class Waits<T> {
     });
   }
 
+  /** Pending waits keep the process alive: so it is at first. */
+  ref(): void {
+    if (this.#referenced) return;
+    this.#referenced = true;
+    for (const _ of this.#waits) waitBegins();
+  }
+
+  /** Pending waits do not keep the process alive. */
+  unref(): void {
+    if (!this.#referenced) return;
+    this.#referenced = false;
+    for (const _ of this.#waits) waitEnds();
+  }
+
   /** Hands out what there is, and asks for the next poke if somebody still waits. */
   poke(): void {
+    eventLoopTurned();
     for (const wait of this.#waits) {
       try {
         const value = wait.attempt();
@@ -99,4 +132,30 @@ export class Waits<T> {
       wait.reject(error);
     }
   }
+}
+
+/** Of one native wait. */
+const SLICE_MS = 500;
+
+/**
+ * Blocks in native code, in slices: a worker that is to be terminated, or a program with a time limit, can only be ended
+ * between two of them.
+ *
+ * @param timeout milliseconds; -1 is for ever
+ * @param wait waits that long at most; `first`: for the first time
+ * @returns its result, which is TIMEOUT only when the time is over
+ */
+export function waitInSlices(
+  timeout: number,
+  wait: (milliseconds: number, first: boolean) => number,
+): number {
+  if (timeout >= 0 && timeout <= SLICE_MS) return wait(timeout, true);
+  const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
+  let result = wait(SLICE_MS, true);
+  while (result === ERROR_CODES.TIMEOUT) {
+    const left = deadline - performance.now();
+    if (left <= SLICE_MS) return wait(Math.max(1, Math.ceil(left)), false);
+    result = wait(SLICE_MS, false);
+  }
+  return result;
 }

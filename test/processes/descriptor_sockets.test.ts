@@ -11,7 +11,6 @@ import {
   runtimes,
   stages,
   thisRuntime,
-  waitsKeepAlive,
 } from "../support/processes.ts";
 import type { Command } from "./workers/messenger.ts";
 
@@ -90,17 +89,6 @@ test("a peer that is killed is noticed by who waits", async () => {
   listener.send({ do: "receive" });
   client.kill();
   expect(await listener.event("refused")).toMatchObject({ code: "DISCONNECTED" });
-});
-
-test.skipIf(waitsKeepAlive)("a pending wait does not keep the process alive", async () => {
-  const address = `${stage().directory}/socket`;
-  const listener = start(address);
-  await ask(listener, { do: "listen" }, "listening");
-  const client = start(address);
-  await ask(client, { do: "connect" }, "connected");
-  client.send({ do: "receive" });
-  const idle = stage().start("unawaited", { address });
-  expect(await idle.exited).toEqual({ code: 0, signal: null });
 });
 
 describe("a peer that lies", () => {

@@ -16,9 +16,6 @@ export const runtimes: readonly RuntimeName[] = ["deno", "bun", "node"];
 /** The one that this test runs on. */
 export const thisRuntime: RuntimeName = "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
 
-/** Node would end a program whose top-level `await` nothing keeps alive, so there every pending wait does. */
-export const waitsKeepAlive: boolean = thisRuntime === "node";
-
 /** What comes before a program's path on its command line. */
 export function runFlags(runtime: RuntimeName): string[] {
   if (runtime === "deno") return ["run", "-A", "--no-check", "--quiet"];

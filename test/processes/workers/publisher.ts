@@ -20,8 +20,9 @@ export type Command =
   | { do: "create" }
   /** Publishes that many, then reports "published". */
   | { do: "publish"; frames?: number; packets?: number }
-  /** Publishes a frame a millisecond until "halt", which reports "halted"; `announce`: reports each sequence. */
-  | { do: "run"; announce?: boolean }
+  /** Publishes a frame a millisecond until "halt", which reports "halted"; `announce`: reports each sequence; `packets`: and
+   * a packet with each. */
+  | { do: "run"; announce?: boolean; packets?: boolean }
   /** As "run", as fast as it goes; reports "rushing". */
   | { do: "rush" }
   | { do: "halt" }
@@ -108,10 +109,11 @@ function writePacket(): void {
   packets++;
 }
 
-async function run(announce: boolean, pause: () => Promise<void>): Promise<void> {
+async function run(announce: boolean, withPackets: boolean, pause: () => Promise<void>): Promise<void> {
   halted = false;
   while (!halted) {
     const sequence = await publishOne();
+    if (withPackets) writePacket();
     if (announce) report("sequence", { sequence: Number(sequence) });
     await pause();
   }
@@ -129,10 +131,10 @@ async function obey(command: Command): Promise<void> {
     case "publish":
       return await publish(command.frames ?? 0, command.packets ?? 0);
     case "run":
-      running = run(command.announce ?? false, () => setTimeout(1));
+      running = run(command.announce ?? false, command.packets ?? false, () => setTimeout(1));
       return report("running");
     case "rush":
-      running = run(false, turn);
+      running = run(false, false, turn);
       return report("rushing");
     case "halt":
       halted = true;
