@@ -674,6 +674,7 @@ test {
     _ = @import("os/memfd.zig");
     _ = @import("os/socket.zig");
     _ = @import("os/directory.zig");
+    _ = @import("os/arrivals.zig");
     _ = @import("image/drm_format.zig");
     _ = @import("image/buffer.zig");
     _ = @import("egl/driver.zig");
