@@ -20,16 +20,32 @@ export class Waits<T> {
   readonly #attempt: () => T | undefined;
   readonly #arm: () => void;
   readonly #subject: string;
+  readonly #pending: () => string | undefined;
 
   /**
    * @param subject what is waited for, for the error of a time-out
    * @param attempt takes one if there is one; undefined: not yet
    * @param arm asks for a `poke` when there may be one
+   * @param pending what has to come first and has not, as a sentence
    */
-  constructor(subject: string, attempt: () => T | undefined, arm: () => void) {
+  constructor(
+    subject: string,
+    attempt: () => T | undefined,
+    arm: () => void,
+    pending: () => string | undefined = () => undefined,
+  ) {
     this.#subject = subject;
     this.#attempt = attempt;
     this.#arm = arm;
+    this.#pending = pending;
+  }
+
+  /** For who has waited in vain: `TIMEOUT`, or `WOULD_BLOCK` where the time-out was 0. */
+  missing(timeout: number): CuframesError {
+    if (timeout === 0) return new CuframesError("WOULD_BLOCK", `there is no ${this.#subject} yet`);
+    const pending = this.#pending();
+    const reason = pending === undefined ? "" : `: ${pending}`;
+    return new CuframesError("TIMEOUT", `no ${this.#subject} came within ${timeout} ms${reason}`);
   }
 
   /**
@@ -47,12 +63,12 @@ export class Waits<T> {
       const value = attempt();
       if (value !== undefined) return value;
     }
-    if (milliseconds === 0) throw new CuframesError("WOULD_BLOCK", `there is no ${this.#subject} yet`);
+    if (milliseconds === 0) throw this.missing(0);
     return await new Promise<T>((resolve, reject) => {
       const wait: Wait<T> = { attempt, resolve, reject, settle };
       const timer = milliseconds < 0 ? undefined : setTimeout(() => {
         settle();
-        reject(new CuframesError("TIMEOUT", `no ${this.#subject} came within ${timeout} ms`));
+        reject(this.missing(timeout));
       }, milliseconds).unref();
       const abort = () => {
         settle();
@@ -60,7 +76,8 @@ export class Waits<T> {
       };
       const waits = this.#waits;
       function settle(): void {
-        waits.delete(wait);
+        // Once: whoever ends every wait may be called by the attempt of one of them.
+        if (!waits.delete(wait)) return;
         waitEnds();
         if (timer !== undefined) clearTimeout(timer);
         signal?.removeEventListener("abort", abort);

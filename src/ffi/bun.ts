@@ -3,7 +3,8 @@ import process from "node:process";
 import type { NativeCallback, NativeSymbols, Runtime } from "./runtime.ts";
 import { SYMBOLS } from "./symbols.ts";
 
-const parameterTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "ptr", callback: "function" } as const;
+// A callback is its address, or null.
+const parameterTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "ptr", callback: "ptr" } as const;
 
 /** Callbacks must outlive every native thread that may call them. */
 const callbacks: unknown[] = [];
