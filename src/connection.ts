@@ -1,4 +1,4 @@
-import { connect, type Connected, connectSync, type Greeting } from "./connecting.ts";
+import { type Attempt, beginConnecting, type Connected, type Greeting } from "./connecting.ts";
 import { CuframesError } from "./errors.ts";
 import { checked, library, offWake } from "./ffi/library.ts";
 import { LEASES_MAX, SubscriberStats as StatsLayout } from "./ffi/layout.ts";
@@ -127,13 +127,13 @@ export class Connection {
 
 /** Whoever reads the frames or the packets of a key, from one publisher after another. */
 export interface Follower {
-  /** A new connection is there, or somebody gave the way to it up: look again. */
+  /** A new connection is there: look again. */
   poke(): void;
   /** The next publisher is there and refused. */
   fail(error: unknown): void;
 }
 
-/** Nobody came in time, or a publisher that is stopped has not answered in two seconds. */
+/** A publisher that is there, and is stopped: it has not answered in two seconds. */
 function isUnanswered(error: unknown): boolean {
   return error instanceof CuframesError && error.code === "TIMEOUT";
 }
@@ -142,12 +142,16 @@ function isUnanswered(error: unknown): boolean {
 export class Succession {
   readonly greeting: Greeting;
   readonly #reconnect: boolean;
-  readonly #ended = new AbortController();
   readonly #followers = new Set<Follower>();
   #newest: Connection;
   #earlier: Connection[] = [];
-  #attempt: AbortController | undefined;
+  /**
+   * The way to the next publisher, of all who wait for it. Who gives up waiting, blocked or not, leaves it going on:
+   * a handshake may take longer than any of them has time for.
+   */
+  #attempt: Attempt<Connected> | undefined;
   #reconnects = 0;
+  #closed = false;
 
   /** @param reconnect whether there is a connection after the first */
   constructor(greeting: Greeting, connected: Connected, reconnect: boolean) {
@@ -165,6 +169,12 @@ export class Succession {
     return this.#reconnects;
   }
 
+  /** Whether the newest publisher is there, or another one by now. */
+  get connected(): boolean {
+    if (this.#attempt !== undefined) this.#look();
+    return this.#newest.stats().u32(StatsLayout.disconnected) === 0;
+  }
+
   /** Frames held, of all connections. */
   get held(): number {
     return [...this.#earlier, this.#newest].reduce((held, connection) => held + connection.leases, 0);
@@ -179,64 +189,80 @@ export class Succession {
   }
 
   /**
-   * The connection after one whose publisher is gone; undefined when none comes within the milliseconds. With a
-   * time-out of 0 a connection is asked for in the background, and its followers are poked.
+   * The connection after one whose publisher is gone; undefined when none comes within the milliseconds, of which -1 is
+   * for ever. 0 only looks whether it is there by now.
    *
-   * @throws {CuframesError} `error`, when there is no next one
+   * @throws {CuframesError} `error`, when there is no next one; what the next publisher refused with
    */
   after(ended: Connection, timeout: number, error: unknown): Connection | undefined {
     if (ended !== this.#newest) return this.#newest;
-    if (!this.#reconnect || this.closed) throw error;
-    if (timeout === 0) this.#connectInBackground();
-    else if (this.#connectNow(timeout)) return this.#newest;
-    return undefined;
-  }
-
-  #connectInBackground(): void {
-    if (this.#attempt !== undefined) return;
-    const attempt = this.#attempt = new AbortController();
-    const signal = AbortSignal.any([attempt.signal, this.#ended.signal]);
-    // Not awaited: whoever waits for a frame or packet of it counts for himself.
-    connect({ ...this.greeting, timeout: Infinity }, signal, false).then(
-      (connected) => {
-        // Given up between the connection and this call.
-        if (signal.aborted) return void library().symbols.cuframes_subscriber_close(connected.handle, 0);
-        this.#attempt = undefined;
-        this.#succeed(connected);
-      },
-      (error) => {
-        if (signal.aborted) return;
-        this.#attempt = undefined;
-        if (isUnanswered(error)) return this.#connectInBackground();
-        for (const follower of this.#followers) follower.fail(error);
-      },
-    );
-  }
-
-  /** -1 is for ever. */
-  #connectNow(timeout: number): boolean {
-    this.#attempt?.abort();
-    this.#attempt = undefined;
+    if (!this.#reconnect || this.#closed) throw error;
     const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
+    while (!this.#advance(timeout)) {
+      // One that has not answered in two seconds was begun again.
+      if (timeout >= 0) timeout = Math.max(0, Math.ceil(deadline - performance.now()));
+      if (timeout === 0) return undefined;
+    }
+    return this.#newest;
+  }
+
+  /** Asks for every follower to be poked when the connection is there that `after` did not have. */
+  arm(): void {
+    this.#attempt?.arm(() => this.#look());
+  }
+
+  /** Why there is no next connection yet, as a sentence; undefined while none is looked for. */
+  get pending(): string | undefined {
+    return this.#attempt?.pending;
+  }
+
+  /** Whether there is a next connection. Blocks for it, for as long as `after`. */
+  #advance(timeout: number): boolean {
+    let connected: Connected | undefined;
     try {
-      this.#succeed(this.#connectBy(deadline));
-      return true;
+      connected = this.#attemptFor(timeout);
     } catch (error) {
-      // Those who wait were to be served by the attempt that was aborted.
-      for (const follower of this.#followers) follower.poke();
-      if (isUnanswered(error)) return false;
+      // It was the attempt of all who wait.
+      for (const follower of this.#followers) follower.fail(error);
       throw error;
+    }
+    if (connected === undefined) return false;
+    this.#succeed(connected);
+    return true;
+  }
+
+  /** What the attempt has come to; it is begun where there is none. */
+  #attemptFor(timeout: number): Connected | undefined {
+    const attempt = this.#attempt ??= this.#begin();
+    if (timeout !== 0) attempt.wait(timeout);
+    try {
+      const connected = attempt.take();
+      if (connected !== undefined) this.#end(attempt);
+      return connected;
+    } catch (error) {
+      this.#end(attempt);
+      if (!isUnanswered(error)) throw error;
+      this.#attempt = this.#begin();
+      if (attempt.armed) this.arm();
+      return undefined;
     }
   }
 
-  /** `TIMEOUT` when the deadline has passed. */
-  #connectBy(deadline: number): Connected {
-    while (true) {
-      try {
-        return connectSync({ ...this.greeting, timeout: Math.max(1, deadline - performance.now()) });
-      } catch (error) {
-        if (!isUnanswered(error) || performance.now() >= deadline) throw error;
-      }
+  #begin(): Attempt<Connected> {
+    return beginConnecting({ ...this.greeting, timeout: Infinity });
+  }
+
+  #end(attempt: Attempt<Connected>): void {
+    attempt.close();
+    this.#attempt = undefined;
+  }
+
+  /** For who asked for no connection now. */
+  #look(): void {
+    try {
+      this.#advance(0);
+    } catch {
+      // Those who wait have been told.
     }
   }
 
@@ -246,16 +272,21 @@ export class Succession {
     this.#reconnects++;
     before.leave();
     this.#earlier = [...this.#earlier, before].filter((connection) => !connection.closed);
-    for (const follower of this.#followers) follower.poke();
+    // Not from within a follower's own look at it.
+    queueMicrotask(() => {
+      for (const follower of this.#followers) follower.poke();
+    });
   }
 
   get closed(): boolean {
-    return this.#ended.signal.aborted;
+    return this.#closed;
   }
 
   /** Closes every connection. */
   close(): void {
-    this.#ended.abort();
+    this.#closed = true;
+    this.#attempt?.close();
+    this.#attempt = undefined;
     for (const connection of [...this.#earlier, this.#newest]) connection.close();
   }
 }

@@ -246,8 +246,9 @@ export class DescriptorSocket implements Disposable {
    * default 0, somebody must be there. For a path the wait ends when the socket appears; an abstract address is tried
    * every 20 ms.
    *
-   * @throws {CuframesError} `NOT_FOUND`: nobody listens; `TIMEOUT`: nor did within `timeout`; `PERMISSION`; `PROTOCOL`: a
-   * socket of another type; `INVALID_ARGUMENT`: not an address
+   * @throws {CuframesError} `NOT_FOUND`: nobody listens; `TIMEOUT`: nor did within `timeout`, or the listener's queue stayed
+   * full for so long, or for two seconds; `PERMISSION`; `PROTOCOL`: a socket of another type; `INVALID_ARGUMENT`: not an
+   * address
    */
   static async connect(address: string, options: WaitOptions = {}): Promise<DescriptorSocket> {
     const handle = await connectSocket(encodeAddress(address), `connecting to ${address}`, options);

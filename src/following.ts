@@ -32,7 +32,7 @@ export class Following<T> {
   constructor(succession: Succession, subject: string, reader: Reader<T>) {
     this.#succession = succession;
     this.#reader = reader;
-    this.waits = new Waits(subject, () => this.take(0, 0), () => this.#arm());
+    this.waits = new Waits(subject, () => this.take(0, 0), () => this.#arm(), () => this.#pending());
     this.#connection = succession.newest.join();
     succession.follow(this.waits);
   }
@@ -81,7 +81,12 @@ export class Following<T> {
   }
 
   #arm(): void {
-    if (!this.#drained) this.#reader.arm(); // else the succession pokes
+    if (this.#drained) this.#succession.arm();
+    else this.#reader.arm();
+  }
+
+  #pending(): string | undefined {
+    return this.#drained ? this.#succession.pending : undefined;
   }
 
   /** The reader is closed: pending waits fail with the error. */

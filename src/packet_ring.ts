@@ -489,8 +489,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   nextSync({ timeout = Infinity }: { timeout?: number } = {}): Packet {
     const packet = this.#following.take(timeoutMilliseconds("timeout", timeout), 0);
     if (packet !== undefined) return packet;
-    const code = timeout === 0 ? "WOULD_BLOCK" : "TIMEOUT";
-    throw new CuframesError(code, `no packet of ${this.#key} came within ${timeout} ms`);
+    throw this.#following.waits.missing(timeout);
   }
 
   #takeFromRing(timeout: number): Packet | undefined {

@@ -65,7 +65,7 @@ export interface SubscriberOptions {
    * what was overwritten before its turn is counted as dropped.
    */
   mode?: Mode;
-  /** Milliseconds to wait for a publisher; default 0: it must be there. `Infinity` waits for ever. */
+  /** Milliseconds to wait for a publisher and its answer; default 0: it must be there. `Infinity` waits for ever. */
   timeout?: number;
   /** Gives up connecting with the signal's reason. */
   signal?: AbortSignal;
@@ -168,8 +168,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /**
    * Connects to the publisher of a key.
    *
-   * @throws {CuframesError} `NOT_FOUND`: nobody publishes under this key now; `TIMEOUT`: nor came within `timeout`, or
-   * the publisher's process is stopped;
+   * @throws {CuframesError} `NOT_FOUND`: nobody publishes under this key now; `TIMEOUT`: nor came and answered within
+   * `timeout`, or the publisher's process is stopped and has not answered for two seconds;
    * `PERMISSION`: the directory or the socket may not be used; `PROTOCOL`: the socket's owner speaks another
    * version or something else; `TOO_MANY_SUBSCRIBERS`; `INVALID_ARGUMENT`
    */
@@ -252,10 +252,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     const frame = this.#frames.take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
     if (frame !== undefined) return frame;
-    throw new CuframesError(
-      timeout === 0 ? "WOULD_BLOCK" : "TIMEOUT",
-      `no frame of ${this.key} came within ${timeout} ms`,
-    );
+    throw this.#frames.waits.missing(timeout);
   }
 
   #takeFromRing(timeout: number, spin: number): Frame | undefined {
@@ -357,15 +354,15 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /** Counters so far. */
   stats(): SubscriberStats {
     this.#check();
+    const connected = this.#succession.connected;
     const struct = this.#connection.stats();
-    const newest = this.#succession.newest.stats();
     return {
       received: this.#earlier.received + struct.count(StatsLayout.received),
       dropped: this.#earlier.dropped + struct.count(StatsLayout.dropped),
       lag: this.#following === undefined ? 0 : struct.count(StatsLayout.lag),
       held: this.#succession.held,
       reconnects: this.#succession.reconnects,
-      connected: newest.u32(StatsLayout.disconnected) === 0,
+      connected,
     };
   }
 

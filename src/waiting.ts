@@ -22,17 +22,33 @@ export class Waits<T> {
   readonly #attempt: () => T | undefined;
   readonly #arm: () => void;
   readonly #subject: string;
+  readonly #pending: () => string | undefined;
   #referenced = true;
 
   /**
    * @param subject what is waited for, for the error of a time-out
    * @param attempt takes one if there is one; undefined: not yet
    * @param arm asks for a `poke` when there may be one
+   * @param pending what has to come first and has not, as a sentence
    */
-  constructor(subject: string, attempt: () => T | undefined, arm: () => void) {
+  constructor(
+    subject: string,
+    attempt: () => T | undefined,
+    arm: () => void,
+    pending: () => string | undefined = () => undefined,
+  ) {
     this.#subject = subject;
     this.#attempt = attempt;
     this.#arm = arm;
+    this.#pending = pending;
+  }
+
+  /** For who has waited in vain: `TIMEOUT`, or `WOULD_BLOCK` where the time-out was 0. */
+  missing(timeout: number): CuframesError {
+    if (timeout === 0) return new CuframesError("WOULD_BLOCK", `there is no ${this.#subject} yet`);
+    const pending = this.#pending();
+    const reason = pending === undefined ? "" : `: ${pending}`;
+    return new CuframesError("TIMEOUT", `no ${this.#subject} came within ${timeout} ms${reason}`);
   }
 
   /**
@@ -55,7 +71,7 @@ export class Waits<T> {
       const value = attempt();
       if (value !== undefined) return value;
     }
-    if (milliseconds === 0) throw new CuframesError("WOULD_BLOCK", `there is no ${this.#subject} yet`);
+    if (milliseconds === 0) throw this.missing(0);
     return await this.#enqueue(attempt, milliseconds, timeout, signal);
   }
 
@@ -67,7 +83,9 @@ export class Waits<T> {
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const settle = () => {
-        if (this.#waits.delete(wait) && this.#referenced) waitEnds();
+        // Once: whoever ends every wait may be called by the attempt of one of them.
+        if (!this.#waits.delete(wait)) return;
+        if (this.#referenced) waitEnds();
         if (timer !== undefined) clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
       };
@@ -77,7 +95,7 @@ export class Waits<T> {
         this.poke(); // it may have come while the event loop was busy with something else
         if (!this.#waits.has(wait)) return;
         settle();
-        reject(new CuframesError("TIMEOUT", `no ${this.#subject} came within ${timeout} ms`));
+        reject(this.missing(timeout));
       }, milliseconds).unref();
       const abort = () => {
         settle();

@@ -1,3 +1,4 @@
+import { existsSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -99,6 +100,26 @@ describe("connect", () => {
       publish(publisher, 1);
       using subscriber = await connecting;
       expect(takeSync(subscriber)).toBe(1);
+    }
+  });
+
+  test("succeeds when the publisher comes into a directory that was removed or renamed during the wait", async () => {
+    const directory = join(runtimeDirectory, "moving");
+    const away: ((from: string) => void)[] = [rmdirSync, (from) => renameSync(from, `${from}.away`)];
+    for (const [index, take] of [...away, ...away].entries()) {
+      const keys = [uniqueKey(), uniqueKey()];
+      const waiting = keys.map((key) => subscribe(key, { timeout: 60_000, runtimeDirectory: directory }));
+      await eventually(() => existsSync(directory));
+      if (index >= away.length) await delay(20); // long enough for both to be asleep; right as well if they are not
+      take(directory);
+      using first = createPublisher({ key: keys[0]!, runtimeDirectory: directory });
+      using second = createPublisher({ key: keys[1]!, runtimeDirectory: directory });
+      for (const [number, publisher] of [first, second].entries()) {
+        publish(publisher, number);
+        using subscriber = await waiting[number]!;
+        expect(takeSync(subscriber)).toBe(1);
+      }
+      rmSync(`${directory}.away`, { recursive: true, force: true });
     }
   });
 
@@ -321,6 +342,26 @@ describe("next", () => {
     publish(publisher, 1);
     expect(await take(long)).toBe(1);
     expect(subscriber.stats()).toMatchObject({ received: 1, dropped: 0, held: 0 });
+  });
+
+  test("succeeds when the publisher comes into a directory that was removed or renamed during the wait", async () => {
+    const directory = join(runtimeDirectory, "moving");
+    const away: ((from: string) => void)[] = [rmdirSync, (from) => renameSync(from, `${from}.away`)];
+    for (const [index, take] of [...away, ...away].entries()) {
+      const keys = [uniqueKey(), uniqueKey()];
+      const waiting = keys.map((key) => subscribe(key, { timeout: 60_000, runtimeDirectory: directory }));
+      await eventually(() => existsSync(directory));
+      if (index >= away.length) await delay(20); // long enough for both to be asleep; right as well if they are not
+      take(directory);
+      using first = createPublisher({ key: keys[0]!, runtimeDirectory: directory });
+      using second = createPublisher({ key: keys[1]!, runtimeDirectory: directory });
+      for (const [number, publisher] of [first, second].entries()) {
+        publish(publisher, number);
+        using subscriber = await waiting[number]!;
+        expect(takeSync(subscriber)).toBe(1);
+      }
+      rmSync(`${directory}.away`, { recursive: true, force: true });
+    }
   });
 
   test("gives up with its signal's reason, before and during the wait, and takes nothing then", async () => {
@@ -695,6 +736,22 @@ describe("with reconnect", () => {
     publish(third, 1);
     expect(await take(waits[1]!)).toBe(1);
     await eventually(() => third.stats().subscribers === 1);
+  });
+
+  test("a connection that is there by the time somebody is poked costs no frame", async () => {
+    const first = createPublisher();
+    using subscriber = await subscribe(first, { reconnect: true, mode: "ordered" });
+    const waiting = subscriber.next({ timeout: 10_000 });
+    first.close();
+    while (subscriber.stats().connected);
+    expectCode(() => subscriber.nextSync({ timeout: 0 }), "WOULD_BLOCK"); // it is looked for, by nobody on the event loop
+    using second = reopen(first);
+    publish(second, 1);
+    publish(second, 2);
+    while (second.stats().subscribers === 0);
+    // The end of the first publisher is told only now, when this thread waits.
+    expect(await take(waiting)).toBe(1);
+    expect(await take(subscriber.next({ timeout: 10_000 }))).toBe(2);
   });
 
   test("packets alone leave nothing of the first publisher behind", async () => {

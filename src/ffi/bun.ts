@@ -4,7 +4,8 @@ import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.
 import { SYMBOLS } from "./symbols.ts";
 import { openWakeSocket, TokenStream } from "./wake_socket.ts";
 
-const parameterTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "ptr", callback: "function" } as const;
+// A callback is its address, or null.
+const parameterTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "ptr", callback: "ptr" } as const;
 
 function ffi(): typeof BunFfi {
   // Synchronous, and out of sight of the other runtimes' module loaders.

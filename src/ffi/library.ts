@@ -138,9 +138,14 @@ function errorMessage(symbols: NativeSymbols): string {
   return decoder.decode(messageBuffer.subarray(0, size));
 }
 
+/** The sentence for a negative result of the call just made on this thread. */
+export function nativeMessage(): string {
+  return errorMessage(library().symbols);
+}
+
 /** The error for a negative result of the call just made on this thread. */
 export function nativeError(result: number, tried: string): CuframesError {
-  return new CuframesError(errorCodeOf(result), `${tried}: ${errorMessage(library().symbols)}`);
+  return new CuframesError(errorCodeOf(result), `${tried}: ${nativeMessage()}`);
 }
 
 /** Passes a result that is not negative through. */

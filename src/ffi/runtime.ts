@@ -7,7 +7,7 @@ interface ParameterTypes {
   u64: bigint;
   /** Memory that the callee uses during the call only. */
   buffer: Uint8Array | null;
-  callback: NativeCallback;
+  callback: NativeCallback | null;
 }
 
 interface ResultTypes {

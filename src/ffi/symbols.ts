@@ -31,6 +31,8 @@ export const SYMBOLS = {
   cuframes_publisher_close: { parameters: ["u32", "u32"], result: "i32" },
   cuframes_connect: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
   cuframes_connect_start: { parameters: ["buffer", "callback", "u32"], result: "i32" },
+  cuframes_connect_arm: { parameters: ["u32", "callback", "u32"], result: "i32" },
+  cuframes_connect_wait: { parameters: ["u32", "i32"], result: "i32" },
   cuframes_connect_finish: { parameters: ["u32", "buffer", "buffer"], result: "i32" },
   cuframes_connect_close: { parameters: ["u32"], result: "i32" },
   cuframes_subscriber_slot_address: { parameters: ["u32", "u32"], result: "u64" },

@@ -118,18 +118,10 @@ pub fn failErrno(errno: linux.E, comptime call: []const u8, subject: []const u8)
         .NOENT => error.NotFound,
         else => error.Io,
     };
-    const of_inotify = comptime std.mem.startsWith(u8, call, "inotify");
     const hint: []const u8 = switch (errno) {
-        .MFILE => if (of_inotify)
-            "; this user has as many inotify instances as it may (fs.inotify.max_user_instances)"
-        else
-            "; this process has as many open files as it may (ulimit -n)",
+        .MFILE => "; this process has as many open files as it may (ulimit -n)",
         .NFILE => "; the system has as many open files as it may (fs.file-max)",
-        .NOSPC => if (of_inotify)
-            "; this user has as many inotify watches as it may (fs.inotify.max_user_watches)"
-        else
-            "; no memory is left for it",
-        .NOMEM => "; no memory is left for it",
+        .NOSPC, .NOMEM => "; no memory is left for it",
         .NOENT => "; it, or a directory on the way to it, does not exist",
         .ACCES, .PERM => "; this user may not: look at the owner and mode of it and of the directories on the way",
         .ROFS => "; the file system is read-only",

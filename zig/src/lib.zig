@@ -14,6 +14,7 @@ const subscribing = @import("rendezvous/subscriber.zig");
 const connecting = @import("rendezvous/connecting.zig");
 const event_loop = @import("rendezvous/event_loop.zig");
 const environment = @import("environment.zig");
+const dial = @import("rendezvous/dial.zig");
 const descriptor_socket = @import("rendezvous/descriptor_socket.zig");
 const DescriptorSocket = descriptor_socket.DescriptorSocket;
 const Place = @import("rendezvous/place.zig").Place;
@@ -322,7 +323,9 @@ pub export fn cuframes_connect(options: ?*const subscribing.Options, info: ?*pub
 
 fn connect(options: ?*const subscribing.Options, info: ?*publishing.Info, report: ?*protocol.Report) Error!i32 {
     const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
-    return deliver(try connecting.connect(wanted, null), info, report);
+    var call: dial.Call = try .init(wanted.timeout_ms);
+    defer call.deinit();
+    return deliver(try connecting.connect(wanted, &call), info, report);
 }
 
 /// A subscriber becomes a handle, a report is copied out: returns 0 for it.
@@ -347,7 +350,8 @@ fn deliver(result: connecting.Result, info: ?*publishing.Info, report: ?*protoco
     }
 }
 
-/// Starts connecting on another thread; returns a handle for cuframes_connect_finish, and calls back once.
+/// Starts connecting on another thread; returns a handle for cuframes_connect_finish, and calls back once. Without a
+/// callback: see cuframes_connect_arm and cuframes_connect_wait.
 pub export fn cuframes_connect_start(options: ?*const subscribing.Options, callback: ?event_loop.Callback, token: u32) i32 {
     return codeOf(connectStart(options, callback, token));
 }
@@ -358,9 +362,26 @@ fn connectStart(options: ?*const subscribing.Options, callback: ?event_loop.Call
 }
 
 fn startConnecting(goal: connecting.Goal, callback: ?event_loop.Callback, token: u32) Error!i32 {
-    const started = try connecting.Connecting.start(goal, try requiredCallback(callback), token);
+    const started = try connecting.Connecting.start(goal, callback, token);
     errdefer started.close();
     return handles.add(.{ .connecting = started });
+}
+
+/// Calls back once when cuframes_connect_finish has something to return. Returns 1 where it has already: no call comes.
+/// Once for an attempt.
+pub export fn cuframes_connect_arm(handle: u32, callback: ?event_loop.Callback, token: u32) i32 {
+    return codeOf(armConnecting(handle, callback, token));
+}
+
+fn armConnecting(handle: u32, callback: ?event_loop.Callback, token: u32) Error!i32 {
+    const started = try handles.get(.connecting, handle);
+    return if (try started.arm(try requiredCallback(callback), token)) 0 else 1;
+}
+
+/// Blocks until cuframes_connect_finish has something to return. TIMEOUT, with how far it has come: it goes on.
+pub export fn cuframes_connect_wait(handle: u32, timeout_ms: i32) i32 {
+    const started = handles.get(.connecting, handle) catch |failure| return codeOf(failure);
+    return done(started.wait(timeout_ms));
 }
 
 /// What cuframes_connect would have returned, or a connected socket's handle; after the callback.
@@ -695,12 +716,15 @@ test {
     _ = @import("os/memfd.zig");
     _ = @import("os/socket.zig");
     _ = @import("os/directory.zig");
+    _ = @import("os/arrivals.zig");
     _ = @import("image/drm_format.zig");
     _ = @import("image/buffer.zig");
     _ = @import("egl/driver.zig");
     _ = egl_display;
     _ = @import("ring/frames.zig");
     _ = @import("rendezvous/publisher.zig");
+    _ = dial;
+    _ = connecting;
     _ = cuda_context;
     _ = cuda_driver;
     _ = packets;

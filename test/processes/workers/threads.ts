@@ -20,7 +20,7 @@ interface Thread {
   terminate(): Promise<void>;
 }
 
-const script = new URL("./thread.ts", import.meta.url);
+const script = new URL("./thread.ts", import.meta.url).href;
 const threads: Thread[] = [];
 
 async function start(does: Task["does"]): Promise<Thread> {

@@ -107,19 +107,25 @@ pub const Subscriber = struct {
     given_back: u32 = 0,
     host_copies: cuda.HostCopies = .{},
 
-    /// `cancel` becomes readable when the caller gives up.
-    pub fn connect(options: *const Options, cancel: ?i32) Error!*Subscriber {
+    /// For as long as the call allows.
+    pub fn connect(options: *const Options, call: *dial.Call) Error!*Subscriber {
         const mode = std.enums.fromInt(frames.Mode, options.mode) orelse {
             return errors.fail(error.InvalidArgument, "mode {d} is not known", .{options.mode});
         };
         var hello: protocol.Hello = .{ .wants = options.wants, .mode = options.mode, .name = options.name };
         const key = protocol.text(&options.key);
         const folder = protocol.text(&options.directory);
-        var reply = dial.greet(key, folder, &hello, options.timeout_ms, cancel) catch |failure| reply: {
+        var reply = dial.greet(key, folder, &hello, call) catch |failure| reply: {
             // Frames on a GPU: only now is the driver loaded, which takes a while.
             if (failure != error.DeviceMismatch) return failure;
             hello.device_count = visibleUuids(&hello.devices) catch |reason| return withContext(reason);
-            break :reply try dial.greet(key, folder, &hello, options.timeout_ms, cancel);
+            if (call.deadline.passed()) return errors.fail(
+                error.Timeout,
+                "the frames of {s} are on a GPU, and the time-out ended while its driver was loaded: give connect a " ++
+                    "longer one",
+                .{key},
+            );
+            break :reply try dial.greet(key, folder, &hello, call);
         };
         defer reply.descriptors.deinit();
         errdefer socket.close(reply.fd);
