@@ -24,6 +24,7 @@ const egl_display = @import("egl/display.zig");
 const cuda = @import("memory/cuda.zig");
 const cuda_context = @import("cuda/context.zig");
 const cuda_driver = @import("cuda/driver.zig");
+const cuda_devices = cuda_driver.devices;
 const Error = errors.Error;
 
 /// Without this, std gives every thread that loads the library a quarter of a megabyte for a signal stack.
@@ -53,10 +54,16 @@ fn required(comptime T: type, pointer: ?*T) Error!*T {
     return pointer orelse errors.fail(error.InvalidArgument, "a required pointer is null", .{});
 }
 
-fn slice(pointer: ?[*]u8, size: u32) Error![]u8 {
-    if (size == 0) return &.{};
+/// What the caller reads from.
+fn input(comptime Item: type, pointer: ?[*]const Item, count: u32) Error![]const Item {
+    if (count == 0) return &.{};
     const start = pointer orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
-    return start[0..size];
+    return start[0..count];
+}
+
+/// What the caller wants filled.
+fn output(comptime Item: type, pointer: ?[*]Item, count: u32) Error![]Item {
+    return @constCast(try input(Item, pointer, count));
 }
 
 /// To be called first; also keeps the library in the process for good, because its threads never end.
@@ -74,7 +81,7 @@ extern fn dladdr(address: *const anyopaque, info: *DlInfo) c_int;
 
 /// Copies the sentence for this thread's last failure, without a NUL; returns its size.
 pub export fn cuframes_error_message(buffer: ?[*]u8, size: u32) i32 {
-    const destination = slice(buffer, size) catch return 0;
+    const destination = output(u8, buffer, size) catch return 0;
     const message = errors.message();
     const copied = @min(message.len, destination.len);
     @memcpy(destination[0..copied], message[0..copied]);
@@ -113,21 +120,16 @@ pub export fn cuframes_callback_close(callback: ?waiters.Callback) void {
 
 /// Fills a table of at most `capacity` CUDA devices; returns how many there are in it. UNSUPPORTED, with the reason,
 /// where CUDA cannot be used.
-pub export fn cuframes_devices(devices: ?[*]u8, capacity: u32) i32 {
+pub export fn cuframes_devices(devices: ?[*]cuda_devices.Device, capacity: u32) i32 {
     return codeOf(listDevices(devices, capacity));
 }
 
-fn listDevices(devices: ?[*]u8, capacity: u32) Error!i32 {
-    const Device = cuda_driver.devices.Device;
-    const size = std.math.mul(u32, capacity, @sizeOf(Device)) catch return errors.fail(error.InvalidArgument, "room for {d} devices", .{capacity});
-    const bytes = try slice(devices, size);
+fn listDevices(devices: ?[*]cuda_devices.Device, capacity: u32) Error!i32 {
+    const table = try output(cuda_devices.Device, devices, capacity);
     const driver = try cuda_context.openDriver();
     var failure: cuda_driver.Failure = .none;
-    var described: [cuda_driver.devices.devices_max]Device = undefined;
-    const count = cuda_driver.devices.list(driver, &described, &failure) catch return cuda_context.explain(failure);
-    const copied = @min(count, capacity);
-    @memcpy(bytes[0 .. copied * @sizeOf(Device)], std.mem.sliceAsBytes(described[0..copied]));
-    return @intCast(copied);
+    const count = cuda_devices.list(driver, table, &failure) catch return cuda_context.explain(failure);
+    return @intCast(count);
 }
 
 /// Holds the primary context of the device with this number, so that other libraries may use it; returns its handle.
@@ -214,13 +216,13 @@ fn publish(handle: u32, slot: u32, record: ?*publishing.PublishRecord) Error!voi
 }
 
 /// Copies a picture without padding from host memory into an acquired slot on a GPU, ordered by the library's stream.
-pub export fn cuframes_publisher_upload(handle: u32, slot: u32, bytes: ?[*]u8, size: u32) i32 {
+pub export fn cuframes_publisher_upload(handle: u32, slot: u32, bytes: ?[*]const u8, size: u32) i32 {
     return done(upload(handle, slot, bytes, size));
 }
 
-fn upload(handle: u32, slot: u32, bytes: ?[*]u8, size: u32) Error!void {
+fn upload(handle: u32, slot: u32, bytes: ?[*]const u8, size: u32) Error!void {
     const publisher = try handles.get(.publisher, handle);
-    return publisher.upload(slot, try slice(bytes, size));
+    return publisher.upload(slot, try input(u8, bytes, size));
 }
 
 /// Copies an acquired slot's picture without padding to host memory, after the work so far of the CUstream, where
@@ -231,7 +233,7 @@ pub export fn cuframes_publisher_download(handle: u32, slot: u32, stream: u64, h
 
 fn download(handle: u32, slot: u32, stream: ?u64, bytes: ?[*]u8, size: u32) Error!void {
     const publisher = try handles.get(.publisher, handle);
-    return publisher.download(slot, stream, try slice(bytes, size));
+    return publisher.download(slot, stream, try output(u8, bytes, size));
 }
 
 /// Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream.
@@ -251,32 +253,37 @@ pub export fn cuframes_publisher_abandon(handle: u32, slot: u32) i32 {
     return done(publisher.abandon(slot));
 }
 
-pub export fn cuframes_publisher_enable_packets(handle: u32, options: ?*publishing.PacketOptions) i32 {
+pub export fn cuframes_publisher_enable_packets(handle: u32, options: ?*const publishing.PacketOptions) i32 {
     return done(enablePackets(handle, options));
 }
 
-fn enablePackets(handle: u32, options: ?*publishing.PacketOptions) Error!void {
+fn enablePackets(handle: u32, options: ?*const publishing.PacketOptions) Error!void {
     const publisher = try handles.get(.publisher, handle);
-    return publisher.enablePackets(try required(publishing.PacketOptions, options));
+    const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
+    return publisher.enablePackets(wanted);
 }
 
-pub export fn cuframes_publisher_set_codec_parameters(handle: u32, bytes: ?[*]u8, size: u32) i32 {
+pub export fn cuframes_publisher_set_codec_parameters(handle: u32, bytes: ?[*]const u8, size: u32) i32 {
     return done(setCodecParameters(handle, bytes, size));
 }
 
-fn setCodecParameters(handle: u32, bytes: ?[*]u8, size: u32) Error!void {
+fn setCodecParameters(handle: u32, bytes: ?[*]const u8, size: u32) Error!void {
     const publisher = try handles.get(.publisher, handle);
-    return publisher.setCodecParameters(try slice(bytes, size));
+    return publisher.setCodecParameters(try input(u8, bytes, size));
 }
 
-pub export fn cuframes_publisher_publish_packet(handle: u32, record: ?*publishing.PacketRecord, bytes: ?[*]u8) i32 {
+pub export fn cuframes_publisher_publish_packet(
+    handle: u32,
+    record: ?*publishing.PacketRecord,
+    bytes: ?[*]const u8,
+) i32 {
     return done(publishPacket(handle, record, bytes));
 }
 
-fn publishPacket(handle: u32, record: ?*publishing.PacketRecord, bytes: ?[*]u8) Error!void {
+fn publishPacket(handle: u32, record: ?*publishing.PacketRecord, bytes: ?[*]const u8) Error!void {
     const publisher = try handles.get(.publisher, handle);
     const packet = try required(publishing.PacketRecord, record);
-    return publisher.publishPacket(try slice(bytes, packet.size), packet);
+    return publisher.publishPacket(try input(u8, bytes, packet.size), packet);
 }
 
 pub export fn cuframes_publisher_stats(handle: u32, stats: ?*publishing.Stats) i32 {
@@ -462,7 +469,7 @@ pub export fn cuframes_packet_reader_copy(handle: u32, destination: ?[*]u8, size
 
 fn copyPacket(handle: u32, destination: ?[*]u8, size: u32) Error!void {
     const reader = try handles.get(.packet_reader, handle);
-    return reader.copy(try slice(destination, size));
+    return reader.copy(try output(u8, destination, size));
 }
 
 /// Copies the codec parameters into a buffer of 4096 bytes; returns their size.
@@ -518,17 +525,31 @@ fn addImage(image: *Image, info: ?*images.Info) Error!i32 {
 
 /// Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it for.
 /// `device` names a GPU, as in cuframes_publisher_options.
-pub export fn cuframes_image_import_egl(display: u64, egl_image: u64, fourcc: u32, device: ?[*]u8, device_size: u32, info: ?*images.Info) i32 {
+pub export fn cuframes_image_import_egl(
+    display: u64,
+    egl_image: u64,
+    fourcc: u32,
+    device: ?[*]const u8,
+    device_size: u32,
+    info: ?*images.Info,
+) i32 {
     return codeOf(importEglImage(display, egl_image, fourcc, device, device_size, info));
 }
 
-fn importEglImage(display: u64, egl_image: u64, fourcc: u32, device: ?[*]u8, device_size: u32, info: ?*images.Info) Error!i32 {
+fn importEglImage(
+    display: u64,
+    egl_image: u64,
+    fourcc: u32,
+    device: ?[*]const u8,
+    device_size: u32,
+    info: ?*images.Info,
+) Error!i32 {
     return addImage(try .importEgl(display, egl_image, fourcc, try deviceName(device, device_size)), info);
 }
 
-fn deviceName(device: ?[*]u8, size: u32) Error![]const u8 {
+fn deviceName(device: ?[*]const u8, size: u32) Error![]const u8 {
     if (size > images.device_name_size) return errors.fail(error.InvalidArgument, "a device's name of {d} bytes", .{size});
-    return slice(device, size);
+    return input(u8, device, size);
 }
 
 /// Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU the
@@ -555,18 +576,18 @@ pub export fn cuframes_images_trim() void {
 }
 
 /// Fills a table of at most `capacity` layouts that EGL imports on a GPU; returns how many there are in it.
-pub export fn cuframes_dmabuf_formats(device: ?[*]u8, device_size: u32, pairs: ?[*]u8, capacity: u32) i32 {
+pub export fn cuframes_dmabuf_formats(
+    device: ?[*]const u8,
+    device_size: u32,
+    pairs: ?[*]egl_display.Pair,
+    capacity: u32,
+) i32 {
     return codeOf(dmabufFormats(device, device_size, pairs, capacity));
 }
 
-fn dmabufFormats(device: ?[*]u8, device_size: u32, out: ?[*]u8, capacity: u32) Error!i32 {
-    const Pair = egl_display.Pair;
-    const size = std.math.mul(u32, capacity, @sizeOf(Pair)) catch return errors.fail(error.InvalidArgument, "room for {d} layouts", .{capacity});
-    const bytes = try slice(out, size);
-    var pairs: [egl_display.pairs_max]Pair = undefined;
-    const count = try registration.pairs(try deviceName(device, device_size), pairs[0..@min(capacity, pairs.len)]);
-    @memcpy(bytes[0 .. count * @sizeOf(Pair)], std.mem.sliceAsBytes(pairs[0..count]));
-    return @intCast(count);
+fn dmabufFormats(device: ?[*]const u8, device_size: u32, pairs: ?[*]egl_display.Pair, capacity: u32) Error!i32 {
+    const table = try output(egl_display.Pair, pairs, capacity);
+    return @intCast(try registration.pairs(try deviceName(device, device_size), table));
 }
 
 /// Returns a dma-buf of a held frame, the caller's to close: on a GPU of the slot itself, on the host of a copy.
@@ -579,22 +600,34 @@ pub export fn cuframes_subscriber_export_dmabuf(handle: u32, lease: u32) i32 {
 
 /// Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
 /// name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
-pub export fn cuframes_socket_connect_start(address: ?[*]u8, size: u32, timeout_ms: i32, callback: ?waiters.Callback, token: u32) i32 {
+pub export fn cuframes_socket_connect_start(
+    address: ?[*]const u8,
+    size: u32,
+    timeout_ms: i32,
+    callback: ?waiters.Callback,
+    token: u32,
+) i32 {
     return codeOf(socketConnectStart(address, size, timeout_ms, callback, token));
 }
 
-fn socketConnectStart(address: ?[*]u8, size: u32, timeout_ms: i32, callback: ?waiters.Callback, token: u32) Error!i32 {
-    const place: Place = try .parse(try slice(address, size));
+fn socketConnectStart(
+    address: ?[*]const u8,
+    size: u32,
+    timeout_ms: i32,
+    callback: ?waiters.Callback,
+    token: u32,
+) Error!i32 {
+    const place: Place = try .parse(try input(u8, address, size));
     return startConnecting(.{ .socket = .{ .place = place, .timeout_ms = timeout_ms } }, callback, token);
 }
 
 /// Returns a listener's handle. ALREADY_EXISTS where somebody listens.
-pub export fn cuframes_socket_listen(address: ?[*]u8, size: u32, mode: u32) i32 {
+pub export fn cuframes_socket_listen(address: ?[*]const u8, size: u32, mode: u32) i32 {
     return codeOf(socketListen(address, size, mode));
 }
 
-fn socketListen(address: ?[*]u8, size: u32, mode: u32) Error!i32 {
-    const listener: *DescriptorSocket = try .listen(try .parse(try slice(address, size)), mode);
+fn socketListen(address: ?[*]const u8, size: u32, mode: u32) Error!i32 {
+    const listener: *DescriptorSocket = try .listen(try .parse(try input(u8, address, size)), mode);
     errdefer listener.close();
     return handles.add(.{ .socket = listener });
 }
@@ -612,14 +645,28 @@ fn socketAccept(handle: u32, timeout_ms: i32) Error!i32 {
 }
 
 /// Sends one message of 1 to 65 536 bytes with up to 253 descriptors, which stay the caller's.
-pub export fn cuframes_socket_send(handle: u32, bytes: ?[*]u8, size: u32, descriptors: ?[*]const i32, descriptor_count: u32, timeout_ms: i32) i32 {
+pub export fn cuframes_socket_send(
+    handle: u32,
+    bytes: ?[*]const u8,
+    size: u32,
+    descriptors: ?[*]const i32,
+    descriptor_count: u32,
+    timeout_ms: i32,
+) i32 {
     return done(socketSend(handle, bytes, size, descriptors, descriptor_count, timeout_ms));
 }
 
-fn socketSend(handle: u32, bytes: ?[*]u8, size: u32, descriptors: ?[*]const i32, descriptor_count: u32, timeout_ms: i32) Error!void {
+fn socketSend(
+    handle: u32,
+    bytes: ?[*]const u8,
+    size: u32,
+    descriptors: ?[*]const i32,
+    descriptor_count: u32,
+    timeout_ms: i32,
+) Error!void {
     const connected = try handles.get(.socket, handle);
-    const list: []const i32 = if (descriptor_count == 0) &.{} else (descriptors orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{}))[0..descriptor_count];
-    return connected.send(try slice(bytes, size), list, .fromMilliseconds(timeout_ms));
+    const list = try input(i32, descriptors, descriptor_count);
+    return connected.send(try input(u8, bytes, size), list, .fromMilliseconds(timeout_ms));
 }
 
 /// Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on every
@@ -630,7 +677,8 @@ pub export fn cuframes_socket_receive(handle: u32, bytes: ?[*]u8, capacity: u32,
 
 fn socketReceive(handle: u32, bytes: ?[*]u8, capacity: u32, received: ?*descriptor_socket.Received, timeout_ms: i32) Error!void {
     const connected = try handles.get(.socket, handle);
-    return connected.receive(try slice(bytes, capacity), try required(descriptor_socket.Received, received), .fromMilliseconds(timeout_ms));
+    const message = try required(descriptor_socket.Received, received);
+    return connected.receive(try output(u8, bytes, capacity), message, .fromMilliseconds(timeout_ms));
 }
 
 /// Calls back once when there is something to receive or accept (direction 0), or room to send (1), or the end to tell.
