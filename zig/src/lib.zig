@@ -38,7 +38,7 @@ fn stop(message: []const u8, _: ?usize) noreturn {
     std.c.abort();
 }
 
-/// Raised whenever a function, a struct or a code below changes.
+/// Raised whenever a function, a struct or a code changes.
 pub const abi_version: u32 = 5;
 
 fn codeOf(result: Error!i32) i32 {
@@ -145,18 +145,20 @@ fn openContext(ordinal: u32) Error!i32 {
     return handles.add(.{ .context = context });
 }
 
-/// Makes it current on this thread, until cuframes_context_leave.
+/// Makes a context current on this thread, until cuframes_context_leave.
 pub export fn cuframes_context_enter(handle: u32) i32 {
     const context = handles.get(.context, handle) catch |failure| return codeOf(failure);
     return done(context.enter());
 }
 
+/// Makes current on this thread what was so before cuframes_context_enter.
 pub export fn cuframes_context_leave(handle: u32) i32 {
     const context = handles.get(.context, handle) catch |failure| return codeOf(failure);
     context.leave();
     return 0;
 }
 
+/// Lets go of a context.
 pub export fn cuframes_context_close(handle: u32) i32 {
     const context = handles.take(.context, handle) catch |failure| return codeOf(failure);
     context.deinit();
@@ -166,6 +168,7 @@ pub export fn cuframes_context_close(handle: u32) i32 {
 
 // Publishers.
 
+/// Takes the key, makes the ring and describes it; returns the publisher's handle.
 pub export fn cuframes_publisher_create(options: ?*const publishing.Options, info: ?*publishing.Info) i32 {
     return codeOf(createPublisher(options, info));
 }
@@ -179,13 +182,15 @@ fn createPublisher(options: ?*const publishing.Options, info: ?*publishing.Info)
     return handles.add(.{ .publisher = publisher });
 }
 
+/// Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr.
 pub export fn cuframes_publisher_slot_address(handle: u32, slot: u32) u64 {
     const publisher = handles.get(.publisher, handle) catch return 0;
     if (slot >= publisher.writer.slot_count) return 0;
     return publisher.slots.address(slot);
 }
 
-/// Returns the slot to fill. WOULD_BLOCK, or TIMEOUT under the policy "wait".
+/// Returns a slot to fill, the caller's until it is published or abandoned. WOULD_BLOCK, or TIMEOUT under the policy
+/// wait.
 pub export fn cuframes_publisher_acquire(handle: u32, timeout_ms: i32) i32 {
     const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
     const slot = publisher.acquire(.fromMilliseconds(timeout_ms)) catch |failure| return codeOf(failure);
@@ -206,6 +211,7 @@ fn requiredCallback(callback: ?waiters.Callback) Error!waiters.Callback {
     return callback orelse errors.fail(error.InvalidArgument, "a required callback is null", .{});
 }
 
+/// Makes an acquired slot visible to every subscriber, and writes the frame's sequence into the record.
 pub export fn cuframes_publisher_publish(handle: u32, slot: u32, record: ?*publishing.PublishRecord) i32 {
     return done(publish(handle, slot, record));
 }
@@ -253,6 +259,7 @@ pub export fn cuframes_publisher_abandon(handle: u32, slot: u32) i32 {
     return done(publisher.abandon(slot));
 }
 
+/// Makes the packet ring, once, and hands it to the subscribers that are there and want it.
 pub export fn cuframes_publisher_enable_packets(handle: u32, options: ?*const publishing.PacketOptions) i32 {
     return done(enablePackets(handle, options));
 }
@@ -263,6 +270,7 @@ fn enablePackets(handle: u32, options: ?*const publishing.PacketOptions) Error!v
     return publisher.enablePackets(wanted);
 }
 
+/// Replaces the parameters that readers are given: at most 4096 bytes; 0 takes them away.
 pub export fn cuframes_publisher_set_codec_parameters(handle: u32, bytes: ?[*]const u8, size: u32) i32 {
     return done(setCodecParameters(handle, bytes, size));
 }
@@ -272,6 +280,7 @@ fn setCodecParameters(handle: u32, bytes: ?[*]const u8, size: u32) Error!void {
     return publisher.setCodecParameters(try input(u8, bytes, size));
 }
 
+/// Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
 pub export fn cuframes_publisher_publish_packet(
     handle: u32,
     record: ?*publishing.PacketRecord,
@@ -286,6 +295,7 @@ fn publishPacket(handle: u32, record: ?*publishing.PacketRecord, bytes: ?[*]cons
     return publisher.publishPacket(try input(u8, bytes, packet.size), packet);
 }
 
+/// Fills in the counters.
 pub export fn cuframes_publisher_stats(handle: u32, stats: ?*publishing.Stats) i32 {
     const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
     const out = required(publishing.Stats, stats) catch |failure| return codeOf(failure);
@@ -293,7 +303,8 @@ pub export fn cuframes_publisher_stats(handle: u32, stats: ?*publishing.Stats) i
     return 0;
 }
 
-/// keep_mapped: 1 where somebody may still reach the slots; they then stay mapped until the process ends.
+/// Ends the ring; subscribers keep what they hold. keep_mapped: 1 where somebody may still reach the slots, which then
+/// stay mapped until the process ends.
 pub export fn cuframes_publisher_close(handle: u32, keep_mapped: u32) i32 {
     const publisher = handles.take(.publisher, handle) catch |failure| return codeOf(failure);
     if (keep_mapped != 0) publisher.ref();
@@ -303,7 +314,8 @@ pub export fn cuframes_publisher_close(handle: u32, keep_mapped: u32) i32 {
 
 // Subscribers.
 
-/// Blocks until connected; returns a subscriber, or for `wants` report fills `report`.
+/// Blocks until connected: fills `info` and returns the subscriber's handle; or, where a report is all that is wanted,
+/// fills `report` and returns 0. The pointer that is not needed may be null.
 pub export fn cuframes_connect(options: ?*const subscribing.Options, info: ?*publishing.Info, report: ?*protocol.Report) i32 {
     return codeOf(connect(options, info, report));
 }
@@ -365,19 +377,21 @@ pub export fn cuframes_connect_close(handle: u32) i32 {
     return 0;
 }
 
+/// Where a slot is in this process, until the subscriber is closed; only to be read.
 pub export fn cuframes_subscriber_slot_address(handle: u32, slot: u32) u64 {
     const subscriber = handles.get(.subscriber, handle) catch return 0;
     return subscriber.slotAddress(slot) catch 0;
 }
 
+/// Leases the next frame, which does not change until it is released.
 /// timeout_ms: 0 not at all (WOULD_BLOCK), negative for ever. The first spin_us of the wait are spent spinning.
-pub export fn cuframes_subscriber_next(handle: u32, timeout_ms: i32, spin_us: u32, view: ?*subscribing.FrameView) i32 {
-    return done(next(handle, timeout_ms, spin_us, view));
+pub export fn cuframes_subscriber_next(handle: u32, timeout_ms: i32, spin_us: u32, frame: ?*subscribing.FrameView) i32 {
+    return done(next(handle, timeout_ms, spin_us, frame));
 }
 
-fn next(handle: u32, timeout_ms: i32, spin_us: u32, view: ?*subscribing.FrameView) Error!void {
+fn next(handle: u32, timeout_ms: i32, spin_us: u32, frame: ?*subscribing.FrameView) Error!void {
     const subscriber = try handles.get(.subscriber, handle);
-    return subscriber.next(timeout_ms, spin_us, try required(subscribing.FrameView, view));
+    return subscriber.next(timeout_ms, spin_us, try required(subscribing.FrameView, frame));
 }
 
 /// Calls back once at the next frame or the connection's end.
@@ -397,6 +411,7 @@ pub export fn cuframes_subscriber_clone(handle: u32, lease: u32) i32 {
     return @intCast(copy);
 }
 
+/// Ends a lease.
 pub export fn cuframes_subscriber_release(handle: u32, lease: u32) i32 {
     const subscriber = handles.get(.subscriber, handle) catch |failure| return codeOf(failure);
     return done(subscriber.release(lease));
@@ -422,6 +437,7 @@ fn toHost(handle: u32, lease: u32, refresh: u32, address: ?*u64) Error!i32 {
     return @intCast(copy.index);
 }
 
+/// Fills in the counters.
 pub export fn cuframes_subscriber_stats(handle: u32, stats: ?*subscribing.Stats) i32 {
     const subscriber = handles.get(.subscriber, handle) catch |failure| return codeOf(failure);
     const out = required(subscribing.Stats, stats) catch |failure| return codeOf(failure);
@@ -429,7 +445,8 @@ pub export fn cuframes_subscriber_stats(handle: u32, stats: ?*subscribing.Stats)
     return 0;
 }
 
-/// keep_mapped: as for cuframes_publisher_close, the copies in host memory included.
+/// Ends the connection and all leases. keep_mapped: as for cuframes_publisher_close, the copies in host memory
+/// included.
 pub export fn cuframes_subscriber_close(handle: u32, keep_mapped: u32) i32 {
     const subscriber = handles.take(.subscriber, handle) catch |failure| return codeOf(failure);
     if (keep_mapped != 0) subscriber.ref();
@@ -439,6 +456,7 @@ pub export fn cuframes_subscriber_close(handle: u32, keep_mapped: u32) i32 {
 
 // Packet readers.
 
+/// Returns the handle of a reader of the connection's packets.
 /// wait: 1 to wait for a ring that is still to come, in cuframes_packet_reader_next; 0 for NO_PACKET_RING.
 /// since_connection: 1 to begin at what was the last key packet when the connection was made; 0 for what is it now.
 pub export fn cuframes_packet_reader_open(subscriber_handle: u32, wait: u32, since_connection: u32) i32 {
@@ -453,16 +471,17 @@ fn openPacketReader(subscriber_handle: u32, wait: u32, since_connection: u32) Er
 }
 
 /// Describes the next packet; cuframes_packet_reader_copy takes it.
-pub export fn cuframes_packet_reader_next(handle: u32, timeout_ms: i32, view: ?*subscribing.PacketView) i32 {
-    return done(nextPacket(handle, timeout_ms, view));
+pub export fn cuframes_packet_reader_next(handle: u32, timeout_ms: i32, packet: ?*subscribing.PacketView) i32 {
+    return done(nextPacket(handle, timeout_ms, packet));
 }
 
-fn nextPacket(handle: u32, timeout_ms: i32, view: ?*subscribing.PacketView) Error!void {
+fn nextPacket(handle: u32, timeout_ms: i32, packet: ?*subscribing.PacketView) Error!void {
     const reader = try handles.get(.packet_reader, handle);
-    return reader.next(timeout_ms, try required(subscribing.PacketView, view));
+    return reader.next(timeout_ms, try required(subscribing.PacketView, packet));
 }
 
-/// PACKET_OVERRUN when the writer was faster: the bytes are then worth nothing.
+/// Copies the packet that was just described, and moves on. PACKET_OVERRUN when the writer was faster: the bytes are
+/// then worth nothing.
 pub export fn cuframes_packet_reader_copy(handle: u32, destination: ?[*]u8, size: u32) i32 {
     return done(copyPacket(handle, destination, size));
 }
@@ -482,6 +501,7 @@ fn codecParameters(handle: u32, destination: ?*[packets.extradata_size_max]u8) E
     return @intCast(try reader.extradata(try required([packets.extradata_size_max]u8, destination)));
 }
 
+/// Calls back once at the next packet or the connection's end.
 pub export fn cuframes_packet_reader_arm(handle: u32, callback: ?waiters.Callback) i32 {
     return done(armPacketReader(handle, callback));
 }
@@ -491,6 +511,7 @@ fn armPacketReader(handle: u32, callback: ?waiters.Callback) Error!void {
     return reader.arm(try requiredCallback(callback), handle);
 }
 
+/// Fills in the counters.
 pub export fn cuframes_packet_reader_stats(handle: u32, stats: ?*subscribing.PacketStats) i32 {
     const reader = handles.get(.packet_reader, handle) catch |failure| return codeOf(failure);
     const out = required(subscribing.PacketStats, stats) catch |failure| return codeOf(failure);
@@ -498,6 +519,7 @@ pub export fn cuframes_packet_reader_stats(handle: u32, stats: ?*subscribing.Pac
     return 0;
 }
 
+/// Ends a reader; before its subscriber is closed.
 pub export fn cuframes_packet_reader_close(handle: u32) i32 {
     const reader = handles.take(.packet_reader, handle) catch |failure| return codeOf(failure);
     reader.close();
@@ -633,8 +655,8 @@ fn socketListen(address: ?[*]const u8, size: u32, mode: u32) Error!i32 {
 }
 
 /// Returns the handle of a listener's next connection. WOULD_BLOCK with a time-out of 0, else TIMEOUT.
-pub export fn cuframes_socket_accept(handle: u32, timeout_ms: i32) i32 {
-    return codeOf(socketAccept(handle, timeout_ms));
+pub export fn cuframes_socket_accept(listener_handle: u32, timeout_ms: i32) i32 {
+    return codeOf(socketAccept(listener_handle, timeout_ms));
 }
 
 fn socketAccept(handle: u32, timeout_ms: i32) Error!i32 {
@@ -703,6 +725,7 @@ fn socketPeer(handle: u32, credentials: ?*socket.Credentials) Error!void {
     out.* = try connected.peer();
 }
 
+/// Ends a connection, or the listening with its files.
 pub export fn cuframes_socket_close(handle: u32) i32 {
     const taken = handles.take(.socket, handle) catch |failure| return codeOf(failure);
     taken.close();
@@ -710,8 +733,8 @@ pub export fn cuframes_socket_close(handle: u32) i32 {
 }
 
 /// Closes a descriptor that was received or exported; INVALID_ARGUMENT where it is not open.
-pub export fn cuframes_descriptor_close(fd: i32) i32 {
-    return done(descriptor_socket.closeDescriptor(fd));
+pub export fn cuframes_descriptor_close(descriptor: i32) i32 {
+    return done(descriptor_socket.closeDescriptor(descriptor));
 }
 
 test {
