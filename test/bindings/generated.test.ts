@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { generated } from "../../scripts/build.mjs";
 import { root } from "../../scripts/toolchain.mjs";
 
-const files = Object.entries(generated).map(([name, path]) => [path, name] as const);
+const files = Object.entries<string>(generated).map(([name, path]) => [path, name] as const);
 
 test.each(files)("%s is what the Zig sources say: else run `npm run build`", (path, name) => {
   const read = (file: string) => readFileSync(join(root, file), "utf8");
