@@ -5,7 +5,8 @@ O=$(mktemp -d)
 for name in publish subscribe import; do
   zig cc -Izig/include -o $O/$name examples/c/$name.c -L$L -lcuframes -Wl,-rpath,$L
 done
-$O/publish & $O/subscribe
-wait
+$O/publish &
+$O/subscribe
+wait $!
 $O/import
 rm -r $O
