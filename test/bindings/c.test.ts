@@ -15,6 +15,7 @@ import { Process, stages } from "../support/processes.ts";
 const stage = stages();
 const include = join(root, "zig/include");
 const libraries = join(root, "zig/zig-out/lib");
+const linked = [`-L${libraries}`, "-lcuframes", `-Wl,-rpath,${libraries}`];
 const strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /** Zig makes a C library of its own when it links a program for the first time on a machine. */
 const patience = 600_000;
@@ -32,7 +33,6 @@ async function compile(...args: string[]): Promise<void> {
 beforeAll(async () => {
   for (const name of programs) {
     const source = join(root, `examples/c/${name}.c`);
-    const linked = [`-L${libraries}`, "-lcuframes", `-Wl,-rpath,${libraries}`];
     await compile("-std=c99", `-I${include}`, "-o", join(directory, name), source, ...linked);
   }
 }, patience);
@@ -61,13 +61,20 @@ async function pictures(subscriber: Process): Promise<number[]> {
 
 const languages = ["c99", "c11", "c17", "c++98", "c++11", "c++17", "c++20"];
 
-test.each(languages)("the header is taken as %s, twice, without a warning", async (language) => {
-  const source = join(directory, `twice.${language}`);
-  const program = `int main(void) { return cuframes_abi_version() != CUFRAMES_ABI_VERSION; }\n`;
-  writeFileSync(source, `#include "cuframes.h"\n#include "cuframes.h"\n${program}`);
-  const kind = language.startsWith("c++") ? "c++" : "c";
-  await compile("-x", kind, `-std=${language}`, `-I${include}`, "-c", "-o", `${source}.o`, source);
-}, patience);
+test.each(languages)(
+  "the header is taken as %s, twice, without a warning, and finds the library",
+  async (language) => {
+    const source = join(directory, `twice.${language}`);
+    const program = `int main(void) { return cuframes_abi_version() != CUFRAMES_ABI_VERSION; }\n`;
+    writeFileSync(source, `#include "cuframes.h"\n#include "cuframes.h"\n${program}`);
+    const kind = language.startsWith("c++") ? "c++" : "c";
+    await compile("-x", kind, `-std=${language}`, `-I${include}`, "-c", "-o", `${source}.o`, source);
+    // A C library's symbols, in C++ too; and without C++'s own library, which Zig takes minutes to make.
+    await compile("-o", `${source}.out`, `${source}.o`, ...linked);
+    await promisify(execFile)(`${source}.out`);
+  },
+  patience,
+);
 
 test.each(["c99", "c11", "c++17"])("the header refuses another layout as %s", async (language) => {
   const header = readFileSync(join(include, "cuframes.h"), "utf8");
