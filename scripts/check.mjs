@@ -6,7 +6,7 @@ import { build } from "./build.mjs";
 import { root, run, tool } from "./toolchain.mjs";
 
 await build(["bindings"]);
-await run(tool("zig"), ["fmt", "--check", "zig/src", "zig/build.zig", "test"]);
+await run(tool("zig"), ["fmt", "--check", "zig/src", "zig/build.zig", "zig/bindings.zig", "test"]);
 await run(tool("deno"), ["fmt", "--check"]);
 await run(tool("deno"), ["lint"]);
 await run(tool("deno"), ["check", "--doc", "mod.ts", "src", "test", "bench", "examples", "scripts"]);

@@ -12,7 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
 import { type Platform, PLATFORMS } from "../../src/ffi/platform.ts";
 import {
@@ -20,6 +20,7 @@ import {
   dependencies,
   documents,
   exports,
+  header,
   jsrName,
   license,
   peerDependencies,
@@ -128,6 +129,7 @@ export function stage(registry: Registry): string {
     if (registry === "npm") writeFileSync(join(native, `libcuframes-${platform}.so`), bytes);
     else writeFileSync(join(native, `${platform}.ts`), embed(bytes));
   }
+  if (registry === "npm") copyFileSync(join(root, header), join(native, basename(header)));
 
   const include = ["mod.ts", "src", ...documents, ...(registry === "npm" ? ["native"] : ["deno.json"])];
   const configuration = {

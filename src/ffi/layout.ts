@@ -13,17 +13,17 @@ export const PLANES_MAX = 3 as const;
 export const UUID_SIZE = 16 as const;
 export const DEVICES_MAX = 64 as const;
 export const EXTRADATA_SIZE_MAX = 4096 as const;
+export const ADDRESS_SIZE_MAX = 107 as const;
+export const SOCKET_MESSAGE_SIZE_MAX = 65536 as const;
+export const SOCKET_DESCRIPTORS_MAX = 253 as const;
+export const IMAGE_PLANES_MAX = 4 as const;
+export const DMABUF_PAIRS_MAX = 832 as const;
 export const FLAG_DISCONTINUITY = 1 as const;
 export const FLAG_CORRUPT = 2 as const;
 export const PACKET_FLAG_KEY = 1 as const;
 export const PACKET_FLAG_CORRUPT = 2 as const;
 export const PACKET_FLAG_DISCONTINUITY = 4 as const;
 export const PACKET_FLAG_LAST_IN_AU = 8 as const;
-export const ADDRESS_SIZE_MAX = 107 as const;
-export const SOCKET_MESSAGE_SIZE_MAX = 65536 as const;
-export const SOCKET_DESCRIPTORS_MAX = 253 as const;
-export const IMAGE_PLANES_MAX = 4 as const;
-export const DMABUF_PAIRS_MAX = 832 as const;
 export const WANT_FRAMES = 1 as const;
 export const WANT_PACKETS = 2 as const;
 export const WANT_REPORT = 4 as const;
@@ -92,6 +92,14 @@ export const MEMORY_KINDS = { "host": 0, "cuda": 1 } as const;
 export const DIRECTIONS = { "readable": 0, "writable": 1 } as const;
 
 // Byte offsets of the fields of each struct, and its size.
+
+export const PlanePlace = {
+  SIZE: 24,
+  offset: 0,
+  stride: 8,
+  rows: 12,
+  rowBytes: 16,
+} as const;
 
 export const PublisherOptions = {
   SIZE: 248,
@@ -212,6 +220,21 @@ export const PacketStats = {
   codecId: 24,
 } as const;
 
+export const ReportSubscriber = {
+  SIZE: 96,
+  name: 0,
+  pid: 32,
+  mode: 36,
+  wants: 40,
+  held: 44,
+  received: 48,
+  dropped: 56,
+  cursor: 64,
+  packetsReceived: 72,
+  packetsLost: 80,
+  connectedNs: 88,
+} as const;
+
 export const Report = {
   SIZE: 6376,
   prefixMagic: 0,
@@ -244,27 +267,10 @@ export const Report = {
   subscribers: 232,
 } as const;
 
-export const ReportSubscriber = {
-  SIZE: 96,
-  name: 0,
-  pid: 32,
-  mode: 36,
-  wants: 40,
-  held: 44,
-  received: 48,
-  dropped: 56,
-  cursor: 64,
-  packetsReceived: 72,
-  packetsLost: 80,
-  connectedNs: 88,
-} as const;
-
-export const PlanePlace = {
-  SIZE: 24,
-  offset: 0,
+export const SourcePlane = {
+  SIZE: 16,
+  address: 0,
   stride: 8,
-  rows: 12,
-  rowBytes: 16,
 } as const;
 
 export const CopySource = {
@@ -273,12 +279,6 @@ export const CopySource = {
   hasStream: 8,
   planeCount: 12,
   planes: 16,
-} as const;
-
-export const SourcePlane = {
-  SIZE: 16,
-  address: 0,
-  stride: 8,
 } as const;
 
 export const Device = {
@@ -309,6 +309,13 @@ export const Received = {
   descriptors: 8,
 } as const;
 
+export const ImageSourcePlane = {
+  SIZE: 16,
+  fd: 0,
+  stride: 4,
+  offset: 8,
+} as const;
+
 export const ImageOptions = {
   SIZE: 144,
   width: 0,
@@ -322,11 +329,13 @@ export const ImageOptions = {
   device: 96,
 } as const;
 
-export const ImageSourcePlane = {
-  SIZE: 16,
-  fd: 0,
-  stride: 4,
+export const ImagePlane = {
+  SIZE: 32,
+  address: 0,
   offset: 8,
+  stride: 16,
+  rows: 20,
+  rowBytes: 24,
 } as const;
 
 export const ImageInfo = {
@@ -339,15 +348,6 @@ export const ImageInfo = {
   layout: 20,
   planes: 24,
   device: 88,
-} as const;
-
-export const ImagePlane = {
-  SIZE: 32,
-  address: 0,
-  offset: 8,
-  stride: 16,
-  rows: 20,
-  rowBytes: 24,
 } as const;
 
 export const DmabufPair = {

@@ -6,25 +6,45 @@ const linux = std.os.linux;
 /// What every exported function returns when it fails; 0 and positive values are success.
 /// The numbers that the C library had are kept.
 pub const Code = enum(i32) {
+    /// An argument is wrong, or the object is closed.
     INVALID_ARGUMENT = -1,
+    /// Memory, or a table of this library, is full.
     OUT_OF_MEMORY = -2,
+    /// Nobody publishes under the key, or listens there.
     NOT_FOUND = -3,
+    /// Another publisher has the key, or the address; or there is a packet ring already.
     ALREADY_EXISTS = -4,
+    /// The peer broke the protocol, or speaks another version of it.
     PROTOCOL = -5,
+    /// A call of the CUDA driver failed.
     CUDA = -6,
+    /// It did not happen within the time-out.
     TIMEOUT = -7,
+    /// A system call failed, for want of descriptors among other reasons.
     IO = -8,
+    /// The publisher is gone, and all that it left was delivered; or the peer is.
     DISCONNECTED = -9,
+    /// The pixel format is not known, or is another than the one that is needed.
     FORMAT = -10,
+    /// There is nothing now; or as many frames are held as can be.
     WOULD_BLOCK = -11,
+    /// The publisher has as many as it can have.
     TOO_MANY_SUBSCRIBERS = -12,
+    /// The packet is larger than `max_packet_size`.
     PACKET_OVERSIZED = -20,
+    /// The publisher has no packet ring, or the connection did not ask for it.
     NO_PACKET_RING = -21,
+    /// The publisher has set none.
     NO_CODEC_PARAMETERS = -22,
+    /// Packets were lost; reading goes on at the next key packet.
     PACKET_OVERRUN = -23,
+    /// The frames are on a GPU that this process does not see.
     DEVICE_MISMATCH = -30,
+    /// The directory, the socket, the lock or /dev/shm does not let this user.
     PERMISSION = -31,
+    /// The kernel, the driver, the GPU or the kind of memory cannot do it.
     UNSUPPORTED = -32,
+    /// A defect of this library.
     INTERNAL = -100,
     _,
 };

@@ -3,10 +3,12 @@
 const std = @import("std");
 const errors = @import("errors.zig");
 
+/// Pixels of a frame's width, and of its height.
 pub const dimension_max = 16384;
+/// Planes of a frame.
 pub const planes_max = 3;
 
-/// Codes on the wire; names as in WebCodecs' VideoPixelFormat where it has them.
+/// Pixel formats, by their codes on the wire; names as in WebCodecs' VideoPixelFormat where it has them.
 pub const Format = enum(u32) { NV12 = 1, I420 = 2, P010 = 3, RGBA = 4, RGBX = 5, BGRA = 6, BGRX = 7, GRAY8 = 8 };
 
 /// One plane's samples: `bytes` for each sample position, which covers `x` × `y` pixels.
@@ -22,8 +24,11 @@ pub fn planesOf(format: Format) []const PlaneShape {
     };
 }
 
+/// Where a plane of a frame is.
 pub const Plane = extern struct {
+    /// Bytes from the slot's address to the plane's first row.
     offset: u64 = 0,
+    /// Bytes from row to row.
     stride: u32 = 0,
     rows: u32 = 0,
     /// Bytes of a row that are picture; the rest, up to the stride, is padding.
@@ -34,13 +39,17 @@ pub const Plane = extern struct {
 /// A frame's size and the planes' places in its slot. Both sides compute it from the first five fields; nobody
 /// believes a peer's offsets.
 pub const Geometry = extern struct {
+    /// A pixel format.
     format: u32,
+    /// Pixels.
     width: u32,
     height: u32,
     /// Strides are multiples of this: 64 on the host (vector loads), 256 on CUDA (NVDEC, NPP, textures).
     alignment: u32,
+    /// How many of `planes` there are.
     plane_count: u32,
     reserved: u32 = 0,
+    /// Bytes of the planes, their padding included.
     frame_size: u64,
     planes: [planes_max]Plane,
 

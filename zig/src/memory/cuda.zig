@@ -25,6 +25,7 @@ pub const CopySource = extern struct {
     planes: [format.planes_max]SourcePlane,
 };
 
+/// A CUdeviceptr, and the bytes from row to row.
 pub const SourcePlane = extern struct { address: u64, stride: u64 };
 
 /// Where this library's copies into a slot end, since the slot was acquired.

@@ -9,7 +9,7 @@ const cuda = @import("cuda.zig");
 const Selection = @import("../cuda/context.zig").Selection;
 const Error = errors.Error;
 
-/// Codes on the wire.
+/// Where frames are, by its code on the wire.
 pub const Kind = enum(u32) { host = 0, cuda = 1 };
 
 pub fn kindOf(code: u32) Error!Kind {

@@ -17,15 +17,19 @@ const allocator = std.heap.c_allocator;
 
 /// Bytes of a message; well inside what the kernel queues by default (net.core.wmem_default, 212 992).
 pub const message_size_max = 65_536;
+/// Descriptors of a message: as many as the kernel passes.
 pub const descriptors_max = socket.kernel_descriptors_max;
 
 /// What came with a message, beside its bytes. The descriptors are the caller's, each to be closed once.
 pub const Received = extern struct {
+    /// Bytes of the message.
     size: u32,
+    /// How many of `descriptors` there are.
     descriptor_count: u32,
     descriptors: [descriptors_max]i32,
 };
 
+/// What a socket's callback is to tell: something to receive or accept, or room to send.
 pub const Direction = enum(u32) { readable = 0, writable = 1 };
 
 pub const DescriptorSocket = struct {

@@ -5,11 +5,13 @@ const layout = @import("../ring/layout.zig");
 const format = @import("../format.zig");
 
 pub const devices_max = 16;
+/// Bytes of a GPU's UUID.
 pub const uuid_size = 16;
 pub const refusal_message_size = 400;
 
 pub const Kind = enum(u32) { hello = 1, welcome = 2, refusal = 3, packets = 4, released = 5, report = 6, _ };
 
+/// What every message begins with.
 pub const Prefix = extern struct {
     magic: u32 = layout.magic,
     version: u32 = layout.version,
@@ -18,8 +20,11 @@ pub const Prefix = extern struct {
     size: u32,
 };
 
+/// Frames.
 pub const want_frames: u32 = 1;
+/// Packets, with frames or alone.
 pub const want_packets: u32 = 2;
+/// A report and nothing else.
 pub const want_report: u32 = 4;
 
 /// Subscriber to publisher, first and once.
@@ -70,11 +75,15 @@ pub const Released = extern struct {
     prefix: Prefix = .{ .kind = @intFromEnum(Kind.released), .size = @sizeOf(Released) },
 };
 
+/// What a publisher knows of a subscriber.
 pub const ReportSubscriber = extern struct {
+    /// NUL-padded.
     name: [layout.name_size_max + 1]u8,
+    /// 0 across PID namespaces.
     pid: i32,
     mode: u32,
     wants: u32,
+    /// Frames that it holds.
     held: u32,
     /// As the subscriber wrote them in its lease page.
     received: u64,
@@ -82,6 +91,7 @@ pub const ReportSubscriber = extern struct {
     cursor: u64,
     packets_received: u64,
     packets_lost: u64,
+    /// CLOCK_MONOTONIC when it came.
     connected_ns: u64,
 };
 
@@ -90,8 +100,10 @@ pub const ReportSubscriber = extern struct {
 pub const Report = extern struct {
     prefix: Prefix,
     publisher_pid: u64,
+    /// CLOCK_MONOTONIC when the ring was made, and when this was written.
     created_ns: u64,
     now_ns: u64,
+    /// A kind of memory.
     memory: u32,
     slot_count: u32,
     policy: u32,
@@ -103,10 +115,13 @@ pub const Report = extern struct {
     /// Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
     rate_millihertz: u64,
     packets_published: u64,
+    /// FFmpeg's AVCodecID; 0 without a packet ring.
     packet_codec_id: u32,
     /// Connections dropped for what they sent or failed to send.
     rejected: u32,
+    /// A GPU's UUID; all zero for the host.
     device: [uuid_size]u8,
+    /// How many of `subscribers` there are.
     subscriber_count: u32,
     reserved: u32 = 0,
     subscribers: [layout.subscribers_max]ReportSubscriber,

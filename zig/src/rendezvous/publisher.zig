@@ -38,16 +38,21 @@ const exhaustion_pause_ms = 100;
 const accepts_per_turn = 32;
 const messages_per_turn = 32;
 
-/// What a caller across the C ABI asks for. Text is NUL-padded.
+/// What a publisher is to be. Text is NUL-padded.
 pub const Options = extern struct {
+    /// 1 to 63 of A-Z, a-z, 0-9, _ and -.
     key: [layout.key_size_max + 1]u8,
-    /// Empty: see directory.forPublisher.
+    /// The runtime directory. Empty: the first that can be used, by docs/protocol.md.
     directory: [socket.path_size_max]u8,
+    /// A pixel format.
     format: u32,
+    /// Pixels.
     width: u32,
     height: u32,
+    /// 2 to 64.
     slot_count: u32,
     policy: u32,
+    /// A kind of memory.
     memory: u32,
     /// Permission bits of the socket.
     socket_mode: u32,
@@ -58,23 +63,29 @@ pub const Options = extern struct {
 /// "GPU-" and a UUID, NUL-padded.
 const device_name_size = 48;
 
-/// What the caller needs to know of a ring that was made.
+/// A frame ring, as its publisher made it.
 pub const Info = extern struct {
     geometry: format.Geometry,
+    /// Bytes of a slot that are mapped.
     slot_size: u64,
     publisher_pid: u64,
+    /// A kind of memory.
     memory: u32,
     slot_count: u32,
-    /// Of the GPU; all zero for the host.
+    /// The GPU's UUID; all zero for the host.
     device: [protocol.uuid_size]u8,
 };
 
+/// What a frame is published with.
 pub const PublishRecord = extern struct {
+    /// On any clock.
     timestamp_ns: i64,
     duration_ns: u64,
+    /// Flags of a frame.
     flags: u32,
+    /// Bytes of `metadata` that are used.
     metadata_size: u32,
-    /// Out.
+    /// Out: the frame's number, from 1.
     sequence: u64,
     /// For memory on a GPU: the CUstream whose work so far fills the frame, where `has_stream` is 1; else the
     /// library's own.
@@ -84,10 +95,14 @@ pub const PublishRecord = extern struct {
     metadata: [layout.metadata_size_max]u8,
 };
 
+/// A publisher's counters.
 pub const Stats = extern struct {
+    /// Frames.
     published: u64,
     packets_published: u64,
+    /// Subscribers that are there now.
     subscribers: u32,
+    /// Slots that somebody holds now.
     slots_leased: u32,
     /// Connections dropped for what they sent or failed to send.
     rejected: u32,
@@ -117,22 +132,29 @@ const Subscriber = struct {
 
 const Pending = struct { fd: i32, token: reactor.Token };
 
-/// What a caller across the C ABI asks for.
+/// What a packet ring is to be.
 pub const PacketOptions = extern struct {
+    /// Packets that it remembers, 1 to 1024.
     ring_slots: u32,
+    /// Bytes of them together, at most 1 GiB.
     data_size: u32,
+    /// Bytes of one, 1 to `data_size`.
     max_packet_size: u32,
+    /// FFmpeg's AVCodecID.
     codec_id: u32,
     /// 1: also as /dev/shm/cuframes-<key>-packets.
     named: u32,
 };
 
+/// What a packet is published with.
 pub const PacketRecord = extern struct {
     timestamp_ns: i64,
     decode_timestamp_ns: i64,
+    /// Flags of a packet.
     flags: u32,
+    /// Bytes of the packet.
     size: u32,
-    /// Out.
+    /// Out: the packet's number, from 0.
     sequence: u64,
 };
 

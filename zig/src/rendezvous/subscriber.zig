@@ -27,11 +27,13 @@ const Info = @import("publisher.zig").Info;
 
 const allocator = std.heap.c_allocator;
 
-/// What a caller across the C ABI asks for. Text is NUL-padded.
+/// What a connection is for. Text is NUL-padded.
 pub const Options = extern struct {
+    /// The publisher's.
     key: [layout.key_size_max + 1]u8,
-    /// Empty: see directory.forSubscriber.
+    /// The runtime directory. Empty: the first where somebody publishes under the key, by docs/protocol.md.
     directory: [socket.path_size_max]u8,
+    /// For the publisher's reports.
     name: [layout.name_size_max + 1]u8,
     mode: u32,
     wants: u32,
@@ -39,37 +41,52 @@ pub const Options = extern struct {
     timeout_ms: i32,
 };
 
-/// A leased frame.
+/// A frame that is held.
 pub const FrameView = extern struct {
+    /// For cuframes_subscriber_clone and cuframes_subscriber_release.
     lease: u32,
+    /// Where it is: see cuframes_subscriber_slot_address.
     slot: u32,
+    /// The frame's number, from 1.
     sequence: u64,
     record: layout.FrameRecord,
 };
 
+/// A subscriber's counters.
 pub const Stats = extern struct {
+    /// Frames delivered.
     received: u64,
+    /// Frames that were gone before it was their turn, in ordered mode; that a newer one overtook, in newest mode.
     dropped: u64,
     /// Published after the last frame delivered.
     lag: u64,
+    /// Leases that are not released yet.
     held: u32,
     /// 1 once the publisher is gone.
     disconnected: u32,
 };
 
+/// A packet that can be copied.
 pub const PacketView = extern struct {
     timestamp_ns: i64,
     decode_timestamp_ns: i64,
+    /// The packet's number, from 0.
     sequence: u64,
+    /// Bytes of the packet.
     size: u32,
+    /// Flags of a packet.
     flags: u32,
 };
 
+/// A packet reader's counters.
 pub const PacketStats = extern struct {
+    /// Packets delivered.
     received: u64,
+    /// Packets that were overwritten before they could be read.
     lost: u64,
+    /// Published after the last packet delivered.
     lag: u64,
-    /// 0: there is no ring yet.
+    /// FFmpeg's AVCodecID; 0 while there is no ring.
     codec_id: u32,
     reserved: u32 = 0,
 };
