@@ -746,9 +746,9 @@ describe("with reconnect", () => {
     while (subscriber.stats().connected);
     expectCode(() => subscriber.nextSync({ timeout: 0 }), "WOULD_BLOCK"); // it is looked for, by nobody on the event loop
     using second = reopen(first);
+    while (second.stats().subscribers === 0);
     publish(second, 1);
     publish(second, 2);
-    while (second.stats().subscribers === 0);
     // The end of the first publisher is told only now, when this thread waits.
     expect(await take(waiting)).toBe(1);
     expect(await take(subscriber.next({ timeout: 10_000 }))).toBe(2);
