@@ -12,7 +12,7 @@ await run(tool("deno"), [
   "--name=cuframes",
   `--output=${output}`,
   "mod.ts",
-  "src/media/mod.ts",
+  "media.ts",
 ], {
   stdio: ["ignore", "inherit", "ignore"], // warnings about types of other packages
 });

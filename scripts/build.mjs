@@ -8,6 +8,7 @@ import { root, run, tool } from "./toolchain.mjs";
 
 /** What is written from the Zig sources: in zig-out/share, and in the repository. */
 export const generated = {
+  "constants.ts": "src/core/constants.ts",
   "layout.ts": "src/ffi/layout.ts",
   "symbols.ts": "src/ffi/symbols.ts",
   "cuframes.h": "zig/include/cuframes.h",

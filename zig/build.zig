@@ -69,6 +69,7 @@ pub fn build(b: *std.Build) void {
     const bindings = b.addExecutable(.{ .name = "bindings", .root_module = bindings_module });
     const bindings_step = b.step("bindings", "Write what other languages see of the C ABI into share/");
     for ([_]struct { []const u8, []const u8 }{
+        .{ "constants", "constants.ts" },
         .{ "layout", "layout.ts" },
         .{ "symbols", "symbols.ts" },
         .{ "header", "cuframes.h" },

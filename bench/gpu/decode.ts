@@ -10,7 +10,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Publisher, Subscriber } from "../../mod.ts";
-import { openMedia } from "../../src/media/mod.ts";
+import { openMedia } from "../../media.ts";
 
 const key = "bench-decode";
 const rounds = 5;

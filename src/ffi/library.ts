@@ -1,12 +1,11 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
-import { CuframesError, errorCodeOf } from "../errors.ts";
+import { ABI_VERSION, CuframesError, environment, errorCodeOf, isForbidden } from "../core/mod.ts";
 import { bun } from "./bun.ts";
 import { cachedFile } from "./cache.ts";
 import { deno } from "./deno.ts";
 import { nativeLibrary } from "./distribution.ts";
-import { environment, isForbidden } from "./environment.ts";
-import { ABI_VERSION } from "./layout.ts";
+
 import { node } from "./node.ts";
 import { currentPlatform } from "./platform.ts";
 import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";

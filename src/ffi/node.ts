@@ -1,5 +1,5 @@
 import process from "node:process";
-import { CuframesError } from "../errors.ts";
+import { CuframesError } from "../core/mod.ts";
 import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";
 import { SYMBOLS } from "./symbols.ts";
 import { openWakeSocket, readByNodeNet } from "./wake_socket.ts";

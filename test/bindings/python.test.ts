@@ -7,7 +7,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { root } from "../../scripts/toolchain.mjs";
-import { ABI_VERSION } from "../../src/ffi/layout.ts";
+import { ABI_VERSION } from "../../src/core/constants.ts";
 import { libraryOfVersion } from "../support/native.ts";
 import { stages } from "../support/processes.ts";
 

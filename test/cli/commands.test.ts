@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { root } from "../../scripts/toolchain.mjs";
-import { openMedia } from "../../src/media/mod.ts";
+import { openMedia } from "../../media.ts";
 import { cuframes, jsonLines, startCuframes } from "../support/cli.ts";
 import { eventually } from "../support/processes.ts";
 

@@ -202,13 +202,13 @@ export class Stage {
   readonly directory: string = mkdtempSync(join(tmpdir(), "cuframes-test-"));
   readonly #processes: Process[] = [];
 
-  /** Starts a program of test/processes/workers with its options. */
+  /** Starts a program of test/support/programs with its options. */
   start(
     worker: string,
     options: object,
     { runtime = thisRuntime, prefix = [], env = {}, flags = runFlags(runtime) }: StartOptions = {},
   ): Process {
-    const script = join(root, `test/processes/workers/${worker}.ts`);
+    const script = join(root, `test/support/programs/${worker}.ts`);
     const argument = JSON.stringify({ runtimeDirectory: this.directory, ...options });
     const [command = "", ...args] = [...prefix, tool(runtime), ...flags, script, argument];
     return this.adopt(new Process(`${worker} on ${runtime}`, command, args, env));

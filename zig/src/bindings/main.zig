@@ -1,4 +1,4 @@
-//! Writes what other languages see of the C ABI to standard output: `bindings layout` and `bindings symbols` for
+//! Writes what other languages see of the C ABI to standard output: `bindings constants`, `layout` and `symbols` for
 //! TypeScript, `bindings header` for C and C++, `bindings python`.
 
 const std = @import("std");
@@ -7,7 +7,7 @@ const c_header = @import("c_header.zig");
 const python = @import("python.zig");
 const Sources = @import("source.zig").Sources;
 
-const What = enum { layout, symbols, header, python };
+const What = enum { constants, layout, symbols, header, python };
 
 pub fn main(init: std.process.Init.Minimal) !void {
     var arena: std.heap.ArenaAllocator = .init(std.heap.c_allocator);
@@ -17,6 +17,7 @@ pub fn main(init: std.process.Init.Minimal) !void {
     var arguments = init.args.iterate();
     _ = arguments.skip();
     switch (std.meta.stringToEnum(What, arguments.next() orelse "") orelse return error.Usage) {
+        .constants => try typescript.writeConstants(&output.writer),
         .layout => try typescript.writeLayout(&output.writer),
         .symbols => try typescript.writeSymbols(&output.writer),
         .header => try c_header.write(&sources, &output.writer),

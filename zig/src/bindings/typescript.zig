@@ -1,4 +1,4 @@
-//! The TypeScript side: codes, constants and byte offsets in layout.ts, functions in symbols.ts.
+//! The TypeScript side: codes and constants in constants.ts, byte offsets in layout.ts, functions in symbols.ts.
 
 const std = @import("std");
 const Writer = std.Io.Writer;
@@ -12,7 +12,8 @@ const head = "// Generated from the Zig sources by `npm run build`. Do not edit.
 const format_comment = "Codes on the wire and, per plane, the bytes of a sample position and the pixels it covers.";
 const drm_comment = "drm_fourcc.h's codes of the dma-bufs that can be imported; their planes as above.";
 
-pub fn writeLayout(writer: *Writer) !void {
+/// What the pure code needs as well.
+pub fn writeConstants(writer: *Writer) !void {
     try writer.writeAll(head);
     inline for (table.constants) |constant| try writeConstant(writer, constant.name, constant.value());
     inline for (table.bit_sets) |bits| {
@@ -26,7 +27,10 @@ pub fn writeLayout(writer: *Writer) !void {
         },
         else => try writeCodes(writer, enumeration.typescript, enumeration.type),
     };
-    try writer.writeAll("\n// Byte offsets of the fields of each struct, and its size.\n");
+}
+
+pub fn writeLayout(writer: *Writer) !void {
+    try writer.writeAll(head ++ "// Byte offsets of the fields of each struct, and its size.\n");
     inline for (table.structs) |entry| {
         if (!entry.typescript) continue;
         try writer.print("\nexport const {s} = {{\n  SIZE: {d},\n", .{ entry.name, @sizeOf(entry.type) });
