@@ -82,7 +82,7 @@ pub fn build(b: *std.Build) void {
         bindings_step.dependOn(&b.addInstallFileWithDir(text, .prefix, b.fmt("share/{s}", .{file})).step);
     }
 
-    const cuda = b.createModule(.{ .root_source_file = b.path("src/cuda.zig") });
+    const cuda = b.createModule(.{ .root_source_file = b.path("cuda.zig") });
 
     // libcuda.so.1 for tests without a GPU: see the head of test/cuda_double/libcuda.zig.
     const cuda_double = b.addLibrary(.{
@@ -122,7 +122,7 @@ pub fn build(b: *std.Build) void {
             .target = target,
             .optimize = .ReleaseSafe,
             .link_libc = true,
-            .imports = &.{.{ .name = "egl", .module = b.createModule(.{ .root_source_file = b.path("src/egl.zig") }) }},
+            .imports = &.{.{ .name = "egl", .module = b.createModule(.{ .root_source_file = b.path("egl.zig") }) }},
         }),
     });
     cuda_double_step.dependOn(&b.addInstallFileWithDir(egl_double.getEmittedBin(), .prefix, "test/egl/libEGL.so.1").step);

@@ -2,11 +2,11 @@
 //! through EGL, and EGLImages of the caller's.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
-const format = @import("../format.zig");
+const errors = @import("../core/errors.zig");
+const format = @import("../core/format.zig");
 const memory = @import("../memory/memory.zig");
 const cuda = @import("../memory/cuda.zig");
-const drm_format = @import("drm_format.zig");
+const drm_format = @import("../core/drm_format.zig");
 const Buffer = @import("buffer.zig").Buffer;
 const registration = @import("registration.zig");
 const Registration = registration.Registration;

@@ -2,14 +2,14 @@
 
 const std = @import("std");
 const memfd = @import("../os/memfd.zig");
-const errors = @import("../errors.zig");
-const format = @import("../format.zig");
+const errors = @import("../core/errors.zig");
+const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
 const driver = @import("../cuda/driver.zig");
 const abi = driver.abi;
 const Context = @import("../cuda/context.zig").Context;
 const Selection = @import("../cuda/context.zig").Selection;
-const drm_format = @import("../image/drm_format.zig");
+const drm_format = @import("../core/drm_format.zig");
 const Registration = @import("../image/registration.zig").Registration;
 const Error = errors.Error;
 

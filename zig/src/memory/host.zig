@@ -4,7 +4,7 @@ const std = @import("std");
 const memfd = @import("../os/memfd.zig");
 const layout = @import("../ring/layout.zig");
 const udmabuf = @import("../os/udmabuf.zig");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const Error = errors.Error;
 
 /// Strides on the host are multiples of a cache line.

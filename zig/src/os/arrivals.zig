@@ -4,7 +4,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const memfd = @import("memfd.zig");
 const thread = @import("thread.zig");
 const directory = @import("directory.zig");

@@ -1,6 +1,6 @@
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const memfd = @import("memfd.zig");
 
 /// A descriptor that becomes readable when another thread says so, for a thread that sleeps on sockets too: eventfd(2).

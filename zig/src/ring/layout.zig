@@ -1,7 +1,7 @@
 //! The shared bytes of the frame ring: control region and lease page. docs/protocol.md shows them as tables.
 
 const std = @import("std");
-const format = @import("../format.zig");
+const format = @import("../core/format.zig");
 
 pub const magic: u32 = 0xCC7C1DCF;
 pub const version: u32 = 5;

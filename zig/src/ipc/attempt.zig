@@ -2,18 +2,18 @@
 //! callers that have an event loop to keep going, and for those that wait for less time than a handshake takes.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const clock = @import("../os/clock.zig");
 const futex = @import("../os/futex.zig");
 const memfd = @import("../os/memfd.zig");
 const thread = @import("../os/thread.zig");
 const protocol = @import("protocol.zig");
-const dial = @import("dial.zig");
+const dial = @import("connect.zig");
 const event_loop = @import("event_loop.zig");
 const subscriber = @import("subscriber.zig");
 const Subscriber = subscriber.Subscriber;
 const DescriptorSocket = @import("descriptor_socket.zig").DescriptorSocket;
-const Place = @import("place.zig").Place;
+const Place = @import("address.zig").Place;
 const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;

@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const memfd = @import("../os/memfd.zig");
 const socket = @import("../os/socket.zig");
 const directory = @import("../os/directory.zig");

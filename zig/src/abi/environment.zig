@@ -2,10 +2,10 @@
 //! such a thread has made goes with it, or its subscriptions would hold a publisher up for as long as the process lives.
 
 const std = @import("std");
-const errors = @import("errors.zig");
+const errors = @import("../core/errors.zig");
 const handles = @import("handles.zig");
-const event_loop = @import("rendezvous/event_loop.zig");
-const Mutex = @import("os/mutex.zig").Mutex;
+const event_loop = @import("../ipc/event_loop.zig");
+const Mutex = @import("../os/mutex.zig").Mutex;
 const Error = errors.Error;
 
 var mutex: Mutex = .{};
@@ -53,8 +53,8 @@ fn onThreadEnd(_: *anyopaque) callconv(.c) void {
 
 test "what a thread has made in an environment goes with the thread, what it made before does not" {
     const testing = std.testing;
-    const DescriptorSocket = @import("rendezvous/descriptor_socket.zig").DescriptorSocket;
-    const Place = @import("rendezvous/place.zig").Place;
+    const DescriptorSocket = @import("../ipc/descriptor_socket.zig").DescriptorSocket;
+    const Place = @import("../ipc/address.zig").Place;
     const Maker = struct {
         var made: [2]u32 = undefined;
 

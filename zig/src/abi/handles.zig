@@ -1,14 +1,14 @@
 //! Numbers that stand for native objects across the C ABI. A number of a closed object is refused, not followed.
 
 const std = @import("std");
-const Mutex = @import("os/mutex.zig").Mutex;
-const errors = @import("errors.zig");
-const Publisher = @import("rendezvous/publisher.zig").Publisher;
-const subscriber = @import("rendezvous/subscriber.zig");
-const Connecting = @import("rendezvous/connecting.zig").Connecting;
-const Context = @import("cuda/context.zig").Context;
-const DescriptorSocket = @import("rendezvous/descriptor_socket.zig").DescriptorSocket;
-const Image = @import("image/image.zig").Image;
+const Mutex = @import("../os/mutex.zig").Mutex;
+const errors = @import("../core/errors.zig");
+const Publisher = @import("../ipc/publisher.zig").Publisher;
+const subscriber = @import("../ipc/subscriber.zig");
+const Connecting = @import("../ipc/attempt.zig").Connecting;
+const Context = @import("../cuda/context.zig").Context;
+const DescriptorSocket = @import("../ipc/descriptor_socket.zig").DescriptorSocket;
+const Image = @import("../image/image.zig").Image;
 
 pub const Object = union(enum) {
     publisher: *Publisher,

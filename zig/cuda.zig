@@ -1,6 +1,6 @@
 //! What a test double of libcuda.so.1 and its tests share with the library.
 
-const driver = @import("cuda/driver.zig");
+const driver = @import("src/cuda/driver.zig");
 pub const Driver = driver.Driver;
 pub const Failure = driver.Failure;
 pub const open = driver.open;

@@ -1,7 +1,7 @@
 //! Finding a publisher by key, waiting for it where asked to, and the first exchange with it.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const layout = @import("../ring/layout.zig");
 const socket = @import("../os/socket.zig");
 const directory = @import("../os/directory.zig");
@@ -12,7 +12,7 @@ const Path = directory.Path;
 const Event = @import("../os/event.zig").Event;
 const protocol = @import("protocol.zig");
 const isKey = @import("publisher.zig").isKey;
-const Place = @import("place.zig").Place;
+const Place = @import("address.zig").Place;
 const Error = errors.Error;
 
 /// A publisher whose reactor does not answer in this time is stopped or broken.

@@ -2,8 +2,8 @@
 //! table is also written into the TypeScript side.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
-const format = @import("../format.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
 const Error = errors.Error;
 
 fn fourcc(comptime text: *const [4:0]u8) u32 {

@@ -2,8 +2,8 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
-const format = @import("../format.zig");
+const errors = @import("../core/errors.zig");
+const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
 const frames = @import("../ring/frames.zig");
 const packets = @import("../ring/packets.zig");
@@ -20,7 +20,7 @@ const visibleUuids = @import("../cuda/context.zig").visibleUuids;
 const CUstream = @import("../cuda/driver.zig").abi.CUstream;
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
-const dial = @import("dial.zig");
+const dial = @import("connect.zig");
 const Waiter = waiters.Waiter;
 const Error = errors.Error;
 const Info = @import("publisher.zig").Info;

@@ -3,7 +3,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const clock = @import("../os/clock.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
 const thread = @import("../os/thread.zig");

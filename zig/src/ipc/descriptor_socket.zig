@@ -3,11 +3,11 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const clock = @import("../os/clock.zig");
 const memfd = @import("../os/memfd.zig");
 const socket = @import("../os/socket.zig");
-const place = @import("place.zig");
+const place = @import("address.zig");
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
 const Waiter = waiters.Waiter;

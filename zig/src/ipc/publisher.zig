@@ -2,8 +2,8 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
-const format = @import("../format.zig");
+const errors = @import("../core/errors.zig");
+const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
 const frames = @import("../ring/frames.zig");
 const packets = @import("../ring/packets.zig");

@@ -1,7 +1,7 @@
 //! Waiting on behalf of an event loop: a thread that sleeps until its owner has news, then calls back once.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const futex = @import("../os/futex.zig");
 const thread = @import("../os/thread.zig");
 const event_loop = @import("event_loop.zig");

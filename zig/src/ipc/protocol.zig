@@ -2,11 +2,11 @@
 
 const std = @import("std");
 const layout = @import("../ring/layout.zig");
-const format = @import("../format.zig");
+const format = @import("../core/format.zig");
 
 pub const devices_max = 16;
 /// Bytes of a GPU's UUID.
-pub const uuid_size = 16;
+pub const uuid_size = @import("../core/uuid.zig").size;
 pub const refusal_message_size = 400;
 
 pub const Kind = enum(u32) { hello = 1, welcome = 2, refusal = 3, packets = 4, released = 5, report = 6, _ };
