@@ -5,8 +5,16 @@
  * @module
  */
 
-export { CuframesError, type CuframesErrorCode } from "./src/errors.ts";
-export type { CopyOptions, PixelFormat, PlaneLayout, Rect } from "./src/format.ts";
+export {
+  type CopyOptions,
+  CuframesError,
+  type CuframesErrorCode,
+  type PixelFormat,
+  type PlaneLayout,
+  type Rect,
+  type WaitOptions,
+} from "./src/core/mod.ts";
+
 export {
   type DmabufFormat,
   dmabufFormats,
@@ -19,8 +27,26 @@ export {
   type ImportedPlane,
   importEglImage,
   trimImports,
-} from "./src/imported_image.ts";
-export { inspect, type InspectOptions, type PublisherReport, type SubscriberReport } from "./src/inspect.ts";
+} from "./src/images/mod.ts";
+export {
+  type DevicePicture,
+  Frame,
+  type FrameInit,
+  type ImageCopyOptions,
+  inspect,
+  type InspectOptions,
+  type Mode,
+  type Policy,
+  Publisher,
+  type PublisherOptions,
+  type PublisherReport,
+  type PublisherStats,
+  Subscriber,
+  type SubscriberOptions,
+  type SubscriberReport,
+  type SubscriberStats,
+  WritableFrame,
+} from "./src/frames/mod.ts";
 export {
   closeDescriptor,
   DescriptorListener,
@@ -28,10 +54,16 @@ export {
   DescriptorSocket,
   type ListenOptions,
   type PeerCredentials,
-} from "./src/descriptor_socket.ts";
-export { monotonicNow } from "./src/clock.ts";
-export { type Device, devices } from "./src/devices.ts";
-export type { WaitOptions } from "./src/options.ts";
+} from "./src/sockets/mod.ts";
+export {
+  type Device,
+  devices,
+  type MemoryKind,
+  monotonicNow,
+  type Plane,
+  type PlaneGeometry,
+} from "./src/memory/mod.ts";
+
 export {
   type AllowSharedBufferSource,
   type CodecName,
@@ -43,22 +75,4 @@ export {
   PacketRingReader,
   PacketRingWriter,
   type PacketsOptions,
-} from "./src/packet_ring.ts";
-export {
-  type DevicePicture,
-  type FrameInit,
-  type ImageCopyOptions,
-  type Policy,
-  Publisher,
-  type PublisherOptions,
-  type PublisherStats,
-  WritableFrame,
-} from "./src/publisher.ts";
-export type { MemoryKind, Plane, PlaneGeometry } from "./src/ring_memory.ts";
-export {
-  Frame,
-  type Mode,
-  Subscriber,
-  type SubscriberOptions,
-  type SubscriberStats,
-} from "./src/subscriber.ts";
+} from "./src/packets/mod.ts";

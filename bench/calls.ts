@@ -11,6 +11,7 @@ const units: Record<string, Row["unit"]> = { "copyTo, 1080p NV12": "µs", "memcp
 const floors: Record<string, string> = {
   "acquire + publish, nobody connected": "bare FFI call (reads the clock)",
   "nextSync + close, frame waiting": "bare FFI call (reads the clock)",
+  "a turn of the event loop, once in 5 ms of waits": "await next + close, frame waiting",
   "copyTo, 1080p NV12": "memcpy of as many bytes",
 };
 

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { root } from "../scripts/toolchain.mjs";
 import { measureCalls } from "./calls.ts";
+import { measureCpuTime } from "./cpu_time.ts";
 import { buildFloor } from "./floor.ts";
 import { measureMemory } from "./memory.ts";
 import { measurePublishCost } from "./publish_cost.ts";
@@ -18,6 +19,7 @@ const measurements: Record<string, (directory: string) => Promise<Row[]>> = {
   calls: measureCalls,
   wake: measureWake,
   publish: measurePublishCost,
+  cpu: measureCpuTime,
   transport: measureTransport,
   memory: measureMemory,
 };

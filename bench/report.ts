@@ -1,9 +1,11 @@
+import { columnWidths, markdownTable } from "../scripts/measure/markdown.ts";
+
 /** One line of the table. */
 export interface Row {
   section: string;
   what: string;
   runtime: string;
-  unit: "ns" | "µs" | "MiB" | "B";
+  unit: "ns" | "µs" | "MiB" | "B" | "%";
   p50: number;
   p99?: number;
   /** The floor or rival of the same run, in the same unit. */
@@ -43,15 +45,10 @@ const heads = ["what", "runtime", "p50", "p99", "beside, in the same run", "budg
 /** The table, as Markdown, one heading a section. */
 export function table(rows: readonly Row[]): string {
   const lines = rows.map(cells);
-  const widths = heads.map((head, column) =>
-    Math.max(head.length, ...lines.map((line) => line[column]!.length))
-  );
-  const format = (line: string[]) =>
-    `| ${line.map((cell, column) => cell.padEnd(widths[column]!)).join(" | ")} |`;
-  const rule = format(widths.map((width) => "-".repeat(width)));
+  const widths = columnWidths(heads, lines);
   const sections = [...new Set(rows.map(({ section }) => section))];
   return sections.map((section) => {
-    const body = rows.flatMap((row, index) => row.section === section ? [format(lines[index]!)] : []);
-    return [`### ${section}`, "", format(heads), rule, ...body].join("\n");
+    const body = rows.flatMap((row, index) => row.section === section ? [lines[index]!] : []);
+    return `### ${section}\n\n${markdownTable(heads, body, widths)}`;
   }).join("\n\n");
 }

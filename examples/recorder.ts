@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { CuframesError, Subscriber } from "../mod.ts";
-import { Recorder } from "../src/media/mod.ts";
+import { Recorder } from "../media.ts";
 
 const [key = "cam", file = "recording.mp4", seconds = "10"] = process.argv.slice(2);
 using camera = await Subscriber.connect(key, { frames: false, timeout: 30_000 });

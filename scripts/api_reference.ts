@@ -14,7 +14,7 @@ await run(tool("deno"), [
   "--name=cuframes",
   `--output=${output}`,
   "mod.ts",
-  "src/media/mod.ts",
+  "media.ts",
 ], {
   stderr: "ignore", // warnings about types of other packages
 });

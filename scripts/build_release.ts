@@ -1,10 +1,10 @@
-// The native library of every released platform, into zig/zig-out/release. Built a second time in another directory with
-// empty caches, to show that the bytes are the sources' alone.
+// The native library of every released platform into zig/zig-out/release, with its header. Built a second time in another
+// directory with empty caches, to show that the bytes are the sources' alone.
 
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "./build.ts";
+import { build, generated } from "./build.ts";
 import { run } from "./lib/process.ts";
 import { root, tool } from "./toolchain.mjs";
 
@@ -41,3 +41,4 @@ try {
 } finally {
   rmSync(elsewhere, { recursive: true, force: true });
 }
+copyFileSync(join(root, generated["cuframes.h"]), join(release, "cuframes.h"));

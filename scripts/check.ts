@@ -16,17 +16,18 @@ const tasks: Task[] = [
   { name: "what JSR would say", command: [deno, "publish", "--dry-run", "--allow-dirty"] },
   {
     name: "types",
-    command: [deno, "check", "--doc", "mod.ts", "src", "test", "bench", "examples", "scripts"],
+    command: [deno, "check", "--doc", "mod.ts", "media.ts", "src", "test", "bench", "examples", "scripts"],
   },
   { name: "types in the guides", command: [deno, "check", "--doc-only", ...guides] },
-  { name: "API reference", command: [tool("node"), "scripts/check_docs.ts"] },
+  { name: "rooms", command: [tool("node"), "scripts/check_rooms.ts"] },
+  { name: "API reference and quotes", command: [tool("node"), "scripts/check_docs.ts"] },
   { name: "lint", command: [deno, "lint"] },
   { name: "format", command: [deno, "fmt", "--check"] },
   {
     name: "format of Zig",
-    command: [tool("zig"), "fmt", "--check", "zig/src", "zig/build.zig", "test", "bench"],
+    command: [tool("zig"), "fmt", "--check", "zig/src", "zig/build.zig", "zig/bindings.zig", "test", "bench"],
   },
-  { name: "bindings", command: [tool("node"), "scripts/build.ts", "--check"] },
+  { name: "generated files", command: [tool("node"), "scripts/build.ts", "--check"] },
 ];
 if (process.argv.includes("--zig-limits")) {
   tasks.push({ name: "limits in Zig", command: [tool("node"), "scripts/check_zig.ts"] });

@@ -1,8 +1,11 @@
-// What a reader of the API reference must find: every public symbol described, with an example; and no `any` in it.
+// What a reader of the API reference must find: every public symbol described, with an example; and no `any` in it. And
+// what the documents say of the C ABI and quote from files: `--write` takes the quotes over from the files.
 
 import process from "node:process";
 import { Child, outputOf } from "./lib/process.ts";
 import { entryPoints } from "./package/metadata.ts";
+import { abiPageProblems } from "./docs/abi_page.ts";
+import { quoteProblems } from "./docs/quotes.ts";
 import { root, tool } from "./toolchain.mjs";
 
 interface Documented {
@@ -14,7 +17,7 @@ interface Declared extends Documented {
   declarations?: Documented[];
 }
 
-const problems: string[] = [];
+const problems = [...quoteProblems(process.argv.includes("--write")), ...abiPageProblems()];
 
 /** Whether a type `any` is anywhere in what `deno doc` says of a symbol. */
 function hasAny(value: unknown): boolean {

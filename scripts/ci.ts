@@ -2,6 +2,7 @@
 // anything. The tests come after it and have the machine for themselves, since some of them look at the clock.
 
 import process from "node:process";
+import { generated } from "./build.ts";
 import { runTasks, type Task } from "./lib/tasks.ts";
 import { version } from "./package/metadata.ts";
 
@@ -14,7 +15,7 @@ const tasks: Task[] = [
   { name: "build", command: npm("build") },
   {
     name: "what was built is committed",
-    command: ["git", "diff", "--exit-code", "--", "src/ffi"],
+    command: ["git", "diff", "--exit-code", "--", ...Object.values(generated)],
     after: ["build"],
   },
   { name: "test:arm64", command: npm("test:arm64") },

@@ -4,7 +4,7 @@
 import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { build, writeBindings } from "./build.ts";
+import { build, writeGenerated } from "./build.ts";
 import { run } from "./lib/process.ts";
 import { peersFolder, testsTouchedBy, zigModuleOf, zigTests } from "./lib/test_files.ts";
 import { root, tool } from "./toolchain.mjs";
@@ -27,7 +27,7 @@ async function react(files: readonly string[]): Promise<void> {
   const zig = files.filter((file) => file.startsWith("zig/"));
   if (zig.length > 0) {
     await build(["install", "bindings"]);
-    writeBindings();
+    writeGenerated();
     await build(["test", ...zigFilters(zig) ?? []]);
   }
   const tests = [...new Set(files.flatMap(testsTouchedBy))];

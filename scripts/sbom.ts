@@ -9,6 +9,7 @@ import { PLATFORMS } from "../src/ffi/platform.ts";
 import {
   dependencies,
   description,
+  header,
   license,
   npmName,
   peerDependencies,
@@ -92,7 +93,8 @@ const bom = {
 };
 const bomFile = join(directory, "sbom.cdx.json");
 writeFileSync(bomFile, `${JSON.stringify(bom, null, 2)}\n`);
-const released = [tarball, bomFile, ...files.map(({ name }) => join(root, "zig/zig-out/release", name))];
+const native = [...files.map(({ name }) => name), basename(header)];
+const released = [tarball, bomFile, ...native.map((name) => join(root, "zig/zig-out/release", name))];
 writeFileSync(
   join(directory, "SHA256SUMS"),
   released.map((path) => `${digestOf(path)}  ${basename(path)}\n`).join(""),

@@ -40,7 +40,7 @@ const parts: Part[] = [
         "test/inspect",
         "test/processes",
         // Compiles with Zig, and knows nothing of GPUs.
-        "--exclude=test/processes/loading.test.ts",
+        "--exclude=test/ffi/loading.test.ts",
       ],
       seconds: 240,
     },

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { PLATFORMS } from "../src/ffi/platform.ts";
 import {
@@ -14,6 +14,7 @@ import {
   description,
   documents,
   entryPoints,
+  header,
   license,
   npmName,
   peerDependencies,
@@ -111,7 +112,8 @@ function judgeFiles(folder: string): void {
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
     statSync(join(folder, name)).isFile()
   );
-  const allowed = /(\.js|\.d\.ts|\/libcuframes-[a-z0-9-]+\.so|(^|\/)(package|deno)\.json)$/;
+  const allowed =
+    /(\.js|\.d\.ts|(^|\/)native\/(libcuframes-[a-z0-9-]+\.so|cuframes\.h)|(^|\/)(package|deno)\.json)$/;
   for (const name of files) {
     expect(
       allowed.test(name) || (documents as readonly string[]).includes(name),
@@ -135,6 +137,10 @@ function judgeFiles(folder: string): void {
     expect(bytes.length < nativeSizeMax, `${name} has ${bytes.length} bytes`);
     const machine = { x64: 62, arm64: 183 }[platform.split("-")[0]!]; // elf.h: EM_X86_64, EM_AARCH64
     equal(`${name}'s machine`, bytes.readUInt16LE(18), machine);
+    const beside = join(dirname(name), basename(header));
+    const same = files.includes(beside) &&
+      readFileSync(join(folder, beside)).equals(readFileSync(join(root, header)));
+    expect(same, `${beside} is not ${header}`);
   }
   for (const name of files.filter((file) => /\.(js|d\.ts)$/.test(file))) {
     const code = readFileSync(join(folder, name), "utf8");

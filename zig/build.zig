@@ -62,24 +62,29 @@ pub fn build(b: *std.Build) void {
         release_step.dependOn(&install.step);
     }
 
-    const bindings = b.addExecutable(.{
-        .name = "bindings",
-        .root_module = b.createModule(.{
-            .root_source_file = b.path("src/bindings.zig"),
-            .target = b.graph.host,
-            .optimize = .Debug,
-            .link_libc = true,
-        }),
+    const bindings_module = b.createModule(.{
+        .root_source_file = b.path("bindings.zig"),
+        .target = b.graph.host,
+        .optimize = .Debug,
+        .link_libc = true,
     });
-    const bindings_step = b.step("bindings", "Write the TypeScript side of the C ABI into share/");
-    for ([_][]const u8{ "layout", "symbols" }) |name| {
+    const bindings = b.addExecutable(.{ .name = "bindings", .root_module = bindings_module });
+    const bindings_step = b.step("bindings", "Write what other languages see of the C ABI into share/");
+    for ([_]struct { []const u8, []const u8 }{
+        .{ "constants", "constants.ts" },
+        .{ "layout", "layout.ts" },
+        .{ "symbols", "symbols.ts" },
+        .{ "header", "cuframes.h" },
+        .{ "python", "_abi.py" },
+    }) |output| {
+        const what, const file = output;
         const run = b.addRunArtifact(bindings);
-        run.addArg(name);
-        const file = run.captureStdOut(.{});
-        bindings_step.dependOn(&b.addInstallFileWithDir(file, .prefix, b.fmt("share/{s}.ts", .{name})).step);
+        run.addArg(what);
+        const text = run.captureStdOut(.{});
+        bindings_step.dependOn(&b.addInstallFileWithDir(text, .prefix, b.fmt("share/{s}", .{file})).step);
     }
 
-    const cuda = b.createModule(.{ .root_source_file = b.path("src/cuda.zig") });
+    const cuda = b.createModule(.{ .root_source_file = b.path("cuda.zig") });
 
     // libcuda.so.1 for tests without a GPU: see the head of test/cuda_double/libcuda.zig.
     const cuda_double = b.addLibrary(.{
@@ -119,7 +124,7 @@ pub fn build(b: *std.Build) void {
             .target = target,
             .optimize = .ReleaseSafe,
             .link_libc = true,
-            .imports = &.{.{ .name = "egl", .module = b.createModule(.{ .root_source_file = b.path("src/egl.zig") }) }},
+            .imports = &.{.{ .name = "egl", .module = b.createModule(.{ .root_source_file = b.path("egl.zig") }) }},
         }),
     });
     cuda_double_step.dependOn(&b.addInstallFileWithDir(egl_double.getEmittedBin(), .prefix, "test/egl/libEGL.so.1").step);
@@ -163,6 +168,9 @@ pub fn build(b: *std.Build) void {
     }
 
     if (!foreign and test_filters.len == 0) {
+        const bindings_tests = b.addTest(.{ .name = "bindings", .root_module = bindings_module });
+        test_step.dependOn(&b.addRunArtifact(bindings_tests).step);
+
         const run = b.addRunArtifact(conformance);
         run.setEnvironmentVariable("LD_LIBRARY_PATH", b.getInstallPath(.prefix, "test"));
         run.step.dependOn(cuda_double_step);

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Publisher, Subscriber } from "../../mod.ts";
+import { openMedia } from "../../media.ts";
 import { jsonLines } from "../../scripts/lib/json_lines.ts";
 import { Child } from "../../scripts/lib/process.ts";
-import { openMedia } from "../../src/media/mod.ts";
 
 const key = "bench-decode";
 const rounds = 5;

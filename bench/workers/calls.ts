@@ -3,6 +3,7 @@
 
 import { Bench, type FnOptions } from "tinybench";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { type Frame, monotonicNow, Publisher, Subscriber } from "../../mod.ts";
 import { library } from "../../src/ffi/library.ts";
 import type { CallTimes } from "../requests.ts";
@@ -74,6 +75,15 @@ await serve({
     add("await next + close, frame waiting", waiting, async () => {
       for (let index = 0; index < waiting; index++) (await subscriber.next()).close();
     }, { ...prepared, async: true });
+    // What a wait spends once in 5 ms, where it never has to wait: src/connect/event_loop_turn.ts.
+    add(
+      "a turn of the event loop, once in 5 ms of waits",
+      1,
+      () => new Promise((done) => setImmediate(done)),
+      {
+        async: true,
+      },
+    );
     add("copyTo, 1080p NV12", 1, () => held.copyTo(bytes), { async: true });
     add("memcpy of as many bytes", 1, () => bytes.set(source));
 

@@ -1,7 +1,7 @@
 // Decodes the input once; publishes its frames, each with its hash, and its packets.
 
 import { CuframesError, type MemoryKind, Publisher, type WritableFrame } from "../../mod.ts";
-import { type MediaFrame, type MediaPacket, openMedia } from "../../src/media/mod.ts";
+import { type MediaFrame, type MediaPacket, openMedia } from "../../media.ts";
 import { digest, digestOf, go, main, type Task, task, tell } from "./events.ts";
 
 export interface PublisherTask extends Task {

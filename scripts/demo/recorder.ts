@@ -2,7 +2,7 @@
 
 import { type Packet, Subscriber } from "../../mod.ts";
 import { codecParametersOf } from "../../src/cli/packets.ts";
-import { Recorder } from "../../src/media/mod.ts";
+import { Recorder } from "../../media.ts";
 import { main, type Task, task, tell } from "./events.ts";
 
 export interface RecorderTask extends Task {

@@ -52,12 +52,11 @@ export function buildStepsOf(tests: readonly string[]): string[] {
 
 const nameOf = (path: string) => path.split("/").at(-1)!.replace(/(\.test)?\.\w+$/, "");
 
-/** Whether a module starts or reads a file that it does not import: it names it by its path, or as one of its workers. */
-function mentions(path: string, text: string, file: string): boolean {
-  const [, folder, worker] = /^(?:test\/)?(.*)\/workers\/(\w+)\.\w+$/.exec(file) ?? [];
-  if (worker === undefined) return text.includes(file);
-  return text.includes(`${folder}/workers/${worker}`) ||
-    join("test", folder!) === dirname(path) && text.includes(`"${worker}"`);
+/** Whether a module starts or reads a file that it does not import: it names it by its path, or as `Stage.start` does. */
+function mentions(text: string, file: string): boolean {
+  const [, folder, program] = /^test\/(.+)\/(\w+)\.ts$/.exec(file) ?? [];
+  return text.includes(file) || program !== undefined && text.includes(`${folder}/${program}`) ||
+    folder === "support/programs" && new RegExp(`\\bstart\\(\\s*"${program}"`).test(text);
 }
 
 /** Whether `zig build STEP`, by the name of a file's folder, is what that file is for. */
@@ -84,7 +83,7 @@ export function testsTouchedBy(file: string): string[] {
     const names = isOfTests ? [] : level.map(nameOf);
     for (const test of tests) if (names.includes(nameOf(test))) touched.add(test);
     const users = modules.filter(({ path, text, imports }) =>
-      !seen.has(path) && level.some((one) => imports.includes(one) || isOfTests && mentions(path, text, one))
+      !seen.has(path) && level.some((one) => imports.includes(one) || isOfTests && mentions(text, one))
     );
     level = users.map(({ path }) => path);
     for (const path of level) {

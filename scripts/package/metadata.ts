@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { generated } from "../build.ts";
 
 export const root: string = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -35,6 +36,9 @@ export const npmName: string = "cuframes";
 
 /** What stands beside the sources in every package. */
 export const documents = ["README.md", "LICENSE", "CHANGELOG.md"] as const;
+
+/** The C ABI's header, which lies beside the native libraries wherever they are shipped. */
+export const header: string = generated["cuframes.h"];
 
 /** Entry points: the key in npm's `exports`, and the source. */
 export const entryPoints: readonly (readonly [name: string, source: string])[] = Object.entries(exports);

@@ -61,6 +61,7 @@ export function jsrPackage(folder: string): Source {
   const files = new Map<string, Uint8Array>(
     [
       "mod.ts",
+      "media.ts",
       "deno.json",
       ...readdirSync(join(folder, "src"), { recursive: true, encoding: "utf8" }).map((path) => `src/${path}`),
     ]

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, type Option } from "commander";
 import { type Document, isNode, LineCounter, parseDocument } from "yaml";
-import { environment } from "../ffi/environment.ts";
+import { environment } from "../core/mod.ts";
 import { variableOf } from "./command.ts";
 import { UsageError } from "./exit.ts";
 

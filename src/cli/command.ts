@@ -1,7 +1,7 @@
 /** What all commands have in common: options, environment variables, and what they are run with. */
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { environment } from "../ffi/environment.ts";
+import { environment, type Size } from "../core/mod.ts";
 import { cancellation } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
 import { type Level, Log } from "./terminal.ts";
@@ -114,12 +114,6 @@ export function duration(text: string): number {
 /** An option that takes a duration. @param value the default, as it would be typed */
 export function durationOption(flags: string, description: string, value: string): Option {
   return new Option(flags, description).argParser(duration).default(duration(value), value);
-}
-
-/** A picture's size. */
-export interface Size {
-  width: number;
-  height: number;
 }
 
 /** Parses a size as `1280x720`. */

@@ -1,7 +1,7 @@
 /** How a command ends: exit codes that scripts can tell apart. docs/cli.md has the same table. */
-import type { CuframesErrorCode } from "../errors.ts";
-import { CuframesError } from "../errors.ts";
-import { isDiskFull } from "../media/node_av.ts";
+import { CuframesError, type CuframesErrorCode } from "../core/mod.ts";
+
+import { isDiskFull } from "../media/mod.ts";
 
 /** Exit codes of the program. A signal ends it with 128 + its number: 130 for SIGINT, 143 for SIGTERM. */
 export const EXIT = {

@@ -1,6 +1,6 @@
 /** Frames a second as fractions. */
 import { InvalidArgumentError } from "commander";
-import type { FrameRate } from "../media/raw_video.ts";
+import type { FrameRate } from "../media/mod.ts";
 
 /** The largest denominator of a rate: NTSC's is 1001. */
 const DENOMINATOR_MAX = 1001;

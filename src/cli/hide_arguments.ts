@@ -1,7 +1,7 @@
 /** A command line can be read by every user of the machine (`ps`, /proc/PID/cmdline): credentials are blotted out. */
 import { Buffer } from "node:buffer";
 import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
-import { redact } from "./redact.ts";
+import { redact } from "../source/mod.ts";
 
 /** The most that Linux takes as arguments is a quarter of the stack's limit; more is not looked at. */
 const LONGEST = 2 << 20;

@@ -1,9 +1,9 @@
 /** `cuframes inspect`: what is published here, by whom, to whom. */
 import type { Command } from "commander";
 import process from "node:process";
-import { checkKey } from "../options.ts";
+import { checkKey } from "../core/mod.ts";
 import { type CommonOptions, type Context, contextOf, newCommand } from "./command.ts";
-import { inspect } from "../inspect.ts";
+import { inspect } from "../frames/mod.ts";
 import { type Found, keysIn, lookAt, runtimeDirectories } from "./keys.ts";
 import { PUBLISHER_COLUMNS, readingsOf, reportsOf, silentOf, SUBSCRIBER_COLUMNS, table } from "./tables.ts";
 import { colorsOf } from "./terminal.ts";

@@ -1,9 +1,9 @@
 /** Which keys have a publisher here. */
 import { readdirSync } from "node:fs";
 import process from "node:process";
-import { environment } from "../ffi/environment.ts";
-import { CuframesError } from "../errors.ts";
-import { inspect, type PublisherReport } from "../inspect.ts";
+import { CuframesError, environment } from "../core/mod.ts";
+
+import { inspect, type PublisherReport } from "../frames/mod.ts";
 import type { Context } from "./command.ts";
 
 /** The most publishers that are asked at a time. */

@@ -14,7 +14,7 @@ import { EXIT, exitCodeOf } from "./exit.ts";
 import { inspectCommand } from "./inspect.ts";
 import { pipeCommand } from "./pipe.ts";
 import { recordCommand } from "./record.ts";
-import { redactText } from "./redact.ts";
+import { redactText } from "../source/mod.ts";
 import { isWriting, LAST_WORDS_MS, print, printed } from "./stdout.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { sourceCommand } from "./source.ts";

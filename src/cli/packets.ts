@@ -1,6 +1,6 @@
 /** Reading a key's packets, for the commands that pass them on. */
-import { CuframesError } from "../errors.ts";
-import type { Packet, PacketRingReader } from "../packet_ring.ts";
+import { CuframesError } from "../core/mod.ts";
+import type { Packet, PacketRingReader } from "../packets/mod.ts";
 
 /** How long a publisher may be without a packet, in ms: its camera may be away. */
 const FIRST_PACKET_MS = 10_000;

@@ -2,21 +2,25 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import process from "node:process";
-import { CODEC_IDS, codecNameOf } from "../codec.ts";
-import { CuframesError } from "../errors.ts";
-import { inspect } from "../inspect.ts";
-import type { ColourOptions } from "../media/frame_picture.ts";
-import { MATRICES, RANGES } from "../media/frame_picture.ts";
-import { loadNodeAv } from "../media/node_av.ts";
-import { pictureSizeOf } from "../media/picture_size.ts";
-import { type FrameRate, RawVideoWriter } from "../media/raw_video.ts";
-import { Recorder } from "../media/recorder.ts";
-import { StreamClock } from "../media/stream_clock.ts";
-import { type Frame, Subscriber } from "../subscriber.ts";
+import { CODEC_IDS, codecNameOf, CuframesError } from "../core/mod.ts";
+
+import { type Frame, inspect, Subscriber } from "../frames/mod.ts";
+import {
+  type ColourOptions,
+  type FrameRate,
+  loadNodeAv,
+  MATRICES,
+  pictureSizeOf,
+  RANGES,
+  RawVideoWriter,
+  Recorder,
+  StreamClock,
+} from "../media/mod.ts";
+
 import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { frameRate, frameRateOf } from "./frame_rate.ts";
-import { coloursOfFrame } from "./frame_metadata.ts";
+import { coloursOfFrame } from "../source/mod.ts";
 import { codecParametersOf, packetsOf } from "./packets.ts";
 import { closeOutput, requireReader, STDOUT, written } from "./stdout.ts";
 

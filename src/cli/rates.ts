@@ -1,5 +1,5 @@
 /** Rates from two looks at the same publishers. */
-import type { PublisherReport, SubscriberReport } from "../inspect.ts";
+import type { PublisherReport, SubscriberReport } from "../frames/mod.ts";
 
 /** A subscriber and what became of it since the look before; rates are undefined at the first look. */
 export interface SubscriberRates extends SubscriberReport {

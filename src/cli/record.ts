@@ -2,9 +2,9 @@
 import { type Command, Option } from "commander";
 import { extname, resolve } from "node:path";
 import strftime from "strftime";
-import { loadNodeAv } from "../media/node_av.ts";
-import { type Segment, SegmentRecorder } from "../media/segments.ts";
-import { Subscriber } from "../subscriber.ts";
+import { loadNodeAv, type Segment, SegmentRecorder } from "../media/mod.ts";
+
+import { Subscriber } from "../frames/mod.ts";
 import { type CommonOptions, contextOf, duration, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { codecParametersOf, packetsOf } from "./packets.ts";

@@ -3,13 +3,19 @@ import { type Command, Option } from "commander";
 import { rename, rm, stat, writeFile } from "node:fs/promises";
 import { extname, resolve } from "node:path";
 import process from "node:process";
-import { type ColourOptions, MATRICES, RANGES } from "../media/frame_picture.ts";
-import { encodeImage, type ImageFormat } from "../media/image.ts";
-import { loadNodeAv } from "../media/node_av.ts";
-import { Subscriber } from "../subscriber.ts";
+import {
+  type ColourOptions,
+  encodeImage,
+  type ImageFormat,
+  loadNodeAv,
+  MATRICES,
+  RANGES,
+} from "../media/mod.ts";
+
+import { Subscriber } from "../frames/mod.ts";
 import { type CommonOptions, contextOf, duration, integer, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
-import { coloursOfFrame } from "./frame_metadata.ts";
+import { coloursOfFrame } from "../source/mod.ts";
 import { printJson, requireReader, writeOut } from "./stdout.ts";
 
 /** How long a publisher may be without a frame. */

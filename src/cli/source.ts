@@ -2,12 +2,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import process from "node:process";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
-import { environment } from "../ffi/environment.ts";
-import { PIXEL_FORMATS } from "../ffi/layout.ts";
-import type { PixelFormat } from "../format.ts";
-import { checkKey } from "../options.ts";
-import type { MemoryKind } from "../ring_memory.ts";
-import { Camera, type CameraEvent, type CameraSettings } from "./camera.ts";
+import { checkKey, environment, PIXEL_FORMATS, type PixelFormat, type Size } from "../core/mod.ts";
+
+import type { MemoryKind } from "../memory/mod.ts";
+import { Camera, type CameraEvent, type CameraSettings } from "../source/mod.ts";
 import { loadCameras } from "./cameras_config.ts";
 import {
   type CommonOptions,
@@ -16,7 +14,6 @@ import {
   durationOption,
   integer,
   newCommand,
-  type Size,
   size,
 } from "./command.ts";
 import { UsageError } from "./exit.ts";

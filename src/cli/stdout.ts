@@ -1,7 +1,7 @@
 /** The standard output, whose reader may be slow, stuck or gone. */
 import process from "node:process";
 import { setTimeout } from "node:timers";
-import { isBrokenPipe } from "../media/node_av.ts";
+import { isBrokenPipe } from "../media/mod.ts";
 import { outputFailed } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
 

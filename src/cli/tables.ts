@@ -1,7 +1,7 @@
 /** What publishers and their subscribers do, as tables. */
 import Table from "cli-table3";
-import { codecNameOf } from "../codec.ts";
-import type { PublisherReport, SubscriberReport } from "../inspect.ts";
+import { codecNameOf } from "../core/mod.ts";
+import type { PublisherReport, SubscriberReport } from "../frames/mod.ts";
 import type { Found } from "./keys.ts";
 import type { Colors } from "./terminal.ts";
 

@@ -2,8 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { CuframesError } from "../errors.ts";
-import { environment, isForbidden } from "./environment.ts";
+import { CuframesError, environment, isForbidden } from "../core/mod.ts";
 
 /**
  * The path of a file with these contents in the cache directory, which is made when it is not there. Its bytes are

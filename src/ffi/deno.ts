@@ -1,5 +1,6 @@
-import type { NativeCallback, NativeSymbols, Runtime } from "./runtime.ts";
+import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";
 import { SYMBOLS } from "./symbols.ts";
+import { openWakeSocket, readByNodeNet } from "./wake_socket.ts";
 
 const parameterTypes = {
   u32: "u32",
@@ -33,7 +34,18 @@ export const deno: Runtime = {
     return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory as Uint8Array<ArrayBuffer>)));
   },
 
-  callback(listener: (token: number) => void, symbols: NativeSymbols): NativeCallback | undefined {
+  openWakeups(listener: (token: number) => void, symbols: NativeSymbols): Wakeups | undefined {
+    // A worker may be ended at any moment, and its callbacks with it: a thread that is in one, or calls one, ends the process.
+    if (isWorker()) {
+      const socket = openWakeSocket(symbols);
+      if (socket === undefined) return undefined;
+      return readByNodeNet(
+        socket,
+        Deno.UnsafePointer.create(socket.address) as unknown as NativeCallback,
+        listener,
+      );
+    }
+    // Some 15 µs faster than the socket, which Deno reads on yet another thread.
     const callback = Deno.UnsafeCallback.threadSafe(
       { parameters: ["u32"], result: "void" } as const,
       listener,
@@ -41,6 +53,16 @@ export const deno: Runtime = {
     callback.unref();
     callbacks.push(callback);
     const pointer = callback.pointer as unknown as NativeCallback;
-    return symbols.cuframes_callback_open(pointer) < 0 ? undefined : pointer;
+    if (symbols.cuframes_callback_open(pointer) < 0) return undefined;
+    return {
+      callback: pointer,
+      ref: () => void callback.ref(),
+      unref: () => void callback.unref(),
+    };
   },
 };
+
+function isWorker(): boolean {
+  const { WorkerGlobalScope } = globalThis as { WorkerGlobalScope?: new () => unknown };
+  return WorkerGlobalScope !== undefined && globalThis instanceof WorkerGlobalScope;
+}

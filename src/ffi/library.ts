@@ -1,15 +1,14 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
-import { CuframesError, errorCodeOf } from "../errors.ts";
+import { ABI_VERSION, CuframesError, environment, errorCodeOf, isForbidden } from "../core/mod.ts";
 import { bun } from "./bun.ts";
 import { cachedFile } from "./cache.ts";
 import { deno } from "./deno.ts";
 import { nativeLibrary } from "./distribution.ts";
-import { environment, isForbidden } from "./environment.ts";
-import { ABI_VERSION } from "./layout.ts";
+
 import { node } from "./node.ts";
 import { currentPlatform } from "./platform.ts";
-import type { NativeCallback, NativeSymbols, Runtime } from "./runtime.ts";
+import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";
 
 /** The loaded shim, and what goes with it in this process. */
 export interface Library {
@@ -17,6 +16,8 @@ export interface Library {
   readonly runtime: Runtime;
   /** What native threads call: wakes the waiter registered under the token. */
   readonly wake: NativeCallback;
+  /** The same, to keep the event loop alive by. */
+  readonly wakeups: Wakeups;
 }
 
 const waiters = new Map<number, () => void>();
@@ -32,13 +33,14 @@ export function offWake(token: number): void {
 
 let pending = 0;
 
-/** Says that somebody waits for a waiter to run: see {@linkcode Runtime.keepAlive}. */
+/** Says that somebody waits for a waiter to run: that keeps the process alive until as many waits have ended. */
 export function waitBegins(): void {
-  if (pending++ === 0) library().runtime.keepAlive?.(true);
+  if (pending++ === 0) library().wakeups.ref();
 }
 
+/** Undoes one {@linkcode waitBegins}. */
 export function waitEnds(): void {
-  if (--pending === 0) library().runtime.keepAlive?.(false);
+  if (--pending === 0) library().wakeups.unref();
 }
 
 let loaded: Library | undefined;
@@ -71,13 +73,17 @@ function load(): Library {
       `the native library ${path} has ABI version ${version}, this release needs ${ABI_VERSION}: ${rightOne}`,
     );
   }
-  const wake = runtime.callback((token) => waiters.get(token)?.(), symbols);
-  if (wake === undefined) {
+  // Before anything is made, so that all of it ends with this thread.
+  const wakeups = symbols.cuframes_environment_open() < 0
+    ? undefined
+    : runtime.openWakeups((token) => waiters.get(token)?.(), symbols);
+  if (wakeups === undefined) {
     throw new CuframesError("OUT_OF_MEMORY", `preparing wake-ups: ${errorMessage(symbols)}`);
   }
-  // A native thread must not call into an event loop that is being taken down.
-  process.on("exit", () => symbols.cuframes_callback_close(wake));
-  return { symbols, runtime, wake };
+  // A native thread must not call into an event loop that is being taken down. A worker that is ended from outside has no
+  // such event; there the library notices the end of the thread.
+  process.on("exit", () => symbols.cuframes_environment_close());
+  return { symbols, runtime, wake: wakeups.callback, wakeups };
 }
 
 const rightOne =
@@ -131,9 +137,14 @@ function errorMessage(symbols: NativeSymbols): string {
   return decoder.decode(messageBuffer.subarray(0, size));
 }
 
+/** The sentence for a negative result of the call just made on this thread. */
+export function nativeMessage(): string {
+  return errorMessage(library().symbols);
+}
+
 /** The error for a negative result of the call just made on this thread. */
 export function nativeError(result: number, tried: string): CuframesError {
-  return new CuframesError(errorCodeOf(result), `${tried}: ${errorMessage(library().symbols)}`);
+  return new CuframesError(errorCodeOf(result), `${tried}: ${nativeMessage()}`);
 }
 
 /** Passes a result that is not negative through. */

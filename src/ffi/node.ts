@@ -1,8 +1,8 @@
-import type * as NodeNet from "node:net";
 import process from "node:process";
-import { CuframesError } from "../errors.ts";
-import type { NativeCallback, NativeSymbols, Runtime } from "./runtime.ts";
+import { CuframesError } from "../core/mod.ts";
+import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";
 import { SYMBOLS } from "./symbols.ts";
+import { openWakeSocket, readByNodeNet } from "./wake_socket.ts";
 
 const parameterTypes = { u32: "u32", i32: "i32", u64: "u64", buffer: "buffer", callback: "pointer" } as const;
 
@@ -12,9 +12,6 @@ interface NodeFfi {
   toArrayBuffer(address: bigint, size: number, copy: boolean): ArrayBuffer;
   getRawPointer(memory: Uint8Array): bigint;
 }
-
-/** The wake-ups, from the first use to the end of the process. */
-let pipe: NodeNet.Socket | undefined;
 
 /** The built-in module. Since 26.1 behind `--experimental-ffi`, since 26.9 without. */
 export function nodeFfi(): NodeFfi {
@@ -49,33 +46,9 @@ export const node: Runtime = {
     return nodeFfi().getRawPointer(memory);
   },
 
-  // Only the thread that made one of Node's callbacks may call it, so tokens come through a pipe.
-  callback(listener: (token: number) => void, symbols: NativeSymbols): NativeCallback | undefined {
-    const address = new BigUint64Array(1);
-    const fd = symbols.cuframes_callback_pipe(new Uint8Array(address.buffer));
-    if (fd < 0) return undefined;
-    const { Socket } = process.getBuiltinModule("node:net") as typeof NodeNet;
-    const buffer = new Uint8Array(4096);
-    const tokens = new Uint32Array(buffer.buffer);
-    pipe = new Socket({
-      fd,
-      readable: true,
-      writable: false,
-      onread: {
-        buffer,
-        // Always whole tokens: each is written at once, and the buffer's size is a multiple of theirs.
-        callback(size) {
-          for (const token of tokens.slice(0, size / tokens.BYTES_PER_ELEMENT)) listener(token);
-          return true;
-        },
-      },
-    });
-    pipe.unref();
-    return address[0] as unknown as NativeCallback;
-  },
-
-  keepAlive(waiting: boolean): void {
-    if (waiting) pipe?.ref();
-    else pipe?.unref();
+  // Only the thread that made one of Node's callbacks may call it.
+  openWakeups(listener: (token: number) => void, symbols: NativeSymbols): Wakeups | undefined {
+    const socket = openWakeSocket(symbols);
+    return socket && readByNodeNet(socket, socket.address as unknown as NativeCallback, listener);
   },
 };

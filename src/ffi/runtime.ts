@@ -7,7 +7,7 @@ interface ParameterTypes {
   u64: bigint;
   /** Memory that the callee uses during the call only. */
   buffer: Uint8Array | null;
-  callback: NativeCallback;
+  callback: NativeCallback | null;
 }
 
 interface ResultTypes {
@@ -41,14 +41,18 @@ export interface Runtime {
   /** Where a view's memory is; it may be on a device. */
   addressOf(memory: Uint8Array): bigint;
   /**
-   * A function pointer that the library's threads may call, opened in the library; `listener` runs on the event loop.
-   * It does not keep the process alive and lives as long as the process. Undefined when the library refuses it.
+   * A way for the library's threads to reach this event loop, opened in the library; `listener` runs on the loop. It lives as
+   * long as the loop, and is unreferenced at first. Undefined when the library refuses it.
    */
-  callback(listener: (token: number) => void, symbols: NativeSymbols): NativeCallback | undefined;
+  openWakeups(listener: (token: number) => void, symbols: NativeSymbols): Wakeups | undefined;
+}
 
-  /**
-   * Called when the first promise begins to wait and when the last one is settled. Only where a program ends at a
-   * top-level `await` that nothing else keeps alive: Node ends it with code 13; Deno and Bun go on.
-   */
-  keepAlive?(waiting: boolean): void;
+/** How the library's threads reach an event loop. */
+export interface Wakeups {
+  /** What they call. */
+  readonly callback: NativeCallback;
+  /** From now on it keeps the event loop, and with it the process, alive. */
+  ref(): void;
+  /** Undoes {@linkcode Wakeups.ref}. */
+  unref(): void;
 }

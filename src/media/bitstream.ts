@@ -1,8 +1,8 @@
 /** FFmpeg's bitstream filters, as the demuxer uses them. */
 import type { BitStreamFilterContext, CodecParameters, Packet } from "node-av";
 import { Buffer } from "node:buffer";
-import { CODEC_IDS, isAnnexB } from "../codec.ts";
-import { CuframesError } from "../errors.ts";
+import { CODEC_IDS, CuframesError, isAnnexB } from "../core/mod.ts";
+
 import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";
 
 /** A filter for packets with times in ns; free it with `free()`. */

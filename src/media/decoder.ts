@@ -1,6 +1,6 @@
 /** A video decoder: packets in, pictures in display order out. */
 import type { CodecContext, CodecParameters, Frame, Packet } from "node-av";
-import { CuframesError } from "../errors.ts";
+import { CuframesError } from "../core/mod.ts";
 import type { Hardware } from "./hardware.ts";
 import type { NativeCalls } from "./native_calls.ts";
 import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";

@@ -1,9 +1,8 @@
 /** One video track of an input, as packets in decode order: Annex B, timestamps in nanoseconds. */
 import type { CodecParameters, FormatContext, Packet, Rational, Stream } from "node-av";
 import { Buffer } from "node:buffer";
-import { isAnnexB } from "../codec.ts";
-import { CuframesError } from "../errors.ts";
-import { LONGEST_TIMER_MS } from "../options.ts";
+import { CuframesError, isAnnexB, LONGEST_TIMER_MS } from "../core/mod.ts";
+
 import { AnnexBFilter, PresentationFilter } from "./bitstream.ts";
 import type { NativeCalls } from "./native_calls.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";

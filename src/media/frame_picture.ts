@@ -1,9 +1,9 @@
 /** Frames of a ring as pictures that FFmpeg can convert and encode. */
 import type { Frame as Picture } from "node-av";
 import { Buffer } from "node:buffer";
-import { invalid } from "../errors.ts";
-import type { PixelFormat } from "../format.ts";
-import type { Frame } from "../subscriber.ts";
+import { invalid, type PixelFormat } from "../core/mod.ts";
+
+import type { Frame } from "../frames/mod.ts";
 import type { NodeAv } from "./node_av.ts";
 import { allocatePicture, type Colours, FFMPEG_NAMES } from "./picture.ts";
 

@@ -1,8 +1,8 @@
 /** Decoding on a GPU: NVDEC through FFmpeg, in the primary context, which frame rings use too. */
 import type { Frame, HardwareDeviceContext } from "node-av";
-import { CuframesError } from "../errors.ts";
-import { checked, library } from "../ffi/library.ts";
-import type { DevicePicture } from "../publisher.ts";
+import { CuframesError } from "../core/mod.ts";
+import { checked, library } from "../ffi/mod.ts";
+import type { DevicePicture } from "../frames/mod.ts";
 import { check, type NodeAv } from "./node_av.ts";
 
 /** FFmpeg's AVERROR(ENOTSUP). */

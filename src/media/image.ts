@@ -1,9 +1,8 @@
 /** A frame as a picture file. */
 import type { CodecContext } from "node-av";
-import { CuframesError } from "../errors.ts";
-import type { PixelFormat } from "../format.ts";
-import { checkInteger } from "../options.ts";
-import type { Frame } from "../subscriber.ts";
+import { checkInteger, CuframesError, type PixelFormat } from "../core/mod.ts";
+
+import type { Frame } from "../frames/mod.ts";
 import { newPacket, payload } from "./demuxer.ts";
 import { type ColourOptions, coloursOf, FramePicture, isRgb } from "./frame_picture.ts";
 import { check, loadNodeAv, type NodeAv } from "./node_av.ts";

@@ -1,9 +1,9 @@
-/**
- * Media in and out of the rings: demuxing and decoding with {@linkcode openMedia}, recording packets as they
- * are with {@linkcode Recorder}. Needs the optional package `node-av`, which is loaded on first use.
- *
- * @module
- */
+export { type ColourOptions, isRgb, MATRICES, type Matrix, RANGES } from "./frame_picture.ts";
+export { encodeImage, type ImageFormat } from "./image.ts";
+export { isBrokenPipe, isDiskFull, loadNodeAv, redact } from "./node_av.ts";
+export type { DestinationPlane } from "./picture.ts";
+export { pictureSizeOf } from "./picture_size.ts";
+export { type FrameRate, RawVideoWriter } from "./raw_video.ts";
 export {
   type MediaEvent,
   type MediaFrame,
@@ -12,6 +12,7 @@ export {
   openMedia,
   type OpenMediaOptions,
 } from "./reader.ts";
-export type { DestinationPlane } from "./picture.ts";
-export type { ColorSpace, VideoTrack } from "./track.ts";
 export { Recorder, type RecorderOptions, type RecorderPacket } from "./recorder.ts";
+export { type Segment, SegmentRecorder } from "./segments.ts";
+export { StreamClock } from "./time/stream_clock.ts";
+export type { ColorSpace, VideoTrack } from "./track.ts";

@@ -1,4 +1,4 @@
-import { CuframesError } from "../errors.ts";
+import { CuframesError } from "../core/mod.ts";
 
 /**
  * Lets `close()` wait for the native call that is running: memory freed under a running call is a crash.

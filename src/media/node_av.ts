@@ -1,6 +1,6 @@
 /** The media library (`node-av`: FFmpeg's own libraries), loaded on first use, and its errors as ours. */
 import { constants } from "node:os";
-import { CuframesError } from "../errors.ts";
+import { CuframesError } from "../core/mod.ts";
 
 /** The module `node-av`. */
 export type NodeAv = typeof import("node-av");

@@ -1,8 +1,8 @@
 /** From a decoder's pictures to planes of one format and size. */
 import type { Frame, SoftwareScaleContext } from "node-av";
 import { Buffer } from "node:buffer";
-import { invalid } from "../errors.ts";
-import { type PixelFormat, planCopy } from "../format.ts";
+import { invalid, type PixelFormat, planCopy } from "../core/mod.ts";
+
 import { check, type NodeAv } from "./node_av.ts";
 
 /**

@@ -1,14 +1,14 @@
 /** Writing frames as they are, for programs that read raw video. */
 import type { CodecContext, FormatContext, Packet, Stream } from "node-av";
-import { CuframesError } from "../errors.ts";
-import type { PixelFormat } from "../format.ts";
-import type { Frame } from "../subscriber.ts";
+import { CuframesError, type PixelFormat } from "../core/mod.ts";
+
+import type { Frame } from "../frames/mod.ts";
 import { newPacket } from "./demuxer.ts";
 import { type ColourOptions, coloursOf, FramePicture, type Geometry } from "./frame_picture.ts";
 import { NativeCalls } from "./native_calls.ts";
 import { check, loadNodeAv, NANOSECONDS, type NodeAv } from "./node_av.ts";
 import { type Colours, FFMPEG_NAMES, PictureConverter } from "./picture.ts";
-import { Timeline } from "./timeline.ts";
+import { Timeline } from "./time/timeline.ts";
 
 /** The formats of {@linkcode RawVideoWriter}, with FFmpeg's names of the muxers. */
 const MUXERS = { yuv4mpeg: "yuv4mpegpipe", rawvideo: "rawvideo", nut: "nut" } as const;

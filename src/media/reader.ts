@@ -1,19 +1,31 @@
 /** Reading media: encoded packets and decoded frames of one video track, from one demuxer. */
 import type { Frame, Packet } from "node-av";
-import type { DevicePicture, WritableFrame } from "../publisher.ts";
+import type { DevicePicture, WritableFrame } from "../frames/mod.ts";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isAnnexB } from "../codec.ts";
-import { CuframesError, invalid } from "../errors.ts";
-import { checkDimension, formatCode, type PixelFormat, planCopy } from "../format.ts";
-import { checkInteger, LONGEST_TIMER_MS, timeoutMilliseconds } from "../options.ts";
-import { HeaderUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
+import {
+  checkDimension,
+  checkInteger,
+  CuframesError,
+  formatCode,
+  HeaderUnits,
+  invalid,
+  isAnnexB,
+  LONGEST_TIMER_MS,
+  type NalUnit,
+  parameterSets,
+  type PixelFormat,
+  planCopy,
+  timeoutMilliseconds,
+  withParameterSets,
+} from "../core/mod.ts";
+
 import { Decoder } from "./decoder.ts";
 import { Demuxer, payload, type Source } from "./demuxer.ts";
 import { Hardware } from "./hardware.ts";
 import { NativeCalls } from "./native_calls.ts";
 import { loadNodeAv, type NodeAv, redact } from "./node_av.ts";
 import { type DestinationPlane, gpuFormat, PictureWriter, preferredFormat } from "./picture.ts";
-import { Pace, Timeline } from "./timeline.ts";
+import { Pace, Timeline } from "./time/timeline.ts";
 import { describeTrack, type VideoTrack } from "./track.ts";
 
 /**

@@ -3,14 +3,23 @@ import type { FormatContext, Packet, Stream } from "node-av";
 import { Buffer } from "node:buffer";
 import { lstat, rm, truncate } from "node:fs/promises";
 import { extname } from "node:path";
-import { CODEC_IDS, isAnnexB } from "../codec.ts";
-import { CuframesError, invalid } from "../errors.ts";
-import { checkDimension } from "../format.ts";
-import { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
+import {
+  checkDimension,
+  CODEC_IDS,
+  CuframesError,
+  HeaderUnits,
+  invalid,
+  isAnnexB,
+  joinUnits,
+  type NalUnit,
+  parameterSets,
+  timescaleOf,
+  withParameterSets,
+} from "../core/mod.ts";
+
 import { newPacket } from "./demuxer.ts";
 import { NativeCalls } from "./native_calls.ts";
 import { check, loadNodeAv, NANOSECONDS, type NodeAv } from "./node_av.ts";
-import { timescaleOf } from "./timescale.ts";
 
 /** File formats by file name extension, with FFmpeg's name of the muxer. */
 const FORMATS: Record<string, string> = {

@@ -2,12 +2,12 @@
 import { Buffer } from "node:buffer";
 import { mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, extname } from "node:path";
-import { isAnnexB } from "../codec.ts";
-import { joinUnits, parameterSets } from "./annexb.ts";
+import { isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
+
 import { isDiskFull, loadNodeAv } from "./node_av.ts";
 import { pictureSizeOf } from "./picture_size.ts";
 import { LONGEST_GAP_NS, Recorder, type RecorderPacket } from "./recorder.ts";
-import { type RingPacket, StreamClock } from "./stream_clock.ts";
+import { type RingPacket, StreamClock } from "./time/stream_clock.ts";
 
 /** How a {@linkcode SegmentRecorder} cuts and names. */
 export interface SegmentOptions {

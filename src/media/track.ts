@@ -1,7 +1,7 @@
 /** What is known about a video track, in WebCodecs' words. */
 import type { CodecParameters } from "node-av";
-import { codecString, isAnnexB } from "../codec.ts";
-import { joinUnits, parameterSets } from "./annexb.ts";
+import { codecString, isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
+
 import type { NodeAv } from "./node_av.ts";
 
 /**

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { parseJsonLines } from "../../scripts/lib/json_lines.ts";
 import { root } from "../../scripts/toolchain.mjs";
-import { openMedia } from "../../src/media/mod.ts";
+import { openMedia } from "../../media.ts";
 import { cuframes, startCuframes } from "../support/cli.ts";
 import { eventually } from "../support/processes.ts";
 

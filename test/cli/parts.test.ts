@@ -8,19 +8,19 @@ import { join } from "node:path";
 import process from "node:process";
 import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { makeClip } from "../../scripts/make_clip.ts";
-import { Backoff } from "../../src/cli/backoff.ts";
-import { Camera } from "../../src/cli/camera.ts";
-import { GapTimeline } from "../../src/cli/camera_ring.ts";
+import { Backoff } from "../../src/source/backoff.ts";
+import { Camera } from "../../src/source/camera.ts";
+import { GapTimeline } from "../../src/source/camera_ring.ts";
 import { ConfigFile } from "../../src/cli/cameras_config.ts";
 import { duration, nameVariables, size } from "../../src/cli/command.ts";
 import { exitCodeOf, UsageError } from "../../src/cli/exit.ts";
-import { coloursOfFrame, encodeMetadata } from "../../src/cli/frame_metadata.ts";
+import { coloursOfFrame, encodeMetadata } from "../../src/source/frame_metadata.ts";
 import { frameRate, frameRateOf } from "../../src/cli/frame_rate.ts";
 import { Rates } from "../../src/cli/rates.ts";
-import { redact, redactText } from "../../src/cli/redact.ts";
+import { redact, redactText } from "../../src/source/redact.ts";
 import { sourceCommand } from "../../src/cli/source.ts";
 import { printable, seconds } from "../../src/cli/tables.ts";
-import { StreamClock } from "../../src/media/stream_clock.ts";
+import { StreamClock } from "../../src/media/time/stream_clock.ts";
 import { CuframesError, type PublisherReport } from "../../mod.ts";
 
 function config(text: string): ConfigFile {

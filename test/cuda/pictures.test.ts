@@ -2,7 +2,7 @@
 
 import { expect } from "vitest";
 import { devices, type PixelFormat, type Publisher, type WritableFrame } from "../../mod.ts";
-import { PIXEL_FORMATS } from "../../src/ffi/layout.ts";
+import { PIXEL_FORMATS } from "../../src/core/constants.ts";
 import { claimsOf, createPublisher, onHardware, refusalOf, runClaim, subscribe } from "../support/cuda.ts";
 import { DriverError, frameSize, Gpu, mismatches } from "../support/gpu.ts";
 import { eventually, outcomeOf } from "../support/processes.ts";

@@ -1,6 +1,7 @@
 // CUDA frames between real processes: on every runtime, on machines that number their GPUs differently, and where one
 // side dies.
 
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { inspect } from "../../mod.ts";
 import { cudaEnvironment, onHardware } from "../support/cuda.ts";
@@ -13,7 +14,9 @@ import {
   startPublisher,
   startSubscriber,
 } from "../support/kill.ts";
+import { Peer } from "../support/peer.ts";
 import { type Process, type RuntimeName, runtimes, stages, thisRuntime } from "../support/processes.ts";
+import * as wire from "../support/wire.ts";
 import type { How } from "./workers/subscriber.ts";
 
 const stage = stages();
@@ -111,6 +114,31 @@ describe.skipIf(onHardware)("on a machine with two GPUs (only on the double)", (
     expect(await source.ask({ do: "stats" }, "stats")).toMatchObject({ subscribers: 1 });
   });
 });
+
+test.skipIf(onHardware)(
+  "asking again with the devices takes what is left of the time-out, not all of it once more",
+  async () => {
+    const subscriber = stage().start("remote", { key: "slow" }, { env: cudaEnvironment() });
+    const peer = await Peer.start(stage());
+    const listener = await peer.listen(`${stage().directory}/slow.sock`);
+    await subscriber.event("ready");
+    const begun = performance.now();
+    subscriber.send({ do: "connect", options: { timeout: 2000 } });
+    const first = await peer.accept(listener);
+    await peer.receive(first);
+    await setTimeout(1500);
+    await peer.send(first, wire.refusal(-30, "on a GPU"));
+    const { bytes } = await peer.receive(await peer.accept(listener));
+    expect(new DataView(bytes!.buffer).getUint32(56, true)).toBeGreaterThan(0); // devices
+    expect(await subscriber.event("refused")).toMatchObject({
+      code: "TIMEOUT",
+      message: expect.stringMatching(/has not answered for \d+ ms, all that was left of the time-out/),
+    });
+    const elapsed = performance.now() - begun;
+    expect(elapsed).toBeGreaterThanOrEqual(1999);
+    expect(elapsed).toBeLessThan(3000);
+  },
+);
 
 test("a report of a ring on a GPU needs no driver", async () => {
   const publisher = startPublisher(stage(), { key: "told" });

@@ -3,7 +3,7 @@
 //! put into LD_LIBRARY_PATH; in the root of the repository:
 //!
 //!     zig build-lib -dynamic -O ReleaseSafe -lc --dep cuda -Mroot=test/cuda_double/libcuda.zig \
-//!         -Mcuda=zig/src/cuda.zig -fsoname=libcuda.so.1 -femit-bin=DIRECTORY/libcuda.so.1
+//!         -Mcuda=zig/cuda.zig -fsoname=libcuda.so.1 -femit-bin=DIRECTORY/libcuda.so.1
 //!
 //! It exports exactly the table of zig/src/cuda/abi.zig (a function missing here, or of another type,
 //! does not compile) and the controls of control.zig. Device memory is memfds at addresses that crash

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { CuframesError, devices, Publisher } from "../../mod.ts";
-import { type MediaFrame, openMedia } from "../../src/media/mod.ts";
+import { type MediaFrame, openMedia } from "../../media.ts";
 import { stages } from "../support/processes.ts";
 
 const stage = stages();

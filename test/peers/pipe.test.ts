@@ -5,8 +5,16 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { inspect } from "../../mod.ts";
 import { Child } from "../../scripts/lib/process.ts";
-import { cuframesCommand, type Outcome, Program } from "../support/cli.ts";
-import { ffmpeg, ffprobe, frameHashes, hasFfmpeg, type ProbedPacket } from "../support/cli.ts";
+import {
+  cuframesCommand,
+  ffmpeg,
+  ffprobe,
+  frameHashes,
+  hasFfmpeg,
+  type Outcome,
+  type ProbedPacket,
+  Program,
+} from "../support/cli.ts";
 import { eventually, stages } from "../support/processes.ts";
 import { CLIP, FOOTAGE, Media, noCamera, serve, startCli } from "./support.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { PixelFormat, Publisher } from "../../mod.ts";
 import { parseJsonLines } from "../../scripts/lib/json_lines.ts";
-import { planCopy } from "../../src/format.ts";
+import { planCopy } from "../../src/core/format.ts";
 import type { ColourOptions } from "../../src/media/frame_picture.ts";
 import { encodeImage } from "../../src/media/image.ts";
 import { FFMPEG_NAMES } from "../../src/media/picture.ts";

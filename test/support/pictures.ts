@@ -1,6 +1,6 @@
 // Pictures in memory of another program's: each plane at an offset and a stride of its own, every byte told by its place.
 
-import { PIXEL_FORMATS } from "../../src/ffi/layout.ts";
+import { PIXEL_FORMATS } from "../../src/core/constants.ts";
 import type { DmabufPlane, DrmFormat, Frame, PixelFormat, Subscriber } from "../../mod.ts";
 import { Memfd } from "./memfd.ts";
 

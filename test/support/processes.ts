@@ -15,9 +15,6 @@ export const runtimes: readonly RuntimeName[] = ["deno", "bun", "node"];
 /** The one that this test runs on. */
 export const thisRuntime: RuntimeName = "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
 
-/** Node would end a program whose top-level `await` nothing keeps alive, so there every pending wait does. */
-export const waitsKeepAlive: boolean = thisRuntime === "node";
-
 /** What comes before a program's path on its command line. */
 export function runFlags(runtime: RuntimeName): string[] {
   if (runtime === "deno") return ["run", "-A", "--no-check", "--quiet"];
@@ -175,13 +172,13 @@ export class Stage {
   readonly directory: string = mkdtempSync(join(tmpdir(), "cuframes-test-"));
   readonly #processes: Process[] = [];
 
-  /** Starts a program of test/processes/workers with its options. */
+  /** Starts a program of test/support/programs with its options. */
   start(
     worker: string,
     options: object,
     { runtime = thisRuntime, prefix = [], env = {}, flags = runFlags(runtime) }: StartOptions = {},
   ): Process {
-    const script = join(root, `test/processes/workers/${worker}.ts`);
+    const script = join(root, `test/support/programs/${worker}.ts`);
     const argument = JSON.stringify({ runtimeDirectory: this.directory, ...options });
     const [command = "", ...args] = [...prefix, tool(runtime), ...flags, script, argument];
     return this.adopt(new Process(`${worker} on ${runtime}`, command, args, env));

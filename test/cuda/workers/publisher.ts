@@ -3,7 +3,7 @@
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { CuframesError, Publisher, type PublisherOptions, type WritableFrame } from "../../../mod.ts";
-import { commands, optionsOf, report, turn } from "../../processes/workers/worker.ts";
+import { commands, optionsOf, report, turn } from "../../support/programs/worker.ts";
 import { frameSize, Gpu } from "../../support/gpu.ts";
 import { valueOf } from "./content.ts";
 import { stateOf } from "./state.ts";

@@ -3,7 +3,7 @@
 
 import process from "node:process";
 import { CuframesError, type Frame, Subscriber, type SubscriberOptions } from "../../../mod.ts";
-import { commands, optionsOf, report, turn } from "../../processes/workers/worker.ts";
+import { commands, optionsOf, report, turn } from "../../support/programs/worker.ts";
 import { frameSize, Gpu, mismatches } from "../../support/gpu.ts";
 import { valueOf } from "./content.ts";
 import { stateOf } from "./state.ts";

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { CuframesError, Subscriber } from "../../../mod.ts";
-import { optionsOf, report } from "../../processes/workers/worker.ts";
+import { optionsOf, report } from "../../support/programs/worker.ts";
 import { planeOf } from "../../support/pictures.ts";
 
 /** One plane's pixels without padding. */

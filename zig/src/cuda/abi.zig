@@ -5,7 +5,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const FunctionTable = @import("../function_table.zig").FunctionTable;
+const FunctionTable = @import("../core/function_table.zig").FunctionTable;
 
 pub const CUdevice = c_int;
 /// A device address. Never dereferenced on the host.

@@ -1,7 +1,7 @@
 //! Waiting for GPU work in the order in which it was announced, on a thread of its own: first spinning, then asleep.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const clock = @import("../os/clock.zig");
 const futex = @import("../os/futex.zig");
 const thread = @import("../os/thread.zig");

@@ -2,7 +2,7 @@
 //! stream of the library's own.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const cuda = @import("driver.zig");
 const abi = cuda.abi;
 const Error = errors.Error;

@@ -11,7 +11,7 @@ const Failure = cuda.Failure;
 /// The most devices that are listed: what the driver calls a machine's limit.
 pub const devices_max = 64;
 
-/// One device, as it is handed across the C ABI.
+/// A CUDA device that this process sees.
 pub const Device = extern struct {
     /// Bytes of memory on the device.
     total_memory: u64,

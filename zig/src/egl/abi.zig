@@ -2,7 +2,7 @@
 //! prefix EGL_ of constants and the suffixes of extensions that they come from, so that each can be looked up in the
 //! registry.
 
-const FunctionTable = @import("../function_table.zig").FunctionTable;
+const FunctionTable = @import("../core/function_table.zig").FunctionTable;
 
 pub const EGLDisplay = ?*opaque {};
 pub const EGLDevice = ?*opaque {};

@@ -2,8 +2,8 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
-const drm_format = @import("../image/drm_format.zig");
+const errors = @import("../core/errors.zig");
+const drm_format = @import("../core/drm_format.zig");
 const egl = @import("driver.zig");
 const abi = egl.abi;
 const Error = errors.Error;
@@ -16,7 +16,9 @@ pub const pairs_max = std.enums.values(drm_format.DrmFormat).len * modifiers_max
 
 /// A layout of pixels that can be imported.
 pub const Pair = extern struct {
+    /// Of drm_fourcc.h; 0x00ffffffffffffff: the format without one.
     modifier: u64,
+    /// Of drm_fourcc.h.
     fourcc: u32,
     /// 1: EGL cannot render to it; CUDA reads it all the same.
     external_only: u32,

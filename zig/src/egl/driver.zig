@@ -1,7 +1,7 @@
 //! EGL, opened at run time: nothing is linked.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
 pub const abi = @import("abi.zig");
 const Error = errors.Error;

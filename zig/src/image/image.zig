@@ -2,11 +2,11 @@
 //! through EGL, and EGLImages of the caller's.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
-const format = @import("../format.zig");
+const errors = @import("../core/errors.zig");
+const format = @import("../core/format.zig");
 const memory = @import("../memory/memory.zig");
 const cuda = @import("../memory/cuda.zig");
-const drm_format = @import("drm_format.zig");
+const drm_format = @import("../core/drm_format.zig");
 const Buffer = @import("buffer.zig").Buffer;
 const registration = @import("registration.zig");
 const Registration = registration.Registration;
@@ -14,44 +14,70 @@ const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;
 
-/// With a modifier, planes of the format's own may have others beside them.
+/// Planes of an image: with a modifier, those of the format may have others beside them.
 pub const planes_max = 4;
 pub const device_name_size = 48;
 
-/// One plane of somebody else's picture. The descriptor stays the caller's.
-pub const SourcePlane = extern struct { fd: i32, stride: u32, offset: u64 };
+/// One plane of somebody else's picture.
+pub const SourcePlane = extern struct {
+    /// A dma-buf or memfd; stays the caller's.
+    fd: i32,
+    /// Bytes from row to row, 1 to 2^31 - 1.
+    stride: u32,
+    /// Bytes from the buffer's first to the plane's.
+    offset: u64,
+};
 
-/// What a caller across the C ABI wants imported.
+/// What is to be imported.
 pub const Options = extern struct {
+    /// Pixels, 1 to 16384.
     width: u32,
     height: u32,
+    /// Of drm_fourcc.h.
     fourcc: u32,
     plane_count: u32,
-    /// Of drm_fourcc.h, where `has_modifier` is 1 and it is not DRM_FORMAT_MOD_INVALID; else the exporter's own choice, which on the host is linear.
+    /// Of drm_fourcc.h, where `has_modifier` is 1 and it is not DRM_FORMAT_MOD_INVALID; else the exporter's own choice,
+    /// which on the host is linear.
     modifier: u64,
     has_modifier: u32,
-    /// A memory.Kind: the host's CPU or CUDA.
+    /// A kind of memory: host, to be read by the CPU, or CUDA, to be registered with it.
     memory: u32,
     planes: [planes_max]SourcePlane,
     /// For CUDA: its number or UUID; empty: the first.
     device: [device_name_size]u8,
 };
 
+/// How the planes of an image are in a GPU's memory: rows at a distance, or an array of CUDA's.
 pub const Layout = enum(u32) { pitch = 0, array = 1 };
 
-/// Where a plane is. `address` is a CUdeviceptr (pitch) or a CUarray; 0 on the host.
-pub const Plane = extern struct { address: u64, offset: u64, stride: u32, rows: u32, row_bytes: u32, reserved: u32 = 0 };
+/// Where a plane of an image is.
+pub const Plane = extern struct {
+    /// A CUdeviceptr, or by the image's layout a CUarray; 0 on the host.
+    address: u64,
+    /// On the host: bytes from the buffer's first to the plane's.
+    offset: u64,
+    /// Bytes from row to row; 0 for an array.
+    stride: u32,
+    rows: u32,
+    /// Bytes of a row that are picture.
+    row_bytes: u32,
+    reserved: u32 = 0,
+};
 
-/// What the caller needs to know of an image.
+/// An image, as it was imported.
 pub const Info = extern struct {
+    /// Pixels.
     width: u32,
     height: u32,
+    /// Of drm_fourcc.h.
     fourcc: u32,
     plane_count: u32,
+    /// A kind of memory.
     memory: u32,
+    /// An image layout.
     layout: u32,
     planes: [drm_format.planes_max]Plane,
-    /// Of the GPU; all zero for the host.
+    /// The GPU's UUID; all zero for the host.
     device: [16]u8,
 };
 

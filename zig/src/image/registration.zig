@@ -2,8 +2,8 @@
 //! have been used since.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
-const format = @import("../format.zig");
+const errors = @import("../core/errors.zig");
+const format = @import("../core/format.zig");
 const memfd = @import("../os/memfd.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
 const cuda = @import("../cuda/driver.zig");
@@ -13,7 +13,7 @@ const egl = @import("../egl/driver.zig");
 const attributes = @import("../egl/attributes.zig");
 const Display = @import("../egl/display.zig").Display;
 const Pair = @import("../egl/display.zig").Pair;
-const drm_format = @import("drm_format.zig");
+const drm_format = @import("../core/drm_format.zig");
 const image = @import("image.zig");
 const Buffer = @import("buffer.zig").Buffer;
 const abi = cuda.abi;

@@ -2,14 +2,14 @@
 
 const std = @import("std");
 const memfd = @import("../os/memfd.zig");
-const errors = @import("../errors.zig");
-const format = @import("../format.zig");
+const errors = @import("../core/errors.zig");
+const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
 const driver = @import("../cuda/driver.zig");
 const abi = driver.abi;
 const Context = @import("../cuda/context.zig").Context;
 const Selection = @import("../cuda/context.zig").Selection;
-const drm_format = @import("../image/drm_format.zig");
+const drm_format = @import("../core/drm_format.zig");
 const Registration = @import("../image/registration.zig").Registration;
 const Error = errors.Error;
 
@@ -25,6 +25,7 @@ pub const CopySource = extern struct {
     planes: [format.planes_max]SourcePlane,
 };
 
+/// A CUdeviceptr, and the bytes from row to row.
 pub const SourcePlane = extern struct { address: u64, stride: u64 };
 
 /// Where this library's copies into a slot end, since the slot was acquired.

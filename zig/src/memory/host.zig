@@ -4,7 +4,7 @@ const std = @import("std");
 const memfd = @import("../os/memfd.zig");
 const layout = @import("../ring/layout.zig");
 const udmabuf = @import("../os/udmabuf.zig");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const Error = errors.Error;
 
 /// Strides on the host are multiples of a cache line.
@@ -14,6 +14,8 @@ pub const Slots = struct {
     count: u32 = 0,
     descriptors: [layout.slots_max]i32 = undefined,
     mappings: [layout.slots_max][]align(std.heap.page_size_min) u8 = undefined,
+    /// Somebody may still reach the addresses: see `memfd.vacate`.
+    vacated: bool = false,
 
     /// The publisher's side: `count` regions of `size` bytes, zeroed, reserved, sealed.
     pub fn create(slots: *Slots, count: u32, size: usize) Error!void {
@@ -66,7 +68,7 @@ pub const Slots = struct {
 
     pub fn deinit(slots: *Slots) void {
         for (slots.mappings[0..slots.count], slots.descriptors[0..slots.count]) |mapping, fd| {
-            memfd.unmap(mapping);
+            if (slots.vacated) memfd.vacate(mapping) else memfd.unmap(mapping);
             if (fd >= 0) memfd.close(fd);
         }
         slots.count = 0;

@@ -1,15 +1,15 @@
 //! The kinds of memory that frames live in, behind one interface.
 
 const std = @import("std");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const layout = @import("../ring/layout.zig");
-const protocol = @import("../rendezvous/protocol.zig");
+const uuid_size = @import("../core/uuid.zig").size;
 const host = @import("host.zig");
 const cuda = @import("cuda.zig");
 const Selection = @import("../cuda/context.zig").Selection;
 const Error = errors.Error;
 
-/// Codes on the wire.
+/// Where frames are, by its code on the wire.
 pub const Kind = enum(u32) { host = 0, cuda = 1 };
 
 pub fn kindOf(code: u32) Error!Kind {
@@ -42,7 +42,7 @@ pub const Slots = union(Kind) {
     }
 
     /// Slots of another process, read-only. The descriptors are taken over when this succeeds.
-    pub fn adopt(kind: Kind, uuid: [protocol.uuid_size]u8, descriptors_received: []const i32, slot_size: u64) Error!Slots {
+    pub fn adopt(kind: Kind, uuid: [uuid_size]u8, descriptors_received: []const i32, slot_size: u64) Error!Slots {
         switch (kind) {
             .cuda => return .{ .cuda = try .adopt(uuid, descriptors_received, slot_size) },
             .host => {
@@ -87,7 +87,7 @@ pub const Slots = union(Kind) {
     }
 
     /// The device the slots are on; all zero for the host.
-    pub fn device(slots: *const Slots) [protocol.uuid_size]u8 {
+    pub fn device(slots: *const Slots) [uuid_size]u8 {
         switch (slots.*) {
             .host => return @splat(0),
             .cuda => |*slots_on_device| return slots_on_device.context.uuid,
@@ -95,7 +95,7 @@ pub const Slots = union(Kind) {
     }
 
     /// DeviceMismatch unless a subscriber that sees these devices can use the slots.
-    pub fn requireDevice(slots: *const Slots, visible: []const [protocol.uuid_size]u8) Error!void {
+    pub fn requireDevice(slots: *const Slots, visible: []const [uuid_size]u8) Error!void {
         if (slots.* == .host) return;
         const uuid = slots.device();
         for (visible) |candidate| {

@@ -22,6 +22,10 @@ pub const Deadline = struct {
         return .{ .at_ns = monotonicNs() + @as(u64, @intCast(timeout_ms)) * std.time.ns_per_ms };
     }
 
+    pub fn earlier(deadline: Deadline, other: Deadline) Deadline {
+        return .{ .at_ns = @min(deadline.at_ns, other.at_ns) };
+    }
+
     /// Nanoseconds left, null for never.
     pub fn remainingNs(deadline: Deadline) ?u64 {
         if (deadline.at_ns == never.at_ns) return null;

@@ -1,8 +1,8 @@
-//! Where sockets and locks live, and being told when a socket appears.
+//! Where sockets and locks live.
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const memfd = @import("memfd.zig");
 const socket = @import("socket.zig");
 const Error = errors.Error;
@@ -118,33 +118,6 @@ fn requirePrivate(path: *const Path) Error!void {
     const is_directory = status.mode & linux.S.IFMT == linux.S.IFDIR;
     if (is_directory and status.uid == linux.geteuid() and status.mode & 0o022 == 0) return;
     return errors.fail(error.Permission, "{s} is not a directory that only this user can write: remove it or set CUFRAMES_RUNTIME_DIR", .{path.slice()});
-}
-
-/// Becomes readable when an entry of the directory is created or renamed into place.
-pub fn watch(path: *const Path) Error!i32 {
-    const flags = linux.IN.CLOEXEC | linux.IN.NONBLOCK;
-    const fd: i32 = @intCast(try errors.check(linux.inotify_init1(flags), "inotify_init1", path.slice()));
-    errdefer memfd.close(fd);
-    const events = linux.IN.CREATE | linux.IN.MOVED_TO | linux.IN.DELETE_SELF | linux.IN.MOVE_SELF;
-    _ = try errors.check(linux.inotify_add_watch(fd, path.z(), events), "inotify_add_watch", path.slice());
-    return fd;
-}
-
-/// Discards what is queued on a `watch` descriptor. Gone: the directory was removed or renamed, and is watched no more.
-pub fn drain(fd: i32) enum { there, gone } {
-    var buffer: [4096]u8 align(@alignOf(linux.inotify_event)) = undefined;
-    var gone = false;
-    // Bounded by the kernel's own queue (fs.inotify.max_queued_events).
-    while (true) {
-        const size = linux.read(fd, &buffer, buffer.len);
-        if (linux.errno(size) != .SUCCESS or size == 0) return if (gone) .gone else .there;
-        var offset: usize = 0;
-        while (offset + @sizeOf(linux.inotify_event) <= size) {
-            const event: *const linux.inotify_event = @ptrCast(@alignCast(buffer[offset..].ptr));
-            gone = gone or event.mask & (linux.IN.DELETE_SELF | linux.IN.MOVE_SELF | linux.IN.IGNORED) != 0;
-            offset += @sizeOf(linux.inotify_event) + event.len;
-        }
-    }
 }
 
 /// An exclusive lock on a file, dropped by the kernel on any death of its holder.

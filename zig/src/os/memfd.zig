@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const Error = errors.Error;
 
 pub const Access = enum { read_only, read_write };
@@ -125,6 +125,15 @@ pub fn unmap(memory: []align(std.heap.page_size_min) const u8) void {
     _ = linux.munmap(memory.ptr, memory.len);
 }
 
+/// Gives the memory up, and keeps the addresses, at which there are zeros from now on: for whoever may still look there.
+pub fn vacate(memory: []align(std.heap.page_size_min) const u8) void {
+    const protection: linux.PROT = .{ .READ = true, .WRITE = true };
+    const flags: linux.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .FIXED = true, .NORESERVE = true };
+    const result = linux.mmap(@constCast(memory.ptr), memory.len, protection, flags, -1, 0);
+    // Short of memory for its own tables, the kernel leaves the mapping as it was.
+    std.debug.assert(linux.errno(result) != .SUCCESS or result == @intFromPtr(memory.ptr));
+}
+
 const testing = std.testing;
 
 /// A signal comes within every 260 KiB, and now and then in a shorter call too.
@@ -183,6 +192,20 @@ test "memory that could shrink, lose a page or fault is not mapped, nor is too l
     _ = try errors.check(linux.pwrite(sparse, "x", 1, 0), "pwrite", "test");
     try seal(sparse, .no_future_writers);
     try expectRefused(sparse, page, .read_only, "holes");
+}
+
+test "memory that was vacated reads as zeros, and is nobody else's" {
+    const fd = try create("test", 8192);
+    defer close(fd);
+    const shared = try map(fd, 8192, .read_write);
+    defer unmap(shared);
+    const left = try map(fd, 8192, .read_write);
+    defer unmap(left);
+    shared[4096] = 42;
+    vacate(left);
+    try testing.expectEqual(0, left[4096]);
+    left[4096] = 7;
+    try testing.expectEqual(42, shared[4096]);
 }
 
 test "memory of huge pages is not mapped" {

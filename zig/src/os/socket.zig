@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const clock = @import("clock.zig");
 const memfd = @import("memfd.zig");
 const Error = errors.Error;
@@ -110,6 +110,7 @@ pub fn listenAbstract(name: []const u8) Error!i32 {
 pub fn connect(address: *const Address, path: []const u8, timeout_ms: u31) Error!i32 {
     const fd = try open();
     errdefer close(fd);
+    const begun_ns = clock.monotonicNs();
     const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
     const flags = try errors.check(linux.fcntl(fd, linux.F.GETFL, 0), "fcntl", path);
     const nonblocking: usize = @as(u32, @bitCast(linux.O{ .NONBLOCK = true }));
@@ -124,7 +125,11 @@ pub fn connect(address: *const Address, path: []const u8, timeout_ms: u31) Error
             .SUCCESS => break,
             .INTR => continue,
             .NOENT, .CONNREFUSED => return error.NotFound,
-            .AGAIN => return errors.fail(error.Timeout, "{s} does not accept connections: its process is stopped or overrun", .{path}),
+            .AGAIN => return errors.fail(
+                error.Timeout,
+                "{s} has not accepted the connection for {d} ms, its queue is full: its process is stopped or overrun",
+                .{ path, (clock.monotonicNs() - begun_ns) / std.time.ns_per_ms },
+            ),
             .PROTOTYPE => return errors.fail(
                 error.Protocol,
                 "{s} is a socket of another type than SOCK_SEQPACKET: its owner is not a cuframes publisher of this generation",

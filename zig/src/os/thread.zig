@@ -1,5 +1,5 @@
 const std = @import("std");
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 
 /// Starts a detached thread that takes no signals: they belong to the runtime that loaded the library.
 pub fn spawn(comptime name: [:0]const u8, comptime function: anytype, arguments: anytype) errors.Error!void {

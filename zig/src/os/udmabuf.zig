@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../errors.zig");
+const errors = @import("../core/errors.zig");
 const memfd = @import("memfd.zig");
 const Error = errors.Error;
 

@@ -75,6 +75,7 @@ pub const Audience = struct {
     }
 };
 
+/// What a publisher does where every slot is held: publish nothing, or wait for one.
 pub const Policy = enum(u32) { drop_oldest = 0, wait = 1 };
 
 pub const Writer = struct {
@@ -183,6 +184,7 @@ pub const Writer = struct {
     }
 };
 
+/// Which frame a subscriber is given next: the newest one, or every one in turn that is still there.
 pub const Mode = enum(u32) { newest = 0, ordered = 1 };
 
 pub const ReadError = error{ Protocol, TooManyLeases };

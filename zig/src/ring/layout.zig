@@ -1,16 +1,21 @@
 //! The shared bytes of the frame ring: control region and lease page. docs/protocol.md shows them as tables.
 
 const std = @import("std");
-const format = @import("../format.zig");
+const format = @import("../core/format.zig");
 
 pub const magic: u32 = 0xCC7C1DCF;
 pub const version: u32 = 5;
 
+/// Slots of a frame ring.
 pub const slots_min = 2;
 pub const slots_max = 64;
+/// Subscribers of one publisher at a time.
 pub const subscribers_max = 64;
+/// Frames that one subscriber can hold at a time.
 pub const leases_max = 8;
+/// Bytes of a frame's metadata.
 pub const metadata_size_max = 1024;
+/// Characters of a key, and of a subscriber's name.
 pub const key_size_max = 63;
 pub const name_size_max = 31;
 
@@ -35,16 +40,21 @@ pub const Ticket = packed struct(u64) {
     }
 };
 
+/// Frames are missing in front of this one.
 pub const flag_discontinuity: u32 = 1;
+/// Known to be damaged.
 pub const flag_corrupt: u32 = 2;
 
 /// What travels with a frame. Valid while the slot's sequence is not 0 and the frame is leased.
 pub const FrameRecord = extern struct {
+    /// The publisher's, on any clock.
     timestamp_ns: i64,
     duration_ns: u64,
     /// CLOCK_MONOTONIC at publish.
     published_ns: u64,
+    /// Flags of a frame.
     flags: u32,
+    /// Bytes of `metadata` that are used.
     metadata_size: u32,
     metadata: [metadata_size_max]u8,
 };

@@ -17,6 +17,7 @@ pub const version: u32 = 2;
 pub const invalid_sequence: u64 = std.math.maxInt(u64);
 
 pub const ring_slots_max = 1024;
+/// Bytes of codec parameters.
 pub const extradata_size_max = 4096;
 /// Bytes; some 18 minutes of a stream of 8 Mbit/s.
 pub const data_size_max = 1 << 30;

@@ -1,0 +1,205 @@
+import { CuframesError, invalid, shown } from "./errors.ts";
+import { DIMENSION_MAX, PIXEL_FORMATS } from "./constants.ts";
+
+/**
+ * Pixel formats, named as in WebCodecs where it has them; P010 and GRAY8 as in FFmpeg.
+ *
+ * @example
+ * ```ts
+ * import { type PixelFormat } from "@cuframes/core";
+ *
+ * const format: PixelFormat = "NV12";
+ * ```
+ */
+export type PixelFormat = keyof typeof PIXEL_FORMATS;
+
+/** A picture's size in pixels. */
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** A plane's samples: bytes for each sample position, and how many pixels a position covers. */
+interface PlaneShape {
+  readonly bytes: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+/**
+ * Where a plane is in a buffer. Bytes.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * const layout = await frame.copyTo(new Uint8Array(frame.allocationSize()));
+ * for (const { offset, stride } of layout) console.log(offset, stride);
+ * ```
+ */
+export interface PlaneLayout {
+  /** Of the plane's first byte. */
+  offset: number;
+  /** From one row to the next. */
+  stride: number;
+}
+
+/**
+ * A rectangle of pixels.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * const rect = { x: 0, y: 0, width: 320, height: 240 };
+ * await frame.copyTo(new Uint8Array(frame.allocationSize({ rect })), { rect });
+ * ```
+ */
+export interface Rect {
+  /** Left edge, in pixels from the frame's. */
+  x: number;
+  /** Upper edge, in pixels from the frame's. */
+  y: number;
+  /** Width in pixels. */
+  width: number;
+  /** Height in pixels. */
+  height: number;
+}
+
+/**
+ * As WebCodecs' `VideoFrameCopyToOptions`, without conversion.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * const options = { rect: { x: 0, y: 0, width: 320, height: 240 } };
+ * await frame.copyTo(new Uint8Array(frame.allocationSize(options)), options);
+ * ```
+ */
+export interface CopyOptions {
+  /** The part to copy; default: all. `x` and `y` must lie on a chroma sample. */
+  rect?: Rect;
+  /** Where each plane goes; default: one behind the other without padding. */
+  layout?: PlaneLayout[];
+}
+
+/** One plane's part of a copy: `rows` runs of `rowBytes`, from and to their places. */
+export interface PlaneCopy {
+  readonly sourceX: number;
+  readonly sourceY: number;
+  readonly rowBytes: number;
+  readonly rows: number;
+  readonly offset: number;
+  readonly stride: number;
+}
+
+const formatsByCode: ReadonlyMap<number, PixelFormat> = new Map(
+  Object.entries(PIXEL_FORMATS).map(([name, { code }]) => [code, name as PixelFormat]),
+);
+
+export function formatOfCode(code: number): PixelFormat {
+  const format = formatsByCode.get(code);
+  if (format === undefined) {
+    throw new CuframesError("FORMAT", `pixel format code ${code} is not known to this release`);
+  }
+  return format;
+}
+
+export function formatCode(format: PixelFormat): number {
+  if (typeof format !== "string" || !Object.hasOwn(PIXEL_FORMATS, format)) {
+    throw new CuframesError(
+      "FORMAT",
+      `pixel format ${shown(format)} is not known: use one of ${Object.keys(PIXEL_FORMATS).join(", ")}`,
+    );
+  }
+  return PIXEL_FORMATS[format].code;
+}
+
+export function checkDimension(name: string, value: number): number {
+  if (!Number.isInteger(value) || value < 1 || value > DIMENSION_MAX) {
+    throw invalid(`${name} is ${shown(value)}: it must be a whole number from 1 to ${DIMENSION_MAX}`);
+  }
+  return value;
+}
+
+function planesOf(format: PixelFormat): readonly PlaneShape[] {
+  return PIXEL_FORMATS[format].planes;
+}
+
+/** What to copy for each plane, and how large the destination must be. Every number is checked. */
+export function planCopy(
+  format: PixelFormat,
+  codedWidth: number,
+  codedHeight: number,
+  options: CopyOptions = {},
+): { planes: PlaneCopy[]; size: number } {
+  const shapes = planesOf(format);
+  const rect = options.rect ?? { x: 0, y: 0, width: codedWidth, height: codedHeight };
+  checkRect(rect, codedWidth, codedHeight, shapes);
+  if (options.layout !== undefined && options.layout.length !== shapes.length) {
+    throw invalid(`layout has ${options.layout.length} planes; ${format} has ${shapes.length}`);
+  }
+  let size = 0;
+  const planes = shapes.map((shape, index): PlaneCopy => {
+    const rowBytes = Math.ceil(rect.width / shape.x) * shape.bytes;
+    const rows = Math.ceil(rect.height / shape.y);
+    const { offset, stride } = options.layout?.[index] ?? { offset: size, stride: rowBytes };
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw invalid(`layout[${index}].offset is ${shown(offset)}: it must be a whole number of bytes`);
+    }
+    if (!Number.isSafeInteger(stride) || stride < rowBytes) {
+      throw invalid(`layout[${index}].stride is ${shown(stride)}: a row of this plane has ${rowBytes} bytes`);
+    }
+    size = Math.max(size, offset + stride * rows);
+    return {
+      sourceX: rect.x / shape.x * shape.bytes,
+      sourceY: rect.y / shape.y,
+      rowBytes,
+      rows,
+      offset,
+      stride,
+    };
+  });
+  checkOverlap(planes);
+  if (!Number.isSafeInteger(size)) throw invalid(`layout: the copy would have ${size} bytes`);
+  return { planes, size };
+}
+
+function checkRect(rect: Rect, codedWidth: number, codedHeight: number, shapes: readonly PlaneShape[]): void {
+  const { x, y, width, height } = rect;
+  const inside = [x, y, width, height].every(Number.isInteger) && x >= 0 && y >= 0 && width >= 1 &&
+    height >= 1 &&
+    x + width <= codedWidth && y + height <= codedHeight;
+  if (!inside) {
+    throw invalid(
+      `rect ${width}×${height} at ${x},${y} is not inside the frame's ${codedWidth}×${codedHeight} pixels`,
+    );
+  }
+  for (const shape of shapes) {
+    if (x % shape.x !== 0 || y % shape.y !== 0) {
+      throw invalid(
+        `rect begins at ${x},${y}: with this pixel format x must be a multiple of ${shape.x} and y of ${shape.y}`,
+      );
+    }
+  }
+}
+
+function checkOverlap(planes: readonly PlaneCopy[]): void {
+  const spans = planes
+    .map(({ offset, stride, rows }, index) => ({ index, start: offset, end: offset + stride * rows }))
+    .sort((one, other) => one.start - other.start);
+  spans.forEach(({ index, start }, place) => {
+    const previous = spans[place - 1];
+    if (previous === undefined || start >= previous.end) return;
+    throw invalid(
+      `layout: two planes overlap: plane ${index} begins at ${start}, before plane ${previous.index} ends at ${previous.end}`,
+    );
+  });
+}

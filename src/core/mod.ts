@@ -1,0 +1,30 @@
+export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
+export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
+export * from "./constants.ts";
+export { environment, isForbidden } from "./environment.ts";
+export { CuframesError, type CuframesErrorCode, errorCodeOf, invalid, shown } from "./errors.ts";
+export {
+  checkDimension,
+  type CopyOptions,
+  formatCode,
+  formatOfCode,
+  type PixelFormat,
+  planCopy,
+  type PlaneCopy,
+  type PlaneLayout,
+  type Rect,
+  type Size,
+} from "./format.ts";
+export {
+  checkChoice,
+  checkHandle,
+  checkInteger,
+  checkKey,
+  checkName,
+  LONGEST_TIMER_MS,
+  microseconds,
+  nanoseconds,
+  timeoutMilliseconds,
+  type WaitOptions,
+} from "./options.ts";
+export { timescaleOf } from "./timescale.ts";

@@ -1,0 +1,13 @@
+export * from "./layout.ts";
+export {
+  checked,
+  library,
+  nativeError,
+  nativeMessage,
+  offWake,
+  onWake,
+  waitBegins,
+  waitEnds,
+} from "./library.ts";
+export type { NativeSymbols } from "./runtime.ts";
+export { Struct } from "./struct.ts";

@@ -1,0 +1,205 @@
+import { connect } from "../connect/mod.ts";
+import {
+  formatOfCode,
+  MEMORY_KINDS,
+  MODES,
+  NAME_SIZE_MAX,
+  type PixelFormat,
+  POLICIES,
+  SUBSCRIBERS_MAX,
+  UUID_SIZE,
+  WANT_FRAMES,
+  WANT_PACKETS,
+  WANT_REPORT,
+} from "../core/mod.ts";
+import { Report, ReportSubscriber, type Struct } from "../ffi/mod.ts";
+
+import type { Policy } from "./publisher.ts";
+import { deviceName, type MemoryKind } from "../memory/mod.ts";
+import type { Mode } from "./subscriber.ts";
+
+/**
+ * One subscriber, as its publisher sees it. Counters are what the subscriber itself wrote.
+ *
+ * @example
+ * ```ts
+ * import { inspect } from "@cuframes/core";
+ *
+ * const report = await inspect("cam-parking");
+ * for (const { name, lag, held } of report.subscribers) console.log(name, lag, held);
+ * ```
+ */
+export interface SubscriberReport {
+  /** As it gave to `connect`. */
+  name: string;
+  /** As the kernel knows it; 0 across PID namespaces. */
+  pid: number;
+  /** Which frames it is given. */
+  mode: Mode;
+  /** Whether it asked for packets. */
+  wantsPackets: boolean;
+  /** Frames delivered. */
+  received: number;
+  /** Frames not delivered. */
+  dropped: number;
+  /** Frames published after the last one delivered; 0 for a subscriber to packets only. */
+  lag: number;
+  /** Frames held now. */
+  held: number;
+  /** Packets delivered, of its readers together. */
+  packetsReceived: number;
+  /** Packets lost to the writer, which was faster, or passed over up to the next key packet. */
+  packetsLost: number;
+  /** Seconds. */
+  connectedFor: number;
+}
+
+/**
+ * What is published under a key, by whom, to whom.
+ *
+ * @example
+ * ```ts
+ * import { inspect } from "@cuframes/core";
+ *
+ * const report = await inspect("cam-parking");
+ * console.log(report.format, report.frameRate, report.subscribers.length);
+ * ```
+ */
+export interface PublisherReport {
+  /** What it publishes under. */
+  key: string;
+  /** The publisher's process id, as it says. */
+  pid: number;
+  /** Pixel format of the frames. */
+  format: PixelFormat;
+  /** Width of the frames in pixels. */
+  codedWidth: number;
+  /** Height of the frames in pixels. */
+  codedHeight: number;
+  /** Where the frames are. */
+  memory: MemoryKind;
+  /** The GPU the frames are on, as `"GPU-<uuid>"`; undefined on host memory. */
+  device: string | undefined;
+  /** What happens when no slot is free. */
+  policy: Policy;
+  /** Frames in the ring. */
+  slots: number;
+  /** Slots that subscribers hold now. */
+  slotsLeased: number;
+  /** Bytes of each slot. */
+  slotSize: number;
+  /** Frames so far. */
+  published: number;
+  /** Frames per second over the last ring of frames; 0 while there are fewer than two. */
+  frameRate: number;
+  /** Seconds since the last frame; undefined before the first. */
+  lastFrameAge: number | undefined;
+  /** Seconds. */
+  publishingFor: number;
+  /** Undefined without a packet ring. */
+  packets: { codecId: number; published: number } | undefined;
+  /** Connections dropped for what they sent or failed to send. */
+  rejected: number;
+  /** Everybody who is connected. */
+  subscribers: SubscriberReport[];
+}
+
+/**
+ * Options of {@linkcode inspect}.
+ *
+ * @example
+ * ```ts
+ * import { inspect } from "@cuframes/core";
+ *
+ * console.log(await inspect("cam-parking", { runtimeDirectory: "/run/cuframes" }));
+ * ```
+ */
+export interface InspectOptions {
+  /** Milliseconds to wait for a publisher; default 0. */
+  timeout?: number;
+  /** Gives up with the signal's reason. */
+  signal?: AbortSignal;
+  /** Where to look for the socket; default: see docs/protocol.md, "Runtime directory". */
+  runtimeDirectory?: string;
+}
+
+/**
+ * Asks a publisher what it does. Answered by its control thread, whatever its JavaScript is busy with; takes no
+ * subscriber's place.
+ *
+ * @throws {CuframesError} as `Subscriber.connect`
+ * @example
+ * ```ts
+ * import { inspect } from "@cuframes/core";
+ *
+ * const report = await inspect("cam-parking");
+ * console.log(report.frameRate, report.subscribers.map(({ name, lag }) => `${name} +${lag}`));
+ * ```
+ */
+export async function inspect(key: string, options: InspectOptions = {}): Promise<PublisherReport> {
+  const { timeout = 0, runtimeDirectory, signal } = options;
+  const { report } = await connect({
+    key,
+    runtimeDirectory,
+    name: undefined,
+    mode: 0,
+    wants: WANT_REPORT,
+    timeout,
+  }, signal);
+  return readReport(key, report);
+}
+
+function readReport(key: string, report: Struct): PublisherReport {
+  const now = report.count(Report.nowNs);
+  const published = report.count(Report.published);
+  const codecId = report.u32(Report.packetCodecId);
+  const seconds = (since: number) => Math.max(0, now - since) / 1e9;
+  return {
+    key,
+    pid: report.count(Report.publisherPid),
+    format: formatOfCode(report.u32(Report.geometryFormat)),
+    codedWidth: report.u32(Report.geometryWidth),
+    codedHeight: report.u32(Report.geometryHeight),
+    memory: nameOf(MEMORY_KINDS, report.u32(Report.memory)),
+    device: report.u32(Report.memory) === MEMORY_KINDS.cuda
+      ? deviceName(report.bytes.subarray(Report.device, Report.device + UUID_SIZE))
+      : undefined,
+    policy: nameOf(POLICIES, report.u32(Report.policy)),
+    slots: report.u32(Report.slotCount),
+    slotsLeased: report.u32(Report.slotsLeased),
+    slotSize: report.count(Report.slotSize),
+    published,
+    frameRate: report.count(Report.rateMillihertz) / 1000,
+    lastFrameAge: published === 0 ? undefined : seconds(report.count(Report.newestPublishedNs)),
+    publishingFor: seconds(report.count(Report.createdNs)),
+    packets: codecId === 0 ? undefined : { codecId, published: report.count(Report.packetsPublished) },
+    rejected: report.u32(Report.rejected),
+    subscribers: Array.from(
+      { length: Math.min(report.u32(Report.subscriberCount), SUBSCRIBERS_MAX) },
+      (_, index) => {
+        const base = Report.subscribers + index * ReportSubscriber.SIZE;
+        const field = (name: keyof typeof ReportSubscriber) => base + ReportSubscriber[name];
+        const wants = report.u32(field("wants"));
+        return {
+          name: report.text(field("name"), NAME_SIZE_MAX + 1),
+          pid: report.i32(field("pid")),
+          mode: nameOf(MODES, report.u32(field("mode"))),
+          wantsPackets: (wants & WANT_PACKETS) !== 0,
+          received: report.count(field("received")),
+          dropped: report.count(field("dropped")),
+          lag: wants & WANT_FRAMES ? Math.max(0, published - report.count(field("cursor"))) : 0,
+          held: report.u32(field("held")),
+          packetsReceived: report.count(field("packetsReceived")),
+          packetsLost: report.count(field("packetsLost")),
+          connectedFor: seconds(report.count(field("connectedNs"))),
+        };
+      },
+    ),
+  };
+}
+
+/** The name of a code; the first one for a code of a later release. */
+function nameOf<Name extends string>(table: Readonly<Record<Name, number>>, code: number): Name {
+  const names = Object.keys(table) as Name[];
+  return names.find((name) => table[name] === code) ?? names[0]!;
+}

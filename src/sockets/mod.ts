@@ -1,0 +1,9 @@
+export {
+  checkDescriptor,
+  closeDescriptor,
+  DescriptorListener,
+  DescriptorMessage,
+  DescriptorSocket,
+  type ListenOptions,
+  type PeerCredentials,
+} from "./descriptor_socket.ts";

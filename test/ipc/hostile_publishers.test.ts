@@ -1,0 +1,425 @@
+// Something else listens under a key: whoever connects to it gets a CuframesError, and keeps nothing of what was sent.
+
+import { randomBytes } from "node:crypto";
+import { beforeEach, describe, expect, test } from "vitest";
+import { Peer } from "../support/peer.ts";
+import { eventually, type Process, stages } from "../support/processes.ts";
+import * as wire from "../support/wire.ts";
+import type { Outcome } from "../support/programs/worker.ts";
+
+const stage = stages();
+const key = "impostor";
+
+/** What a listener answers a hello with. */
+interface Answer {
+  bytes: Uint8Array;
+  descriptors?: number[];
+}
+
+/** A subscriber process and what listens in its publisher's place. */
+class Impostor {
+  readonly peer: Peer;
+  readonly listener: number;
+  readonly subscriber: Process;
+
+  private constructor(peer: Peer, listener: number, subscriber: Process) {
+    this.peer = peer;
+    this.listener = listener;
+    this.subscriber = subscriber;
+  }
+
+  static async begin(kind: "seqpacket" | "stream" = "seqpacket"): Promise<Impostor> {
+    const subscriber = stage().start("remote", { key });
+    const peer = await Peer.start(stage());
+    const listener = await peer.listen(`${stage().directory}/${key}.sock`, kind);
+    await subscriber.event("ready");
+    return new Impostor(peer, listener, subscriber);
+  }
+
+  /** Makes shared memory as a publisher would, or not quite. */
+  memory(size: number, seals: number = wire.readOnly, hole?: number): Promise<number> {
+    return this.peer.memfd(size, seals, hole);
+  }
+
+  /** What goes with `wire.welcome()`. */
+  async ring(): Promise<[control: number, page: number, ...slots: number[]]> {
+    return [
+      await this.memory(wire.controlSize),
+      await this.memory(wire.pageSize, wire.sealed),
+      await this.memory(4096),
+      await this.memory(4096),
+    ];
+  }
+
+  /** Takes a connection and its hello; returns the connection. */
+  async greeted(): Promise<number> {
+    const connection = await this.peer.accept(this.listener);
+    const { bytes, descriptors } = await this.peer.receive(connection);
+    expect(bytes).toHaveLength(320);
+    expect(wire.kindOf(bytes!)).toBe(wire.kinds.hello);
+    expect(descriptors).toEqual([]);
+    return connection;
+  }
+
+  /** Answers a subscriber, or an inspector, and lets it go; returns what it made of the answer. */
+  async refusedWith(answer: Answer, attempt: "connect" | "inspect" = "connect"): Promise<Outcome> {
+    this.subscriber.send({ do: attempt });
+    const connection = await this.greeted();
+    await this.peer.send(connection, answer.bytes, answer.descriptors);
+    const outcome = await this.subscriber.event<Outcome>("refused");
+    // It has hung up, too.
+    expect((await this.peer.receive(connection)).bytes).toBeUndefined();
+    await this.peer.close(connection);
+    return outcome;
+  }
+
+  /** Connects the subscriber to a ring. */
+  async accepted(descriptors: number[], fields: wire.WelcomeFields = {}): Promise<number> {
+    this.subscriber.send({ do: "connect", options: { mode: "ordered" } });
+    const connection = await this.greeted();
+    await this.peer.send(connection, wire.welcome(fields), descriptors);
+    await this.subscriber.event("connected");
+    return connection;
+  }
+
+  /** How many descriptors of this library's kinds and mappings of shared memory the subscriber process has. */
+  possessions(): { descriptors: number; mappings: number } {
+    return { descriptors: this.subscriber.descriptors().length, mappings: this.subscriber.mappings() };
+  }
+}
+
+let impostor: Impostor;
+let before: ReturnType<Impostor["possessions"]>;
+
+beforeEach(async () => {
+  impostor = await Impostor.begin();
+  // Once, so that what the runtime itself opens late is there.
+  const connection = await impostor.accepted(await impostor.ring());
+  await impostor.subscriber.ask({ do: "close" }, "closed");
+  await impostor.peer.close(connection);
+  before = impostor.possessions();
+});
+
+/** A connecting thread lets go of its last descriptor after it has told. */
+async function expectNothingKept(): Promise<void> {
+  await eventually("the subscriber has no more than it had", () => {
+    const { descriptors, mappings } = impostor.possessions();
+    return descriptors <= before.descriptors && mappings === 0;
+  });
+}
+
+test("the ring that the following tests spoil is one that can be used", async () => {
+  const [control, page, ...slots] = await impostor.ring();
+  await impostor.accepted([control, page, ...slots]);
+  await impostor.peer.write(control, wire.control.slot(1), wire.word(7n));
+  await impostor.peer.write(control, wire.control.newest, wire.ticket(7n, 1));
+  expect(await impostor.subscriber.ask({ do: "take", timeout: 5000 }, "took")).toMatchObject({ sequence: 7 });
+});
+
+test("bytes that are no answer", async () => {
+  const answers: [what: string, bytes: Uint8Array, message: RegExp][] = [
+    ...[1, 15, 16, 24, 184, 420, 6376].map((
+      size,
+    ): [string, Uint8Array, RegExp] => [
+      `${size} random bytes`,
+      randomBytes(size),
+      /not the socket of a cuframes publisher/,
+    ]),
+    ["more than any message", randomBytes(7000), /more than a cuframes publisher would/],
+    ["another magic", wire.welcome({ magic: 0xcc7c1dce }), /not the socket of a cuframes publisher/],
+    ["another version", wire.welcome({ version: 6 }), /another protocol version than 5/],
+    ["a size that lies", wire.welcome({ size: 183 }), /not the socket of a cuframes publisher/],
+    ["a welcome that is cut", wire.welcome({ size: 100 }).subarray(0, 100), /something else than a welcome/],
+    ["a hello", wire.hello(), /something else than a welcome/],
+    ["a packet ring", wire.packets(4096n), /something else than a welcome/],
+    ["a release", wire.released(), /something else than a welcome/],
+    ["a report", wire.report(1), /something else than a welcome/],
+    ["an unknown kind", wire.welcome({ kind: 99 }), /something else than a welcome/],
+  ];
+  const [control, page, ...slots] = await impostor.ring();
+  for (const [what, bytes, message] of answers) {
+    const { code, message: sentence } = await impostor.refusedWith({
+      bytes,
+      descriptors: [control, page, ...slots],
+    });
+    expect(code, what).toBe("PROTOCOL");
+    expect(sentence, what).toMatch(message);
+  }
+  await expectNothingKept();
+});
+
+test("a refusal: its code, or PROTOCOL for one that no publisher gives, and its text without control characters", async () => {
+  const codes: [code: number, name: string][] = [
+    [-12, "TOO_MANY_SUBSCRIBERS"],
+    [-2, "OUT_OF_MEMORY"],
+    [-5, "PROTOCOL"],
+    [-8, "IO"],
+    // WOULD_BLOCK, TIMEOUT, NOT_FOUND, DISCONNECTED: what became of a wait of one's own.
+    [-11, "PROTOCOL"],
+    [-7, "PROTOCOL"],
+    [-3, "PROTOCOL"],
+    [-9, "PROTOCOL"],
+    [0, "PROTOCOL"],
+    [1, "PROTOCOL"],
+    [-9999, "PROTOCOL"],
+    [-0x8000_0000, "PROTOCOL"],
+  ];
+  for (const [code, name] of codes) {
+    expect(await impostor.refusedWith({ bytes: wire.refusal(code, "because") }), `${code}`).toMatchObject({
+      code: name,
+      message: `connecting to ${key}: the publisher refused: because`,
+    });
+  }
+  const escapes = Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0x0a, 0x41, 0xff, 0xfe, 0x7f, 0xc3);
+  const { message } = await impostor.refusedWith({ bytes: wire.refusal(-5, escapes) });
+  expect(message).toBe(`connecting to ${key}: the publisher refused: ?[2J?A????`);
+  const endless = await impostor.refusedWith({ bytes: wire.refusal(-5, new Uint8Array(400).fill(0x78)) });
+  expect(endless.message).toBe(`connecting to ${key}: the publisher refused: ${"x".repeat(399)}`);
+  await expectNothingKept();
+});
+
+test("a welcome to an impossible ring", async () => {
+  const descriptors = await impostor.ring();
+  const rings: [fields: wire.WelcomeFields, code: string][] = [
+    ...[0, 1, 65, 0xffff_ffff].map((slotCount): [wire.WelcomeFields, string] => [{ slotCount }, "PROTOCOL"]),
+    [{ format: 0 }, "FORMAT"],
+    [{ format: 99 }, "FORMAT"],
+    [{ width: 0 }, "INVALID_ARGUMENT"],
+    [{ height: 0 }, "INVALID_ARGUMENT"],
+    [{ width: 16_385 }, "INVALID_ARGUMENT"],
+    [{ height: 0xffff_ffff }, "INVALID_ARGUMENT"],
+    [{ slotSize: 0n }, "PROTOCOL"],
+    [{ slotSize: 4095n }, "PROTOCOL"],
+    [{ slotSize: 4097n }, "PROTOCOL"],
+    [{ slotSize: 1n << 41n }, "PROTOCOL"],
+    [{ slotSize: (1n << 64n) - 1n }, "PROTOCOL"],
+    [{ width: 16_384, height: 16_384, slotSize: 1n << 28n }, "PROTOCOL"],
+    [{ packetsSize: 4096n }, "PROTOCOL"],
+    [{ packetsSize: (1n << 64n) - 1n }, "PROTOCOL"],
+    [{ cursor: 1n << 58n }, "PROTOCOL"],
+    [{ memory: 7 }, "UNSUPPORTED"],
+  ];
+  for (const [fields, code] of rings) {
+    const outcome = await impostor.refusedWith({ bytes: wire.welcome(fields), descriptors });
+    expect(outcome.code, JSON.stringify(fields, (_, value) => typeof value === "bigint" ? `${value}` : value))
+      .toBe(code);
+  }
+  await expectNothingKept();
+});
+
+test("a welcome with the wrong descriptors", async () => {
+  const ring = await impostor.ring();
+  const [control, page, first, second] = ring;
+  const short = await impostor.memory(2048);
+  const unsealed = await impostor.memory(wire.controlSize, 0);
+  const growing = await impostor.memory(wire.controlSize, wire.seals.grow);
+  const changing = await impostor.memory(wire.controlSize, wire.sealed);
+  const sparse = await impostor.memory(wire.controlSize, wire.readOnly, wire.pageSize);
+  const empty = await impostor.memory(wire.pageSize, wire.sealed, 0);
+  const unwritable = await impostor.memory(wire.pageSize, wire.sealed | wire.seals.write);
+  const socket = await impostor.peer.listen(`${stage().directory}/another.sock`);
+  const sets: [what: string, descriptors: number[], code?: string][] = [
+    ["none", []],
+    ["one too few", ring.slice(0, -1)],
+    ["one too many", [...ring, first!]],
+    ["all that fit", new Array(68).fill(control)],
+    ["more than fit", new Array(100).fill(control)],
+    ["as many as the kernel takes", new Array(253).fill(control)],
+    ...[0, 1, 2, 3].flatMap((index): [string, number[]][] => [
+      [`a short one at ${index}`, ring.with(index, short)],
+      [`an unsealed one at ${index}`, ring.with(index, unsealed)],
+      [`one that can shrink at ${index}`, ring.with(index, growing)],
+      [`a socket at ${index}`, ring.with(index, socket)],
+    ]),
+    ...[0, 2, 3].flatMap((index): [string, number[]][] => [
+      [`one whose pages can be taken away at ${index}`, ring.with(index, changing)],
+      [`one with a hole at ${index}`, ring.with(index, sparse)],
+    ]),
+    ["a lease page that is a hole", [control, empty, first!, second!]],
+    ["a lease page that cannot be written", [control, unwritable, first!, second!], "PERMISSION"],
+    ["a lease page in the control region's place", [page, page, first!, second!]],
+  ];
+  for (const [what, descriptors, code = "PROTOCOL"] of sets) {
+    expect((await impostor.refusedWith({ bytes: wire.welcome(), descriptors })).code, what).toBe(code);
+  }
+  // The packet ring comes last, and is looked at only when it is read.
+  expect(
+    (await impostor.refusedWith({
+      bytes: wire.welcome({ packetsSize: 8192n }),
+      descriptors: [...ring, short],
+    })).code,
+  ).toBe("PROTOCOL");
+  expect(
+    (await impostor.refusedWith({
+      bytes: wire.welcome({ packetsSize: 8192n }),
+      descriptors: [...ring, unsealed],
+    })).code,
+  ).toBe("PROTOCOL");
+  await expectNothingKept();
+});
+
+test("an answer to an inspector that is no report", async () => {
+  const answers: [what: string, bytes: Uint8Array][] = [
+    ["random bytes", randomBytes(232)],
+    ["a welcome", wire.welcome()],
+    ["a cut report", wire.report(0, 0, { size: 231 }).subarray(0, 231)],
+    ["more subscribers than follow", wire.report(1, 2)],
+    ["fewer subscribers than follow", wire.report(2, 1)],
+    ["4 billion subscribers", wire.report(1, 0xffff_ffff)],
+  ];
+  for (const [what, bytes] of answers) {
+    expect((await impostor.refusedWith({ bytes }, "inspect")).code, what).toBe("PROTOCOL");
+  }
+  expect((await impostor.refusedWith({ bytes: wire.refusal(-5, "no") }, "inspect")).message).toMatch(/no$/);
+  await expectNothingKept();
+});
+
+test("no answer at all", async () => {
+  const { subscriber, peer, listener } = impostor;
+  const start = performance.now();
+  subscriber.send({ do: "connect", options: { timeout: 60_000 } });
+  await impostor.greeted();
+  expect(await subscriber.event("refused")).toMatchObject({
+    code: "TIMEOUT",
+    message: expect.stringMatching(/impostor.sock accepted .* for 2\d{3} ms/),
+  });
+  const elapsed = performance.now() - start;
+  expect(elapsed).toBeGreaterThan(1900);
+  expect(elapsed).toBeLessThan(30_000);
+
+  // Hangs up again and again: at once, or with the hello read.
+  for (const options of [{}, { timeout: 60_000 }]) {
+    subscriber.send({ do: "connect", options });
+    for (let hangups = 0; hangups < 8; hangups += 2) {
+      await peer.close(await peer.accept(listener));
+      await peer.close(await impostor.greeted());
+    }
+    expect(await subscriber.event("refused")).toMatchObject({
+      code: "PROTOCOL",
+      message: expect.stringMatching(/hangs up/),
+    });
+  }
+  // Hangs up, and is gone.
+  subscriber.send({ do: "connect" });
+  const last = await peer.accept(listener);
+  await peer.close(listener);
+  await peer.close(last);
+  expect((await subscriber.event<Outcome>("refused")).code).toBe("NOT_FOUND");
+  await expectNothingKept();
+});
+
+test("a socket of another type", async () => {
+  const { subscriber, peer } = impostor;
+  await peer.listen(`${stage().directory}/${key}.sock`, "stream");
+  expect(await subscriber.ask({ do: "connect" }, "refused")).toMatchObject({
+    code: "PROTOCOL",
+    message: expect.stringMatching(/impostor.sock is a socket of another type/),
+  });
+  await expectNothingKept();
+});
+
+describe("after its welcome", () => {
+  test("a message that is none, or a packet ring that is none, ends the connection", async () => {
+    const { peer, subscriber } = impostor;
+    const ring = await impostor.ring();
+    const file = await impostor.memory(8192);
+    const unsealed = await impostor.memory(8192, 0);
+    const changing = await impostor.memory(8192, wire.sealed);
+    const sparse = await impostor.memory(2 * wire.pageSize, wire.readOnly, wire.pageSize);
+    const messages: [what: string, bytes: Uint8Array, descriptors?: number[]][] = [
+      ["random bytes", randomBytes(24)],
+      ["a long message", randomBytes(5000)],
+      ["a second welcome", wire.welcome(), ring],
+      ["a packet ring without a descriptor", wire.packets(8192n)],
+      ["a packet ring with two", wire.packets(8192n), [file, file]],
+      ["a packet ring of no bytes", wire.packets(0n), [file]],
+      ["a packet ring that is larger than its memory", wire.packets(8193n), [file]],
+      ["a packet ring larger than any", wire.packets(1n << 63n), [file]],
+      ["a packet ring that can shrink", wire.packets(8192n), [unsealed]],
+      ["a packet ring whose pages can be taken away", wire.packets(8192n), [changing]],
+      ["a packet ring with a hole", wire.packets(8192n), [sparse]],
+    ];
+    for (const [what, bytes, descriptors] of messages) {
+      const connection = await impostor.accepted(ring);
+      await peer.send(connection, bytes, descriptors);
+      expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code, what).toBe(
+        "DISCONNECTED",
+      );
+      await subscriber.ask({ do: "close" }, "closed");
+      await peer.close(connection);
+    }
+    await expectNothingKept();
+  });
+
+  test("a packet ring whose bytes are none", async () => {
+    const { peer, subscriber } = impostor;
+    const file = await impostor.memory(8192);
+    const connection = await impostor.accepted(await impostor.ring());
+    await peer.send(connection, wire.packets(8192n), [file]);
+    await eventually("the subscriber has the ring", async () => {
+      subscriber.send({ do: "takePacket", timeout: 0 });
+      return (await subscriber.event<Outcome>("refused")).code !== "NO_PACKET_RING";
+    });
+    expect((await subscriber.ask<Outcome>({ do: "takePacket", timeout: 0 }, "refused")).code).toBe(
+      "PROTOCOL",
+    );
+    // A second ring is not what a publisher sends.
+    await peer.send(connection, wire.packets(8192n), [file]);
+    expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code).toBe(
+      "DISCONNECTED",
+    );
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNothingKept();
+  });
+
+  test.each([false, true])("any control region (blocking: %s)", async (sync) => {
+    const { peer, subscriber } = impostor;
+    const [control, page, ...slots] = await impostor.ring();
+    const take = (timeout: number) => ({ do: "take", timeout, sync });
+    await impostor.accepted([control, page, ...slots]);
+
+    // A frame that is announced and in no slot: nothing to wait for.
+    await peer.write(control, wire.control.newest, wire.ticket(1n, 0));
+    expect((await subscriber.ask<Outcome>(take(5000), "refused")).code).toBe("PROTOCOL");
+    // In a slot that does not exist.
+    await peer.write(control, wire.control.slot(63), wire.word(1n));
+    await peer.write(control, wire.control.newest, wire.ticket(1n, 63));
+    expect((await subscriber.ask<Outcome>(take(5000), "refused")).code).toBe("PROTOCOL");
+    // With more metadata than there is room for.
+    await peer.write(
+      control,
+      wire.control.slot(0) + wire.control.metadataSize,
+      Uint8Array.of(255, 255, 255, 255),
+    );
+    await peer.write(control, wire.control.slot(0), wire.word(2n));
+    await peer.write(control, wire.control.newest, wire.ticket(2n, 0));
+    expect(await subscriber.ask(take(5000), "took")).toMatchObject({ sequence: 2 });
+    // Sequences that jump to the end of what there can be.
+    await peer.write(control, wire.control.slot(1), wire.word((1n << 58n) - 1n));
+    await peer.write(control, wire.control.newest, wire.ticket((1n << 58n) - 1n, 1));
+    expect(await subscriber.ask(take(5000), "took")).toMatchObject({ sequence: Number((1n << 58n) - 1n) });
+    // A cursor in the lease page that was put back: no reason to deliver anything twice, nor to wait without an end.
+    await peer.write(page, wire.leasePageCursor, wire.word(0n));
+    expect((await subscriber.ask<Outcome>(take(200), "refused")).code).toBe("TIMEOUT");
+    // Any bytes at all, in both regions, while it reads: each call ends, with a frame or with an error of its kind.
+    const attacks: (() => Promise<number>)[] = [
+      () => peer.scribble(page, wire.leasePageFields, 300),
+      () => peer.scribble(control, wire.control.slot(2), 300),
+      () => peer.punch(page, wire.leasePageFields, 300),
+    ];
+    for (const attack of attacks) {
+      let attacking = true;
+      const attacks = attack().finally(() => attacking = false);
+      do {
+        subscriber.send(take(20));
+        await subscriber.ask({ do: "release" }, "released");
+      } while (attacking);
+      expect(await attacks).toBeGreaterThan(10);
+    }
+    for (let refused; (refused = subscriber.taken<Outcome>("refused")) !== undefined;) {
+      expect(refused.code).toMatch(/^(TIMEOUT|PROTOCOL)$/);
+    }
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNothingKept();
+  });
+});

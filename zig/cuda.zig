@@ -1,0 +1,8 @@
+//! What a test double of libcuda.so.1 and its tests share with the library.
+
+const driver = @import("src/cuda/driver.zig");
+pub const Driver = driver.Driver;
+pub const Failure = driver.Failure;
+pub const open = driver.open;
+pub const abi = driver.abi;
+pub const devices = driver.devices;

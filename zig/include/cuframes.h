@@ -1,0 +1,1068 @@
+/*
+ * The C ABI of libcuframes.so. Generated from the Zig sources by `npm run build`: do not edit.
+ *
+ * A function that returns int32_t returns 0 or a positive value, or a negative enum cuframes_error;
+ * cuframes_error_message then has a sentence for it, on the same thread. A function that returns an address
+ * returns 0 when it fails. Publishers, subscribers and all other objects are handles: numbers, each used by one
+ * thread at a time. Call cuframes_abi_version first and compare it with CUFRAMES_ABI_VERSION.
+ *
+ * docs/abi.md of the repository has these rules in full, and what every function does.
+ */
+
+#ifndef CUFRAMES_H
+#define CUFRAMES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Raised whenever a function, a struct or a code changes. */
+#define CUFRAMES_ABI_VERSION 6
+/** Slots of a frame ring. */
+#define CUFRAMES_SLOTS_MIN 2
+#define CUFRAMES_SLOTS_MAX 64
+/** Subscribers of one publisher at a time. */
+#define CUFRAMES_SUBSCRIBERS_MAX 64
+/** Frames that one subscriber can hold at a time. */
+#define CUFRAMES_LEASES_MAX 8
+/** Bytes of a frame's metadata. */
+#define CUFRAMES_METADATA_SIZE_MAX 1024
+/** Characters of a key, and of a subscriber's name. */
+#define CUFRAMES_KEY_SIZE_MAX 63
+#define CUFRAMES_NAME_SIZE_MAX 31
+/** Pixels of a frame's width, and of its height. */
+#define CUFRAMES_DIMENSION_MAX 16384
+/** Planes of a frame. */
+#define CUFRAMES_PLANES_MAX 3
+/** Bytes of a GPU's UUID. */
+#define CUFRAMES_UUID_SIZE 16
+/** The most devices that are listed: what the driver calls a machine's limit. */
+#define CUFRAMES_DEVICES_MAX 64
+/** Bytes of codec parameters. */
+#define CUFRAMES_EXTRADATA_SIZE_MAX 4096
+/** Bytes of an address to connect to: a path needs a NUL behind it, an abstract name its "@". */
+#define CUFRAMES_ADDRESS_SIZE_MAX 107
+/** Bytes of a message; well inside what the kernel queues by default (net.core.wmem_default, 212 992). */
+#define CUFRAMES_SOCKET_MESSAGE_SIZE_MAX 65536
+/** Descriptors of a message: as many as the kernel passes. */
+#define CUFRAMES_SOCKET_DESCRIPTORS_MAX 253
+/** Planes of an image: with a modifier, those of the format may have others beside them. */
+#define CUFRAMES_IMAGE_PLANES_MAX 4
+/** Pairs of a format that this library knows and a modifier. */
+#define CUFRAMES_DMABUF_PAIRS_MAX 832
+
+/**
+ * What every exported function returns when it fails; 0 and positive values are success.
+ * The numbers that the C library had are kept.
+ */
+enum cuframes_error {
+  /** An argument is wrong, or the object is closed. */
+  CUFRAMES_ERROR_INVALID_ARGUMENT = -1,
+  /** Memory, or a table of this library, is full. */
+  CUFRAMES_ERROR_OUT_OF_MEMORY = -2,
+  /** Nobody publishes under the key, or listens there. */
+  CUFRAMES_ERROR_NOT_FOUND = -3,
+  /** Another publisher has the key, or the address; or there is a packet ring already. */
+  CUFRAMES_ERROR_ALREADY_EXISTS = -4,
+  /** The peer broke the protocol, or speaks another version of it. */
+  CUFRAMES_ERROR_PROTOCOL = -5,
+  /** A call of the CUDA driver failed. */
+  CUFRAMES_ERROR_CUDA = -6,
+  /** It did not happen within the time-out. */
+  CUFRAMES_ERROR_TIMEOUT = -7,
+  /** A system call failed, for want of descriptors among other reasons. */
+  CUFRAMES_ERROR_IO = -8,
+  /** The publisher is gone, and all that it left was delivered; or the peer is. */
+  CUFRAMES_ERROR_DISCONNECTED = -9,
+  /** The pixel format is not known, or is another than the one that is needed. */
+  CUFRAMES_ERROR_FORMAT = -10,
+  /** There is nothing now; or as many frames are held as can be. */
+  CUFRAMES_ERROR_WOULD_BLOCK = -11,
+  /** The publisher has as many as it can have. */
+  CUFRAMES_ERROR_TOO_MANY_SUBSCRIBERS = -12,
+  /** The packet is larger than `max_packet_size`. */
+  CUFRAMES_ERROR_PACKET_OVERSIZED = -20,
+  /** The publisher has no packet ring, or the connection did not ask for it. */
+  CUFRAMES_ERROR_NO_PACKET_RING = -21,
+  /** The publisher has set none. */
+  CUFRAMES_ERROR_NO_CODEC_PARAMETERS = -22,
+  /** Packets were lost; reading goes on at the next key packet. */
+  CUFRAMES_ERROR_PACKET_OVERRUN = -23,
+  /** The frames are on a GPU that this process does not see. */
+  CUFRAMES_ERROR_DEVICE_MISMATCH = -30,
+  /** The directory, the socket, the lock or /dev/shm does not let this user. */
+  CUFRAMES_ERROR_PERMISSION = -31,
+  /** The kernel, the driver, the GPU or the kind of memory cannot do it. */
+  CUFRAMES_ERROR_UNSUPPORTED = -32,
+  /** A defect of this library. */
+  CUFRAMES_ERROR_INTERNAL = -100
+};
+
+/** Pixel formats, by their codes on the wire; names as in WebCodecs' VideoPixelFormat where it has them. */
+enum cuframes_format {
+  CUFRAMES_NV12 = 1,
+  CUFRAMES_I420 = 2,
+  CUFRAMES_P010 = 3,
+  CUFRAMES_RGBA = 4,
+  CUFRAMES_RGBX = 5,
+  CUFRAMES_BGRA = 6,
+  CUFRAMES_BGRX = 7,
+  CUFRAMES_GRAY8 = 8
+};
+
+/** Values are drm_fourcc.h's. Names have the highest bits first: the bytes in memory are in the reverse order. */
+enum cuframes_drm_format {
+  CUFRAMES_DRM_XRGB8888 = 875713112,
+  CUFRAMES_DRM_ARGB8888 = 875713089,
+  CUFRAMES_DRM_XBGR8888 = 875709016,
+  CUFRAMES_DRM_ABGR8888 = 875708993,
+  CUFRAMES_DRM_R8 = 538982482,
+  CUFRAMES_DRM_GR88 = 943215175,
+  CUFRAMES_DRM_NV12 = 842094158,
+  CUFRAMES_DRM_P010 = 808530000,
+  CUFRAMES_DRM_YUYV = 1448695129,
+  CUFRAMES_DRM_XRGB2101010 = 808669784,
+  CUFRAMES_DRM_ARGB2101010 = 808669761,
+  CUFRAMES_DRM_XBGR2101010 = 808665688,
+  CUFRAMES_DRM_ABGR2101010 = 808665665
+};
+
+/** How the planes of an image are in a GPU's memory: rows at a distance, or an array of CUDA's. */
+enum cuframes_image_layout {
+  CUFRAMES_PITCH = 0,
+  CUFRAMES_ARRAY = 1
+};
+
+/** What a publisher does where every slot is held: publish nothing, or wait for one. */
+enum cuframes_policy {
+  CUFRAMES_DROP_OLDEST = 0,
+  CUFRAMES_WAIT = 1
+};
+
+/** Which frame a subscriber is given next: the newest one, or every one in turn that is still there. */
+enum cuframes_mode {
+  CUFRAMES_NEWEST = 0,
+  CUFRAMES_ORDERED = 1
+};
+
+/** Where frames are, by its code on the wire. */
+enum cuframes_memory {
+  CUFRAMES_HOST = 0,
+  CUFRAMES_CUDA = 1
+};
+
+/** What a socket's callback is to tell: something to receive or accept, or room to send. */
+enum cuframes_direction {
+  CUFRAMES_READABLE = 0,
+  CUFRAMES_WRITABLE = 1
+};
+
+/** Flags of a frame. */
+enum cuframes_frame_flags {
+  /** Frames are missing in front of this one. */
+  CUFRAMES_DISCONTINUITY = 1,
+  /** Known to be damaged. */
+  CUFRAMES_CORRUPT = 2
+};
+
+/** Flags of a packet. */
+enum cuframes_packet_flags {
+  /** Decoding can start at this packet. */
+  CUFRAMES_PACKET_KEY = 1,
+  /** Known to be damaged. */
+  CUFRAMES_PACKET_CORRUPT = 2,
+  /** Packets are missing in front of this one. */
+  CUFRAMES_PACKET_DISCONTINUITY = 4,
+  /** The last packet of its access unit. */
+  CUFRAMES_PACKET_LAST_IN_AU = 8
+};
+
+/** What a connection is for. */
+enum cuframes_wants {
+  /** Frames. */
+  CUFRAMES_FRAMES = 1,
+  /** Packets, with frames or alone. */
+  CUFRAMES_PACKETS = 2,
+  /** A report and nothing else. */
+  CUFRAMES_REPORT = 4
+};
+
+/** Where a plane of a frame is. */
+struct cuframes_plane {
+  /** Bytes from the slot's address to the plane's first row. */
+  uint64_t offset;
+  /** Bytes from row to row. */
+  uint32_t stride;
+  uint32_t rows;
+  /** Bytes of a row that are picture; the rest, up to the stride, is padding. */
+  uint32_t row_bytes;
+  uint32_t reserved;
+};
+
+/**
+ * A frame's size and the planes' places in its slot. Both sides compute it from the first five fields; nobody
+ * believes a peer's offsets.
+ */
+struct cuframes_geometry {
+  /** A pixel format. */
+  uint32_t format;
+  /** Pixels. */
+  uint32_t width;
+  uint32_t height;
+  /** Strides are multiples of this: 64 on the host (vector loads), 256 on CUDA (NVDEC, NPP, textures). */
+  uint32_t alignment;
+  /** How many of `planes` there are. */
+  uint32_t plane_count;
+  uint32_t reserved;
+  /** Bytes of the planes, their padding included. */
+  uint64_t frame_size;
+  struct cuframes_plane planes[3];
+};
+
+/** What a publisher is to be. Text is NUL-padded. */
+struct cuframes_publisher_options {
+  /** 1 to 63 of A-Z, a-z, 0-9, _ and -. */
+  char key[64];
+  /** The runtime directory. Empty: the first that can be used, by docs/protocol.md. */
+  char directory[108];
+  /** A pixel format. */
+  uint32_t format;
+  /** Pixels. */
+  uint32_t width;
+  uint32_t height;
+  /** 2 to 64. */
+  uint32_t slot_count;
+  uint32_t policy;
+  /** A kind of memory. */
+  uint32_t memory;
+  /** Permission bits of the socket. */
+  uint32_t socket_mode;
+  /** For memory on a GPU: its number or UUID; empty: the first. */
+  char device[48];
+};
+
+/** A frame ring, as its publisher made it. */
+struct cuframes_ring_info {
+  struct cuframes_geometry geometry;
+  /** Bytes of a slot that are mapped. */
+  uint64_t slot_size;
+  uint64_t publisher_pid;
+  /** A kind of memory. */
+  uint32_t memory;
+  uint32_t slot_count;
+  /** The GPU's UUID; all zero for the host. */
+  uint8_t device[16];
+};
+
+/** What a frame is published with. */
+struct cuframes_publish_record {
+  /** On any clock. */
+  int64_t timestamp_ns;
+  uint64_t duration_ns;
+  /** Flags of a frame. */
+  uint32_t flags;
+  /** Bytes of `metadata` that are used. */
+  uint32_t metadata_size;
+  /** Out: the frame's number, from 1. */
+  uint64_t sequence;
+  /**
+   * For memory on a GPU: the CUstream whose work so far fills the frame, where `has_stream` is 1; else the
+   * library's own.
+   */
+  uint64_t stream;
+  uint32_t has_stream;
+  uint32_t reserved;
+  uint8_t metadata[1024];
+};
+
+/** A publisher's counters. */
+struct cuframes_publisher_stats {
+  /** Frames. */
+  uint64_t published;
+  uint64_t packets_published;
+  /** Subscribers that are there now. */
+  uint32_t subscribers;
+  /** Slots that somebody holds now. */
+  uint32_t slots_leased;
+  /** Connections dropped for what they sent or failed to send. */
+  uint32_t rejected;
+  /** Frames whose GPU work failed: they were never visible. */
+  uint32_t failed;
+};
+
+/** What a packet ring is to be. */
+struct cuframes_packet_options {
+  /** Packets that it remembers, 1 to 1024. */
+  uint32_t ring_slots;
+  /** Bytes of them together, at most 1 GiB. */
+  uint32_t data_size;
+  /** Bytes of one, 1 to `data_size`. */
+  uint32_t max_packet_size;
+  /** FFmpeg's AVCodecID. */
+  uint32_t codec_id;
+  /** 1: also as /dev/shm/cuframes-<key>-packets. */
+  uint32_t named;
+};
+
+/** What a packet is published with. */
+struct cuframes_packet_record {
+  int64_t timestamp_ns;
+  int64_t decode_timestamp_ns;
+  /** Flags of a packet. */
+  uint32_t flags;
+  /** Bytes of the packet. */
+  uint32_t size;
+  /** Out: the packet's number, from 0. */
+  uint64_t sequence;
+};
+
+/** What a connection is for. Text is NUL-padded. */
+struct cuframes_subscriber_options {
+  /** The publisher's. */
+  char key[64];
+  /** The runtime directory. Empty: the first where somebody publishes under the key, by docs/protocol.md. */
+  char directory[108];
+  /** For the publisher's reports. */
+  char name[32];
+  uint32_t mode;
+  uint32_t wants;
+  /** How long to wait for a publisher: 0 not at all, negative for ever. */
+  int32_t timeout_ms;
+};
+
+/** A frame that is held. */
+struct cuframes_frame {
+  /** For cuframes_subscriber_clone and cuframes_subscriber_release. */
+  uint32_t lease;
+  /** Where it is: see cuframes_subscriber_slot_address. */
+  uint32_t slot;
+  /** The frame's number, from 1. */
+  uint64_t sequence;
+  /** The publisher's, on any clock. */
+  int64_t timestamp_ns;
+  uint64_t duration_ns;
+  /** CLOCK_MONOTONIC at publish. */
+  uint64_t published_ns;
+  /** Flags of a frame. */
+  uint32_t flags;
+  /** Bytes of `metadata` that are used. */
+  uint32_t metadata_size;
+  uint8_t metadata[1024];
+};
+
+/** A subscriber's counters. */
+struct cuframes_subscriber_stats {
+  /** Frames delivered. */
+  uint64_t received;
+  /** Frames that were gone before it was their turn, in ordered mode; that a newer one overtook, in newest mode. */
+  uint64_t dropped;
+  /** Published after the last frame delivered. */
+  uint64_t lag;
+  /** Leases that are not released yet. */
+  uint32_t held;
+  /** 1 once the publisher is gone. */
+  uint32_t disconnected;
+};
+
+/** A packet that can be copied. */
+struct cuframes_packet {
+  int64_t timestamp_ns;
+  int64_t decode_timestamp_ns;
+  /** The packet's number, from 0. */
+  uint64_t sequence;
+  /** Bytes of the packet. */
+  uint32_t size;
+  /** Flags of a packet. */
+  uint32_t flags;
+};
+
+/** A packet reader's counters. */
+struct cuframes_packet_stats {
+  /** Packets delivered. */
+  uint64_t received;
+  /** Packets that were overwritten before they could be read. */
+  uint64_t lost;
+  /** Published after the last packet delivered. */
+  uint64_t lag;
+  /** FFmpeg's AVCodecID; 0 while there is no ring. */
+  uint32_t codec_id;
+  uint32_t reserved;
+};
+
+/** What every message begins with. */
+struct cuframes_prefix {
+  uint32_t magic;
+  uint32_t version;
+  uint32_t kind;
+  /** Of the whole message. */
+  uint32_t size;
+};
+
+/** What a publisher knows of a subscriber. */
+struct cuframes_report_subscriber {
+  /** NUL-padded. */
+  char name[32];
+  /** 0 across PID namespaces. */
+  int32_t pid;
+  uint32_t mode;
+  uint32_t wants;
+  /** Frames that it holds. */
+  uint32_t held;
+  /** As the subscriber wrote them in its lease page. */
+  uint64_t received;
+  uint64_t dropped;
+  uint64_t cursor;
+  uint64_t packets_received;
+  uint64_t packets_lost;
+  /** CLOCK_MONOTONIC when it came. */
+  uint64_t connected_ns;
+};
+
+/**
+ * Publisher to an inspector. The publisher's own view, answered by its control thread. `size` counts only the
+ * subscribers that are there.
+ */
+struct cuframes_report {
+  struct cuframes_prefix prefix;
+  uint64_t publisher_pid;
+  /** CLOCK_MONOTONIC when the ring was made, and when this was written. */
+  uint64_t created_ns;
+  uint64_t now_ns;
+  /** A kind of memory. */
+  uint32_t memory;
+  uint32_t slot_count;
+  uint32_t policy;
+  uint32_t slots_leased;
+  struct cuframes_geometry geometry;
+  uint64_t slot_size;
+  uint64_t published;
+  uint64_t newest_published_ns;
+  /** Frames per 1000 s over the frames that are in the ring; 0 with fewer than two. */
+  uint64_t rate_millihertz;
+  uint64_t packets_published;
+  /** FFmpeg's AVCodecID; 0 without a packet ring. */
+  uint32_t packet_codec_id;
+  /** Connections dropped for what they sent or failed to send. */
+  uint32_t rejected;
+  /** A GPU's UUID; all zero for the host. */
+  uint8_t device[16];
+  /** How many of `subscribers` there are. */
+  uint32_t subscriber_count;
+  uint32_t reserved;
+  struct cuframes_report_subscriber subscribers[64];
+};
+
+/** A CUdeviceptr, and the bytes from row to row. */
+struct cuframes_source_plane {
+  uint64_t address;
+  uint64_t stride;
+};
+
+/** Where the planes of somebody else's picture are, on the same device. */
+struct cuframes_copy_source {
+  /** CUstream that orders the copy, where `has_stream` is 1; else the library's own. */
+  uint64_t stream;
+  uint32_t has_stream;
+  uint32_t plane_count;
+  struct cuframes_source_plane planes[3];
+};
+
+/** A CUDA device that this process sees. */
+struct cuframes_device {
+  /** Bytes of memory on the device. */
+  uint64_t total_memory;
+  /** The same in every process, container and order of devices. */
+  uint8_t uuid[16];
+  /** The driver's name for it, zero-terminated UTF-8. */
+  char name[128];
+  /** Its number in this process, which CUDA_VISIBLE_DEVICES changes. */
+  uint32_t ordinal;
+  uint32_t compute_capability_major;
+  uint32_t compute_capability_minor;
+  /** The CUDA version that the driver is for: 1000 × major + 10 × minor. */
+  uint32_t driver_version;
+  /** 1 where the device has it, else 0. Frames need the first two. */
+  uint8_t virtual_memory_management;
+  uint8_t posix_file_descriptors;
+  uint8_t dma_buf;
+  uint8_t reserved[5];
+};
+
+/** Who the peer was, as the kernel saw it, when it connected or began to listen. */
+struct cuframes_credentials {
+  /** 0 where its process has no name in our PID namespace. */
+  int32_t pid;
+  uint32_t uid;
+  uint32_t gid;
+};
+
+/** What came with a message, beside its bytes. The descriptors are the caller's, each to be closed once. */
+struct cuframes_received {
+  /** Bytes of the message. */
+  uint32_t size;
+  /** How many of `descriptors` there are. */
+  uint32_t descriptor_count;
+  int32_t descriptors[253];
+};
+
+/** One plane of somebody else's picture. */
+struct cuframes_image_source_plane {
+  /** A dma-buf or memfd; stays the caller's. */
+  int32_t fd;
+  /** Bytes from row to row, 1 to 2^31 - 1. */
+  uint32_t stride;
+  /** Bytes from the buffer's first to the plane's. */
+  uint64_t offset;
+};
+
+/** What is to be imported. */
+struct cuframes_image_options {
+  /** Pixels, 1 to 16384. */
+  uint32_t width;
+  uint32_t height;
+  /** Of drm_fourcc.h. */
+  uint32_t fourcc;
+  uint32_t plane_count;
+  /**
+   * Of drm_fourcc.h, where `has_modifier` is 1 and it is not DRM_FORMAT_MOD_INVALID; else the exporter's own choice,
+   * which on the host is linear.
+   */
+  uint64_t modifier;
+  uint32_t has_modifier;
+  /** A kind of memory: host, to be read by the CPU, or CUDA, to be registered with it. */
+  uint32_t memory;
+  struct cuframes_image_source_plane planes[4];
+  /** For CUDA: its number or UUID; empty: the first. */
+  char device[48];
+};
+
+/** Where a plane of an image is. */
+struct cuframes_image_plane {
+  /** A CUdeviceptr, or by the image's layout a CUarray; 0 on the host. */
+  uint64_t address;
+  /** On the host: bytes from the buffer's first to the plane's. */
+  uint64_t offset;
+  /** Bytes from row to row; 0 for an array. */
+  uint32_t stride;
+  uint32_t rows;
+  /** Bytes of a row that are picture. */
+  uint32_t row_bytes;
+  uint32_t reserved;
+};
+
+/** An image, as it was imported. */
+struct cuframes_image_info {
+  /** Pixels. */
+  uint32_t width;
+  uint32_t height;
+  /** Of drm_fourcc.h. */
+  uint32_t fourcc;
+  uint32_t plane_count;
+  /** A kind of memory. */
+  uint32_t memory;
+  /** An image layout. */
+  uint32_t layout;
+  struct cuframes_image_plane planes[2];
+  /** The GPU's UUID; all zero for the host. */
+  uint8_t device[16];
+};
+
+/** A layout of pixels that can be imported. */
+struct cuframes_dmabuf_pair {
+  /** Of drm_fourcc.h; 0x00ffffffffffffff: the format without one. */
+  uint64_t modifier;
+  /** Of drm_fourcc.h. */
+  uint32_t fourcc;
+  /** 1: EGL cannot render to it; CUDA reads it all the same. */
+  uint32_t external_only;
+};
+
+/* The layout that the library was compiled with. */
+#if defined(__cplusplus) && __cplusplus >= 201103L
+#define CUFRAMES_ASSERT(condition) static_assert(condition, #condition)
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define CUFRAMES_ASSERT(condition) _Static_assert(condition, #condition)
+#else
+#define CUFRAMES_ASSERT(condition) extern char cuframes_assertion[(condition) ? 1 : -1]
+#endif
+
+CUFRAMES_ASSERT(sizeof(struct cuframes_plane) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_plane, offset) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_plane, stride) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_plane, rows) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_plane, row_bytes) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_plane, reserved) == 20);
+CUFRAMES_ASSERT(sizeof(struct cuframes_geometry) == 104);
+CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, format) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, width) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, height) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, alignment) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, plane_count) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, reserved) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, frame_size) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, planes) == 32);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_options) == 248);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, key) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, directory) == 64);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, format) == 172);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, width) == 176);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, height) == 180);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, slot_count) == 184);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, policy) == 188);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, memory) == 192);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, socket_mode) == 196);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, device) == 200);
+CUFRAMES_ASSERT(sizeof(struct cuframes_ring_info) == 144);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, geometry) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, slot_size) == 104);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, publisher_pid) == 112);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, memory) == 120);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, slot_count) == 124);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, device) == 128);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publish_record) == 1072);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, timestamp_ns) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, duration_ns) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, flags) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, metadata_size) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, sequence) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, stream) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, has_stream) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, reserved) == 44);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, metadata) == 48);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_stats) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, published) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, packets_published) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, subscribers) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, slots_leased) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, rejected) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, failed) == 28);
+CUFRAMES_ASSERT(sizeof(struct cuframes_packet_options) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, ring_slots) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, data_size) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, max_packet_size) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, codec_id) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, named) == 16);
+CUFRAMES_ASSERT(sizeof(struct cuframes_packet_record) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, timestamp_ns) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, decode_timestamp_ns) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, flags) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, size) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, sequence) == 24);
+CUFRAMES_ASSERT(sizeof(struct cuframes_subscriber_options) == 216);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, key) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, directory) == 64);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, name) == 172);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, mode) == 204);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, wants) == 208);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, timeout_ms) == 212);
+CUFRAMES_ASSERT(sizeof(struct cuframes_frame) == 1072);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, lease) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, slot) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, sequence) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, timestamp_ns) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, duration_ns) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, published_ns) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, flags) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata_size) == 44);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata) == 48);
+CUFRAMES_ASSERT(sizeof(struct cuframes_subscriber_stats) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, received) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, dropped) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, lag) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, held) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, disconnected) == 28);
+CUFRAMES_ASSERT(sizeof(struct cuframes_packet) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet, timestamp_ns) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet, decode_timestamp_ns) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet, sequence) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet, size) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet, flags) == 28);
+CUFRAMES_ASSERT(sizeof(struct cuframes_packet_stats) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_stats, received) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_stats, lost) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_stats, lag) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_stats, codec_id) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_stats, reserved) == 28);
+CUFRAMES_ASSERT(sizeof(struct cuframes_prefix) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_prefix, magic) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_prefix, version) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_prefix, kind) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_prefix, size) == 12);
+CUFRAMES_ASSERT(sizeof(struct cuframes_report_subscriber) == 96);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, name) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, pid) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, mode) == 36);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, wants) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, held) == 44);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, received) == 48);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, dropped) == 56);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, cursor) == 64);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, packets_received) == 72);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, packets_lost) == 80);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, connected_ns) == 88);
+CUFRAMES_ASSERT(sizeof(struct cuframes_report) == 6376);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, prefix) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, publisher_pid) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, created_ns) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, now_ns) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, memory) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, slot_count) == 44);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, policy) == 48);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, slots_leased) == 52);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, geometry) == 56);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, slot_size) == 160);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, published) == 168);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, newest_published_ns) == 176);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, rate_millihertz) == 184);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, packets_published) == 192);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, packet_codec_id) == 200);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, rejected) == 204);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, device) == 208);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscriber_count) == 224);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, reserved) == 228);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscribers) == 232);
+CUFRAMES_ASSERT(sizeof(struct cuframes_source_plane) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_source_plane, address) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_source_plane, stride) == 8);
+CUFRAMES_ASSERT(sizeof(struct cuframes_copy_source) == 64);
+CUFRAMES_ASSERT(offsetof(struct cuframes_copy_source, stream) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_copy_source, has_stream) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_copy_source, plane_count) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_copy_source, planes) == 16);
+CUFRAMES_ASSERT(sizeof(struct cuframes_device) == 176);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, total_memory) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, uuid) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, name) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, ordinal) == 152);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, compute_capability_major) == 156);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, compute_capability_minor) == 160);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, driver_version) == 164);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, virtual_memory_management) == 168);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, posix_file_descriptors) == 169);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, dma_buf) == 170);
+CUFRAMES_ASSERT(offsetof(struct cuframes_device, reserved) == 171);
+CUFRAMES_ASSERT(sizeof(struct cuframes_credentials) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_credentials, pid) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_credentials, uid) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_credentials, gid) == 8);
+CUFRAMES_ASSERT(sizeof(struct cuframes_received) == 1020);
+CUFRAMES_ASSERT(offsetof(struct cuframes_received, size) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_received, descriptor_count) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_received, descriptors) == 8);
+CUFRAMES_ASSERT(sizeof(struct cuframes_image_source_plane) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_source_plane, fd) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_source_plane, stride) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_source_plane, offset) == 8);
+CUFRAMES_ASSERT(sizeof(struct cuframes_image_options) == 144);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, width) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, height) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, fourcc) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, plane_count) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, modifier) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, has_modifier) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, memory) == 28);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, planes) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_options, device) == 96);
+CUFRAMES_ASSERT(sizeof(struct cuframes_image_plane) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_plane, address) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_plane, offset) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_plane, stride) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_plane, rows) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_plane, row_bytes) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_plane, reserved) == 28);
+CUFRAMES_ASSERT(sizeof(struct cuframes_image_info) == 104);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_info, width) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_info, height) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_info, fourcc) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_info, plane_count) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_info, memory) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_info, layout) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_info, planes) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_image_info, device) == 88);
+CUFRAMES_ASSERT(sizeof(struct cuframes_dmabuf_pair) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_dmabuf_pair, modifier) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_dmabuf_pair, fourcc) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_dmabuf_pair, external_only) == 12);
+
+#undef CUFRAMES_ASSERT
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Called on a thread of the library; the runtimes' callbacks queue it for their event loop. */
+typedef void (*cuframes_callback)(uint32_t token);
+
+/** To be called first; also keeps the library in the process for good, because its threads never end. */
+uint32_t cuframes_abi_version(void);
+
+/** Copies the sentence for this thread's last failure, without a NUL; returns its size. */
+int32_t cuframes_error_message(void *buffer, uint32_t size);
+
+/** CLOCK_MONOTONIC in nanoseconds, the clock of every frame's published_ns. */
+uint64_t cuframes_now_ns(void);
+
+/** Lets the library's threads call this callback; to be called before it is given to any function. */
+int32_t cuframes_callback_open(cuframes_callback callback);
+
+/**
+ * For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token, four
+ * bytes, through a stream socket, and returns the end to read it from. The callback is open already.
+ */
+int32_t cuframes_callback_socket(uint64_t *callback);
+
+/** For an event loop that is about to end: no thread calls the callback afterwards. */
+void cuframes_callback_close(cuframes_callback callback);
+
+/**
+ * Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript worker
+ * may at any moment, or by cuframes_environment_close.
+ */
+int32_t cuframes_environment_open(void);
+
+/**
+ * Closes everything that this thread has made since cuframes_environment_open. Memory that it could reach can still be
+ * read and written, but is nobody else's any more.
+ */
+void cuframes_environment_close(void);
+
+/**
+ * Fills a table of at most `capacity` CUDA devices; returns how many there are in it. UNSUPPORTED, with the reason,
+ * where CUDA cannot be used.
+ */
+int32_t cuframes_devices(struct cuframes_device *devices, uint32_t capacity);
+
+/** Holds the primary context of the device with this number, so that other libraries may use it; returns its handle. */
+int32_t cuframes_context_open(uint32_t ordinal);
+
+/** Makes a context current on this thread, until cuframes_context_leave. */
+int32_t cuframes_context_enter(uint32_t context);
+
+/** Makes current on this thread what was so before cuframes_context_enter. */
+int32_t cuframes_context_leave(uint32_t context);
+
+/** Lets go of a context. */
+int32_t cuframes_context_close(uint32_t context);
+
+/** Takes the key, makes the ring and describes it; returns the publisher's handle. */
+int32_t cuframes_publisher_create(const struct cuframes_publisher_options *options, struct cuframes_ring_info *info);
+
+/** Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr. */
+uint64_t cuframes_publisher_slot_address(uint32_t publisher, uint32_t slot);
+
+/**
+ * Returns a slot to fill, the caller's until it is published or abandoned. WOULD_BLOCK, or TIMEOUT under the policy
+ * wait.
+ */
+int32_t cuframes_publisher_acquire(uint32_t publisher, int32_t timeout_ms);
+
+/** Calls back once when a slot may be free. */
+int32_t cuframes_publisher_arm(uint32_t publisher, cuframes_callback callback);
+
+/** Makes an acquired slot visible to every subscriber, and writes the frame's sequence into the record. */
+int32_t cuframes_publisher_publish(uint32_t publisher, uint32_t slot, struct cuframes_publish_record *record);
+
+/**
+ * Copies a picture without padding from host memory into an acquired slot on a GPU, ordered by the library's stream.
+ */
+int32_t cuframes_publisher_upload(uint32_t publisher, uint32_t slot, const void *bytes, uint32_t size);
+
+/**
+ * Copies an acquired slot's picture without padding to host memory, after the work so far of the CUstream, where
+ * `has_stream` is 1, else of the library's.
+ */
+int32_t cuframes_publisher_download(uint32_t publisher, uint32_t slot, uint64_t stream, uint32_t has_stream,
+                                    void *bytes, uint32_t size);
+
+/** Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream. */
+int32_t cuframes_publisher_copy_from(uint32_t publisher, uint32_t slot, const struct cuframes_copy_source *source);
+
+/** Gives a slot back unpublished. */
+int32_t cuframes_publisher_abandon(uint32_t publisher, uint32_t slot);
+
+/** Makes the packet ring, once, and hands it to the subscribers that are there and want it. */
+int32_t cuframes_publisher_enable_packets(uint32_t publisher, const struct cuframes_packet_options *options);
+
+/** Replaces the parameters that readers are given: at most 4096 bytes; 0 takes them away. */
+int32_t cuframes_publisher_set_codec_parameters(uint32_t publisher, const void *bytes, uint32_t size);
+
+/** Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record. */
+int32_t cuframes_publisher_publish_packet(uint32_t publisher, struct cuframes_packet_record *record, const void *bytes);
+
+/** Fills in the counters. */
+int32_t cuframes_publisher_stats(uint32_t publisher, struct cuframes_publisher_stats *stats);
+
+/**
+ * Ends the ring; subscribers keep what they hold. keep_mapped: 1 where somebody may still reach the slots, which then
+ * stay mapped until the process ends.
+ */
+int32_t cuframes_publisher_close(uint32_t publisher, uint32_t keep_mapped);
+
+/**
+ * Blocks until connected: fills `info` and returns the subscriber's handle; or, where a report is all that is wanted,
+ * fills `report` and returns 0. The pointer that is not needed may be null.
+ */
+int32_t cuframes_connect(const struct cuframes_subscriber_options *options, struct cuframes_ring_info *info,
+                         struct cuframes_report *report);
+
+/**
+ * Starts connecting on another thread; returns a handle for cuframes_connect_finish, and calls back once. Without a
+ * callback: see cuframes_connect_arm and cuframes_connect_wait.
+ */
+int32_t cuframes_connect_start(const struct cuframes_subscriber_options *options, cuframes_callback callback,
+                               uint32_t token);
+
+/**
+ * Calls back once when cuframes_connect_finish has something to return. Returns 1 where it has already: no call comes.
+ * Once for an attempt.
+ */
+int32_t cuframes_connect_arm(uint32_t attempt, cuframes_callback callback, uint32_t token);
+
+/** Blocks until cuframes_connect_finish has something to return. TIMEOUT, with how far it has come: it goes on. */
+int32_t cuframes_connect_wait(uint32_t attempt, int32_t timeout_ms);
+
+/** What cuframes_connect would have returned, or a connected socket's handle; after the callback. */
+int32_t cuframes_connect_finish(uint32_t attempt, struct cuframes_ring_info *info, struct cuframes_report *report);
+
+/** Gives up, or lets go after cuframes_connect_finish. */
+int32_t cuframes_connect_close(uint32_t attempt);
+
+/** Where a slot is in this process, until the subscriber is closed; only to be read. */
+uint64_t cuframes_subscriber_slot_address(uint32_t subscriber, uint32_t slot);
+
+/**
+ * Leases the next frame, which does not change until it is released.
+ * timeout_ms: 0 not at all (WOULD_BLOCK), negative for ever. The first spin_us of the wait are spent spinning.
+ */
+int32_t cuframes_subscriber_next(uint32_t subscriber, int32_t timeout_ms, uint32_t spin_us,
+                                 struct cuframes_frame *frame);
+
+/** Calls back once at the next frame or the connection's end. */
+int32_t cuframes_subscriber_arm(uint32_t subscriber, cuframes_callback callback);
+
+/** Returns a second lease on a frame that is held. */
+int32_t cuframes_subscriber_clone(uint32_t subscriber, uint32_t lease);
+
+/** Ends a lease. */
+int32_t cuframes_subscriber_release(uint32_t subscriber, uint32_t lease);
+
+/** Ends a lease on a GPU frame when the CUstream's work so far is done. */
+int32_t cuframes_subscriber_release_when_done(uint32_t subscriber, uint32_t lease, uint64_t stream);
+
+/**
+ * Copies a held GPU frame to page-locked host memory, once unless `refresh` is 1; returns which of 8 buffers, and its
+ * address. The bytes stay as they are for as long as the frame is held.
+ */
+int32_t cuframes_subscriber_to_host(uint32_t subscriber, uint32_t lease, uint32_t refresh, uint64_t *address);
+
+/** Fills in the counters. */
+int32_t cuframes_subscriber_stats(uint32_t subscriber, struct cuframes_subscriber_stats *stats);
+
+/**
+ * Ends the connection and all leases. keep_mapped: as for cuframes_publisher_close, the copies in host memory
+ * included.
+ */
+int32_t cuframes_subscriber_close(uint32_t subscriber, uint32_t keep_mapped);
+
+/**
+ * Returns the handle of a reader of the connection's packets.
+ * wait: 1 to wait for a ring that is still to come, in cuframes_packet_reader_next; 0 for NO_PACKET_RING.
+ * since_connection: 1 to begin at what was the last key packet when the connection was made; 0 for what is it now.
+ */
+int32_t cuframes_packet_reader_open(uint32_t subscriber, uint32_t wait, uint32_t since_connection);
+
+/** Describes the next packet; cuframes_packet_reader_copy takes it. */
+int32_t cuframes_packet_reader_next(uint32_t reader, int32_t timeout_ms, struct cuframes_packet *packet);
+
+/**
+ * Copies the packet that was just described, and moves on. PACKET_OVERRUN when the writer was faster: the bytes are
+ * then worth nothing.
+ */
+int32_t cuframes_packet_reader_copy(uint32_t reader, void *destination, uint32_t size);
+
+/** Copies the codec parameters into a buffer of 4096 bytes; returns their size. */
+int32_t cuframes_packet_reader_codec_parameters(uint32_t reader, uint8_t destination[4096]);
+
+/** Calls back once at the next packet or the connection's end. */
+int32_t cuframes_packet_reader_arm(uint32_t reader, cuframes_callback callback);
+
+/** Fills in the counters. */
+int32_t cuframes_packet_reader_stats(uint32_t reader, struct cuframes_packet_stats *stats);
+
+/** Ends a reader; before its subscriber is closed. */
+int32_t cuframes_packet_reader_close(uint32_t reader);
+
+/**
+ * Imports a dma-buf or memfd, for the CPU or for CUDA; returns an image's handle. The descriptors stay the caller's.
+ */
+int32_t cuframes_image_import(const struct cuframes_image_options *options, struct cuframes_image_info *info);
+
+/**
+ * Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it for.
+ * `device` names a GPU, as in cuframes_publisher_options.
+ */
+int32_t cuframes_image_import_egl(uint64_t display, uint64_t egl_image, uint32_t fourcc, const void *device,
+                                  uint32_t device_size, struct cuframes_image_info *info);
+
+/**
+ * Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU the
+ * copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
+ */
+int32_t cuframes_publisher_copy_image(uint32_t publisher, uint32_t slot, uint32_t image, int32_t plane,
+                                      uint64_t stream, uint32_t has_stream);
+
+/** Ends an image. What was registered may be kept for the next import of the same buffer: see cuframes_images_trim. */
+int32_t cuframes_image_close(uint32_t image);
+
+/** Lets go of every registration that no image uses, and with it of the buffers. */
+void cuframes_images_trim(void);
+
+/** Fills a table of at most `capacity` layouts that EGL imports on a GPU; returns how many there are in it. */
+int32_t cuframes_dmabuf_formats(const void *device, uint32_t device_size, struct cuframes_dmabuf_pair *pairs,
+                                uint32_t capacity);
+
+/** Returns a dma-buf of a held frame, the caller's to close: on a GPU of the slot itself, on the host of a copy. */
+int32_t cuframes_subscriber_export_dmabuf(uint32_t subscriber, uint32_t lease);
+
+/**
+ * Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
+ * name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
+ */
+int32_t cuframes_socket_connect_start(const void *address, uint32_t size, int32_t timeout_ms,
+                                      cuframes_callback callback, uint32_t token);
+
+/** Returns a listener's handle. ALREADY_EXISTS where somebody listens. */
+int32_t cuframes_socket_listen(const void *address, uint32_t size, uint32_t mode);
+
+/** Returns the handle of a listener's next connection. WOULD_BLOCK with a time-out of 0, else TIMEOUT. */
+int32_t cuframes_socket_accept(uint32_t listener, int32_t timeout_ms);
+
+/** Sends one message of 1 to 65 536 bytes with up to 253 descriptors, which stay the caller's. */
+int32_t cuframes_socket_send(uint32_t socket, const void *bytes, uint32_t size, const int32_t *descriptors,
+                             uint32_t descriptor_count, int32_t timeout_ms);
+
+/**
+ * Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on every
+ * error none of them is open.
+ */
+int32_t cuframes_socket_receive(uint32_t socket, void *bytes, uint32_t capacity, struct cuframes_received *received,
+                                int32_t timeout_ms);
+
+/**
+ * Calls back once when there is something to receive or accept (direction 0), or room to send (1), or the end to tell.
+ */
+int32_t cuframes_socket_arm(uint32_t socket, uint32_t direction, cuframes_callback callback);
+
+/** Who the peer was when it connected, or began to listen. */
+int32_t cuframes_socket_peer(uint32_t socket, struct cuframes_credentials *credentials);
+
+/** Ends a connection, or the listening with its files. */
+int32_t cuframes_socket_close(uint32_t socket);
+
+/** Closes a descriptor that was received or exported; INVALID_ARGUMENT where it is not open. */
+int32_t cuframes_descriptor_close(int32_t descriptor);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,80 @@
+//! Environments: a JavaScript worker is a thread that may be ended at any moment, without a word to its libraries. What
+//! such a thread has made goes with it, or its subscriptions would hold a publisher up for as long as the process lives.
+
+const std = @import("std");
+const errors = @import("../core/errors.zig");
+const handles = @import("handles.zig");
+const event_loop = @import("../ipc/event_loop.zig");
+const Mutex = @import("../os/mutex.zig").Mutex;
+const Error = errors.Error;
+
+var mutex: Mutex = .{};
+/// Its destructor is the one thing that runs on a thread that is being ended.
+var key: ?std.c.pthread_key_t = null;
+var opened: u32 = 0;
+
+/// What this thread makes from here on is closed when it ends, or by `close`.
+pub fn open() Error!void {
+    if (handles.owner != handles.nobody) return;
+    mutex.lock();
+    defer mutex.unlock();
+    if (key == null) {
+        var created: std.c.pthread_key_t = undefined;
+        if (std.c.pthread_key_create(&created, onThreadEnd) != .SUCCESS) return outOfKeys();
+        key = created;
+    }
+    const owner = opened + 1;
+    // Any value but null makes the destructor run.
+    if (std.c.pthread_setspecific(key.?, @ptrFromInt(owner)) != 0) return outOfKeys();
+    opened = owner;
+    handles.owner = owner;
+}
+
+fn outOfKeys() Error {
+    return errors.fail(error.OutOfMemory, "this process has no room for another thread-specific value (PTHREAD_KEYS_MAX)", .{});
+}
+
+/// The callback that this thread has opened: none is called behind the end of its loop.
+pub threadlocal var callback: ?event_loop.Callback = null;
+
+/// Closes everything that this thread has made since `open`.
+pub fn close(reason: event_loop.Reason) void {
+    if (callback) |opened_here| event_loop.close(opened_here, reason);
+    callback = null;
+    if (handles.owner == handles.nobody) return;
+    // Of two that need each other, such as a reader and its subscriber, each keeps the other alive as long as it must.
+    while (handles.takeOwned(handles.owner)) |object| handles.vacate(object);
+}
+
+fn onThreadEnd(_: *anyopaque) callconv(.c) void {
+    close(.thread_ended);
+    handles.owner = handles.nobody;
+}
+
+test "what a thread has made in an environment goes with the thread, what it made before does not" {
+    const testing = std.testing;
+    const DescriptorSocket = @import("../ipc/descriptor_socket.zig").DescriptorSocket;
+    const Place = @import("../ipc/address.zig").Place;
+    const Maker = struct {
+        var made: [2]u32 = undefined;
+
+        fn listen(name: []const u8) !u32 {
+            const listener: *DescriptorSocket = try .listen(try Place.parse(name), 0o600);
+            return @bitCast(try handles.add(.{ .socket = listener }));
+        }
+
+        fn run() !void {
+            made[0] = try listen("@cuframes-environment-before");
+            try open();
+            made[1] = try listen("@cuframes-environment-within");
+        }
+    };
+    const thread = try std.Thread.spawn(.{}, Maker.run, .{});
+    thread.join();
+    try testing.expectError(error.InvalidArgument, handles.get(.socket, Maker.made[1]));
+    const kept = try handles.take(.socket, Maker.made[0]);
+    kept.close();
+    // The name is free again.
+    const listener: *DescriptorSocket = try .listen(try Place.parse("@cuframes-environment-within"), 0o600);
+    listener.close();
+}

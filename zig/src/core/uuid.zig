@@ -1,0 +1,3 @@
+//! A device's UUID, as the CUDA driver has it.
+
+pub const size = 16;

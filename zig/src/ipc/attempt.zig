@@ -1,0 +1,259 @@
+//! Connecting, to a publisher or to a socket of the caller's own, or asking for a report, on a thread of its own: for
+//! callers that have an event loop to keep going, and for those that wait for less time than a handshake takes.
+
+const std = @import("std");
+const errors = @import("../core/errors.zig");
+const clock = @import("../os/clock.zig");
+const futex = @import("../os/futex.zig");
+const memfd = @import("../os/memfd.zig");
+const thread = @import("../os/thread.zig");
+const protocol = @import("protocol.zig");
+const dial = @import("connect.zig");
+const event_loop = @import("event_loop.zig");
+const subscriber = @import("subscriber.zig");
+const Subscriber = subscriber.Subscriber;
+const DescriptorSocket = @import("descriptor_socket.zig").DescriptorSocket;
+const Place = @import("address.zig").Place;
+const Error = errors.Error;
+
+const allocator = std.heap.c_allocator;
+
+pub const Result = union(enum) {
+    subscriber: *Subscriber,
+    report: *protocol.Report,
+    socket: *DescriptorSocket,
+
+    fn deinit(result: Result) void {
+        switch (result) {
+            .subscriber => |connected| connected.close(),
+            .report => |report| allocator.destroy(report),
+            .socket => |connected| connected.close(),
+        }
+    }
+};
+
+/// What to connect to.
+pub const Goal = union(enum) {
+    publisher: subscriber.Options,
+    socket: struct { place: Place, timeout_ms: i32 },
+
+    fn timeoutMs(goal: *const Goal) i32 {
+        return switch (goal.*) {
+            .publisher => |*options| options.timeout_ms,
+            .socket => |*wanted| wanted.timeout_ms,
+        };
+    }
+
+    fn reach(goal: *const Goal, call: *dial.Call) Error!Result {
+        switch (goal.*) {
+            .publisher => |*options| return connect(options, call),
+            .socket => |*wanted| {
+                const fd = try dial.reach(&wanted.place, call);
+                errdefer memfd.close(fd);
+                return .{ .socket = try .adopt(fd) };
+            },
+        }
+    }
+};
+
+/// One attempt. It goes on whoever waits for it, and for how long: a thread that is blocked, a callback, or nobody now.
+pub const Connecting = struct {
+    goal: Goal,
+    call: dial.Call,
+    /// The thread's and the owner's.
+    references: u32 = 2,
+    /// A futex; a State.
+    state: u32 = @intFromEnum(State.running),
+    /// Written before the state is `armed`.
+    callback: event_loop.Callback = undefined,
+    token: u32 = undefined,
+    /// Written before the state is `finished`.
+    outcome: Error!Result = error.Internal,
+    message: [errors.message_size_max]u8 = undefined,
+    message_size: usize = 0,
+
+    const State = enum(u32) { running, armed, finished };
+
+    /// The time-out begins now. With a callback: armed from the start.
+    pub fn start(goal: Goal, callback: ?event_loop.Callback, token: u32) Error!*Connecting {
+        var call: dial.Call = try .init(goal.timeoutMs());
+        errdefer call.deinit();
+        const connecting = allocator.create(Connecting) catch return errors.fail(error.OutOfMemory, "no memory to connect", .{});
+        errdefer allocator.destroy(connecting);
+        connecting.* = .{ .goal = goal, .call = call };
+        if (callback) |function| {
+            const armed = connecting.arm(function, token) catch unreachable; // it has not begun
+            std.debug.assert(armed);
+        }
+        try thread.spawn("cuframes-dial", run, .{connecting});
+        return connecting;
+    }
+
+    fn run(connecting: *Connecting) void {
+        defer connecting.unref();
+        connecting.outcome = connecting.goal.reach(&connecting.call);
+        const message = errors.message();
+        @memcpy(connecting.message[0..message.len], message);
+        connecting.message_size = message.len;
+        const before = @atomicRmw(u32, &connecting.state, .Xchg, @intFromEnum(State.finished), .seq_cst);
+        futex.wakeAll(&connecting.state);
+        // Given up in the meantime: nobody listens.
+        if (@atomicLoad(u32, &connecting.references, .seq_cst) != 2) return;
+        if (before == @intFromEnum(State.armed)) event_loop.call(connecting.callback, connecting.token);
+    }
+
+    /// Asks for one call back when `finish` has something to return. False: it has already, and no call comes.
+    pub fn arm(connecting: *Connecting, callback: event_loop.Callback, token: u32) Error!bool {
+        switch (connecting.stateNow()) {
+            .running => {},
+            .armed => return errors.fail(error.InvalidArgument, "this attempt has a callback already", .{}),
+            .finished => return false,
+        }
+        connecting.callback = callback;
+        connecting.token = token;
+        const running = @intFromEnum(State.running);
+        const armed = @intFromEnum(State.armed);
+        return @cmpxchgStrong(u32, &connecting.state, running, armed, .seq_cst, .seq_cst) == null;
+    }
+
+    fn stateNow(connecting: *const Connecting) State {
+        return @enumFromInt(@atomicLoad(u32, &connecting.state, .seq_cst));
+    }
+
+    /// Blocks until `finish` has something to return. Timeout, with how far it has come, leaves it going on.
+    pub fn wait(connecting: *Connecting, timeout_ms: i32) Error!void {
+        const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
+        while (true) {
+            const state = connecting.stateNow();
+            if (state == .finished) return;
+            if (deadline.passed()) return connecting.unfinished();
+            futex.wait(&connecting.state, @intFromEnum(state), deadline);
+        }
+    }
+
+    fn unfinished(connecting: *const Connecting) Error {
+        const who, const subject = switch (connecting.goal) {
+            .publisher => |*options| .{ "publisher of", protocol.text(&options.key) },
+            .socket => |*wanted| .{ "listener on", wanted.place.text() },
+        };
+        const unanswered_ms = connecting.call.unansweredMs() orelse
+            return errors.fail(error.Timeout, "no {s} {s} has accepted a connection yet", .{ who, subject });
+        return errors.fail(
+            error.Timeout,
+            "the {s} {s} accepted the connection but has not answered for {d} ms: its process is stopped or busy",
+            .{ who, subject, unanswered_ms },
+        );
+    }
+
+    /// The outcome, once; WouldBlock before there is one.
+    pub fn finish(connecting: *Connecting) Error!Result {
+        if (connecting.stateNow() != .finished) return error.WouldBlock;
+        const outcome = connecting.outcome;
+        connecting.outcome = error.Internal;
+        return outcome catch |failure| errors.fail(failure, "{s}", .{connecting.message[0..connecting.message_size]});
+    }
+
+    /// Gives up, or lets go after `finish`. What was connected and not taken is closed.
+    pub fn close(connecting: *Connecting) void {
+        connecting.call.cancel();
+        connecting.unref();
+    }
+
+    fn unref(connecting: *Connecting) void {
+        if (@atomicRmw(u32, &connecting.references, .Sub, 1, .seq_cst) != 1) return;
+        if (connecting.outcome) |result| result.deinit() else |_| {}
+        connecting.call.deinit();
+        allocator.destroy(connecting);
+    }
+};
+
+/// Connects, or fetches the publisher's report where that is what is wanted.
+pub fn connect(options: *const subscriber.Options, call: *dial.Call) Error!Result {
+    if (options.wants & protocol.want_report == 0) return .{ .subscriber = try Subscriber.connect(options, call) };
+
+    const hello: protocol.Hello = .{ .wants = protocol.want_report, .mode = 0, .name = options.name };
+    var reply = try dial.greet(protocol.text(&options.key), protocol.text(&options.directory), &hello, call);
+    defer reply.descriptors.deinit();
+    defer memfd.close(reply.fd);
+    const bytes = reply.bytes();
+    const report = allocator.create(protocol.Report) catch return errors.fail(error.OutOfMemory, "no memory for a report", .{});
+    errdefer allocator.destroy(report);
+    report.* = std.mem.zeroes(protocol.Report);
+    const prefix = std.mem.bytesToValue(protocol.Prefix, bytes[0..@sizeOf(protocol.Prefix)]);
+    const malformed = prefix.kind != @intFromEnum(protocol.Kind.report) or bytes.len > @sizeOf(protocol.Report) or
+        bytes.len < protocol.Report.sizeFor(0);
+    if (malformed) return errors.fail(error.Protocol, "the publisher answered with something else than a report", .{});
+    @memcpy(std.mem.asBytes(report)[0..bytes.len], bytes);
+    if (bytes.len != protocol.Report.sizeFor(report.subscriber_count)) {
+        return errors.fail(error.Protocol, "the publisher's report has another length than it says", .{});
+    }
+    for (report.subscribers[0..report.subscriber_count]) |*entry| protocol.sanitizeText(&entry.name);
+    return .{ .report = report };
+}
+
+const testing = std.testing;
+const linux = std.os.linux;
+const socket = @import("../os/socket.zig");
+
+/// It is told of, not found out at the end of the wait.
+fn expectFinished(connecting: *Connecting) !void {
+    const soon: clock.Deadline = .fromMilliseconds(20_000);
+    try connecting.wait(30_000);
+    try testing.expect(!soon.passed());
+    const result = try connecting.finish();
+    try testing.expect(result == .socket);
+    result.deinit();
+}
+
+test "who waits for too short a time leaves the attempt going on, and is woken at once when it is there" {
+    const Callbacks = struct {
+        var count: u32 = 0;
+
+        fn call(token: u32) callconv(.c) void {
+            std.debug.assert(token == 7);
+            _ = @atomicRmw(u32, &count, .Add, 1, .seq_cst);
+            futex.wakeAll(&count);
+        }
+    };
+    try event_loop.open(Callbacks.call);
+    defer event_loop.close(Callbacks.call, .asked);
+    const address = try std.fmt.allocPrint(testing.allocator, "@cuframes-connecting-test-{d}", .{linux.getpid()});
+    defer testing.allocator.free(address);
+    const goal: Goal = .{ .socket = .{ .place = try .parse(address), .timeout_ms = -1 } };
+    const alone: *Connecting = try .start(goal, null, 0);
+    defer alone.close();
+    const armed: *Connecting = try .start(goal, Callbacks.call, 7);
+    defer armed.close();
+    for ([_]i32{ 0, 1, 30 }) |timeout_ms| {
+        try testing.expectError(error.Timeout, alone.wait(timeout_ms));
+        try testing.expect(std.mem.find(u8, errors.message(), "no listener on @cuframes-connecting-test-") != null);
+        try testing.expectError(error.WouldBlock, alone.finish());
+    }
+    try testing.expectError(error.InvalidArgument, armed.arm(Callbacks.call, 7));
+
+    const listener = try socket.listenAbstract(address[1..]);
+    defer socket.close(listener);
+    try expectFinished(alone);
+    try expectFinished(armed);
+    while (@atomicLoad(u32, &Callbacks.count, .seq_cst) == 0) futex.wait(&Callbacks.count, 0, .never);
+    // There has been no call for the other one, nor will there be.
+    try testing.expect(!try alone.arm(Callbacks.call, 7));
+    try testing.expectEqual(1, @atomicLoad(u32, &Callbacks.count, .seq_cst));
+    try testing.expectError(error.Internal, alone.finish());
+}
+
+test "giving up ends the thread at once, whatever it waits for" {
+    const address = try std.fmt.allocPrint(testing.allocator, "/tmp/cuframes-connecting-test-{d}", .{linux.getpid()});
+    defer testing.allocator.free(address);
+    for ([_][]const u8{ address, "@cuframes-connecting-test-nobody" }) |text| {
+        const goal: Goal = .{ .socket = .{ .place = try .parse(text), .timeout_ms = -1 } };
+        const given_up: *Connecting = try .start(goal, null, 0);
+        // So that it can be looked at behind its end.
+        _ = @atomicRmw(u32, &given_up.references, .Add, 1, .seq_cst);
+        try testing.expectError(error.Timeout, given_up.wait(20));
+        given_up.close();
+        try given_up.wait(30_000);
+        try testing.expectError(error.Timeout, given_up.finish());
+        given_up.unref();
+    }
+}

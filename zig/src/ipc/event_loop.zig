@@ -1,0 +1,227 @@
+//! How the library's threads wake a JavaScript event loop: by a callback, or by a socket that the loop reads. A callback
+//! may only be called while its event loop lives, which is what this file sees to.
+
+const std = @import("std");
+const linux = std.os.linux;
+const errors = @import("../core/errors.zig");
+const memfd = @import("../os/memfd.zig");
+const thread = @import("../os/thread.zig");
+const clock = @import("../os/clock.zig");
+const Mutex = @import("../os/mutex.zig").Mutex;
+
+/// Called on a thread of the library; the runtimes' callbacks queue it for their event loop.
+pub const Callback = *const fn (token: u32) callconv(.c) void;
+
+/// One event loop's callback. A process has one for each of its isolates.
+const Loop = struct {
+    callback: ?Callback = null,
+    calling: u32 = 0,
+    /// The library's end, for a loop that takes its tokens from a socket.
+    socket: ?i32 = null,
+    /// The loop's end of it.
+    reader: ?Reader = null,
+
+    /// Closes the socket once nobody writes into it. The mutex is held.
+    fn closeUnused(loop: *Loop) void {
+        if (loop.callback != null or loop.calling > 0) return;
+        memfd.close(loop.socket orelse return);
+        loop.socket = null;
+    }
+};
+
+/// A descriptor that is a runtime's to close. Deno leaves it open when it ends a worker from outside.
+const Reader = struct {
+    fd: i32,
+    inode: u64,
+
+    fn of(fd: i32) errors.Error!Reader {
+        return .{ .fd = fd, .inode = inodeOf(fd) orelse return errors.fail(error.Io, "fstat of a new socket failed", .{}) };
+    }
+
+    /// Closes it, unless the runtime has done so.
+    fn closeIfOpen(reader: Reader) void {
+        if (inodeOf(reader.fd) == reader.inode) memfd.close(reader.fd);
+    }
+
+    /// Every open socket of a machine has another one.
+    fn inodeOf(fd: i32) ?u64 {
+        var status: linux.Statx = undefined;
+        const result = linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .INO = true }, &status);
+        return if (linux.errno(result) == .SUCCESS) status.ino else null;
+    }
+};
+
+/// Workers come and go; this many at a time may use the library.
+const loops_max = 256;
+
+var mutex: Mutex = .{};
+var loops: [loops_max]Loop = @splat(.{});
+
+/// Lets threads call this callback, until `close`.
+pub fn open(callback: Callback) errors.Error!void {
+    mutex.lock();
+    defer mutex.unlock();
+    (try unused()).callback = callback;
+}
+
+/// For a runtime whose callbacks foreign threads had better not call: a callback that sends its token, four bytes, through
+/// a socket, until `close`. Returns the other end, which is the caller's to read and to close.
+pub fn openSocket(callback: *Callback) errors.Error!i32 {
+    mutex.lock();
+    defer mutex.unlock();
+    const loop = try unused();
+    var ends: [2]i32 = undefined;
+    const kind = linux.SOCK.STREAM | linux.SOCK.CLOEXEC;
+    _ = try errors.check(linux.socketpair(linux.AF.UNIX, kind, 0, &ends), "socketpair", "wake-ups");
+    errdefer for (ends) |end| memfd.close(end);
+    const reader: Reader = try .of(ends[0]);
+    const index = (@intFromPtr(loop) - @intFromPtr(&loops)) / @sizeOf(Loop);
+    loop.* = .{ .callback = senders[index], .socket = ends[1], .reader = reader };
+    callback.* = senders[index];
+    return ends[0];
+}
+
+/// One function for each place in `loops`, because a callback is told nothing but a token.
+const senders: [loops_max]Callback = senders: {
+    var functions: [loops_max]Callback = undefined;
+    for (&functions, 0..) |*function, index| function.* = &Sender(index).send;
+    break :senders functions;
+};
+
+fn Sender(comptime index: usize) type {
+    return struct {
+        fn send(token: u32) callconv(.c) void {
+            const bytes = std.mem.asBytes(&token);
+            var sent: usize = 0;
+            // Waits while the socket is full: a wake-up must not be lost. Fails when the reader has gone, or `close` came.
+            while (sent < bytes.len) {
+                const result = linux.sendto(loops[index].socket.?, bytes[sent..].ptr, bytes.len - sent, linux.MSG.NOSIGNAL, null, 0);
+                switch (linux.errno(result)) {
+                    .SUCCESS => sent += result,
+                    .INTR => {},
+                    else => return,
+                }
+            }
+        }
+    };
+}
+
+fn unused() errors.Error!*Loop {
+    return find(null) orelse errors.fail(error.OutOfMemory, "{d} workers of this process use cuframes, the most that may", .{loops_max});
+}
+
+fn find(callback: ?Callback) ?*Loop {
+    for (&loops) |*loop| {
+        if (loop.callback == callback and (callback != null or loop.calling == 0)) return loop;
+    }
+    return null;
+}
+
+/// Calls into the runtime, unless that loop has ended or is about to.
+pub fn call(callback: Callback, token: u32) void {
+    mutex.lock();
+    const loop = find(callback) orelse return mutex.unlock();
+    // `close` looks at it without the mutex.
+    _ = @atomicRmw(u32, &loop.calling, .Add, 1, .seq_cst);
+    mutex.unlock();
+    callback(token);
+    mutex.lock();
+    _ = @atomicRmw(u32, &loop.calling, .Sub, 1, .seq_cst);
+    loop.closeUnused();
+    mutex.unlock();
+}
+
+/// Why a loop is closed: its thread says so, or has come to its end without a word.
+pub const Reason = enum { asked, thread_ended };
+
+/// For a loop that is about to end: no call to it begins afterwards, and those that were answered have returned.
+/// One that still waits for the loop cannot be waited for; hence the bound.
+pub fn close(callback: Callback, reason: Reason) void {
+    mutex.lock();
+    const loop = find(callback) orelse return mutex.unlock();
+    loop.callback = null;
+    const reader = loop.reader;
+    loop.reader = null;
+    // Lets go of a thread that waits for room in it, whoever still holds the other end.
+    if (loop.socket) |socket| _ = linux.shutdown(socket, linux.SHUT.RDWR);
+    if (reason == .thread_ended) if (reader) |left| left.closeIfOpen();
+    loop.closeUnused();
+    mutex.unlock();
+    const deadline: clock.Deadline = .fromMilliseconds(20);
+    while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0 and !deadline.passed()) std.Thread.yield() catch {};
+}
+
+const testing = std.testing;
+
+test "a loop with a socket reads each token, and the end when it is closed" {
+    var first: Callback = undefined;
+    var second: Callback = undefined;
+    const reader = try openSocket(&first);
+    defer memfd.close(reader);
+    const other = try openSocket(&second);
+    defer memfd.close(other);
+    defer close(second, .asked);
+    try testing.expect(first != second);
+
+    for ([_]u32{ 7, 0xFFFF_FFFF }) |token| {
+        call(first, token);
+        var read: u32 = 0;
+        try testing.expectEqual(@sizeOf(u32), linux.read(reader, std.mem.asBytes(&read), @sizeOf(u32)));
+        try testing.expectEqual(token, read);
+    }
+    close(first, .asked);
+    call(first, 1);
+    var byte: [1]u8 = undefined;
+    try testing.expectEqual(0, linux.read(reader, &byte, 1));
+}
+
+/// A thread that is about to wait for room in a loop's full socket.
+fn startWaiting(callback: Callback) !*Loop {
+    const loop = find(callback).?;
+    const bytes: [4]u8 = @splat(1);
+    while (linux.errno(linux.sendto(loop.socket.?, &bytes, bytes.len, linux.MSG.DONTWAIT, null, 0)) == .SUCCESS) {}
+    try thread.spawn("cuframes-test", call, .{ callback, 2 });
+    while (@atomicLoad(u32, &loop.calling, .seq_cst) == 0) std.Thread.yield() catch {};
+    return loop;
+}
+
+fn expectUnused(loop: *Loop) !void {
+    while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0) std.Thread.yield() catch {};
+    mutex.lock();
+    defer mutex.unlock();
+    try testing.expectEqual(null, loop.socket);
+}
+
+test "a full socket makes its writer wait, and a reader that goes away lets it go" {
+    var callback: Callback = undefined;
+    const reader = try openSocket(&callback);
+    const loop = try startWaiting(callback);
+    memfd.close(reader);
+    while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0) std.Thread.yield() catch {};
+    close(callback, .asked);
+    try expectUnused(loop);
+}
+
+test "closing lets go of a writer that waits, though somebody keeps the other end and does not read" {
+    var callback: Callback = undefined;
+    const reader = try openSocket(&callback);
+    defer memfd.close(reader);
+    const loop = try startWaiting(callback);
+    close(callback, .asked);
+    try expectUnused(loop);
+}
+
+test "what a thread that has ended left open is closed, and nothing that took its number" {
+    var callback: Callback = undefined;
+    const left = try openSocket(&callback);
+    close(callback, .thread_ended);
+    try testing.expectEqual(null, Reader.inodeOf(left));
+
+    const closed = try openSocket(&callback);
+    memfd.close(closed);
+    const other = try memfd.create("test", 4096);
+    defer memfd.close(other);
+    try testing.expectEqual(closed, other);
+    close(callback, .thread_ended);
+    try testing.expect(Reader.inodeOf(other) != null);
+}

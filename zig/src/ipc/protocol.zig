@@ -1,0 +1,213 @@
+//! The messages on a publisher's socket. docs/protocol.md shows them as tables.
+
+const std = @import("std");
+const layout = @import("../ring/layout.zig");
+const format = @import("../core/format.zig");
+
+pub const devices_max = 16;
+/// Bytes of a GPU's UUID.
+pub const uuid_size = @import("../core/uuid.zig").size;
+pub const refusal_message_size = 400;
+
+pub const Kind = enum(u32) { hello = 1, welcome = 2, refusal = 3, packets = 4, released = 5, report = 6, _ };
+
+/// What every message begins with.
+pub const Prefix = extern struct {
+    magic: u32 = layout.magic,
+    version: u32 = layout.version,
+    kind: u32,
+    /// Of the whole message.
+    size: u32,
+};
+
+/// Frames.
+pub const want_frames: u32 = 1;
+/// Packets, with frames or alone.
+pub const want_packets: u32 = 2;
+/// A report and nothing else.
+pub const want_report: u32 = 4;
+
+/// Subscriber to publisher, first and once.
+pub const Hello = extern struct {
+    prefix: Prefix = .{ .kind = @intFromEnum(Kind.hello), .size = @sizeOf(Hello) },
+    wants: u32,
+    mode: u32,
+    /// NUL-padded.
+    name: [layout.name_size_max + 1]u8,
+    device_count: u32 = 0,
+    reserved: u32 = 0,
+    devices: [devices_max][uuid_size]u8 = @splat(@splat(0)),
+};
+
+/// Publisher to subscriber, with the descriptors: control region, lease page, slots if frames are wanted, packet
+/// ring if there is one and it is wanted.
+pub const Welcome = extern struct {
+    prefix: Prefix = .{ .kind = @intFromEnum(Kind.welcome), .size = @sizeOf(Welcome) },
+    memory: u32,
+    slot_count: u32,
+    geometry: format.Geometry,
+    slot_size: u64,
+    packets_size: u64,
+    /// Frames after this sequence are delivered.
+    cursor: u64,
+    /// Packets from this sequence on can be decoded by whoever misses none published since: the last key packet's, or 0.
+    packet_cursor: u64,
+    publisher_pid: u64,
+    device: [uuid_size]u8,
+};
+
+/// Publisher to subscriber, instead of a welcome.
+pub const Refusal = extern struct {
+    prefix: Prefix = .{ .kind = @intFromEnum(Kind.refusal), .size = @sizeOf(Refusal) },
+    code: i32,
+    /// NUL-padded UTF-8.
+    message: [refusal_message_size]u8,
+};
+
+/// Publisher to subscriber, with one descriptor: a packet ring was enabled after the subscriber came.
+pub const Packets = extern struct {
+    prefix: Prefix = .{ .kind = @intFromEnum(Kind.packets), .size = @sizeOf(Packets) },
+    size: u64,
+};
+
+/// Subscriber to publisher: a lease ended while the control region said that the publisher waits.
+pub const Released = extern struct {
+    prefix: Prefix = .{ .kind = @intFromEnum(Kind.released), .size = @sizeOf(Released) },
+};
+
+/// What a publisher knows of a subscriber.
+pub const ReportSubscriber = extern struct {
+    /// NUL-padded.
+    name: [layout.name_size_max + 1]u8,
+    /// 0 across PID namespaces.
+    pid: i32,
+    mode: u32,
+    wants: u32,
+    /// Frames that it holds.
+    held: u32,
+    /// As the subscriber wrote them in its lease page.
+    received: u64,
+    dropped: u64,
+    cursor: u64,
+    packets_received: u64,
+    packets_lost: u64,
+    /// CLOCK_MONOTONIC when it came.
+    connected_ns: u64,
+};
+
+/// Publisher to an inspector. The publisher's own view, answered by its control thread. `size` counts only the
+/// subscribers that are there.
+pub const Report = extern struct {
+    prefix: Prefix,
+    publisher_pid: u64,
+    /// CLOCK_MONOTONIC when the ring was made, and when this was written.
+    created_ns: u64,
+    now_ns: u64,
+    /// A kind of memory.
+    memory: u32,
+    slot_count: u32,
+    policy: u32,
+    slots_leased: u32,
+    geometry: format.Geometry,
+    slot_size: u64,
+    published: u64,
+    newest_published_ns: u64,
+    /// Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
+    rate_millihertz: u64,
+    packets_published: u64,
+    /// FFmpeg's AVCodecID; 0 without a packet ring.
+    packet_codec_id: u32,
+    /// Connections dropped for what they sent or failed to send.
+    rejected: u32,
+    /// A GPU's UUID; all zero for the host.
+    device: [uuid_size]u8,
+    /// How many of `subscribers` there are.
+    subscriber_count: u32,
+    reserved: u32 = 0,
+    subscribers: [layout.subscribers_max]ReportSubscriber,
+
+    pub fn sizeFor(subscriber_count: usize) usize {
+        return @offsetOf(Report, "subscribers") + subscriber_count * @sizeOf(ReportSubscriber);
+    }
+};
+
+/// A message larger than this is not one of ours.
+pub const message_size_max = @sizeOf(Report);
+
+/// The message of type T in `bytes`, or null when its size, magic, version or kind is another.
+pub fn parse(comptime T: type, comptime kind: Kind, bytes: []const u8) ?T {
+    if (bytes.len != @sizeOf(T)) return null;
+    const message = std.mem.bytesToValue(T, bytes[0..@sizeOf(T)]);
+    if (prefixProblem(bytes) != null or message.prefix.kind != @intFromEnum(kind)) return null;
+    return message;
+}
+
+/// Why these bytes are not of this protocol, in words for the peer's user; null when they are.
+pub fn prefixProblem(bytes: []const u8) ?enum { not_cuframes, other_version, wrong_size } {
+    if (bytes.len < @sizeOf(Prefix)) return .not_cuframes;
+    const prefix = std.mem.bytesToValue(Prefix, bytes[0..@sizeOf(Prefix)]);
+    if (prefix.magic != layout.magic) return .not_cuframes;
+    if (prefix.version != layout.version) return .other_version;
+    if (prefix.size != bytes.len) return .wrong_size;
+    return null;
+}
+
+/// Copies text into a NUL-padded field, cut to fit.
+pub fn setText(field: []u8, value: []const u8) void {
+    const size = @min(value.len, field.len - 1);
+    @memcpy(field[0..size], value[0..size]);
+    @memset(field[size..], 0);
+}
+
+/// The text of a NUL-padded field that another process wrote: up to the first NUL, control characters masked.
+pub fn sanitizeText(field: []u8) void {
+    const size = std.mem.indexOfScalar(u8, field, 0) orelse field.len - 1;
+    for (field[0..size]) |*byte| {
+        if (byte.* < 0x20 or byte.* == 0x7f) byte.* = '?';
+    }
+    @memset(field[size..], 0);
+    if (!std.unicode.utf8ValidateSlice(field[0..size])) {
+        for (field[0..size]) |*byte| if (byte.* >= 0x80) {
+            byte.* = '?';
+        };
+    }
+}
+
+pub fn text(field: []const u8) []const u8 {
+    return field[0 .. std.mem.indexOfScalar(u8, field, 0) orelse field.len];
+}
+
+comptime {
+    const assert = std.debug.assert;
+    assert(@sizeOf(Prefix) == 16);
+    assert(@sizeOf(Hello) == 64 + devices_max * uuid_size);
+    assert(@offsetOf(Welcome, "geometry") == 24);
+    assert(@sizeOf(Welcome) == 24 + 104 + 40 + 16);
+    assert(@sizeOf(Refusal) == 20 + refusal_message_size);
+    assert(@sizeOf(Packets) == 24);
+    assert(@sizeOf(ReportSubscriber) == 96);
+}
+
+const testing = std.testing;
+
+test "parse takes exactly its own messages" {
+    const released: Released = .{};
+    const bytes = std.mem.asBytes(&released);
+    try testing.expect(parse(Released, .released, bytes) != null);
+    try testing.expect(parse(Released, .hello, bytes) == null);
+    try testing.expect(parse(Released, .released, bytes[0..12]) == null);
+    for (0..16) |index| {
+        var changed = bytes.*;
+        changed[index] ^= 0x40;
+        try testing.expect(parse(Released, .released, &changed) == null);
+    }
+}
+
+test "text from a peer is cut at its NUL and made printable" {
+    var field = "cam\x1b[31m\xff\x00tail".*;
+    sanitizeText(&field);
+    try testing.expectEqualStrings("cam?[31m?", text(&field));
+    var unterminated: [8]u8 = @splat('x');
+    sanitizeText(&unterminated);
+    try testing.expectEqual(@as(usize, 7), text(&unterminated).len);
+}

@@ -1,0 +1,144 @@
+//! The one thread of a process that serves its sockets: accept, handshake, liveness. It runs whatever the
+//! JavaScript is doing. Handlers run one at a time, with the reactor's lock held.
+
+const std = @import("std");
+const linux = std.os.linux;
+const errors = @import("../core/errors.zig");
+const clock = @import("../os/clock.zig");
+const Mutex = @import("../os/mutex.zig").Mutex;
+const thread = @import("../os/thread.zig");
+const Error = errors.Error;
+
+/// Names one registration. A token of a removed one never matches again.
+pub const Token = packed struct(u64) { index: u32, generation: u32 };
+
+pub const Handler = struct {
+    context: *anyopaque,
+    /// The descriptor can be read, or its peer is gone.
+    ready: *const fn (context: *anyopaque, token: Token, fd: i32) void,
+    /// The deadline given to `add` or `pause` has passed.
+    expired: ?*const fn (context: *anyopaque, token: Token, fd: i32) void = null,
+};
+
+/// All zero when free, so that the table takes no room in the library's file.
+const Entry = struct {
+    handler: ?Handler = null,
+    fd: i32 = 0,
+    generation: u32 = 0,
+    deadline: ?clock.Deadline = null,
+};
+
+const events_watched = linux.EPOLL.IN | linux.EPOLL.RDHUP;
+
+/// Publishers, their connections and handshakes, subscribers.
+const entries_max = 8192;
+
+var mutex: Mutex = .{};
+var entries: [entries_max]Entry = @splat(.{});
+var epoll: i32 = -1;
+var expiring: u32 = 0;
+var search_from: u32 = 0;
+
+pub fn lock() void {
+    mutex.lock();
+}
+
+pub fn unlock() void {
+    mutex.unlock();
+}
+
+/// Registers a descriptor, which stays its owner's. With the lock held. A deadline may only be set by a handler:
+/// the thread computes how long to sleep after its handlers have run.
+pub fn add(fd: i32, handler: Handler, deadline: ?clock.Deadline) Error!Token {
+    try ensureStarted();
+    const index = for (0..entries_max) |offset| {
+        const index = (search_from + offset) % entries_max;
+        if (entries[index].handler == null) break index;
+    } else return errors.fail(error.OutOfMemory, "this process has {d} cuframes connections, the most it may have", .{entries_max});
+    search_from = @intCast((index + 1) % entries_max);
+
+    const entry = &entries[index];
+    const token: Token = .{ .index = @intCast(index), .generation = entry.generation };
+    var event: linux.epoll_event = .{ .events = events_watched, .data = .{ .u64 = @bitCast(token) } };
+    _ = try errors.check(linux.epoll_ctl(epoll, linux.EPOLL.CTL_ADD, fd, &event), "epoll_ctl", "add");
+    entry.handler = handler;
+    entry.fd = fd;
+    entry.deadline = deadline;
+    if (deadline != null) expiring += 1;
+    return token;
+}
+
+/// Looks away from a descriptor until the deadline, when `expired` is called. For handlers, as `add` with a deadline.
+pub fn pause(token: Token, deadline: clock.Deadline) void {
+    const entry = &entries[token.index];
+    std.debug.assert(entry.generation == token.generation and entry.deadline == null);
+    setEvents(token, 0);
+    entry.deadline = deadline;
+    expiring += 1;
+}
+
+/// Looks at a paused descriptor again.
+pub fn unpause(token: Token) void {
+    setEvents(token, events_watched);
+}
+
+fn setEvents(token: Token, events: u32) void {
+    var event: linux.epoll_event = .{ .events = events, .data = .{ .u64 = @bitCast(token) } };
+    const result = linux.epoll_ctl(epoll, linux.EPOLL.CTL_MOD, entries[token.index].fd, &event);
+    std.debug.assert(linux.errno(result) == .SUCCESS);
+}
+
+/// With the lock held; the descriptor is still open.
+pub fn remove(token: Token) void {
+    const entry = &entries[token.index];
+    std.debug.assert(entry.generation == token.generation and entry.handler != null);
+    _ = linux.epoll_ctl(epoll, linux.EPOLL.CTL_DEL, entry.fd, null);
+    if (entry.deadline != null) expiring -= 1;
+    entry.* = .{ .generation = entry.generation +% 1 };
+}
+
+fn ensureStarted() Error!void {
+    if (epoll >= 0) return;
+    const fd: i32 = @intCast(try errors.check(linux.epoll_create1(linux.EPOLL.CLOEXEC), "epoll_create1", "reactor"));
+    errdefer _ = linux.close(fd);
+    try thread.spawn("cuframes", run, .{fd});
+    epoll = fd;
+}
+
+fn run(fd: i32) void {
+    var events: [64]linux.epoll_event = undefined;
+    var timeout_ms: i32 = -1;
+    while (true) {
+        const result = linux.epoll_wait(fd, &events, events.len, timeout_ms);
+        const count = if (linux.errno(result) == .SUCCESS) result else 0;
+        lock();
+        defer unlock();
+        for (events[0..count]) |event| {
+            const token: Token = @bitCast(event.data.u64);
+            const entry = &entries[token.index];
+            // An earlier handler of this round may have removed it.
+            if (entry.generation != token.generation) continue;
+            const handler = entry.handler orelse continue;
+            handler.ready(handler.context, token, entry.fd);
+        }
+        timeout_ms = expire();
+    }
+}
+
+/// Runs what is due; returns how long the next one has, for epoll_wait.
+fn expire() i32 {
+    if (expiring == 0) return -1;
+    var soonest: clock.Deadline = .never;
+    for (&entries, 0..) |*entry, index| {
+        const handler = entry.handler orelse continue;
+        const deadline = entry.deadline orelse continue;
+        if (deadline.passed()) {
+            entry.deadline = null;
+            expiring -= 1;
+            handler.expired.?(handler.context, .{ .index = @intCast(index), .generation = entry.generation }, entry.fd);
+        } else {
+            soonest.at_ns = @min(soonest.at_ns, deadline.at_ns);
+        }
+    }
+    return soonest.remainingMs();
+}
