@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { root, run, tool } from "../scripts/toolchain.mjs";
-import type { Touch } from "./requests.ts";
+import type { Touch } from "./worker_protocol.ts";
 
 const prefix = join(root, "zig/zig-out/bench");
 const program = join(prefix, "bin/floor");
