@@ -50,7 +50,7 @@ import {
 } from "../memory/mod.ts";
 import { type PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
 
-import { waitInSlices, Waits } from "../connect/mod.ts";
+import { waitInSlices, WaitQueue } from "../connect/mod.ts";
 
 /**
  * What a publisher does when no slot of its ring is free.
@@ -239,7 +239,7 @@ export class Publisher implements Disposable {
   /** Milliseconds that `acquire` and `acquireAsync` wait by default. */
   readonly #timeout: number;
   readonly #patience: number;
-  readonly #room: Waits<WritableFrame>;
+  readonly #room: WaitQueue<WritableFrame>;
   readonly #frames = new Set<WritableFrame>();
   readonly #owner: Owner;
   #handle: number | undefined;
@@ -320,12 +320,12 @@ export class Publisher implements Disposable {
     };
     this.#timeout = policy === "wait" ? options.timeout ?? 1000 : 0;
     this.#patience = policy === "wait" ? this.#timeout : Infinity;
-    this.#room = new Waits(
+    this.#room = new WaitQueue(
       `free slot of ${key}`,
       () => this.#tryAcquire(),
       () => checked(symbols.cuframes_publisher_arm(handle, wake), `waiting for a slot of ${key}`),
     );
-    onWake(handle, () => this.#room.poke());
+    onWake(handle, () => this.#room.notify());
   }
 
   /**

@@ -1,9 +1,9 @@
 import {
   connect,
   type Connection,
-  Following,
-  type Greeting,
-  Succession,
+  type ConnectRequest,
+  FollowingReader,
+  ReconnectingConnection,
   waitInSlices,
 } from "../connect/mod.ts";
 
@@ -147,35 +147,35 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly mode: Mode;
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(FrameView.SIZE);
-  readonly #succession: Succession;
+  readonly #connections: ReconnectingConnection;
   /** Not where only packets are wanted. */
-  readonly #following: Following<Frame> | undefined;
+  readonly #reader: FollowingReader<Frame> | undefined;
   readonly #readers = new Set<PacketRingReader>();
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
   #referenced = true;
 
-  private constructor(mode: Mode, succession: Succession) {
-    this.key = succession.greeting.key;
+  private constructor(mode: Mode, connections: ReconnectingConnection) {
+    this.key = connections.request.key;
     this.mode = mode;
     this.#symbols = library().symbols;
-    this.#succession = succession;
-    if ((succession.greeting.wants & WANT_FRAMES) === 0) return;
-    this.#following = new Following(succession, `frame of ${this.key}`, {
+    this.#connections = connections;
+    if ((connections.request.wants & WANT_FRAMES) === 0) return;
+    this.#reader = new FollowingReader(connections, `frame of ${this.key}`, {
       check: () => this.#check(),
       take: (timeout, spin) => this.#takeFromRing(timeout, spin),
       arm: () => this.#arm(),
-      goOn: (next) => this.#goOn(next),
+      switchTo: (next) => this.#switchTo(next),
     });
-    onWake(this.#connection.handle, () => this.#frames.waits.poke());
+    onWake(this.#connection.handle, () => this.#frames.queue.notify());
   }
 
   /** Where the next frame comes from. */
   get #connection(): Connection {
-    return this.#following?.connection ?? this.#succession.newest;
+    return this.#reader?.connection ?? this.#connections.newest;
   }
 
-  get #frames(): Following<Frame> {
-    if (this.#following !== undefined) return this.#following;
+  get #frames(): FollowingReader<Frame> {
+    if (this.#reader !== undefined) return this.#reader;
     this.#check();
     throw invalid(`the subscriber to ${this.key} asked for packets only: connect without \`frames: false\``);
   }
@@ -193,7 +193,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     if (!frames && !packets) {
       throw invalid("frames and packets are both false: there is nothing to subscribe to");
     }
-    const greeting: Greeting = {
+    const request: ConnectRequest = {
       key,
       runtimeDirectory: options.runtimeDirectory,
       name: options.name,
@@ -201,8 +201,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       wants: (frames ? WANT_FRAMES : 0) | (packets ? WANT_PACKETS : 0),
       timeout,
     };
-    const connected = await connect(greeting, options.signal);
-    return new Subscriber(mode, new Succession(greeting, connected, reconnect));
+    const connected = await connect(request, options.signal);
+    return new Subscriber(mode, new ReconnectingConnection(request, connected, reconnect));
   }
 
   get #ring(): RingGeometry {
@@ -255,7 +255,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * `INVALID_ARGUMENT`: it was connected with `frames: false`; with `reconnect`, what the next publisher refuses with
    */
   async next(options: WaitOptions = {}): Promise<Frame> {
-    return await this.#frames.waits.wait(options);
+    return await this.#frames.queue.wait(options);
   }
 
   /**
@@ -267,7 +267,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     const frame = this.#frames.take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
     if (frame !== undefined) return frame;
-    throw this.#frames.waits.missing(timeout);
+    throw this.#frames.queue.missing(timeout);
   }
 
   #takeFromRing(timeout: number, spin: number): Frame | undefined {
@@ -284,12 +284,12 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     throw nativeError(result, `reading the frames of ${this.key}`);
   }
 
-  #goOn(next: Connection): void {
+  #switchTo(next: Connection): void {
     const stats = this.#connection.stats();
     this.#earlier.received += stats.count(StatsLayout.received);
     this.#earlier.dropped += stats.count(StatsLayout.dropped);
     offWake(this.#connection.handle);
-    onWake(next.handle, () => this.#frames.waits.poke());
+    onWake(next.handle, () => this.#frames.queue.notify());
   }
 
   #refuseWhenFull(): undefined {
@@ -360,7 +360,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   packets({ wait = false, sinceConnection = false }: PacketsOptions = {}): PacketRingReader {
     this.#check();
     const options = { wait, sinceConnection };
-    const reader = new PacketRingReader(this.#succession, options, (closed) => this.#readers.delete(closed));
+    const reader = new PacketRingReader(this.#connections, options, (closed) => this.#readers.delete(closed));
     if (!this.#referenced) reader.unref();
     this.#readers.add(reader);
     return reader;
@@ -369,14 +369,14 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /** Counters so far. */
   stats(): SubscriberStats {
     this.#check();
-    const connected = this.#succession.connected;
+    const connected = this.#connections.connected;
     const struct = this.#connection.stats();
     return {
       received: this.#earlier.received + struct.count(StatsLayout.received),
       dropped: this.#earlier.dropped + struct.count(StatsLayout.dropped),
-      lag: this.#following === undefined ? 0 : struct.count(StatsLayout.lag),
-      held: this.#succession.held,
-      reconnects: this.#succession.reconnects,
+      lag: this.#reader === undefined ? 0 : struct.count(StatsLayout.lag),
+      held: this.#connections.held,
+      reconnects: this.#connections.reconnects,
       connected,
     };
   }
@@ -398,22 +398,22 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   #reference(referenced: boolean): this {
     this.#check();
     this.#referenced = referenced;
-    const waiting = [...this.#readers, ...(this.#following === undefined ? [] : [this.#following.waits])];
+    const waiting = [...this.#readers, ...(this.#reader === undefined ? [] : [this.#reader.queue])];
     for (const waits of waiting) referenced ? waits.ref() : waits.unref();
     return this;
   }
 
   /** Whether {@linkcode Subscriber.close} was called. */
   get closed(): boolean {
-    return this.#succession.closed;
+    return this.#connections.closed;
   }
 
   /** Ends the connection, closes every frame and packet reader, and fails pending waits with `DISCONNECTED`. Idempotent. */
   close(): void {
     if (this.closed) return;
     for (const reader of this.#readers) reader.close();
-    this.#succession.close();
-    this.#following?.end(this.#isClosed());
+    this.#connections.close();
+    this.#reader?.end(this.#isClosed());
   }
 
   /** Same as {@linkcode Subscriber.close}. */

@@ -1,4 +1,9 @@
-import { type Connection, Following, type Succession, waitInSlices } from "../connect/mod.ts";
+import {
+  type Connection,
+  FollowingReader,
+  type ReconnectingConnection,
+  waitInSlices,
+} from "../connect/mod.ts";
 import {
   checkInteger,
   CODEC_IDS,
@@ -389,7 +394,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(PacketView.SIZE);
   readonly #sinceConnection: boolean;
-  readonly #following: Following<Packet>;
+  readonly #reader: FollowingReader<Packet>;
   readonly #forget: (reader: PacketRingReader) => void;
   #handle: number;
   #earlier: { received: number; lost: number } = { received: 0, lost: 0 };
@@ -397,20 +402,20 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
 
   /** @internal Made by `Subscriber.packets`. */
   constructor(
-    succession: Succession,
+    connections: ReconnectingConnection,
     { wait, sinceConnection }: Required<PacketsOptions>,
     forget: (reader: PacketRingReader) => void,
   ) {
     this.#sinceConnection = sinceConnection;
-    this.#key = succession.greeting.key;
+    this.#key = connections.request.key;
     this.#symbols = library().symbols;
     this.#forget = forget;
-    this.#handle = this.#openRing(succession.newest, wait);
-    this.#following = new Following(succession, `packet of ${this.#key}`, {
+    this.#handle = this.#openRing(connections.newest, wait);
+    this.#reader = new FollowingReader(connections, `packet of ${this.#key}`, {
       check: () => this.#check(),
       take: (timeout) => this.#takeFromRing(timeout),
       arm: () => this.#arm(),
-      goOn: (next) => this.#goOn(next),
+      switchTo: (next) => this.#switchTo(next),
     });
   }
 
@@ -423,7 +428,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
       ),
       `reading the packets of ${this.#key}`,
     );
-    onWake(handle, () => this.#following.waits.poke());
+    onWake(handle, () => this.#reader.queue.notify());
     return handle;
   }
 
@@ -473,7 +478,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
         `the packets of ${this.#key} have FFmpeg codec ${codecId}, ${reason}`,
       );
     }
-    const { codedWidth, codedHeight } = this.#following.connection.geometry;
+    const { codedWidth, codedHeight } = this.#reader.connection.geometry;
     if (isAnnexB(codecId) || parameters.length === 0) return { codec, codedWidth, codedHeight };
     return { codec, codedWidth, codedHeight, description: parameters };
   }
@@ -495,14 +500,14 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
    * reading goes on; `DISCONNECTED`: the publisher is gone and every packet it left was delivered
    */
   next(options: WaitOptions = {}): Promise<Packet> {
-    return this.#following.waits.wait(options);
+    return this.#reader.queue.wait(options);
   }
 
   /** As {@linkcode PacketRingReader.next}, blocking the thread. */
   nextSync({ timeout = Infinity }: { timeout?: number } = {}): Packet {
-    const packet = this.#following.take(timeoutMilliseconds("timeout", timeout), 0);
+    const packet = this.#reader.take(timeoutMilliseconds("timeout", timeout), 0);
     if (packet !== undefined) return packet;
-    throw this.#following.waits.missing(timeout);
+    throw this.#reader.queue.missing(timeout);
   }
 
   #takeFromRing(timeout: number): Packet | undefined {
@@ -516,7 +521,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     throw nativeError(result, `reading the packets of ${this.#key}`);
   }
 
-  #goOn(next: Connection): void {
+  #switchTo(next: Connection): void {
     const handle = this.#openRing(next, true);
     const stats = this.#stats();
     this.#earlier.received += stats.count(PacketStats.received);
@@ -529,7 +534,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     const data = new Uint8Array(this.#view.u32(PacketView.size));
     const copied = this.#symbols.cuframes_packet_reader_copy(this.#handle, data, data.length);
     if (copied < 0) throw nativeError(copied, `reading the packets of ${this.#key}`);
-    return new Packet(this.#view, data, this.#following.interrupted);
+    return new Packet(this.#view, data, this.#reader.interrupted);
   }
 
   #arm(): void {
@@ -591,13 +596,13 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
 
   /** Undoes {@linkcode PacketRingReader.unref}. */
   ref(): this {
-    this.#following.waits.ref();
+    this.#reader.queue.ref();
     return this;
   }
 
   /** From now on no wait of this reader keeps the process alive: see `Subscriber.unref`. */
   unref(): this {
-    this.#following.waits.unref();
+    this.#reader.queue.unref();
     return this;
   }
 
@@ -606,7 +611,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     if (this.#closed) return;
     this.#closed = true;
     this.#closeRing();
-    this.#following.end(this.#isClosed());
+    this.#reader.end(this.#isClosed());
     this.#forget(this);
   }
 
