@@ -9,6 +9,7 @@ export {
   type CopyOptions,
   CuframesError,
   type CuframesErrorCode,
+  isCuframesError,
   type PixelFormat,
   type PlaneLayout,
   type Rect,

@@ -2,7 +2,14 @@ export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets 
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
 export * from "./constants.ts";
 export { environment, isForbidden } from "./environment.ts";
-export { CuframesError, type CuframesErrorCode, errorCodeOf, invalid, shown } from "./errors.ts";
+export {
+  CuframesError,
+  type CuframesErrorCode,
+  errorCodeOf,
+  invalid,
+  isCuframesError,
+  shown,
+} from "./errors.ts";
 export {
   checkDimension,
   type CopyOptions,

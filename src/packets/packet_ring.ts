@@ -107,6 +107,14 @@ export interface PacketInit {
   corrupt?: boolean;
 }
 
+/** The publisher that a packet ring belongs to. */
+export interface PublisherHandle {
+  /** The name subscribers connect to. */
+  readonly key: string;
+  /** The native publisher; throws when it is closed. */
+  readonly handle: number;
+}
+
 /**
  * The one writer of a publisher's packet ring. Ends with its publisher.
  *
@@ -122,20 +130,18 @@ export interface PacketInit {
 export class PacketRingWriter {
   /** FFmpeg's `AVCodecID`. */
   readonly codecId: number;
-  readonly #key: string;
-  readonly #publisher: () => number;
+  readonly #publisher: PublisherHandle;
   readonly #symbols: NativeSymbols;
   readonly #record: Struct = new Struct(PacketRecord.SIZE);
 
   /** @internal Made by `Publisher.enablePackets`. */
-  constructor(key: string, publisher: () => number, options: PacketRingOptions) {
+  constructor(publisher: PublisherHandle, options: PacketRingOptions) {
     const {
       codec,
       slots = 64,
       dataSize = 8 * 1024 * 1024,
       named = false,
     } = options;
-    this.#key = key;
     this.#publisher = publisher;
     this.#symbols = library().symbols;
     this.codecId = codecIdOf(codec);
@@ -148,8 +154,8 @@ export class PacketRingWriter {
     struct.setU32(PacketOptions.named, named ? 1 : 0);
     if (options.codecParameters !== undefined) checkParameters(options.codecParameters);
     checked(
-      this.#symbols.cuframes_publisher_enable_packets(publisher(), struct.bytes),
-      `adding a packet ring to ${key}`,
+      this.#symbols.cuframes_publisher_enable_packets(publisher.handle, struct.bytes),
+      `adding a packet ring to ${publisher.key}`,
     );
     if (options.codecParameters !== undefined) this.setCodecParameters(options.codecParameters);
   }
@@ -162,11 +168,11 @@ export class PacketRingWriter {
   setCodecParameters(codecParameters: Uint8Array): void {
     checkParameters(codecParameters);
     const result = this.#symbols.cuframes_publisher_set_codec_parameters(
-      this.#publisher(),
+      this.#publisher.handle,
       codecParameters,
       codecParameters.length,
     );
-    checked(result, `setting the codec parameters of ${this.#key}`);
+    checked(result, `setting the codec parameters of ${this.#publisher.key}`);
   }
 
   /**
@@ -196,11 +202,11 @@ export class PacketRingWriter {
     );
     record.setU32(PacketRecord.size, packet.data.length);
     const result = this.#symbols.cuframes_publisher_publish_packet(
-      this.#publisher(),
+      this.#publisher.handle,
       record.bytes,
       packet.data,
     );
-    checked(result, `publishing a packet of ${this.#key}`);
+    checked(result, `publishing a packet of ${this.#publisher.key}`);
     return record.u64(PacketRecord.sequence);
   }
 }
