@@ -6,6 +6,7 @@
  */
 
 export {
+  type AllowSharedBufferSource,
   type CopyOptions,
   CuframesError,
   type CuframesErrorCode,
@@ -66,7 +67,6 @@ export {
 } from "./src/memory/mod.ts";
 
 export {
-  type AllowSharedBufferSource,
   type CodecName,
   type DecoderConfig,
   Packet,

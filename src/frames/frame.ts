@@ -1,6 +1,8 @@
 // A frame on the reading side, from delivery to close.
 
 import {
+  type AllowSharedBufferSource,
+  bytesOf,
   checkHandle,
   type CopyOptions,
   invalid,
@@ -11,7 +13,6 @@ import {
 } from "../core/mod.ts";
 import type { Connection } from "../connect/mod.ts";
 import { copyPlanes, type MemoryKind, type Plane, planesIn } from "../memory/mod.ts";
-import { type AllowSharedBufferSource, bytesOf } from "../packets/mod.ts";
 import type { FrameContent } from "./frame_content.ts";
 
 /**
