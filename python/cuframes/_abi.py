@@ -724,7 +724,7 @@ FUNCTIONS = {
     # Makes current on this thread what was so before cuframes_context_enter.
     "cuframes_context_leave": (c_int32, (c_uint32,)),
     # cuframes_context_close(context)
-    # Lets go of a context.
+    # Releases a context.
     "cuframes_context_close": (c_int32, (c_uint32,)),
     # cuframes_publisher_create(options, info)
     # Takes the key, makes the ring and describes it; returns the publisher's handle.
@@ -733,7 +733,7 @@ FUNCTIONS = {
     # Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr.
     "cuframes_publisher_slot_address": (c_uint64, (c_uint32, c_uint32)),
     # cuframes_publisher_acquire(publisher, timeout_ms)
-    # Returns a slot to fill, the caller's until it is published or abandoned. WOULD_BLOCK, or TIMEOUT under the policy
+    # Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy
     # wait.
     "cuframes_publisher_acquire": (c_int32, (c_uint32, c_int32)),
     # cuframes_publisher_arm(publisher, callback)
@@ -752,15 +752,15 @@ FUNCTIONS = {
     # cuframes_publisher_copy_from(publisher, slot, source)
     # Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream.
     "cuframes_publisher_copy_from": (c_int32, (c_uint32, c_uint32, POINTER(CopySource))),
-    # cuframes_publisher_abandon(publisher, slot)
+    # cuframes_publisher_cancel(publisher, slot)
     # Gives a slot back unpublished.
-    "cuframes_publisher_abandon": (c_int32, (c_uint32, c_uint32)),
+    "cuframes_publisher_cancel": (c_int32, (c_uint32, c_uint32)),
     # cuframes_publisher_enable_packets(publisher, options)
     # Makes the packet ring, once, and hands it to the subscribers that are there and want it.
     "cuframes_publisher_enable_packets": (c_int32, (c_uint32, POINTER(PacketOptions))),
-    # cuframes_publisher_set_codec_parameters(publisher, bytes, size)
-    # Replaces the parameters that readers are given: at most 4096 bytes; 0 takes them away.
-    "cuframes_publisher_set_codec_parameters": (c_int32, (c_uint32, c_void_p, c_uint32)),
+    # cuframes_publisher_set_extradata(publisher, bytes, size)
+    # Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away.
+    "cuframes_publisher_set_extradata": (c_int32, (c_uint32, c_void_p, c_uint32)),
     # cuframes_publisher_publish_packet(publisher, record, bytes)
     # Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
     "cuframes_publisher_publish_packet": (c_int32, (c_uint32, POINTER(PacketRecord), c_void_p)),
@@ -790,7 +790,7 @@ FUNCTIONS = {
     # What cuframes_connect would have returned, or a connected socket's handle; after the callback.
     "cuframes_connect_finish": (c_int32, (c_uint32, POINTER(RingInfo), POINTER(Report))),
     # cuframes_connect_close(attempt)
-    # Gives up, or lets go after cuframes_connect_finish.
+    # Cancels an attempt, or releases it after cuframes_connect_finish.
     "cuframes_connect_close": (c_int32, (c_uint32,)),
     # cuframes_subscriber_slot_address(subscriber, slot)
     # Where a slot is in this process, until the subscriber is closed; only to be read.
@@ -834,9 +834,9 @@ FUNCTIONS = {
     # Copies the packet that was just described, and moves on. PACKET_OVERRUN when the writer was faster: the bytes are
     # then worth nothing.
     "cuframes_packet_reader_copy": (c_int32, (c_uint32, c_void_p, c_uint32)),
-    # cuframes_packet_reader_codec_parameters(reader, destination)
-    # Copies the codec parameters into a buffer of 4096 bytes; returns their size.
-    "cuframes_packet_reader_codec_parameters": (c_int32, (c_uint32, c_void_p)),
+    # cuframes_packet_reader_extradata(reader, destination)
+    # Copies the extradata into a buffer of 4096 bytes; returns their size.
+    "cuframes_packet_reader_extradata": (c_int32, (c_uint32, c_void_p)),
     # cuframes_packet_reader_arm(reader, callback)
     # Calls back once at the next packet or the connection's end.
     "cuframes_packet_reader_arm": (c_int32, (c_uint32, Callback)),
@@ -861,7 +861,7 @@ FUNCTIONS = {
     # Ends an image. What was registered may be kept for the next import of the same buffer: see cuframes_images_trim.
     "cuframes_image_close": (c_int32, (c_uint32,)),
     # cuframes_images_trim()
-    # Lets go of every registration that no image uses, and with it of the buffers.
+    # Releases every registration that no image uses, and with it of the buffers.
     "cuframes_images_trim": (None, ()),
     # cuframes_dmabuf_formats(device, device_size, pairs, capacity)
     # Fills a table of at most `capacity` layouts that EGL imports on a GPU; returns how many there are in it.

@@ -315,7 +315,7 @@ export class Publisher implements Disposable {
         ),
       publish: (slot, init) => this.#publish(slot, init),
       abandon: (slot) =>
-        checked(symbols.cuframes_publisher_abandon(this.#open(), slot), "giving a slot back"),
+        checked(symbols.cuframes_publisher_cancel(this.#open(), slot), "giving a slot back"),
       forget: (frame) => this.#frames.delete(frame),
     };
     this.#timeout = policy === "wait" ? options.timeout ?? 1000 : 0;

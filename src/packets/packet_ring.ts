@@ -156,7 +156,7 @@ export class PacketRingWriter {
    */
   setCodecParameters(codecParameters: Uint8Array): void {
     checkParameters(codecParameters);
-    const result = this.#symbols.cuframes_publisher_set_codec_parameters(
+    const result = this.#symbols.cuframes_publisher_set_extradata(
       this.#publisher(),
       codecParameters,
       codecParameters.length,
@@ -449,7 +449,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   get codecParameters(): Uint8Array<ArrayBuffer> {
     this.#check();
     const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
-    const result = this.#symbols.cuframes_packet_reader_codec_parameters(this.#handle, buffer);
+    const result = this.#symbols.cuframes_packet_reader_extradata(this.#handle, buffer);
     return buffer.slice(0, checked(result, `reading the codec parameters of ${this.#key}`));
   }
 

@@ -840,7 +840,7 @@ int32_t cuframes_context_enter(uint32_t context);
 /** Makes current on this thread what was so before cuframes_context_enter. */
 int32_t cuframes_context_leave(uint32_t context);
 
-/** Lets go of a context. */
+/** Releases a context. */
 int32_t cuframes_context_close(uint32_t context);
 
 /** Takes the key, makes the ring and describes it; returns the publisher's handle. */
@@ -850,7 +850,7 @@ int32_t cuframes_publisher_create(const struct cuframes_publisher_options *optio
 uint64_t cuframes_publisher_slot_address(uint32_t publisher, uint32_t slot);
 
 /**
- * Returns a slot to fill, the caller's until it is published or abandoned. WOULD_BLOCK, or TIMEOUT under the policy
+ * Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy
  * wait.
  */
 int32_t cuframes_publisher_acquire(uint32_t publisher, int32_t timeout_ms);
@@ -877,13 +877,13 @@ int32_t cuframes_publisher_download(uint32_t publisher, uint32_t slot, uint64_t 
 int32_t cuframes_publisher_copy_from(uint32_t publisher, uint32_t slot, const struct cuframes_copy_source *source);
 
 /** Gives a slot back unpublished. */
-int32_t cuframes_publisher_abandon(uint32_t publisher, uint32_t slot);
+int32_t cuframes_publisher_cancel(uint32_t publisher, uint32_t slot);
 
 /** Makes the packet ring, once, and hands it to the subscribers that are there and want it. */
 int32_t cuframes_publisher_enable_packets(uint32_t publisher, const struct cuframes_packet_options *options);
 
-/** Replaces the parameters that readers are given: at most 4096 bytes; 0 takes them away. */
-int32_t cuframes_publisher_set_codec_parameters(uint32_t publisher, const void *bytes, uint32_t size);
+/** Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away. */
+int32_t cuframes_publisher_set_extradata(uint32_t publisher, const void *bytes, uint32_t size);
 
 /** Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record. */
 int32_t cuframes_publisher_publish_packet(uint32_t publisher, struct cuframes_packet_record *record, const void *bytes);
@@ -923,7 +923,7 @@ int32_t cuframes_connect_wait(uint32_t attempt, int32_t timeout_ms);
 /** What cuframes_connect would have returned, or a connected socket's handle; after the callback. */
 int32_t cuframes_connect_finish(uint32_t attempt, struct cuframes_ring_info *info, struct cuframes_report *report);
 
-/** Gives up, or lets go after cuframes_connect_finish. */
+/** Cancels an attempt, or releases it after cuframes_connect_finish. */
 int32_t cuframes_connect_close(uint32_t attempt);
 
 /** Where a slot is in this process, until the subscriber is closed; only to be read. */
@@ -979,8 +979,8 @@ int32_t cuframes_packet_reader_next(uint32_t reader, int32_t timeout_ms, struct 
  */
 int32_t cuframes_packet_reader_copy(uint32_t reader, void *destination, uint32_t size);
 
-/** Copies the codec parameters into a buffer of 4096 bytes; returns their size. */
-int32_t cuframes_packet_reader_codec_parameters(uint32_t reader, uint8_t destination[4096]);
+/** Copies the extradata into a buffer of 4096 bytes; returns their size. */
+int32_t cuframes_packet_reader_extradata(uint32_t reader, uint8_t destination[4096]);
 
 /** Calls back once at the next packet or the connection's end. */
 int32_t cuframes_packet_reader_arm(uint32_t reader, cuframes_callback callback);
@@ -1013,7 +1013,7 @@ int32_t cuframes_publisher_copy_image(uint32_t publisher, uint32_t slot, uint32_
 /** Ends an image. What was registered may be kept for the next import of the same buffer: see cuframes_images_trim. */
 int32_t cuframes_image_close(uint32_t image);
 
-/** Lets go of every registration that no image uses, and with it of the buffers. */
+/** Releases every registration that no image uses, and with it of the buffers. */
 void cuframes_images_trim(void);
 
 /** Fills a table of at most `capacity` layouts that EGL imports on a GPU; returns how many there are in it. */

@@ -4,6 +4,7 @@
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 const format = @import("../core/format.zig");
+const uuid = @import("../core/uuid.zig");
 const memory = @import("../memory/memory.zig");
 const cuda = @import("../memory/cuda.zig");
 const drm_format = @import("../core/drm_format.zig");
@@ -16,7 +17,6 @@ const allocator = std.heap.c_allocator;
 
 /// Planes of an image: with a modifier, those of the format may have others beside them.
 pub const planes_max = 4;
-pub const device_name_size = 48;
 
 /// One plane of somebody else's picture.
 pub const SourcePlane = extern struct {
@@ -44,7 +44,7 @@ pub const Options = extern struct {
     memory: u32,
     planes: [planes_max]SourcePlane,
     /// For CUDA: its number or UUID; empty: the first.
-    device: [device_name_size]u8,
+    device: [uuid.name_size]u8,
 };
 
 /// How the planes of an image are in a GPU's memory: rows at a distance, or an array of CUDA's.
@@ -78,7 +78,7 @@ pub const Info = extern struct {
     layout: u32,
     planes: [drm_format.planes_max]Plane,
     /// The GPU's UUID; all zero for the host.
-    device: [16]u8,
+    device: [uuid.size]u8,
 };
 
 comptime {

@@ -208,7 +208,7 @@ const Importer = struct {
         return null;
     }
 
-    /// Lets go of what was used longest ago, until at most so many are idle.
+    /// Releases what was used longest ago, until at most so many are idle.
     fn evict(importer: *Importer, keep: usize) void {
         while (true) {
             var idle: usize = 0;
@@ -442,7 +442,7 @@ pub fn pairs(device: []const u8, result: []Pair) Error!usize {
     return count;
 }
 
-/// Lets go of every registration that no image uses.
+/// Releases every registration that no image uses.
 pub fn trim() void {
     mutex.lock();
     defer mutex.unlock();

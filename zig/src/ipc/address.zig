@@ -52,7 +52,7 @@ pub const Place = struct {
     }
 };
 
-/// A place that is taken, until it is given back or its process dies.
+/// A place that is taken, until it is released or its process dies.
 pub const Listener = struct {
     fd: i32,
     place: Place,
@@ -99,7 +99,7 @@ pub const Listener = struct {
     }
 
     /// Makes the place free. The socket stays its owner's to close.
-    pub fn giveUp(listener: *const Listener) void {
+    pub fn release(listener: *const Listener) void {
         const lock = listener.lock orelse return;
         _ = linux.unlink(listener.place.path.z());
         const lock_path = listener.place.beside(lock_suffix) catch unreachable;

@@ -49,7 +49,7 @@ pub const DescriptorSocket = struct {
         if (mode & ~@as(u32, 0o777) != 0) return errors.fail(error.InvalidArgument, "mode 0o{o}: only permission bits", .{mode});
         const listener: place.Listener = try .open(at, mode);
         errdefer {
-            listener.giveUp();
+            listener.release();
             os_fd.close(listener.fd);
         }
         return create(.{ .fd = listener.fd, .listener = listener });
@@ -166,7 +166,7 @@ pub const DescriptorSocket = struct {
 
     /// Ends the connection, or the listening, at once; what the peer has not read yet it still can.
     pub fn close(self: *DescriptorSocket) void {
-        if (self.listener) |*listener| listener.giveUp();
+        if (self.listener) |*listener| listener.release();
         self.readable.stop();
         self.writable.stop();
         // The waiting threads' poll returns with that; the number stays taken until they have left.

@@ -143,7 +143,7 @@ pub fn close(callback: Callback, reason: Reason) void {
     loop.callback = null;
     const reader = loop.reader;
     loop.reader = null;
-    // Lets go of a thread that waits for room in it, whoever still holds the other end.
+    // Ends the wait of a thread that waits for room in it, whoever still holds the other end.
     if (loop.socket) |socket| _ = linux.shutdown(socket, linux.SHUT.RDWR);
     if (reason == .thread_ended) if (reader) |left| left.closeIfOpen();
     loop.closeUnused();
