@@ -25,5 +25,6 @@ const guides = readdirSync(join(root, "docs/getting-started")).map((name) =>
 );
 await run(tool("deno"), ["check", "--doc-only", ...guides]);
 await run(tool("node"), ["scripts/check_rooms.ts"]);
+await run(tool("node"), ["scripts/check_zig.ts"]);
 await run(tool("node"), ["scripts/check_docs.ts"]);
 await run(tool("deno"), ["publish", "--dry-run", "--allow-dirty"], { cwd: root });

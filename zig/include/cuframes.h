@@ -805,8 +805,8 @@ uint64_t cuframes_now_ns(void);
 int32_t cuframes_callback_open(cuframes_callback callback);
 
 /**
- * For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token, four
- * bytes, through a stream socket, and returns the end to read it from. The callback is open already.
+ * For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token,
+ * four bytes, through a stream socket, and returns the end to read it from. The callback is open already.
  */
 int32_t cuframes_callback_socket(uint64_t *callback);
 
@@ -814,8 +814,8 @@ int32_t cuframes_callback_socket(uint64_t *callback);
 void cuframes_callback_close(cuframes_callback callback);
 
 /**
- * Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript worker
- * may at any moment, or by cuframes_environment_close.
+ * Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript
+ * worker may at any moment, or by cuframes_environment_close.
  */
 int32_t cuframes_environment_open(void);
 
@@ -997,15 +997,16 @@ int32_t cuframes_packet_reader_close(uint32_t reader);
 int32_t cuframes_image_import(const struct cuframes_image_options *options, struct cuframes_image_info *info);
 
 /**
- * Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it for.
+ * Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it
+ * for.
  * `device` names a GPU, as in cuframes_publisher_options.
  */
 int32_t cuframes_image_import_egl(uint64_t display, uint64_t egl_image, uint32_t fourcc, const void *device,
                                   uint32_t device_size, struct cuframes_image_info *info);
 
 /**
- * Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU the
- * copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
+ * Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU
+ * the copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
  */
 int32_t cuframes_publisher_copy_image(uint32_t publisher, uint32_t slot, uint32_t image, int32_t plane,
                                       uint64_t stream, uint32_t has_stream);
@@ -1024,8 +1025,8 @@ int32_t cuframes_dmabuf_formats(const void *device, uint32_t device_size, struct
 int32_t cuframes_subscriber_export_dmabuf(uint32_t subscriber, uint32_t lease);
 
 /**
- * Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
- * name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
+ * Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an
+ * abstract name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
  */
 int32_t cuframes_socket_connect_start(const void *address, uint32_t size, int32_t timeout_ms,
                                       cuframes_callback callback, uint32_t token);
@@ -1041,8 +1042,8 @@ int32_t cuframes_socket_send(uint32_t socket, const void *bytes, uint32_t size, 
                              uint32_t descriptor_count, int32_t timeout_ms);
 
 /**
- * Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on every
- * error none of them is open.
+ * Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on
+ * every error none of them is open.
  */
 int32_t cuframes_socket_receive(uint32_t socket, void *bytes, uint32_t capacity, struct cuframes_received *received,
                                 int32_t timeout_ms);

@@ -40,7 +40,11 @@ pub const std_options: std.Options = .{ .signal_stack_size = null };
 pub const panic = std.debug.FullPanic(stop);
 
 fn stop(message: []const u8, _: ?usize) noreturn {
-    for ([_][]const u8{ "cuframes: assertion failed: ", message, "\n" }) |part| _ = std.os.linux.write(2, part.ptr, part.len);
+    for ([_][]const u8{ "cuframes: assertion failed: ", message, "\n" }) |part| _ = std.os.linux.write(
+        2,
+        part.ptr,
+        part.len,
+    );
     std.c.abort();
 }
 
@@ -82,7 +86,12 @@ pub export fn cuframes_abi_version() u32 {
 }
 
 /// Dl_info of <dlfcn.h>.
-const DlInfo = extern struct { file_name: ?[*:0]const u8, file_base: ?*anyopaque, symbol_name: ?[*:0]const u8, symbol_address: ?*anyopaque };
+const DlInfo = extern struct {
+    file_name: ?[*:0]const u8,
+    file_base: ?*anyopaque,
+    symbol_name: ?[*:0]const u8,
+    symbol_address: ?*anyopaque,
+};
 extern fn dladdr(address: *const anyopaque, info: *DlInfo) c_int;
 
 /// Copies the sentence for this thread's last failure, without a NUL; returns its size.
@@ -110,8 +119,8 @@ fn openCallback(callback: event_loop.Callback) Error!void {
     environment.callback = callback;
 }
 
-/// For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token, four
-/// bytes, through a stream socket, and returns the end to read it from. The callback is open already.
+/// For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token,
+/// four bytes, through a stream socket, and returns the end to read it from. The callback is open already.
 pub export fn cuframes_callback_socket(callback: ?*u64) i32 {
     return codeOf(callbackSocket(callback));
 }
@@ -130,8 +139,8 @@ pub export fn cuframes_callback_close(callback: ?event_loop.Callback) void {
     event_loop.close(callback orelse return, .asked);
 }
 
-/// Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript worker
-/// may at any moment, or by cuframes_environment_close.
+/// Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript
+/// worker may at any moment, or by cuframes_environment_close.
 pub export fn cuframes_environment_open() i32 {
     return done(environment.open());
 }
@@ -162,7 +171,11 @@ pub export fn cuframes_context_open(ordinal: u32) i32 {
 }
 
 fn openContext(ordinal: u32) Error!i32 {
-    const context = std.heap.c_allocator.create(cuda_context.Context) catch return errors.fail(error.OutOfMemory, "no memory for a context", .{});
+    const context = std.heap.c_allocator.create(cuda_context.Context) catch return errors.fail(
+        error.OutOfMemory,
+        "no memory for a context",
+        .{},
+    );
     errdefer std.heap.c_allocator.destroy(context);
     context.* = try .open(.{ .ordinal = ordinal });
     errdefer context.deinit();
@@ -257,7 +270,14 @@ fn upload(handle: u32, slot: u32, bytes: ?[*]const u8, size: u32) Error!void {
 
 /// Copies an acquired slot's picture without padding to host memory, after the work so far of the CUstream, where
 /// `has_stream` is 1, else of the library's.
-pub export fn cuframes_publisher_download(handle: u32, slot: u32, stream: u64, has_stream: u32, bytes: ?[*]u8, size: u32) i32 {
+pub export fn cuframes_publisher_download(
+    handle: u32,
+    slot: u32,
+    stream: u64,
+    has_stream: u32,
+    bytes: ?[*]u8,
+    size: u32,
+) i32 {
     return done(download(handle, slot, if (has_stream != 0) stream else null, bytes, size));
 }
 
@@ -340,7 +360,11 @@ pub export fn cuframes_publisher_close(handle: u32, keep_mapped: u32) i32 {
 
 /// Blocks until connected: fills `info` and returns the subscriber's handle; or, where a report is all that is wanted,
 /// fills `report` and returns 0. The pointer that is not needed may be null.
-pub export fn cuframes_connect(options: ?*const subscribing.Options, info: ?*publishing.Info, report: ?*protocol.Report) i32 {
+pub export fn cuframes_connect(
+    options: ?*const subscribing.Options,
+    info: ?*publishing.Info,
+    report: ?*protocol.Report,
+) i32 {
     return codeOf(connect(options, info, report));
 }
 
@@ -375,7 +399,11 @@ fn deliver(result: attempts.Result, info: ?*publishing.Info, report: ?*protocol.
 
 /// Starts connecting on another thread; returns a handle for cuframes_connect_finish, and calls back once. Without a
 /// callback: see cuframes_connect_arm and cuframes_connect_wait.
-pub export fn cuframes_connect_start(options: ?*const subscribing.Options, callback: ?event_loop.Callback, token: u32) i32 {
+pub export fn cuframes_connect_start(
+    options: ?*const subscribing.Options,
+    callback: ?event_loop.Callback,
+    token: u32,
+) i32 {
     return codeOf(connectStart(options, callback, token));
 }
 
@@ -589,7 +617,8 @@ fn addImage(image: *Image, info: ?*images.Info) Error!i32 {
     return handles.add(.{ .image = image });
 }
 
-/// Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it for.
+/// Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it
+/// for.
 /// `device` names a GPU, as in cuframes_publisher_options.
 pub export fn cuframes_image_import_egl(
     display: u64,
@@ -618,9 +647,16 @@ fn deviceName(device: ?[*]const u8, size: u32) Error![]const u8 {
     return input(u8, device, size);
 }
 
-/// Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU the
-/// copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
-pub export fn cuframes_publisher_copy_image(handle: u32, slot: u32, image: u32, plane: i32, stream: u64, has_stream: u32) i32 {
+/// Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU
+/// the copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
+pub export fn cuframes_publisher_copy_image(
+    handle: u32,
+    slot: u32,
+    image: u32,
+    plane: i32,
+    stream: u64,
+    has_stream: u32,
+) i32 {
     return done(copyImage(handle, slot, image, plane, if (has_stream != 0) stream else null));
 }
 
@@ -664,8 +700,8 @@ pub export fn cuframes_subscriber_export_dmabuf(handle: u32, lease: u32) i32 {
 
 // Sockets that pass descriptors.
 
-/// Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
-/// name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
+/// Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an
+/// abstract name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
 pub export fn cuframes_socket_connect_start(
     address: ?[*]const u8,
     size: u32,
@@ -735,13 +771,25 @@ fn socketSend(
     return connected.send(try input(u8, bytes, size), list, .fromMilliseconds(timeout_ms));
 }
 
-/// Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on every
-/// error none of them is open.
-pub export fn cuframes_socket_receive(handle: u32, bytes: ?[*]u8, capacity: u32, received: ?*descriptor_socket.Received, timeout_ms: i32) i32 {
+/// Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on
+/// every error none of them is open.
+pub export fn cuframes_socket_receive(
+    handle: u32,
+    bytes: ?[*]u8,
+    capacity: u32,
+    received: ?*descriptor_socket.Received,
+    timeout_ms: i32,
+) i32 {
     return done(socketReceive(handle, bytes, capacity, received, timeout_ms));
 }
 
-fn socketReceive(handle: u32, bytes: ?[*]u8, capacity: u32, received: ?*descriptor_socket.Received, timeout_ms: i32) Error!void {
+fn socketReceive(
+    handle: u32,
+    bytes: ?[*]u8,
+    capacity: u32,
+    received: ?*descriptor_socket.Received,
+    timeout_ms: i32,
+) Error!void {
     const connected = try handles.get(.socket, handle);
     const message = try required(descriptor_socket.Received, received);
     return connected.receive(try output(u8, bytes, capacity), message, .fromMilliseconds(timeout_ms));
@@ -754,7 +802,11 @@ pub export fn cuframes_socket_arm(handle: u32, direction: u32, callback: ?event_
 
 fn armSocket(handle: u32, direction: u32, callback: ?event_loop.Callback) Error!void {
     const connected = try handles.get(.socket, handle);
-    const known = std.enums.fromInt(descriptor_socket.Direction, direction) orelse return errors.fail(error.InvalidArgument, "direction {d}: 0 or 1", .{direction});
+    const known = std.enums.fromInt(descriptor_socket.Direction, direction) orelse return errors.fail(
+        error.InvalidArgument,
+        "direction {d}: 0 or 1",
+        .{direction},
+    );
     return connected.arm(known, try requiredCallback(callback), handle);
 }
 

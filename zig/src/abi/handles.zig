@@ -65,7 +65,11 @@ pub fn add(object: Object) errors.Error!i32 {
         search_from = @intCast((index + 1) % handles_max);
         return @bitCast(Handle{ .index = @intCast(index), .use = entry.use() });
     }
-    return errors.fail(error.OutOfMemory, "this process has {d} publishers, subscribers, readers, sockets and images open, the most it may have", .{handles_max});
+    return errors.fail(
+        error.OutOfMemory,
+        "this process has {d} publishers, subscribers, readers, sockets and images open, the most it may have",
+        .{handles_max},
+    );
 }
 
 /// The object of a handle. The caller is the thread that may close it.

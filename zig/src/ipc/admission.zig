@@ -1,5 +1,5 @@
-//! Who comes to a publisher and who goes: accepting, the hello and its answer, the connection's end. All of it is called
-//! by the reactor, with its lock held.
+//! Who comes to a publisher and who goes: accepting, the hello and its answer, the connection's end. All of it is
+//! called by the reactor, with its lock held.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -165,7 +165,11 @@ fn dropPending(publisher: *Publisher, index: usize) void {
 fn removePending(publisher: *Publisher, index: usize) Pending {
     const pending = publisher.admission.pending[index];
     reactor.remove(pending.token);
-    std.mem.copyForwards(Pending, publisher.admission.pending[index..], publisher.admission.pending[index + 1 .. publisher.admission.pending_count]);
+    std.mem.copyForwards(
+        Pending,
+        publisher.admission.pending[index..],
+        publisher.admission.pending[index + 1 .. publisher.admission.pending_count],
+    );
     publisher.admission.pending_count -= 1;
     return pending;
 }
@@ -210,7 +214,9 @@ fn handshake(publisher: *Publisher, fd: i32) error{ WouldBlock, Done }!void {
     };
     const mode = std.enums.fromInt(frame_ring.Mode, hello.mode) orelse return reject(publisher, fd, null);
     const known_wants = protocol.want_frames | protocol.want_packets | protocol.want_report;
-    if (hello.wants == 0 or hello.wants & ~known_wants != 0 or hello.device_count > protocol.devices_max) return reject(publisher, fd, null);
+    const sensible = hello.wants != 0 and hello.wants & ~known_wants == 0 and
+        hello.device_count <= protocol.devices_max;
+    if (!sensible) return reject(publisher, fd, null);
 
     if (hello.wants & protocol.want_report != 0) {
         report.send(publisher, fd);
@@ -243,7 +249,11 @@ fn admit(publisher: *Publisher, fd: i32, hello: *const protocol.Hello, mode: fra
     defer publisher.mutex.unlock();
     const index: u6 = @intCast(@ctz(~publisher.subscribers.active) % layout.subscribers_max);
     if (~publisher.subscribers.active == 0) {
-        return errors.fail(error.TooManySubscribers, "the publisher has {d} subscribers, the most it may have", .{layout.subscribers_max});
+        return errors.fail(
+            error.TooManySubscribers,
+            "the publisher has {d} subscribers, the most it may have",
+            .{layout.subscribers_max},
+        );
     }
     const wants_frames = hello.wants & protocol.want_frames != 0;
     if (wants_frames) try publisher.slots.requireDevice(hello.devices[0..hello.device_count]);
@@ -429,7 +439,11 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
     const address: socket.Address = try .init(publisher.paths.socket.slice());
     const fd = try socket.connect(&address, publisher.paths.socket.slice(), 1000);
     errdefer os_fd.close(fd);
-    var hello: protocol.Hello = .{ .wants = protocol.want_frames | protocol.want_packets, .mode = @intFromEnum(frame_ring.Mode.ordered), .name = undefined };
+    var hello: protocol.Hello = .{
+        .wants = protocol.want_frames | protocol.want_packets,
+        .mode = @intFromEnum(frame_ring.Mode.ordered),
+        .name = undefined,
+    };
     protocol.setText(&hello.name, "deaf");
     try socket.send(fd, std.mem.asBytes(&hello), &.{});
     _ = try socket.pollReadable(&.{fd}, .fromMilliseconds(30_000));
@@ -449,7 +463,9 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
 
     // What is sent to it fails from now on; it says nothing by that.
     _ = linux.shutdown(fd, linux.SHUT.RD);
-    try publisher.enablePackets(&.{ .ring_slots = 1, .data_size = 1, .max_packet_size = 1, .codec_id = 27, .named = 0 });
+    try publisher.enablePackets(
+        &.{ .ring_slots = 1, .data_size = 1, .max_packet_size = 1, .codec_id = 27, .named = 0 },
+    );
     for (0..8) |_| {
         // Nobody waits for it any more.
         const slot = try publisher.tryAcquire();

@@ -78,7 +78,11 @@ pub const Connecting = struct {
     pub fn start(goal: Goal, callback: ?event_loop.Callback, token: u32) Error!*Connecting {
         var call: handshakes.Call = try .init(goal.timeoutMs());
         errdefer call.deinit();
-        const connecting = allocator.create(Connecting) catch return errors.fail(error.OutOfMemory, "no memory to connect", .{});
+        const connecting = allocator.create(Connecting) catch return errors.fail(
+            error.OutOfMemory,
+            "no memory to connect",
+            .{},
+        );
         errdefer allocator.destroy(connecting);
         connecting.* = .{ .goal = goal, .call = call };
         if (callback) |function| {
@@ -176,7 +180,11 @@ pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error
     defer reply.descriptors.deinit();
     defer os_fd.close(reply.fd);
     const bytes = reply.bytes();
-    const report = allocator.create(protocol.Report) catch return errors.fail(error.OutOfMemory, "no memory for a report", .{});
+    const report = allocator.create(protocol.Report) catch return errors.fail(
+        error.OutOfMemory,
+        "no memory for a report",
+        .{},
+    );
     errdefer allocator.destroy(report);
     report.* = std.mem.zeroes(protocol.Report);
     const prefix = std.mem.bytesToValue(protocol.Prefix, bytes[0..@sizeOf(protocol.Prefix)]);

@@ -250,14 +250,30 @@ fn exchange(fd: i32, path: *const Path, hello: *const protocol.Hello, call: *Cal
     var reply: Reply = .{ .fd = fd };
     const bytes = socket.receive(fd, &reply.buffer, &reply.descriptors) catch |failure| switch (failure) {
         error.Disconnected, error.WouldBlock => return null,
-        error.Truncated => return errors.fail(error.Protocol, "{s} sent more than a cuframes publisher would", .{path.slice()}),
-        error.DescriptorsExhausted => return errors.fail(error.Io, "this process has too few file descriptors left for those that {s} hands over (ulimit -n)", .{path.slice()}),
+        error.Truncated => return errors.fail(
+            error.Protocol,
+            "{s} sent more than a cuframes publisher would",
+            .{path.slice()},
+        ),
+        error.DescriptorsExhausted => return errors.fail(
+            error.Io,
+            "this process has too few file descriptors left for those that {s} hands over (ulimit -n)",
+            .{path.slice()},
+        ),
     };
     reply.size = bytes.len;
     errdefer reply.descriptors.deinit();
     if (protocol.prefixProblem(bytes)) |problem| return switch (problem) {
-        .other_version => errors.fail(error.Protocol, "the publisher at {s} speaks another protocol version than {d}: use the same release on both sides", .{ path.slice(), layout.version }),
-        .not_cuframes, .wrong_size => errors.fail(error.Protocol, "{s} is not the socket of a cuframes publisher", .{path.slice()}),
+        .other_version => errors.fail(
+            error.Protocol,
+            "the publisher at {s} speaks another protocol version than {d}: use the same release on both sides",
+            .{ path.slice(), layout.version },
+        ),
+        .not_cuframes, .wrong_size => errors.fail(
+            error.Protocol,
+            "{s} is not the socket of a cuframes publisher",
+            .{path.slice()},
+        ),
     };
     if (protocol.parse(protocol.Refusal, .refusal, bytes)) |refusal| {
         var message = refusal.message;

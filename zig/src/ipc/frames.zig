@@ -70,7 +70,11 @@ fn hasRoom(publisher: *Publisher) bool {
 
 pub fn publish(publisher: *Publisher, slot: u32, record: *PublishRecord) Error!void {
     if (record.metadata_size > layout.metadata_size_max) {
-        return errors.fail(error.InvalidArgument, "{d} bytes of metadata: a frame carries at most {d}", .{ record.metadata_size, layout.metadata_size_max });
+        return errors.fail(
+            error.InvalidArgument,
+            "{d} bytes of metadata: a frame carries at most {d}",
+            .{ record.metadata_size, layout.metadata_size_max },
+        );
     }
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
@@ -140,7 +144,11 @@ fn onCompletion(context: *anyopaque, slot: u32, succeeded: bool) void {
 
 /// Copies a picture that is on the same GPU into an acquired slot.
 pub fn copyFrom(publisher: *Publisher, slot: u32, source: *const cuda.CopySource) Error!void {
-    if (source.plane_count > format.planes_max) return errors.fail(error.InvalidArgument, "the source has {d} planes", .{source.plane_count});
+    if (source.plane_count > format.planes_max) return errors.fail(
+        error.InvalidArgument,
+        "the source has {d} planes",
+        .{source.plane_count},
+    );
     const slots = try slotsOnDevice(publisher, slot);
     return slots.copyFrom(slot, &publisher.geometry, source);
 }
@@ -158,7 +166,11 @@ pub fn copyImage(publisher: *Publisher, slot: u32, image: *const Image, plane: ?
 pub fn upload(publisher: *Publisher, slot: u32, bytes: []const u8) Error!void {
     const slots = try slotsOnDevice(publisher, slot);
     const size = publisher.geometry.packedSize();
-    if (bytes.len != size) return errors.fail(error.InvalidArgument, "{d} bytes for a frame that has {d} without padding", .{ bytes.len, size });
+    if (bytes.len != size) return errors.fail(
+        error.InvalidArgument,
+        "{d} bytes for a frame that has {d} without padding",
+        .{ bytes.len, size },
+    );
     return slots.upload(slot, &publisher.geometry, bytes);
 }
 
@@ -166,12 +178,25 @@ pub fn upload(publisher: *Publisher, slot: u32, bytes: []const u8) Error!void {
 pub fn download(publisher: *Publisher, slot: u32, stream: ?u64, bytes: []u8) Error!void {
     const slots = try slotsOnDevice(publisher, slot);
     const size = publisher.geometry.packedSize();
-    if (bytes.len != size) return errors.fail(error.InvalidArgument, "room for {d} bytes; a frame has {d} without padding", .{ bytes.len, size });
-    return slots.download(slot, &publisher.geometry, if (stream) |handle| @ptrFromInt(handle) else slots.context.stream, bytes);
+    if (bytes.len != size) return errors.fail(
+        error.InvalidArgument,
+        "room for {d} bytes; a frame has {d} without padding",
+        .{ bytes.len, size },
+    );
+    return slots.download(
+        slot,
+        &publisher.geometry,
+        if (stream) |handle| @ptrFromInt(handle) else slots.context.stream,
+        bytes,
+    );
 }
 
 fn slotsOnDevice(publisher: *Publisher, slot: u32) Error!*cuda.Slots {
-    if (publisher.slots != .cuda) return errors.fail(error.Unsupported, "this ring is in host memory: write to its planes", .{});
+    if (publisher.slots != .cuda) return errors.fail(
+        error.Unsupported,
+        "this ring is in host memory: write to its planes",
+        .{},
+    );
     try requireAcquired(publisher, slot);
     return &publisher.slots.cuda;
 }

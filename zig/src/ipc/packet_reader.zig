@@ -53,13 +53,17 @@ pub const PacketReader = struct {
     closing: bool = false,
     waiter: Waiter = .{},
 
-    /// `wait`: where there is no ring yet, `next` waits for it. `since_connection`: begins at the packet that was the last
-    /// key packet when the connection was made, not at the one that is it now.
+    /// `wait`: where there is no ring yet, `next` waits for it. `since_connection`: begins at the packet that was the
+    /// last key packet when the connection was made, not at the one that is it now.
     pub fn open(subscriber: *Subscriber, wait: bool, since_connection: bool) Error!*PacketReader {
         if (subscriber.wants & protocol.want_packets == 0) {
             return errors.fail(error.NoPacketRing, "this subscriber did not ask for packets", .{});
         }
-        const reader = allocator.create(PacketReader) catch return errors.fail(error.OutOfMemory, "no memory for a packet reader", .{});
+        const reader = allocator.create(PacketReader) catch return errors.fail(
+            error.OutOfMemory,
+            "no memory for a packet reader",
+            .{},
+        );
         errdefer allocator.destroy(reader);
         reader.* = .{ .subscriber = subscriber, .since_connection = since_connection };
         if (!try reader.begin() and !wait) return noPacketRing();
@@ -68,7 +72,11 @@ pub const PacketReader = struct {
     }
 
     fn noPacketRing() Error {
-        return errors.fail(error.NoPacketRing, "the publisher has no packet ring: it has not called enablePackets", .{});
+        return errors.fail(
+            error.NoPacketRing,
+            "the publisher has no packet ring: it has not called enablePackets",
+            .{},
+        );
     }
 
     /// Whether the ring is there and can be read. Io, OutOfMemory: it has come, and this process had no room for it.
@@ -77,8 +85,17 @@ pub const PacketReader = struct {
         switch (reader.subscriber.packetsNow()) {
             .absent => return false,
             .ready => {},
-            .no_descriptor => return errors.fail(error.Io, "the packet ring came while this process had no file descriptor left for it (ulimit -n): close some and connect again", .{}),
-            .no_memory => return errors.fail(error.OutOfMemory, "the packet ring came while this process had no room in memory to map it: make some and connect again", .{}),
+            .no_descriptor => return errors.fail(
+                error.Io,
+                "the packet ring came while this process had no file descriptor left for it (ulimit -n): close " ++
+                    "some and connect again",
+                .{},
+            ),
+            .no_memory => return errors.fail(
+                error.OutOfMemory,
+                "the packet ring came while this process had no room in memory to map it: make some and connect again",
+                .{},
+            ),
         }
         reader.ring = packets.Reader.init(reader.subscriber.packet_region) catch {
             return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
@@ -120,19 +137,32 @@ pub const PacketReader = struct {
             .overrun => return reader.overrun(),
             .disconnected => {},
         }
-        return errors.fail(error.Disconnected, "the publisher has closed or died, and every packet it left was delivered: connect again, or with reconnect, for the next one", .{});
+        return errors.fail(
+            error.Disconnected,
+            "the publisher has closed or died, and every packet it left was delivered: connect again, or with " ++
+                "reconnect, for the next one",
+            .{},
+        );
     }
 
     fn overrun(reader: *PacketReader) Error {
         @atomicStore(u64, &reader.subscriber.page.packets_lost, reader.ring.lost, .monotonic);
-        return errors.fail(error.PacketOverrun, "this reader was overtaken and lost packets ({d} so far); it goes on at the next key packet", .{reader.ring.lost});
+        return errors.fail(
+            error.PacketOverrun,
+            "this reader was overtaken and lost packets ({d} so far); it goes on at the next key packet",
+            .{reader.ring.lost},
+        );
     }
 
     pub fn copy(reader: *PacketReader, destination: []u8) Error!void {
         if (!reader.begun) return noPacketRing();
         reader.ring.copy(destination) catch |failure| switch (failure) {
             error.PacketOverrun => return reader.overrun(),
-            error.InvalidArgument => return errors.fail(error.InvalidArgument, "{d} bytes are not the size of the next packet", .{destination.len}),
+            error.InvalidArgument => return errors.fail(
+                error.InvalidArgument,
+                "{d} bytes are not the size of the next packet",
+                .{destination.len},
+            ),
         };
         @atomicStore(u64, &reader.awaited, reader.ring.next, .seq_cst);
         reader.received += 1;
@@ -142,8 +172,16 @@ pub const PacketReader = struct {
     pub fn extradata(reader: *PacketReader, destination: *[packets.extradata_size_max]u8) Error!usize {
         if (!try reader.begin()) return noPacketRing();
         const bytes = reader.ring.extradata(destination) catch |failure| switch (failure) {
-            error.NoCodecParameters => return errors.fail(error.NoCodecParameters, "the publisher has not set codec parameters", .{}),
-            error.Protocol => return errors.fail(error.Protocol, "the packet ring's codec parameters are malformed", .{}),
+            error.NoCodecParameters => return errors.fail(
+                error.NoCodecParameters,
+                "the publisher has not set codec parameters",
+                .{},
+            ),
+            error.Protocol => return errors.fail(
+                error.Protocol,
+                "the packet ring's codec parameters are malformed",
+                .{},
+            ),
         };
         return bytes.len;
     }

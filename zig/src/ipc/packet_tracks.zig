@@ -66,7 +66,11 @@ const Mirror = struct {
     fn create(key: []const u8, options: packets.Options, size: usize) Error!Mirror {
         const path: directory.Path = try .init("/dev/shm/cuframes-{s}-packets", .{key});
         const stale = directory.Lock.acquire(&path) catch |failure| switch (failure) {
-            error.AlreadyExists => return errors.fail(error.AlreadyExists, "another publisher's packets are in {s}", .{path.slice()}),
+            error.AlreadyExists => return errors.fail(
+                error.AlreadyExists,
+                "another publisher's packets are in {s}",
+                .{path.slice()},
+            ),
             else => return failure,
         };
         // Left by a publisher that was killed, or made just now. Never reused: whoever made it may still write to it.
@@ -75,7 +79,12 @@ const Mirror = struct {
         errdefer lock.release(&path);
         try memfd.reserve(lock.fd, size, path.slice());
         const region = try memfd.map(lock.fd, size, .read_write);
-        return .{ .path = path, .lock = lock, .region = region, .writer = packets.Writer.init(region, options) catch unreachable };
+        return .{
+            .path = path,
+            .lock = lock,
+            .region = region,
+            .writer = packets.Writer.init(region, options) catch unreachable,
+        };
     }
 
     fn deinit(mirror: *Mirror) void {
@@ -97,11 +106,16 @@ pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!
     const size = packets.regionSize(options) catch {
         return errors.fail(
             error.InvalidArgument,
-            "a packet ring of {d} slots and {d} bytes with packets of up to {d}: it must have 1 to {d} slots and room for its largest packet",
+            "a packet ring of {d} slots and {d} bytes with packets of up to {d}: it must have 1 to {d} slots and " ++
+                "room for its largest packet",
             .{ options.ring_slots, options.data_size, options.max_packet_size, packets.ring_slots_max },
         );
     };
-    if (publisher.packet_ring != null) return errors.fail(error.AlreadyExists, "this publisher has a packet ring already", .{});
+    if (publisher.packet_ring != null) return errors.fail(
+        error.AlreadyExists,
+        "this publisher has a packet ring already",
+        .{},
+    );
 
     const fd = try memfd.create("cuframes-packets", size);
     errdefer os_fd.close(fd);
@@ -127,7 +141,11 @@ pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!
     while (indexes.next()) |index| {
         const subscriber = &publisher.connections[index];
         if (subscriber.wants & protocol.want_packets == 0) continue;
-        socket.send(subscriber.fd, std.mem.asBytes(&message), &.{fd}) catch admission.dismiss(publisher, @intCast(index));
+        socket.send(
+            subscriber.fd,
+            std.mem.asBytes(&message),
+            &.{fd},
+        ) catch admission.dismiss(publisher, @intCast(index));
     }
 }
 
@@ -139,23 +157,41 @@ fn packetRing(publisher: *Publisher) Error!*PacketRing {
 pub fn setExtradata(publisher: *Publisher, bytes: []const u8) Error!void {
     const ring = try packetRing(publisher);
     ring.writer.setCodecExtradata(bytes) catch {
-        return errors.fail(error.InvalidArgument, "{d} bytes of codec parameters: at most {d}", .{ bytes.len, packets.extradata_size_max });
+        return errors.fail(
+            error.InvalidArgument,
+            "{d} bytes of codec parameters: at most {d}",
+            .{ bytes.len, packets.extradata_size_max },
+        );
     };
     if (ring.mirror) |*mirror| mirror.writer.setCodecExtradata(bytes) catch unreachable;
 }
 
 pub fn publishPacket(publisher: *Publisher, payload: []const u8, record: *PacketRecord) Error!void {
     const ring = try packetRing(publisher);
-    record.sequence = ring.writer.write(payload, record.timestamp_ns, record.decode_timestamp_ns, record.flags) catch |failure| switch (failure) {
+    record.sequence = ring.writer.write(
+        payload,
+        record.timestamp_ns,
+        record.decode_timestamp_ns,
+        record.flags,
+    ) catch |failure| switch (failure) {
         error.PacketOversized => return errors.fail(
             error.PacketOversized,
             "a packet of {d} bytes: this ring takes at most {d} (maxPacketSize)",
             .{ payload.len, ring.writer.max_packet_size },
         ),
-        error.InvalidArgument => return errors.fail(error.InvalidArgument, "a packet must have at least one byte and only known flags", .{}),
+        error.InvalidArgument => return errors.fail(
+            error.InvalidArgument,
+            "a packet must have at least one byte and only known flags",
+            .{},
+        ),
     };
     if (ring.mirror) |*mirror| {
-        _ = mirror.writer.write(payload, record.timestamp_ns, record.decode_timestamp_ns, record.flags) catch unreachable;
+        _ = mirror.writer.write(
+            payload,
+            record.timestamp_ns,
+            record.decode_timestamp_ns,
+            record.flags,
+        ) catch unreachable;
     }
     publisher.mutex.lock();
     defer publisher.mutex.unlock();

@@ -199,7 +199,11 @@ pub const Publisher = struct {
             );
         }
         if (options.socket_mode & ~@as(u32, 0o777) != 0) {
-            return errors.fail(error.InvalidArgument, "socket mode 0o{o}: only permission bits", .{options.socket_mode});
+            return errors.fail(
+                error.InvalidArgument,
+                "socket mode 0o{o}: only permission bits",
+                .{options.socket_mode},
+            );
         }
         return std.enums.fromInt(frame_ring.Policy, options.policy) orelse {
             return errors.fail(error.InvalidArgument, "policy {d} is not known", .{options.policy});

@@ -55,7 +55,11 @@ pub fn add(fd: i32, handler: Handler, deadline: ?clock.Deadline) Error!Token {
     const index = for (0..entries_max) |offset| {
         const index = (search_from + offset) % entries_max;
         if (entries[index].handler == null) break index;
-    } else return errors.fail(error.OutOfMemory, "this process has {d} cuframes connections, the most it may have", .{entries_max});
+    } else return errors.fail(
+        error.OutOfMemory,
+        "this process has {d} cuframes connections, the most it may have",
+        .{entries_max},
+    );
     search_from = @intCast((index + 1) % entries_max);
 
     const entry = &entries[index];

@@ -95,7 +95,8 @@ pub const Subscriber = struct {
     packets_since: u64 = 0,
     frame_waiter: Waiter = .{},
     completions: completion.Completions = .{},
-    /// Leases whose release waits for work of the GPU's, as a mask, until they are taken again. Written by the owner alone.
+    /// Leases whose release waits for work of the GPU's, as a mask, until they are taken again. Written by the owner
+    /// alone.
     releasing: u32 = 0,
     host_copies: cuda.HostCopies = .{},
 
@@ -135,23 +136,20 @@ pub const Subscriber = struct {
     }
 
     /// Takes over the connection and the descriptors when it succeeds.
-    fn init(welcome: *const protocol.Welcome, reply: *connecting.Reply, wants: u32, mode: frames.Mode) Error!*Subscriber {
+    fn init(
+        welcome: *const protocol.Welcome,
+        reply: *connecting.Reply,
+        wants: u32,
+        mode: frames.Mode,
+    ) Error!*Subscriber {
         const kind = try memory.kindOf(welcome.memory);
         const told = welcome.geometry;
         const geometry: format.Geometry = try .init(told.format, told.width, told.height, memory.alignmentOf(kind));
         const wants_frames = wants & protocol.want_frames != 0;
         const has_packets = welcome.packets_size != 0;
         const slot_count = welcome.slot_count;
-        if (slot_count < layout.slots_min or slot_count > layout.slots_max or
-            welcome.slot_size < geometry.frame_size or welcome.slot_size > layout.region_size_max or
-            welcome.packets_size > layout.region_size_max or welcome.cursor > layout.sequence_max)
-        {
-            return errors.fail(error.Protocol, "the publisher announced an impossible ring", .{});
-        }
         const frame_descriptors: usize = if (wants_frames) slot_count else 0;
-        if (reply.descriptors.count != 2 + frame_descriptors + @intFromBool(has_packets)) {
-            return errors.fail(error.Protocol, "the publisher sent {d} descriptors, not what it announced", .{reply.descriptors.count});
-        }
+        try checkWelcome(welcome, &geometry, reply.descriptors.count, frame_descriptors);
 
         const control = try memfd.mapForeign(reply.descriptors.items[0], layout.control_size, .read_only);
         errdefer memfd.unmap(control);
@@ -164,12 +162,21 @@ pub const Subscriber = struct {
         errdefer if (has_packets) memfd.unmap(packet_region);
         var slots: ?memory.Slots = null;
         if (wants_frames) {
-            slots = try .adopt(kind, welcome.device, reply.descriptors.items[2..][0..frame_descriptors], welcome.slot_size);
+            slots = try .adopt(
+                kind,
+                welcome.device,
+                reply.descriptors.items[2..][0..frame_descriptors],
+                welcome.slot_size,
+            );
             for (0..frame_descriptors) |index| _ = reply.descriptors.take(2 + index);
         }
         errdefer if (slots) |*some| some.deinit();
 
-        const subscriber = allocator.create(Subscriber) catch return errors.fail(error.OutOfMemory, "no memory for a subscriber", .{});
+        const subscriber = allocator.create(Subscriber) catch return errors.fail(
+            error.OutOfMemory,
+            "no memory for a subscriber",
+            .{},
+        );
         errdefer allocator.destroy(subscriber);
         const lease_page: *layout.LeasePage = @ptrCast(page.ptr);
         subscriber.* = .{
@@ -191,6 +198,29 @@ pub const Subscriber = struct {
         defer reactor.unlock();
         subscriber.token = try reactor.add(reply.fd, .{ .context = subscriber, .ready = onPublisher }, null);
         return subscriber;
+    }
+
+    /// What a publisher announces is held against what it sent, and against what there can be.
+    fn checkWelcome(
+        welcome: *const protocol.Welcome,
+        geometry: *const format.Geometry,
+        received: usize,
+        frame_descriptors: usize,
+    ) Error!void {
+        const slot_count = welcome.slot_count;
+        if (slot_count < layout.slots_min or slot_count > layout.slots_max or
+            welcome.slot_size < geometry.frame_size or welcome.slot_size > layout.region_size_max or
+            welcome.packets_size > layout.region_size_max or welcome.cursor > layout.sequence_max)
+        {
+            return errors.fail(error.Protocol, "the publisher announced an impossible ring", .{});
+        }
+        if (received != 2 + frame_descriptors + @intFromBool(welcome.packets_size != 0)) {
+            return errors.fail(
+                error.Protocol,
+                "the publisher sent {d} descriptors, not what it announced",
+                .{received},
+            );
+        }
     }
 
     pub fn info(subscriber: *const Subscriber) Info {
@@ -215,13 +245,19 @@ pub const Subscriber = struct {
             error.WouldBlock => return,
             error.Disconnected, error.Truncated => return subscriber.disconnect(token),
             // Only the ring comes with one.
-            error.DescriptorsExhausted => return if (subscriber.packets == .absent) subscriber.settlePackets(.no_descriptor) else subscriber.disconnect(token),
+            error.DescriptorsExhausted => return if (subscriber.packets == .absent) subscriber.settlePackets(
+                .no_descriptor,
+            ) else subscriber.disconnect(token),
         };
         defer descriptors.deinit();
         const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);
         const possible = descriptors.count == 1 and message.size >= 1 and message.size <= layout.region_size_max;
         if (!possible or subscriber.packets != .absent) return subscriber.disconnect(token);
-        subscriber.packet_region = memfd.mapForeign(descriptors.items[0], message.size, .read_only) catch |failure| switch (failure) {
+        subscriber.packet_region = memfd.mapForeign(
+            descriptors.items[0],
+            message.size,
+            .read_only,
+        ) catch |failure| switch (failure) {
             // No fault of the publisher's, whose frames still come.
             error.OutOfMemory => return subscriber.settlePackets(.no_memory),
             else => return subscriber.disconnect(token),
@@ -269,7 +305,12 @@ pub const Subscriber = struct {
             .releasing => return false,
             .none => {},
         }
-        if (ended) return errors.fail(error.Disconnected, "the publisher has closed or died, and every frame it left was delivered: connect again, or with reconnect, for the next one", .{});
+        if (ended) return errors.fail(
+            error.Disconnected,
+            "the publisher has closed or died, and every frame it left was delivered: connect again, or with " ++
+                "reconnect, for the next one",
+            .{},
+        );
         return false;
     }
 
@@ -302,14 +343,22 @@ pub const Subscriber = struct {
     const Attempt = enum { leased, none, releasing };
 
     fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!Attempt {
-        if (subscriber.slots == null) return errors.fail(error.InvalidArgument, "this subscriber asked for packets only", .{});
+        if (subscriber.slots == null) return errors.fail(
+            error.InvalidArgument,
+            "this subscriber asked for packets only",
+            .{},
+        );
         defer if (subscriber.reader.withdrew) {
             subscriber.reader.withdrew = false;
             subscriber.announceRelease();
         };
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
             error.TooManyLeases => return if (subscriber.releasing != 0) .releasing else tooManyLeases(),
-            error.Protocol => return errors.fail(error.Protocol, "the publisher's control region announces a frame that it does not have", .{}),
+            error.Protocol => return errors.fail(
+                error.Protocol,
+                "the publisher's control region announces a frame that it does not have",
+                .{},
+            ),
         } orelse return .none;
         subscriber.markReleasing(lease.index, false);
         subscriber.describe(lease, view);
@@ -323,7 +372,11 @@ pub const Subscriber = struct {
     }
 
     fn tooManyLeases() Error {
-        return errors.fail(error.WouldBlock, "{d} frames are held, the most a subscriber may hold: close one first", .{layout.leases_max});
+        return errors.fail(
+            error.WouldBlock,
+            "{d} frames are held, the most a subscriber may hold: close one first",
+            .{layout.leases_max},
+        );
     }
 
     fn describe(subscriber: *const Subscriber, lease: frames.Reader.Lease, view: *FrameView) void {
@@ -440,7 +493,9 @@ pub const Subscriber = struct {
     pub fn stats(subscriber: *const Subscriber) Stats {
         const newest = layout.Ticket.from(@atomicLoad(u64, &subscriber.control.newest, .seq_cst));
         var held: u32 = 0;
-        for (&subscriber.reader.leases) |*lease| held += @intFromBool(@atomicLoad(u64, lease, .acquire) != layout.Ticket.none);
+        for (&subscriber.reader.leases) |*lease| held += @intFromBool(
+            @atomicLoad(u64, lease, .acquire) != layout.Ticket.none,
+        );
         return .{
             .received = subscriber.reader.received,
             .dropped = subscriber.reader.dropped,

@@ -39,9 +39,20 @@ pub const Waiter = struct {
         }
         std.debug.assert(waiter.token == token);
         if (waiter.callback != callback) {
-            return errors.fail(error.InvalidArgument, "this object was armed with another callback before: an object has one", .{});
+            return errors.fail(
+                error.InvalidArgument,
+                "this object was armed with another callback before: an object has one",
+                .{},
+            );
         }
-        if (@cmpxchgStrong(u32, &waiter.state, @intFromEnum(State.idle), @intFromEnum(State.armed), .seq_cst, .seq_cst) == null) {
+        if (@cmpxchgStrong(
+            u32,
+            &waiter.state,
+            @intFromEnum(State.idle),
+            @intFromEnum(State.armed),
+            .seq_cst,
+            .seq_cst,
+        ) == null) {
             futex.wakeAll(&waiter.state);
         }
         return false;
@@ -63,7 +74,14 @@ pub const Waiter = struct {
                 .idle => futex.wait(&waiter.state, @intFromEnum(State.idle), .never),
                 .armed => {
                     owner.block(owner.context);
-                    const previous = @cmpxchgStrong(u32, &waiter.state, @intFromEnum(State.armed), @intFromEnum(State.idle), .seq_cst, .seq_cst);
+                    const previous = @cmpxchgStrong(
+                        u32,
+                        &waiter.state,
+                        @intFromEnum(State.armed),
+                        @intFromEnum(State.idle),
+                        .seq_cst,
+                        .seq_cst,
+                    );
                     if (previous != null) return;
                     event_loop.call(waiter.callback, waiter.token);
                 },

@@ -1,3 +1,5 @@
+//! Starting the threads of the library, which take no signals and carry a name.
+
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 

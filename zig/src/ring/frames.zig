@@ -214,7 +214,13 @@ pub const Reader = struct {
 
     pub const Lease = struct { index: u32, slot: u6, sequence: u64 };
 
-    pub fn init(control: *const layout.Control, page: *layout.LeasePage, slot_count: u32, mode: Mode, cursor: u64) Reader {
+    pub fn init(
+        control: *const layout.Control,
+        page: *layout.LeasePage,
+        slot_count: u32,
+        mode: Mode,
+        cursor: u64,
+    ) Reader {
         std.debug.assert(slot_count <= layout.slots_max);
         @atomicStore(u64, &page.cursor, cursor, .seq_cst);
         return .{ .control = control, .page = page, .slot_count = slot_count, .mode = mode, .cursor = cursor };
