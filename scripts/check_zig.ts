@@ -48,7 +48,9 @@ function problemsOf(text: string, test: boolean): Problem[] {
   let testEnd = -1;
   for (const [index, line] of lines.entries()) {
     const width = widthOf(line);
-    if (width > columns) problems.push({ line: index + 1, what: `has ${width} columns, more than ${columns}` });
+    if (width > columns) {
+      problems.push({ line: index + 1, what: `has ${width} columns, more than ${columns}` });
+    }
     if (test || index <= testEnd) continue;
     if (/^test( "|\s*\{)/.test(line)) {
       testEnd = endOf(lines, index);

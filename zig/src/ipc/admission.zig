@@ -13,6 +13,7 @@ const os_fd = @import("../os/fd.zig");
 const socket = @import("../os/socket.zig");
 const clock = @import("../os/clock.zig");
 const directory = @import("../os/directory.zig");
+const log = @import("../os/log.zig");
 const format = @import("../core/format.zig");
 const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
@@ -100,6 +101,7 @@ fn onConnection(context: *anyopaque, _: reactor.Token, listener: i32) void {
                 return;
             },
         };
+        log.debug("{s}: accepted connection {d}", .{ publisher.keyText(), fd });
         // An honest subscriber has sent its hello by now.
         handshake(publisher, fd) catch |failure| switch (failure) {
             error.WouldBlock => postpone(publisher, fd),
@@ -116,12 +118,17 @@ fn refuseForDescriptors(publisher: *Publisher, listener: i32) void {
     if (publisher.admission.spare_fd >= 0) os_fd.close(publisher.admission.spare_fd);
     if (socket.accept(listener)) |fd| {
         countRejected(publisher);
+        log.debug("{s}: dropped connection {d}: no file descriptors are left", .{ publisher.keyText(), fd });
         // Read first: closing with its hello unread would take the refusal back.
         var hello: [hello_room]u8 = undefined;
         _ = socket.receive(fd, &hello, null) catch {};
         refuse(fd, error.OutOfMemory, "the publisher has no file descriptors left");
         os_fd.close(fd);
     } else |_| {
+        log.debug("{s}: accepts nobody for {d} ms: no file descriptors are left", .{
+            publisher.keyText(),
+            exhaustion_pause_ms,
+        });
         // It stays readable: without a pause this would be called again and again.
         reactor.pause(publisher.admission.listener_token, .fromMilliseconds(exhaustion_pause_ms));
     }
@@ -156,6 +163,7 @@ fn dropPending(publisher: *Publisher, index: usize) void {
     handshake(publisher, pending.fd) catch |failure| switch (failure) {
         error.WouldBlock => {
             countRejected(publisher);
+            log.debug("{s}: dropped connection {d}: it has said nothing", .{ publisher.keyText(), pending.fd });
             os_fd.close(pending.fd);
         },
         error.Done => {},
@@ -206,33 +214,48 @@ fn handshake(publisher: *Publisher, fd: i32) error{ WouldBlock, Done }!void {
     var buffer: [hello_room]u8 = undefined;
     const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
         error.WouldBlock => return error.WouldBlock,
-        error.Disconnected, error.Truncated, error.DescriptorsExhausted => return reject(publisher, fd, null),
+        error.Disconnected => return reject(publisher, fd, "it has gone", null),
+        error.Truncated, error.DescriptorsExhausted => return reject(
+            publisher,
+            fd,
+            "its hello has too much in it",
+            null,
+        ),
     };
     const hello = protocol.parse(protocol.Hello, .hello, bytes) orelse {
         const other_version = protocol.prefixProblem(bytes) == .other_version;
-        return reject(publisher, fd, if (other_version) other_version_message else null);
+        if (other_version) return reject(publisher, fd, "it speaks another version", other_version_message);
+        return reject(publisher, fd, "what it said is no hello", null);
     };
-    const mode = std.enums.fromInt(frame_ring.Mode, hello.mode) orelse return reject(publisher, fd, null);
+    const mode = std.enums.fromInt(frame_ring.Mode, hello.mode) orelse {
+        return reject(publisher, fd, "its mode is not known", null);
+    };
     const known_wants = protocol.want_frames | protocol.want_packets | protocol.want_report;
     const sensible = hello.wants != 0 and hello.wants & ~known_wants == 0 and
         hello.device_count <= protocol.devices_max;
-    if (!sensible) return reject(publisher, fd, null);
+    if (!sensible) return reject(publisher, fd, "its hello asks for what there is not", null);
 
     if (hello.wants & protocol.want_report != 0) {
         report.send(publisher, fd);
+        log.debug("{s}: sent a report to connection {d}", .{ publisher.keyText(), fd });
         os_fd.close(fd);
         return error.Done;
     }
-    admit(publisher, fd, &hello, mode) catch |failure| {
+    if (admit(publisher, fd, &hello, mode)) {
+        log.debug("{s}: shook hands with connection {d}, a subscriber now", .{ publisher.keyText(), fd });
+    } else |failure| {
+        log.debug("{s}: refused connection {d}: {s}", .{ publisher.keyText(), fd, errors.message() });
         refuse(fd, failure, errors.message());
         os_fd.close(fd);
-    };
+    }
     return error.Done;
 }
 
-fn reject(publisher: *Publisher, fd: i32, reason: ?[]const u8) error{Done} {
+/// Drops a connection. It is told no more than `answer`, and the log `why`.
+fn reject(publisher: *Publisher, fd: i32, why: []const u8, answer: ?[]const u8) error{Done} {
     countRejected(publisher);
-    if (reason) |text| refuse(fd, error.Protocol, text);
+    log.debug("{s}: dropped connection {d}: {s}", .{ publisher.keyText(), fd, why });
+    if (answer) |text| refuse(fd, error.Protocol, text);
     os_fd.close(fd);
     return error.Done;
 }
@@ -338,24 +361,37 @@ fn welcome(publisher: *const Publisher, fd: i32, hello: *const protocol.Hello, p
 
 fn onSubscriber(context: *anyopaque, token: reactor.Token, fd: i32) void {
     const publisher: *Publisher = @ptrCast(@alignCast(context));
+    const over = receiveFrom(publisher, token, fd) orelse return;
+    // Behind the mutex, which acquire takes.
+    log.debug("{s}: subscriber on connection {d} {s}", .{ publisher.keyText(), fd, switch (over) {
+        .gone => "has gone",
+        .misbehaved => "dropped: what it said is not of the protocol",
+    } });
+}
+
+/// Takes a subscriber's messages. Returns why it was dropped, null where it was not.
+fn receiveFrom(publisher: *Publisher, token: reactor.Token, fd: i32) ?enum { gone, misbehaved } {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
     for (0..messages_per_turn) |_| {
         var buffer: [@sizeOf(protocol.Released) + 1]u8 = undefined;
         const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
-            error.WouldBlock => return,
-            error.Disconnected => return drop(publisher, indexOf(publisher, token)),
-            error.Truncated, error.DescriptorsExhausted => return dropMisbehaved(publisher, token),
+            error.WouldBlock => return null,
+            error.Disconnected => {
+                drop(publisher, indexOf(publisher, token));
+                return .gone;
+            },
+            error.Truncated, error.DescriptorsExhausted => "",
         };
-        if (protocol.parse(protocol.Released, .released, bytes) == null) return dropMisbehaved(publisher, token);
+        // Leases are the protocol's: who breaks it has none. No subscriber of this library does.
+        if (protocol.parse(protocol.Released, .released, bytes) == null) {
+            countRejected(publisher);
+            drop(publisher, indexOf(publisher, token));
+            return .misbehaved;
+        }
         channel.interrupt(&publisher.room);
     }
-}
-
-/// Leases are the protocol's: who breaks it has none. No subscriber of this library does.
-fn dropMisbehaved(publisher: *Publisher, token: reactor.Token) void {
-    countRejected(publisher);
-    drop(publisher, indexOf(publisher, token));
+    return null;
 }
 
 fn indexOf(publisher: *const Publisher, token: reactor.Token) u6 {

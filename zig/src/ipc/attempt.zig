@@ -6,6 +6,7 @@ const errors = @import("../core/errors.zig");
 const os_fd = @import("../os/fd.zig");
 const clock = @import("../os/clock.zig");
 const futex = @import("../os/futex.zig");
+const log = @import("../os/log.zig");
 const thread = @import("../os/thread.zig");
 const protocol = @import("protocol.zig");
 const handshakes = @import("connect.zig");
@@ -95,7 +96,13 @@ pub const Connecting = struct {
 
     fn run(connecting: *Connecting) void {
         defer connecting.unref();
+        log.debug("connects to {s}", .{connecting.subject()});
         connecting.outcome = connecting.goal.connectTo(&connecting.call);
+        if (connecting.outcome) |_| {
+            log.debug("connected to {s}", .{connecting.subject()});
+        } else |_| {
+            log.debug("failed to connect to {s}: {s}", .{ connecting.subject(), errors.message() });
+        }
         const message = errors.message();
         @memcpy(connecting.message[0..message.len], message);
         connecting.message_size = message.len;
@@ -135,17 +142,26 @@ pub const Connecting = struct {
         }
     }
 
-    fn unfinished(connecting: *const Connecting) Error {
-        const who, const subject = switch (connecting.goal) {
-            .publisher => |*options| .{ "publisher of", protocol.text(&options.key) },
-            .socket => |*wanted| .{ "listener on", wanted.place.text() },
+    /// A publisher's key, or a listener's address.
+    fn subject(connecting: *const Connecting) []const u8 {
+        return switch (connecting.goal) {
+            .publisher => |*options| protocol.text(&options.key),
+            .socket => |*wanted| wanted.place.text(),
         };
+    }
+
+    fn unfinished(connecting: *const Connecting) Error {
+        const who = if (connecting.goal == .publisher) "publisher of" else "listener on";
         const unanswered_ms = connecting.call.unansweredMs() orelse
-            return errors.fail(error.Timeout, "no {s} {s} has accepted a connection yet", .{ who, subject });
+            return errors.fail(
+                error.Timeout,
+                "no {s} {s} has accepted a connection yet",
+                .{ who, connecting.subject() },
+            );
         return errors.fail(
             error.Timeout,
             "the {s} {s} accepted the connection but has not answered for {d} ms: its process is stopped or busy",
-            .{ who, subject, unanswered_ms },
+            .{ who, connecting.subject(), unanswered_ms },
         );
     }
 

@@ -8,6 +8,7 @@ const socket = @import("../os/socket.zig");
 const directory = @import("../os/directory.zig");
 const arrivals = @import("../os/arrivals.zig");
 const clock = @import("../os/clock.zig");
+const log = @import("../os/log.zig");
 const Deadline = clock.Deadline;
 const Path = directory.Path;
 const Event = @import("../os/event.zig").Event;
@@ -119,6 +120,7 @@ pub fn handshake(key: []const u8, directory_option: []const u8, hello: *const pr
     var arrival: Arrival = .init(call, &path);
     defer arrival.watcher.stop();
     var hangups: u32 = 0;
+    var waiting = false;
     while (true) {
         if (connectSocket(&address, path.slice(), end)) |fd| {
             if (try exchangeOrClose(fd, &path, hello, call, end)) |reply| return reply;
@@ -132,6 +134,8 @@ pub fn handshake(key: []const u8, directory_option: []const u8, hello: *const pr
             else => return failure,
         }
         if (call.at_once) return absent(error.NotFound, key, &path, begun_ns);
+        if (!waiting) log.debug("waits for somebody to listen on {s}", .{path.slice()});
+        waiting = true;
         if (!arrival.watcher.isWatching()) try directory.create(&folder);
         if (!try arrival.wait(&folder)) return absent(error.Timeout, key, &path, begun_ns);
         hangups = 0;

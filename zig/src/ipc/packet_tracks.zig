@@ -122,8 +122,7 @@ pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!
     const region = try memfd.map(fd, size, .read_write);
     errdefer memfd.unmap(region);
     try memfd.seal(fd, .no_future_writers);
-    const key = std.fs.path.stem(publisher.paths.socket.slice());
-    const mirror: ?Mirror = if (wanted.named != 0) try .create(key, options, size) else null;
+    const mirror: ?Mirror = if (wanted.named != 0) try .create(publisher.keyText(), options, size) else null;
 
     reactor.lock();
     defer reactor.unlock();

@@ -263,6 +263,11 @@ pub const Publisher = struct {
         publisher.admission.listener_token = try reactor.add(publisher.listener, handler, null);
     }
 
+    /// The key that it publishes under.
+    pub fn keyText(publisher: *const Publisher) []const u8 {
+        return std.fs.path.stem(publisher.paths.socket.slice());
+    }
+
     pub fn info(publisher: *const Publisher) Info {
         return .{
             .geometry = publisher.geometry,

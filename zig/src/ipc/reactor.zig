@@ -7,6 +7,7 @@ const errors = @import("../core/errors.zig");
 const os_fd = @import("../os/fd.zig");
 const clock = @import("../os/clock.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
+const log = @import("../os/log.zig");
 const thread = @import("../os/thread.zig");
 const Error = errors.Error;
 
@@ -111,6 +112,7 @@ fn ensureStarted() Error!void {
 }
 
 fn run(fd: i32) void {
+    log.debug("serves the sockets of this process", .{});
     var events: [64]linux.epoll_event = undefined;
     var timeout_ms: i32 = -1;
     while (true) {

@@ -12,6 +12,7 @@ const os_fd = @import("../os/fd.zig");
 const memfd = @import("../os/memfd.zig");
 const socket = @import("../os/socket.zig");
 const clock = @import("../os/clock.zig");
+const log = @import("../os/log.zig");
 const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
 const cuda = @import("../memory/cuda.zig");
@@ -279,6 +280,7 @@ pub const Subscriber = struct {
         @atomicStore(bool, &subscriber.disconnected, true, .seq_cst);
         channel.interrupt(&subscriber.page.frames);
         channel.interrupt(&subscriber.page.packets);
+        log.debug("the publisher of connection {d} has gone", .{subscriber.fd});
     }
 
     // Frames: called by the owner's thread.

@@ -3,6 +3,7 @@
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 const futex = @import("../os/futex.zig");
+const log = @import("../os/log.zig");
 const thread = @import("../os/thread.zig");
 const event_loop = @import("event_loop.zig");
 const Callback = event_loop.Callback;
@@ -67,6 +68,8 @@ pub const Waiter = struct {
 
     fn run(waiter: *Waiter, owner: Owner) void {
         defer owner.unref(owner.context);
+        log.debug("waits for object {d}", .{waiter.token});
+        defer log.debug("ends", .{});
         while (true) {
             const state: State = @enumFromInt(@atomicLoad(u32, &waiter.state, .seq_cst));
             switch (state) {
@@ -83,6 +86,7 @@ pub const Waiter = struct {
                         .seq_cst,
                     );
                     if (previous != null) return;
+                    log.debug("calls back for object {d}", .{waiter.token});
                     event_loop.call(waiter.callback, waiter.token);
                 },
             }
