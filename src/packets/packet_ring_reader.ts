@@ -175,7 +175,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   get description(): Uint8Array<ArrayBuffer> {
     this.#check();
     const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
-    const result = this.#symbols.cuframes_packet_reader_codec_parameters(this.#handle, buffer);
+    const result = this.#symbols.cuframes_packet_reader_extradata(this.#handle, buffer);
     return buffer.slice(0, checked(result, `reading the codec description of ${this.#key}`));
   }
 

@@ -113,7 +113,7 @@ export class PacketRingWriter {
    */
   setDescription(description: Uint8Array): void {
     checkDescription(description);
-    const result = this.#symbols.cuframes_publisher_set_codec_parameters(
+    const result = this.#symbols.cuframes_publisher_set_extradata(
       this.#publisher.handle,
       description,
       description.length,
