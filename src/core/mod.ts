@@ -29,6 +29,7 @@ export {
   checkInteger,
   checkKey,
   checkName,
+  INT32_MAX,
   LONGEST_TIMER_MS,
   microseconds,
   nanoseconds,

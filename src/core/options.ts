@@ -1,3 +1,5 @@
+// Checks of options, and the units that people give times in.
+
 import { invalid, shown } from "./errors.ts";
 import { KEY_SIZE_MAX, NAME_SIZE_MAX } from "./constants.ts";
 
@@ -19,8 +21,11 @@ export interface WaitOptions {
   signal?: AbortSignal;
 }
 
-/** Timers take 31 bits. */
-export const LONGEST_TIMER_MS = 0x7fffffff;
+/** The largest whole number of C's `int`. */
+export const INT32_MAX = 0x7fffffff;
+
+/** The longest time that a timer takes. */
+export const LONGEST_TIMER_MS: number = INT32_MAX;
 
 const keyPattern = new RegExp(`^[A-Za-z0-9_-]{1,${KEY_SIZE_MAX}}$`);
 
