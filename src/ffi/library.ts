@@ -1,6 +1,13 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
-import { ABI_VERSION, CuframesError, environment, errorCodeOf, isForbidden } from "../core/mod.ts";
+import {
+  ABI_VERSION,
+  CuframesError,
+  environment,
+  errorCodeOf,
+  isCuframesError,
+  isForbidden,
+} from "../core/mod.ts";
 import { bun } from "./bun.ts";
 import { cachedFile } from "./cache.ts";
 import { deno } from "./deno.ts";
@@ -64,7 +71,7 @@ function load(): Library {
   try {
     symbols = runtime.open(path);
   } catch (cause) {
-    throw cause instanceof CuframesError ? cause : openingFailed(path, cause as Error);
+    throw isCuframesError(cause) ? cause : openingFailed(path, cause as Error);
   }
   const version = symbols.cuframes_abi_version();
   if (version !== ABI_VERSION) {
