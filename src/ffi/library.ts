@@ -1,3 +1,5 @@
+// The native library: found, opened, checked; its wake-ups; its errors.
+
 import { existsSync } from "node:fs";
 import process from "node:process";
 import {
@@ -12,10 +14,10 @@ import { bun } from "./bun.ts";
 import { cachedFile } from "./cache.ts";
 import { deno } from "./deno.ts";
 import { nativeLibrary } from "./distribution.ts";
-
 import { node } from "./node.ts";
 import { currentPlatform } from "./platform.ts";
 import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";
+import { isTracing, traced } from "./trace.ts";
 
 /** The loaded shim, and what goes with it in this process. */
 export interface Library {
@@ -70,6 +72,7 @@ function load(): Library {
   let symbols: NativeSymbols;
   try {
     symbols = runtime.open(path);
+    if (isTracing()) symbols = traced(symbols);
   } catch (cause) {
     throw isCuframesError(cause) ? cause : openingFailed(path, cause as Error);
   }
