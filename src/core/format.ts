@@ -1,16 +1,7 @@
 import { CuframesError, invalid, shown } from "./errors.ts";
 import { DIMENSION_MAX, PIXEL_FORMATS } from "./constants.ts";
 
-/**
- * Pixel formats, named as in WebCodecs where it has them; P010 and GRAY8 as in FFmpeg.
- *
- * @example
- * ```ts
- * import { type PixelFormat } from "@cuframes/core";
- *
- * const format: PixelFormat = "NV12";
- * ```
- */
+/** Pixel formats, named as in WebCodecs where it has them; P010 and GRAY8 as in FFmpeg. */
 export type PixelFormat = keyof typeof PIXEL_FORMATS;
 
 /** A picture's size in pixels. */
@@ -26,19 +17,7 @@ interface PlaneShape {
   readonly y: number;
 }
 
-/**
- * Where a plane is in a buffer. Bytes.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * using frame = await camera.next();
- * const layout = await frame.copyTo(new Uint8Array(frame.allocationSize()));
- * for (const { offset, stride } of layout) console.log(offset, stride);
- * ```
- */
+/** Where a plane is in a buffer. Bytes. */
 export interface PlaneLayout {
   /** Of the plane's first byte. */
   offset: number;
@@ -46,19 +25,7 @@ export interface PlaneLayout {
   stride: number;
 }
 
-/**
- * A rectangle of pixels.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * using frame = await camera.next();
- * const rect = { x: 0, y: 0, width: 320, height: 240 };
- * await frame.copyTo(new Uint8Array(frame.allocationSize({ rect })), { rect });
- * ```
- */
+/** A rectangle of pixels. */
 export interface Rect {
   /** Left edge, in pixels from the frame's. */
   x: number;

@@ -19,17 +19,7 @@ import { deviceName, type MemoryKind } from "../memory/mod.ts";
 import type { Policy } from "./publisher_options.ts";
 import type { Mode } from "./subscriber.ts";
 
-/**
- * One subscriber, as its publisher sees it. Counters are what the subscriber itself wrote.
- *
- * @example
- * ```ts
- * import { inspect } from "@cuframes/core";
- *
- * const report = await inspect("cam-parking");
- * for (const { name, lag, held } of report.subscribers) console.log(name, lag, held);
- * ```
- */
+/** One subscriber, as its publisher sees it. Counters are what the subscriber itself wrote. */
 export interface SubscriberReport {
   /** As it gave to `connect`. */
   name: string;
@@ -55,17 +45,7 @@ export interface SubscriberReport {
   connectedFor: number;
 }
 
-/**
- * What is published under a key, by whom, to whom.
- *
- * @example
- * ```ts
- * import { inspect } from "@cuframes/core";
- *
- * const report = await inspect("cam-parking");
- * console.log(report.format, report.frameRate, report.subscribers.length);
- * ```
- */
+/** What is published under a key, by whom, to whom. */
 export interface PublisherReport {
   /** What it publishes under. */
   key: string;
@@ -105,16 +85,7 @@ export interface PublisherReport {
   subscribers: SubscriberReport[];
 }
 
-/**
- * Options of {@linkcode inspect}.
- *
- * @example
- * ```ts
- * import { inspect } from "@cuframes/core";
- *
- * console.log(await inspect("cam-parking", { runtimeDirectory: "/run/cuframes" }));
- * ```
- */
+/** Options of {@linkcode inspect}. */
 export interface InspectOptions {
   /** Milliseconds to wait for a publisher; default 0. */
   timeout?: number;

@@ -39,16 +39,7 @@ import { PacketRingReader, type PacketsOptions } from "../packets/mod.ts";
 import { Frame } from "./frame.ts";
 import { FrameContent } from "./frame_content.ts";
 
-/**
- * Which frames a subscriber is given.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking", { mode: "ordered" });
- * ```
- */
+/** Which frames a subscriber is given. */
 export type Mode = keyof typeof MODES;
 
 /**
@@ -84,18 +75,7 @@ export interface SubscriberOptions {
   runtimeDirectory?: string;
 }
 
-/**
- * Counters of a subscriber, over all its connections.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * const { received, dropped, lag } = camera.stats();
- * console.log(received, dropped, lag);
- * ```
- */
+/** Counters of a subscriber, over all its connections. */
 export interface SubscriberStats {
   /** Frames delivered. */
   received: number;

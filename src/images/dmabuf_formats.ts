@@ -9,17 +9,7 @@ import { encodeDevice, onceOrOnHost } from "./memory_choice.ts";
 /** DRM_FORMAT_MOD_LINEAR: rows one behind the other. */
 const LINEAR = 0n;
 
-/**
- * A layout of pixels that {@linkcode importDmabuf} takes.
- *
- * @example
- * ```ts
- * import { type DmabufFormat, dmabufFormats } from "@cuframes/core";
- *
- * const formats: DmabufFormat[] = dmabufFormats();
- * console.log(formats.length);
- * ```
- */
+/** A layout of pixels that {@linkcode importDmabuf} takes. */
 export interface DmabufFormat {
   /** The format. */
   readonly fourcc: DrmFormat;

@@ -2,16 +2,7 @@
 
 import { CuframesError, DRM_FORMATS, shown } from "../core/mod.ts";
 
-/**
- * A pixel format of dma-bufs that can be imported, as drm_fourcc.h names it without `DRM_FORMAT_`.
- *
- * @example
- * ```ts
- * import { type DrmFormat } from "@cuframes/core";
- *
- * const fourcc: DrmFormat = "NV12";
- * ```
- */
+/** A pixel format of dma-bufs that can be imported, as drm_fourcc.h names it without `DRM_FORMAT_`. */
 export type DrmFormat = keyof typeof DRM_FORMATS;
 
 /** The formats that can be imported, by drm_fourcc.h's codes. */

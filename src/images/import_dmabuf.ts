@@ -19,18 +19,7 @@ import { type DrmFormat, fourccCode } from "./drm_formats.ts";
 import { ImportedImage } from "./imported_image.ts";
 import { onceOrOnHost } from "./memory_choice.ts";
 
-/**
- * One plane of a dma-buf picture. Bytes.
- *
- * @example
- * ```ts
- * import { type DmabufPlane } from "@cuframes/core";
- *
- * export function planesOf(fd: number): DmabufPlane[] {
- *   return [{ fd, offset: 0, stride: 1280 }, { fd, offset: 1280 * 720, stride: 1280 }];
- * }
- * ```
- */
+/** One plane of a dma-buf picture. Bytes. */
 export interface DmabufPlane {
   /** Descriptor of a dma-buf or memfd. It stays the caller's, which may close it once the image is imported. */
   fd: number;
@@ -40,19 +29,7 @@ export interface DmabufPlane {
   stride: number;
 }
 
-/**
- * What {@linkcode importDmabuf} is told of a picture.
- *
- * @example
- * ```ts
- * import { type DmabufOptions, importDmabuf } from "@cuframes/core";
- *
- * export function size(options: DmabufOptions): [number, number] {
- *   using image = importDmabuf(options);
- *   return [image.width, image.height];
- * }
- * ```
- */
+/** What {@linkcode importDmabuf} is told of a picture. */
 export interface DmabufOptions {
   /** Pixels, 1 to 16384. */
   width: number;

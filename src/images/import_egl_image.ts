@@ -7,18 +7,7 @@ import type { DmabufOptions } from "./import_dmabuf.ts";
 import { ImportedImage } from "./imported_image.ts";
 import { encodeDevice } from "./memory_choice.ts";
 
-/**
- * Options of {@linkcode importEglImage}.
- *
- * @example
- * ```ts
- * import { type EglImageOptions, importEglImage } from "@cuframes/core";
- *
- * export function register(display: bigint, image: bigint, options: EglImageOptions): void {
- *   using _image = importEglImage(display, image, options);
- * }
- * ```
- */
+/** Options of {@linkcode importEglImage}. */
 export interface EglImageOptions {
   /** As in {@linkcode DmabufOptions}; default: what the CUDA driver takes the image for. */
   fourcc?: DmabufOptions["fourcc"];

@@ -5,18 +5,7 @@ import { ImageInfo, ImagePlane, library, type Struct } from "../ffi/mod.ts";
 import { deviceName, type MemoryKind } from "../memory/mod.ts";
 import { type DrmFormat, drmFormatsByCode } from "./drm_formats.ts";
 
-/**
- * Where a plane of an {@linkcode ImportedImage} is.
- *
- * @example
- * ```ts
- * import { type ImportedImage } from "@cuframes/core";
- *
- * export function strides(image: ImportedImage): number[] {
- *   return image.planes.map(({ stride }) => stride);
- * }
- * ```
- */
+/** Where a plane of an {@linkcode ImportedImage} is. */
 export interface ImportedPlane {
   /** On the host: of the first byte in its buffer; on a GPU 0. */
   readonly offset: number;

@@ -7,16 +7,7 @@ import { encodeAddress } from "./address.ts";
 import { DescriptorSocket } from "./descriptor_socket.ts";
 import { NativeSocket } from "./native_socket.ts";
 
-/**
- * Options of {@linkcode DescriptorSocket.listen}.
- *
- * @example
- * ```ts
- * import { DescriptorSocket } from "@cuframes/core";
- *
- * using listener = DescriptorSocket.listen("/run/app.sock", { mode: 0o600 });
- * ```
- */
+/** Options of {@linkcode DescriptorSocket.listen}. */
 export interface ListenOptions {
   /**
    * Permission bits of the socket's file; default `0o660`. Who may not write to it cannot connect. An abstract address

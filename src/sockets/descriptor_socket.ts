@@ -9,17 +9,7 @@ import { DescriptorMessage } from "./descriptor_message.ts";
 import { checkDescriptor } from "./descriptors.ts";
 import { NativeSocket } from "./native_socket.ts";
 
-/**
- * Who is on the other end of a socket, as the kernel says: the peer cannot choose it.
- *
- * @example
- * ```ts
- * import { DescriptorSocket } from "@cuframes/core";
- *
- * using socket = await DescriptorSocket.connect("/run/app.sock");
- * console.log(socket.peer.uid);
- * ```
- */
+/** Who is on the other end of a socket, as the kernel says: the peer cannot choose it. */
 export interface PeerCredentials {
   /** Process id; 0 where the peer's process has none in this PID namespace. */
   pid: number;
