@@ -1,3 +1,5 @@
+// Pixel formats, and copies of pixels as arithmetic.
+
 import { CuframesError, invalid, shown } from "./errors.ts";
 import { DIMENSION_MAX, PIXEL_FORMATS } from "./constants.ts";
 
@@ -19,7 +21,7 @@ interface PlaneShape {
 
 /** Where a plane is in a buffer. Bytes. */
 export interface PlaneLayout {
-  /** Of the plane's first byte. */
+  /** From the buffer's first byte to the plane's. */
   offset: number;
   /** From one row to the next. */
   stride: number;
@@ -71,6 +73,7 @@ const formatsByCode: ReadonlyMap<number, PixelFormat> = new Map(
   Object.entries(PIXEL_FORMATS).map(([name, { code }]) => [code, name as PixelFormat]),
 );
 
+/** The pixel format of a code on the wire. */
 export function formatOfCode(code: number): PixelFormat {
   const format = formatsByCode.get(code);
   if (format === undefined) {
@@ -79,6 +82,7 @@ export function formatOfCode(code: number): PixelFormat {
   return format;
 }
 
+/** The code of a pixel format on the wire. */
 export function formatCode(format: PixelFormat): number {
   if (typeof format !== "string" || !Object.hasOwn(PIXEL_FORMATS, format)) {
     throw new CuframesError(
@@ -89,6 +93,7 @@ export function formatCode(format: PixelFormat): number {
   return PIXEL_FORMATS[format].code;
 }
 
+/** Passes a width or height through. */
 export function checkDimension(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1 || value > DIMENSION_MAX) {
     throw invalid(`${name} is ${shown(value)}: it must be a whole number from 1 to ${DIMENSION_MAX}`);

@@ -1,3 +1,5 @@
+// The ground that every room stands on: errors, options, formats, codecs, times. Nothing here calls native code.
+
 export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";

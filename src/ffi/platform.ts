@@ -1,3 +1,5 @@
+// Which of the native library's builds this process needs.
+
 import { closeSync, openSync, readSync } from "node:fs";
 import process from "node:process";
 

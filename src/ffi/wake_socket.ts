@@ -1,3 +1,5 @@
+// Waking an event loop through a socket, where native threads may not call into it.
+
 import type * as NodeNet from "node:net";
 import process from "node:process";
 import type { NativeCallback, NativeSymbols, Wakeups } from "./runtime.ts";

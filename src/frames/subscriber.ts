@@ -118,7 +118,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(FrameView.SIZE);
   readonly #connections: ReconnectingConnection;
-  /** Not where only packets are wanted. */
+  /** Reads the frames; undefined where only packets are wanted. */
   readonly #reader: FollowingReader<Frame> | undefined;
   readonly #readers = new Set<PacketRingReader>();
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
@@ -249,7 +249,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     );
     if (result >= 0) return this.#frame();
     if (result === ERROR_CODES.TIMEOUT) return undefined;
-    // Not yet, or too many frames held: only the latter has a sentence.
+    // There is no frame yet, or too many frames are held. Only the latter is an error.
     if (result === ERROR_CODES.WOULD_BLOCK) return this.#refuseWhenFull();
     throw nativeError(result, `reading the frames of ${this.key}`);
   }

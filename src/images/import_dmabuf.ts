@@ -23,7 +23,7 @@ import { onceOrOnHost } from "./memory_choice.ts";
 export interface DmabufPlane {
   /** Descriptor of a dma-buf or memfd. It stays the caller's, which may close it once the image is imported. */
   fd: number;
-  /** Of the plane's first byte in the buffer. */
+  /** From the buffer's first byte to the plane's. */
   offset: number;
   /** From one row to the next. */
   stride: number;

@@ -7,7 +7,7 @@ import { type DrmFormat, drmFormatsByCode } from "./drm_formats.ts";
 
 /** Where a plane of an {@linkcode ImportedImage} is. */
 export interface ImportedPlane {
-  /** On the host: of the first byte in its buffer; on a GPU 0. */
+  /** On the host, bytes from its buffer's first byte to the plane's; on a GPU 0. */
   readonly offset: number;
   /** Bytes from one row to the next; 0 for an array. */
   readonly stride: number;

@@ -82,7 +82,7 @@ export class DescriptorSocket implements Disposable {
     return new DescriptorListener(address, options);
   }
 
-  /** Who is on the other end: of an accepted connection who connected, of the other kind who began to listen. */
+  /** Who is on the other end: of an accepted connection, who connected; of any other, who began to listen. */
   get peer(): PeerCredentials {
     const struct = new Struct(Credentials.SIZE);
     checked(
