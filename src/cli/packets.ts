@@ -1,5 +1,5 @@
 /** Reading a key's packets, for the commands that pass them on. */
-import { CuframesError } from "../core/mod.ts";
+import { isCuframesError } from "../core/mod.ts";
 import type { Packet, PacketRingReader } from "../packets/mod.ts";
 
 /** How long a publisher may be without a packet, in ms: its camera may be away. */
@@ -22,7 +22,7 @@ export async function* packetsOf(
       yield await reader.next({ signal, timeout });
       timeout = Infinity;
     } catch (error) {
-      if (!(error instanceof CuframesError)) throw error;
+      if (!isCuframesError(error)) throw error;
       if (error.code === "DISCONNECTED") return;
       // It may be that there is nothing to wait for.
       if (error.code === "TIMEOUT") void reader.codecId;
@@ -36,7 +36,7 @@ export function codecParametersOf(reader: PacketRingReader): Uint8Array {
   try {
     return reader.description;
   } catch (error) {
-    if (error instanceof CuframesError && error.code === "NO_CODEC_PARAMETERS") return new Uint8Array(0);
+    if (isCuframesError(error, "NO_CODEC_PARAMETERS")) return new Uint8Array(0);
     throw error;
   }
 }

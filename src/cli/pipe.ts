@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import process from "node:process";
-import { CODEC_IDS, codecNameOf, CuframesError } from "../core/mod.ts";
+import { CODEC_IDS, codecNameOf, CuframesError, isCuframesError } from "../core/mod.ts";
 
 import { type Frame, inspect, Subscriber } from "../frames/mod.ts";
 import {
@@ -146,7 +146,7 @@ async function* framesOf(camera: Subscriber, signal: AbortSignal): AsyncGenerato
     try {
       frame = await camera.next({ signal });
     } catch (error) {
-      if (error instanceof CuframesError && error.code === "DISCONNECTED") return;
+      if (isCuframesError(error, "DISCONNECTED")) return;
       throw error;
     }
     using _open = frame;

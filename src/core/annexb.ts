@@ -1,4 +1,5 @@
-/** The few questions about H.264 and HEVC byte streams (Annex B) that FFmpeg's bitstream filters do not answer. */
+// H.264 and HEVC byte streams (Annex B): the few questions that FFmpeg's bitstream filters do not answer.
+
 import { Buffer } from "node:buffer";
 import { CODEC_IDS } from "./codec.ts";
 

@@ -1,6 +1,6 @@
 /** One source: its input opened again and again, and published under one key. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { CuframesError, type PixelFormat, type Size } from "../core/mod.ts";
+import { type CuframesError, isCuframesError, type PixelFormat, type Size } from "../core/mod.ts";
 
 import { type MediaEvent, type MediaReader, openMedia } from "../media/mod.ts";
 import { Backoff } from "./backoff.ts";
@@ -120,7 +120,7 @@ export class Camera implements Disposable {
         signal.throwIfAborted();
         if (!(error instanceof InputFailure)) throw error;
         const { cause } = error;
-        if (!(cause instanceof CuframesError) || !this.#mayRetry(cause)) throw cause;
+        if (!isCuframesError(cause) || !this.#mayRetry(cause)) throw cause;
         lost = { code: cause.code, reason: cause.message };
       }
       const lastedMs = this.#connectedAt === undefined ? 0 : performance.now() - this.#connectedAt;

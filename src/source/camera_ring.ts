@@ -1,7 +1,7 @@
 /** The publishing side of a source: one ring that outlives the camera's connections, and one timeline across them. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type MemoryKind, monotonicNow } from "../memory/mod.ts";
-import { CuframesError, type PixelFormat } from "../core/mod.ts";
+import { isCuframesError, type PixelFormat } from "../core/mod.ts";
 
 import type { MediaFrame, MediaPacket, MediaReader } from "../media/mod.ts";
 import type { PacketRingWriter } from "../packets/mod.ts";
@@ -138,7 +138,7 @@ export class CameraRing implements Disposable {
       const { data, type, corrupt } = packet;
       writer.write({ data, type, corrupt, ...times, discontinuity: this.#gap.packet });
     } catch (error) {
-      if (!isCode(error, "PACKET_OVERSIZED")) throw error;
+      if (!isCuframesError(error, "PACKET_OVERSIZED")) throw error;
       this.counters.packetsDropped++;
       this.#gap.packet = true;
       return;
@@ -181,7 +181,7 @@ export class CameraRing implements Disposable {
       if (!this.#wait) return publisher.acquire();
       return await publisher.acquireAsync({ timeout: PATIENCE_MS, signal });
     } catch (error) {
-      if (isCode(error, "WOULD_BLOCK") || isCode(error, "TIMEOUT")) return undefined;
+      if (isCuframesError(error, "WOULD_BLOCK", "TIMEOUT")) return undefined;
       throw error;
     }
   }
@@ -265,8 +265,4 @@ export class GapTimeline {
   shift(timeNs: bigint): bigint {
     return timeNs + this.#offset;
   }
-}
-
-function isCode(error: unknown, code: CuframesError["code"]): boolean {
-  return error instanceof CuframesError && error.code === code;
 }
