@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, type Option } from "commander";
 import { type Document, isNode, LineCounter, parseDocument } from "yaml";
 import { environment } from "../core/mod.ts";
-import { variableOf } from "./command.ts";
+import { URL_VARIABLE, variableOf } from "./command.ts";
 import { UsageError } from "./exit.ts";
 
 /** One source of a file. */
@@ -18,7 +18,6 @@ type Variables = Record<string, string>;
 /** Options that are about the program, or that each camera has by itself. */
 const NOT_FIELDS = ["help", "key", "config", "runtime-dir", "json", "quiet", "verbose"];
 const URL_FIELD = "url";
-const URL_VARIABLE = "CUFRAMES_URL";
 
 /**
  * Reads and checks a file.

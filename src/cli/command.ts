@@ -6,6 +6,9 @@ import { cancellation } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
 import { type Level, Log } from "./terminal.ts";
 
+/** The variable that a source's input can be given by, so that no credentials are in the command line. */
+export const URL_VARIABLE = "CUFRAMES_URL";
+
 /** Options that every command has. */
 export interface CommonOptions {
   runtimeDir?: string;

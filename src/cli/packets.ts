@@ -16,19 +16,18 @@ export async function* packetsOf(
   waitMs: number,
   signal: AbortSignal,
 ): AsyncGenerator<Packet, void, void> {
-  let timeout = Math.max(waitMs, FIRST_PACKET_MS);
-  for (;;) {
-    try {
-      yield await reader.next({ signal, timeout });
-      timeout = Infinity;
-    } catch (error) {
-      if (!(error instanceof CuframesError)) throw error;
-      if (error.code === "DISCONNECTED") return;
-      // It may be that there is nothing to wait for.
-      if (error.code === "TIMEOUT") void reader.codecId;
-      if (error.code !== "PACKET_OVERRUN") throw error;
+  const timeout = Math.max(waitMs, FIRST_PACKET_MS);
+  try {
+    for await (const packet of reader.values({ signal, timeout })) {
+      yield packet;
+      break;
     }
+  } catch (error) {
+    // It may be that there is nothing to wait for.
+    if (error instanceof CuframesError && error.code === "TIMEOUT") void reader.codecId;
+    throw error;
   }
+  yield* reader.values({ signal });
 }
 
 /** The codec parameters; empty where the publisher has set none. */

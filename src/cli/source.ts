@@ -15,14 +15,12 @@ import {
   integer,
   newCommand,
   size,
+  URL_VARIABLE,
 } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { hideArgument } from "./hide_arguments.ts";
 import { SUPERVISED, Supervisor } from "./supervisor.ts";
 import { printJson } from "./stdout.ts";
-
-/** The variable that the argument can be given by, so that no credentials are in the command line. */
-const URL_VARIABLE = "CUFRAMES_URL";
 
 interface SourceOptions extends CommonOptions {
   key?: string;

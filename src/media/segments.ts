@@ -7,7 +7,7 @@ import { isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
 import { isDiskFull, loadNodeAv } from "./node_av.ts";
 import { pictureSizeOf } from "./picture_size.ts";
 import { LONGEST_GAP_NS, Recorder, type RecorderPacket } from "./recorder.ts";
-import { type RingPacket, StreamClock } from "./time/stream_clock.ts";
+import { type RingTimes, Timeline } from "./time/timeline.ts";
 
 /** How a {@linkcode SegmentRecorder} cuts and names. */
 export interface SegmentOptions {
@@ -69,7 +69,7 @@ interface Current {
  */
 export class SegmentRecorder implements AsyncDisposable {
   readonly #options: SegmentOptions;
-  readonly #clock = new StreamClock();
+  readonly #timeline = new Timeline();
   readonly #segmentNs: bigint | undefined;
   #current: Current | undefined;
   /** The first packet's time; cuts are due at whole segments from there, however late key packets come. */
@@ -99,8 +99,9 @@ export class SegmentRecorder implements AsyncDisposable {
    *
    * @throws {CuframesError} `IO` where the disk is full, unless `retryMs` is given, and as `Recorder.write`
    */
-  async write(packet: RingPacket, trackOf: () => PacketTrack): Promise<void> {
-    const placed = this.#clock.place(packet);
+  async write(packet: RecorderPacket & RingTimes, trackOf: () => PacketTrack): Promise<void> {
+    const { data, type } = packet;
+    const placed = { data, type, ...this.#timeline.follow(packet) };
     try {
       const last = this.#current?.decodeNs ?? placed.decodeTimestampNs;
       if (placed.decodeTimestampNs - last > LONGEST_GAP_NS) await this.#end();

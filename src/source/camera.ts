@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CuframesError, type PixelFormat, type Size } from "../core/mod.ts";
 
-import { type MediaEvent, type MediaReader, openMedia } from "../media/mod.ts";
+import { type MediaEvent, type MediaReader, openConnection, Timeline } from "../media/mod.ts";
 import { Backoff } from "./backoff.ts";
 import { CameraRing, type RingCounters, type RingSettings } from "./camera_ring.ts";
 import { redact } from "./redact.ts";
@@ -82,6 +82,8 @@ export class Camera implements Disposable {
   readonly #report: (event: CameraEvent) => void;
   readonly #ring: CameraRing;
   readonly #backoff: Backoff;
+  /** The times of all connections. */
+  readonly #timeline = new Timeline();
   #state: CameraStatus["state"] = "connecting";
   #connections = 0;
   /** When this attempt's connection began, by `performance.now()`; undefined where there is none yet. */
@@ -171,7 +173,7 @@ export class Camera implements Disposable {
   async #open(signal: AbortSignal): Promise<MediaReader> {
     const { input, decoder, realtime, loop, size, format, timeout, inputFormat, device } = this.#settings;
     try {
-      return await openMedia(input, {
+      return await openConnection(input, {
         decode: decoder !== undefined,
         ...(decoder !== undefined && { hardware: decoder }),
         device,
@@ -185,7 +187,7 @@ export class Camera implements Disposable {
         ...size,
         // A stream that comes back in another size is scaled to the ring's.
         ...this.#ring.shape,
-      });
+      }, this.#timeline);
     } catch (error) {
       throw new InputFailure(error);
     }

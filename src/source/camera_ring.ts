@@ -1,9 +1,9 @@
-/** The publishing side of a source: one ring that outlives the camera's connections, and one timeline across them. */
+/** The publishing side of a source: one ring that outlives the camera's connections. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type MemoryKind, monotonicNow } from "../memory/mod.ts";
+import type { MemoryKind } from "../memory/mod.ts";
 import { CuframesError, type PixelFormat } from "../core/mod.ts";
 
-import type { MediaFrame, MediaPacket, MediaReader } from "../media/mod.ts";
+import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
 import type { PacketRingWriter } from "../packets/mod.ts";
 import { Publisher, type WritableFrame } from "../frames/mod.ts";
 
@@ -40,16 +40,12 @@ export interface RingCounters {
 /** How long a frame waits for subscribers that may hold the source back. */
 const PATIENCE_MS = 5000;
 
-/** FFmpeg's `AV_CODEC_ID_RAWVIDEO` and `_WRAPPED_AVFRAME`: pictures, which some devices give instead of packets. */
-const PICTURES: readonly number[] = [13, 0x21001];
-
 /** The largest packet, as a share of the packet ring's memory. */
 const LARGEST_SHARE = 4;
 
 /** One key's publisher. Made when the camera's first connection tells the size. */
 export class CameraRing implements Disposable {
   readonly #settings: RingSettings;
-  readonly #timeline = new GapTimeline();
   readonly counters: RingCounters = {
     packets: 0,
     packetBytes: 0,
@@ -61,9 +57,7 @@ export class CameraRing implements Disposable {
   #writer: PacketRingWriter | undefined;
   #wait = false;
   #metadata: Uint8Array | undefined;
-  /** Whether any picture can be the first one, and none is a packet. */
-  #picturesOnly = false;
-  /** The connection's first key packet is shown then; undefined before it has come. */
+  /** The connection's first packet, which is a key packet, is shown then; undefined before it has come. */
   #beginNs: bigint | undefined;
   /** What is published next does not continue what was published last. */
   #gap = { packet: false, frame: false };
@@ -106,14 +100,12 @@ export class CameraRing implements Disposable {
     if (this.#writer && this.#writer.codecId !== codecId) this.#close();
     const again = this.#publisher !== undefined;
     this.#publisher ??= this.#create(media, wait);
-    this.#picturesOnly = PICTURES.includes(codecId);
-    if (this.#settings.packets && !this.#picturesOnly) {
+    if (this.#settings.packets && !isPictures(codecId)) {
       if (!this.#writer) this.#writer = this.#enablePackets(this.#publisher, media);
       else this.#writer.setCodecParameters(description);
     }
     this.#metadata = encodeMetadata({ colorSpace });
     this.#beginNs = undefined;
-    this.#timeline.begin();
     this.#gap = { packet: again || this.#gap.packet, frame: again || this.#gap.frame };
   }
 
@@ -123,20 +115,16 @@ export class CameraRing implements Disposable {
     while (this.subscribers < count) await sleep(20, undefined, { signal });
   }
 
-  /** Publishes a packet; those before a connection's first key packet are of no use to anybody. */
+  /** Publishes a packet. */
   packet(packet: MediaPacket): void {
-    if (this.#beginNs === undefined) {
-      if (packet.type !== "key" && !this.#picturesOnly) return;
-      this.#beginNs = packet.timestampNs;
-    }
-    const times = this.#timeline.place(packet);
+    this.#beginNs ??= packet.timestampNs;
     this.#gap.packet ||= packet.discontinuity;
     const writer = this.#writer;
     if (!writer) return;
     if (packet.description) writer.setCodecParameters(packet.description);
     try {
-      const { data, type, corrupt } = packet;
-      writer.write({ data, type, corrupt, ...times, discontinuity: this.#gap.packet });
+      const { data, type, corrupt, timestampNs, decodeTimestampNs } = packet;
+      writer.write({ data, type, corrupt, timestampNs, decodeTimestampNs, discontinuity: this.#gap.packet });
     } catch (error) {
       if (!isCode(error, "PACKET_OVERSIZED")) throw error;
       this.counters.packetsDropped++;
@@ -160,7 +148,7 @@ export class CameraRing implements Disposable {
     }
     frame.writeTo(slot);
     slot.publish({
-      timestampNs: this.#timeline.shift(frame.timestampNs),
+      timestampNs: frame.timestampNs,
       durationNs: frame.durationNs,
       corrupt: frame.corrupt,
       discontinuity: this.#gap.frame,
@@ -218,52 +206,6 @@ export class CameraRing implements Disposable {
     this.#publisher?.close();
     this.#publisher = undefined;
     this.#writer = undefined;
-  }
-}
-
-/** A packet's times, in ns. */
-interface Times {
-  timestampNs: bigint;
-  decodeTimestampNs: bigint;
-}
-
-/**
- * One line of timestamps across connections, each of which counts from anywhere: they never go back, and a gap is as
- * long as it was on the clock.
- */
-export class GapTimeline {
-  #offset = 0n;
-  /** When the last packet is decoded and when all are over; undefined before the first. */
-  #last: { decodeNs: bigint; endNs: bigint; arrivedNs: bigint } | undefined;
-  #fresh = false;
-
-  /** The next packet comes from another connection. */
-  begin(): void {
-    this.#fresh = true;
-  }
-
-  /** Places a packet of the connection, in decode order. @param nowNs the monotonic clock */
-  place(packet: Times & { durationNs: bigint }, nowNs: bigint = monotonicNow()): Times {
-    const last = this.#last;
-    if (this.#fresh && last) {
-      const onTheClock = last.decodeNs + (nowNs - last.arrivedNs);
-      this.#offset = (onTheClock > last.endNs ? onTheClock : last.endNs) - packet.decodeTimestampNs;
-    }
-    this.#fresh = false;
-    const timestampNs = this.shift(packet.timestampNs);
-    const decodeTimestampNs = this.shift(packet.decodeTimestampNs);
-    const end = timestampNs + packet.durationNs;
-    this.#last = {
-      decodeNs: decodeTimestampNs,
-      endNs: last && last.endNs > end ? last.endNs : end,
-      arrivedNs: nowNs,
-    };
-    return { timestampNs, decodeTimestampNs };
-  }
-
-  /** A time of the connection on the line. */
-  shift(timeNs: bigint): bigint {
-    return timeNs + this.#offset;
   }
 }
 

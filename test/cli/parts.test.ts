@@ -10,7 +10,6 @@ import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { makeClip } from "../../scripts/make_clip.ts";
 import { Backoff } from "../../src/source/backoff.ts";
 import { Camera } from "../../src/source/camera.ts";
-import { GapTimeline } from "../../src/source/camera_ring.ts";
 import { ConfigFile } from "../../src/cli/cameras_config.ts";
 import { duration, nameVariables, size } from "../../src/cli/command.ts";
 import { exitCodeOf, UsageError } from "../../src/cli/exit.ts";
@@ -20,7 +19,6 @@ import { Rates } from "../../src/cli/rates.ts";
 import { redact, redactText } from "../../src/source/redact.ts";
 import { sourceCommand } from "../../src/cli/source.ts";
 import { printable, seconds } from "../../src/cli/tables.ts";
-import { StreamClock } from "../../src/media/time/stream_clock.ts";
 import { CuframesError, type PublisherReport } from "../../mod.ts";
 
 function config(text: string): ConfigFile {
@@ -190,54 +188,6 @@ describe("a camera is knocked at", () => {
     await once(server.listen(0, "127.0.0.1"), "listening");
     const { port } = server.address() as AddressInfo;
     for (const wait of await waits(`tcp://127.0.0.1:${port}`, 3)) expect(wait).toBeLessThanOrEqual(500);
-  });
-});
-
-describe("a timeline across connections", () => {
-  const MS = 1_000_000n;
-  const at = (decodeMs: bigint, presentMs = decodeMs) => ({
-    timestampNs: presentMs * MS,
-    decodeTimestampNs: decodeMs * MS,
-    durationNs: 40n * MS,
-  });
-
-  test("has the gap that was on the clock, and never goes back", () => {
-    const line = new GapTimeline();
-    line.begin();
-    expect(line.place(at(5000n), 0n)).toMatchObject({ decodeTimestampNs: 5000n * MS });
-    line.place(at(5040n), 40n * MS);
-    line.begin();
-    // Three seconds later another connection counts from 0.
-    expect(line.place(at(0n, 80n), 3040n * MS)).toEqual({
-      timestampNs: 8120n * MS,
-      decodeTimestampNs: 8040n * MS,
-    });
-    expect(line.shift(120n * MS)).toBe(8160n * MS);
-    line.begin();
-    // At once, and far ahead: it goes on where the last packet ends.
-    expect(line.place(at(900_000n), 3041n * MS).decodeTimestampNs).toBe(8160n * MS);
-  });
-
-  test("of a recorder goes on where it was, when another clock is behind a break", () => {
-    let nowMs = 0;
-    const clock = new StreamClock(() => nowMs);
-    const packet = (decodeMs: bigint, discontinuity = false) => ({
-      data: new Uint8Array(1),
-      type: "key" as const,
-      discontinuity,
-      ...at(decodeMs),
-    });
-    expect(clock.place(packet(0n)).decodeTimestampNs).toBe(0n);
-    nowMs = 40;
-    expect(clock.place(packet(40n)).decodeTimestampNs).toBe(40n * MS);
-    // A gap of 5 s stays one.
-    nowMs = 5040;
-    expect(clock.place(packet(5040n, true)).decodeTimestampNs).toBe(5040n * MS);
-    // A publisher whose clock is hours ahead, a second later.
-    nowMs = 6040;
-    const placed = clock.place(packet(9_000_000n, true)).decodeTimestampNs;
-    expect(placed).toBeGreaterThan(5040n * MS);
-    expect(placed).toBeLessThan(7000n * MS);
   });
 });
 
