@@ -13,6 +13,7 @@ await run(tool("deno"), [
   `--output=${output}`,
   "mod.ts",
   "media.ts",
+  "source.ts",
 ], {
   stdio: ["ignore", "inherit", "ignore"], // warnings about types of other packages
 });

@@ -14,6 +14,7 @@ await run(tool("deno"), [
   "--doc",
   "mod.ts",
   "media.ts",
+  "source.ts",
   "src",
   "test",
   "bench",

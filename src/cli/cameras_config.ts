@@ -108,7 +108,7 @@ export class ConfigFile {
       } else if (option === undefined) {
         this.#mistake(
           at,
-          `${where} is not known: there are ${[URL_FIELD, ...this.#fields.keys()].join(", ")}`,
+          `${where} is not known: there are ${[URL_FIELD, ...this.#shownFields()].join(", ")}`,
         );
       } else if (option.isBoolean() || option.negate) {
         if (typeof value !== "boolean") this.#mistake(at, `${where}: it must be true or false`);
@@ -119,6 +119,10 @@ export class ConfigFile {
       }
     }
     return variables;
+  }
+
+  #shownFields(): string[] {
+    return [...this.#fields].filter(([, { hidden }]) => !hidden).map(([name]) => name);
   }
 
   /** Whether an option takes a text; a mistake is noted where it does not. */

@@ -1,4 +1,4 @@
-/** What all commands have in common: options, environment variables, and what they are run with. */
+/** This file has what all commands have in common: options, environment variables, and what they are run with. */
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { environment, type Size } from "../core/mod.ts";
@@ -51,6 +51,22 @@ export function contextOf(options: CommonOptions): Context {
     json: options.json ?? false,
     place: options.runtimeDir === undefined ? {} : { runtimeDirectory: options.runtimeDir },
   };
+}
+
+/** An option by the name that it had before: it is taken, and not shown. */
+export class Alias extends Option {
+  readonly #attribute: string;
+
+  /** @param attribute what the option that it stands for is called among a command's values */
+  constructor(flags: string, attribute: string) {
+    super(flags);
+    this.#attribute = attribute;
+    this.hideHelp();
+  }
+
+  override attributeName(): string {
+    return this.#attribute;
+  }
 }
 
 /** The environment variable of an option: `--max-size` is CUFRAMES_MAX_SIZE, `--no-packets` CUFRAMES_PACKETS. */

@@ -1,47 +1,31 @@
-/** The publishing side of a source: one ring that outlives the camera's connections. */
+/** This file is the publishing side of a camera: its ring outlives the camera's connections. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MemoryKind } from "../memory/mod.ts";
 import { CuframesError, type PixelFormat } from "../core/mod.ts";
-
-import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
-import type { PacketRingWriter } from "../packets/mod.ts";
 import { Publisher, type WritableFrame } from "../frames/mod.ts";
-
+import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
+import type { MemoryKind } from "../memory/mod.ts";
+import type { PacketRingWriter } from "../packets/mod.ts";
 import { encodeMetadata } from "./frame_metadata.ts";
-
-/** How a ring is made. */
-export interface RingSettings {
-  readonly key: string;
-  readonly place: { readonly runtimeDirectory?: string };
-  /** Frames in the ring. */
-  readonly ring: number;
-  readonly memory: MemoryKind | "auto";
-  /** The GPU's number in this process. */
-  readonly device: number;
-  readonly packets: boolean;
-  readonly packetSlots: number;
-  /** Bytes. */
-  readonly packetMemory: number;
-  readonly socketMode: number | undefined;
-}
+import { LARGEST_SHARE, type RingSettings } from "./options.ts";
 
 /** What a ring has been given so far. */
 export interface RingCounters {
+  /** Packets published. */
   packets: number;
   /** Payload of the packets, in bytes. */
   packetBytes: number;
-  /** Larger than the ring allows. */
+  /** Packets left out: larger than the ring allows. */
   packetsDropped: number;
+  /** Frames published. */
   frames: number;
-  /** Decoded while every slot was held. */
+  /** Frames left out: every slot was held when they were decoded. */
   framesDropped: number;
 }
 
 /** How long a frame waits for subscribers that may hold the source back. */
 const PATIENCE_MS = 5000;
 
-/** The largest packet, as a share of the packet ring's memory. */
-const LARGEST_SHARE = 4;
+type PacketSettings = NonNullable<RingSettings["packets"]>;
 
 /** One key's publisher. Made when the camera's first connection tells the size. */
 export class CameraRing implements Disposable {
@@ -59,8 +43,10 @@ export class CameraRing implements Disposable {
   #metadata: Uint8Array | undefined;
   /** The connection's first packet, which is a key packet, is shown then; undefined before it has come. */
   #beginNs: bigint | undefined;
-  /** What is published next does not continue what was published last. */
+  /** Whether what is published next does not continue what was published last. */
   #gap = { packet: false, frame: false };
+  /** Whether nothing was published yet that could be continued. */
+  #isNew = { packet: true, frame: true };
 
   constructor(settings: RingSettings) {
     this.#settings = settings;
@@ -97,16 +83,15 @@ export class CameraRing implements Disposable {
    */
   begin(media: MediaReader, { wait }: { wait: boolean }): void {
     const { codecId, description, colorSpace } = media.video;
+    const { packets } = this.#settings;
     if (this.#writer && this.#writer.codecId !== codecId) this.#close();
-    const again = this.#publisher !== undefined;
-    this.#publisher ??= this.#create(media, wait);
-    if (this.#settings.packets && !isPictures(codecId)) {
-      if (!this.#writer) this.#writer = this.#enablePackets(this.#publisher, media);
+    const publisher = this.#publisher ??= this.#create(media, wait);
+    if (packets && !isPictures(codecId)) {
+      if (!this.#writer) this.#writer = this.#enablePackets(publisher, media, packets);
       else this.#writer.setCodecParameters(description);
     }
     this.#metadata = encodeMetadata({ colorSpace });
     this.#beginNs = undefined;
-    this.#gap = { packet: again || this.#gap.packet, frame: again || this.#gap.frame };
   }
 
   /** Waits until so many subscribers are connected. */
@@ -118,7 +103,8 @@ export class CameraRing implements Disposable {
   /** Publishes a packet. */
   packet(packet: MediaPacket): void {
     this.#beginNs ??= packet.timestampNs;
-    this.#gap.packet ||= packet.discontinuity;
+    this.#gap.packet ||= packet.discontinuity && !this.#isNew.packet;
+    this.#isNew.packet = false;
     const writer = this.#writer;
     if (!writer) return;
     if (packet.description) writer.setCodecParameters(packet.description);
@@ -140,7 +126,8 @@ export class CameraRing implements Disposable {
   async frame(frame: MediaFrame, signal: AbortSignal): Promise<void> {
     // Decoded without its references.
     if (this.#beginNs === undefined || frame.timestampNs < this.#beginNs) return;
-    this.#gap.frame ||= frame.discontinuity;
+    this.#gap.frame ||= frame.discontinuity && !this.#isNew.frame;
+    this.#isNew.frame = false;
     using slot = await this.#acquire(signal);
     if (slot === undefined) {
       this.counters.framesDropped++;
@@ -164,10 +151,10 @@ export class CameraRing implements Disposable {
   }
 
   async #acquire(signal: AbortSignal): Promise<WritableFrame | undefined> {
-    const publisher = this.#publisher!;
+    const publisher = this.#publisher;
     try {
-      if (!this.#wait) return publisher.acquire();
-      return await publisher.acquireAsync({ timeout: PATIENCE_MS, signal });
+      if (!this.#wait) return publisher?.acquire();
+      return await publisher?.acquireAsync({ timeout: PATIENCE_MS, signal });
     } catch (error) {
       if (isCode(error, "WOULD_BLOCK") || isCode(error, "TIMEOUT")) return undefined;
       throw error;
@@ -176,29 +163,21 @@ export class CameraRing implements Disposable {
 
   #create({ width, height, format }: MediaReader, wait: boolean): Publisher {
     this.#wait = wait;
-    const { key, place, ring, memory, device, socketMode } = this.#settings;
-    return Publisher.create({
-      key,
-      ...place,
-      width,
-      height,
-      format,
-      slots: ring,
-      memory,
-      device,
-      policy: wait ? "wait" : "drop-oldest",
-      ...(socketMode !== undefined && { socketMode }),
-    });
+    this.#gap = { packet: false, frame: false };
+    this.#isNew = { packet: true, frame: true };
+    const { key, place, slots, memory, device } = this.#settings;
+    const policy = wait ? "wait" : "drop-oldest";
+    return Publisher.create({ key, ...place, width, height, format, slots, memory, device, policy });
   }
 
-  #enablePackets(publisher: Publisher, { video }: MediaReader): PacketRingWriter {
-    const { packetSlots, packetMemory } = this.#settings;
+  #enablePackets(publisher: Publisher, { video }: MediaReader, settings: PacketSettings): PacketRingWriter {
+    const { slots, dataSize } = settings;
     return publisher.enablePackets({
       codec: video.codecId,
       codecParameters: video.description,
-      slots: packetSlots,
-      dataSize: packetMemory,
-      maxPacketSize: Math.floor(packetMemory / LARGEST_SHARE),
+      slots,
+      dataSize,
+      maxPacketSize: Math.floor(dataSize / LARGEST_SHARE),
     });
   }
 
