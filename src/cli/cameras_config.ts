@@ -1,4 +1,7 @@
-/** `cameras.yaml`: many sources in one file. A camera's fields are the options of `cuframes source`, by the same names. */
+/**
+ * This file reads `cameras.yaml`, which has many sources: a camera's fields are the options of `cuframes source`, by
+ * the same names.
+ */
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, type Option } from "commander";
 import { type Document, isNode, LineCounter, parseDocument } from "yaml";

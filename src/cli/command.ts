@@ -81,8 +81,8 @@ export function nameVariables(command: Command): void {
 }
 
 /**
- * Takes a command's options from the environment, before its command line, which comes first. An empty variable counts as
- * not set. (commander would take any value of a flag's variable as "on".)
+ * Takes a command's options from the environment, before its command line, which comes first. An empty variable
+ * counts as not set. (commander would take any value of a flag's variable as "on".)
  *
  * @throws {UsageError} that names the variable
  */

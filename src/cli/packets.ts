@@ -1,4 +1,4 @@
-/** Reading a key's packets, for the commands that pass them on. */
+/** This file reads a key's packets for the commands that pass them on. */
 import { CuframesError } from "../core/mod.ts";
 import type { Packet, PacketRingReader } from "../packets/mod.ts";
 

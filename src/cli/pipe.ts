@@ -1,4 +1,4 @@
-/** `cuframes pipe`: frames or packets to the standard output. */
+/** This file is `cuframes pipe`, which writes frames or packets to the standard output. */
 import type { Command } from "commander";
 import { Option } from "commander";
 import process from "node:process";

@@ -1,4 +1,7 @@
-/** This file is `cuframes source`: it makes a `CameraSource` of what was typed, and tells people and scripts how that goes. */
+/**
+ * This file is `cuframes source`: it makes a `CameraSource` of what was typed, and tells people and scripts how that
+ * goes.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import process from "node:process";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";

@@ -63,13 +63,13 @@ export interface MediaFrame {
   /** Whether the source's clock started anew here, or data is missing before it. */
   readonly discontinuity: boolean;
   /**
-   * Where the picture is on the GPU that decoded it, its planes as the reader's format; undefined when it was decoded on
-   * the CPU or is of another size. For `WritableFrame.copyFrom`.
+   * Where the picture is on the GPU that decoded it, its planes as the reader's format; undefined when it was decoded
+   * on the CPU or is of another size. For `WritableFrame.copyFrom`.
    */
   readonly devicePicture: DevicePicture | undefined;
   /**
-   * Fills a frame of a ring that has the reader's format and size, the shortest way: in place on host memory, from GPU to
-   * GPU where it was decoded there, else by way of the host.
+   * Fills a frame of a ring that has the reader's format and size, the shortest way: in place on host memory, from
+   * GPU to GPU where it was decoded there, else by way of the host.
    *
    * @throws {CuframesError} as {@linkcode MediaFrame.copyInto} and `WritableFrame.copyFrom`
    */

@@ -1,3 +1,4 @@
+/** This is the door of the room that reads and writes media: what others may use of it. */
 export { type ColourOptions, isRgb, MATRICES, type Matrix, RANGES } from "./frame_picture.ts";
 export { encodeImage, type ImageFormat } from "./image.ts";
 export { isBrokenPipe, isDiskFull, loadNodeAv, redact } from "./node_av.ts";

@@ -45,8 +45,9 @@ export interface OpenMediaOptions {
   /** FFmpeg's name of the input's format, such as `"v4l2"` or `"lavfi"`; default: found out. */
   inputFormat?: string;
   /**
-   * How long opening may take (5 s more with the look at the streams), and how long an input may give no packet, until they
-   * throw `TIMEOUT`. Milliseconds; default: for ever. Looking up a host name, and a device's driver, cannot be interrupted.
+   * How long opening may take (5 s more with the look at the streams), and how long an input may give no packet,
+   * until they throw `TIMEOUT`. Milliseconds; default: for ever. Looking up a host name, and a device's driver,
+   * cannot be interrupted.
    */
   timeout?: number;
   /** FFmpeg's options of the demuxer and the protocol, such as `{ rtsp_transport: "tcp" }`. */

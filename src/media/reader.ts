@@ -45,8 +45,8 @@ export async function openMedia(input: string, options: OpenMediaOptions = {}): 
 let readerOf: (opened: Opened, timeline: Timeline, fromKey: boolean) => MediaReader;
 
 /**
- * Opens an input as `openMedia` does, for somebody who publishes one connection after another: its times are placed on a
- * line that outlives it, and what comes before its first key packet, which nobody could use, is left out.
+ * Opens an input as `openMedia` does, for somebody who publishes one connection after another: its times are placed
+ * on a line that outlives it, and what comes before its first key packet, which nobody could use, is left out.
  */
 export async function openConnection(
   input: string,

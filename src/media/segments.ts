@@ -1,4 +1,4 @@
-/** A recording in several files, one after the other. */
+/** This file records into several files, one after the other. */
 import { Buffer } from "node:buffer";
 import { mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, extname } from "node:path";
@@ -11,7 +11,10 @@ import { type RingTimes, Timeline } from "./time/timeline.ts";
 
 /** How a {@linkcode SegmentRecorder} cuts and names. */
 export interface SegmentOptions {
-  /** The path of a segment that begins at a time. Directories are made; a number is added to the name of a file that exists. */
+  /**
+   * The path of a segment that begins at a time. Directories are made; a number is added to the name of a file that
+   * exists.
+   */
   pathOf(start: Date): string;
   /** As `RecorderOptions.format`. */
   format?: string | undefined;
@@ -64,8 +67,9 @@ interface Current {
 }
 
 /**
- * Records packets into durable files. A file begins at a key packet, where the time of the last one is up or the codec's
- * parameters change; a break in the stream stays in its file, as the gap it was, up to 30 minutes: a longer one ends it.
+ * Records packets into durable files. A file begins at a key packet, where the time of the last one is up or the
+ * codec's parameters change; a break in the stream stays in its file, as the gap it was, up to 30 minutes: a longer
+ * one ends it.
  */
 export class SegmentRecorder implements AsyncDisposable {
   readonly #options: SegmentOptions;

@@ -22,8 +22,8 @@ import { redact } from "./redact.ts";
  */
 export interface CameraSourceStats extends Readonly<RingCounters> {
   /**
-   * `"connecting"`: the input is being opened, or the first subscribers are waited for; `"streaming"`; `"waiting"` until the next
-   * attempt; `"ended"`.
+   * `"connecting"`: the input is being opened, or the first subscribers are waited for; `"streaming"`; `"waiting"`
+   * until the next attempt; `"ended"`.
    */
   readonly state: "connecting" | "streaming" | "waiting" | "ended";
   /** Connections made anew after the first. */
@@ -44,11 +44,12 @@ const GOOD_MS = 5000;
 
 /**
  * A camera, a device or a file that is published under one key for as long as it takes: its frames are decoded once,
- * its packets are passed on as they are. A camera that drops is opened again; subscribers keep their connection, the first packet and the
- * first frame behind the gap say `discontinuity`, timestamps never go back, and the gap is as long as it was.
+ * its packets are passed on as they are. A camera that drops is opened again; subscribers keep their connection, the
+ * first packet and the first frame behind the gap say `discontinuity`, timestamps never go back, and the gap is as
+ * long as it was.
  *
- * A camera that comes back in another size goes on in the ring's: frames are scaled, packets are as they come. One that comes
- * back with another codec has its publisher made anew: subscribers with `reconnect: true` go on.
+ * A camera that comes back in another size goes on in the ring's: frames are scaled, packets are as they come. One
+ * that comes back with another codec has its publisher made anew: subscribers with `reconnect: true` go on.
  *
  * @example
  * ```ts
@@ -76,12 +77,12 @@ export class CameraSource implements Disposable, AsyncDisposable {
   readonly key: string;
 
   /**
-   * Resolves when the input is over, which a camera's never is, or `close()` has ended it; rejects with what another attempt
-   * would not mend, or the signal's reason. Nobody has to look at it.
+   * Resolves when the input is over, which a camera's never is, or `close()` has ended it; rejects with what another
+   * attempt would not mend, or the signal's reason. Nobody has to look at it.
    *
-   * Such failures are `ALREADY_EXISTS`: another process publishes under the key; those of opening a file, or of a camera that can
-   * never have worked: `NOT_FOUND`, `PERMISSION`, `FORMAT`, `UNSUPPORTED`; with `reconnect: false` also `IO` and `TIMEOUT`;
-   * `OUT_OF_MEMORY`, `CUDA`; and whatever `onEvent` throws.
+   * Such failures are `ALREADY_EXISTS`: another process publishes under the key; those of opening a file, or of a
+   * camera that can never have worked: `NOT_FOUND`, `PERMISSION`, `FORMAT`, `UNSUPPORTED`; with `reconnect: false`
+   * also `IO` and `TIMEOUT`; `OUT_OF_MEMORY`, `CUDA`; and whatever `onEvent` throws.
    */
   readonly closed: Promise<void>;
 
@@ -102,8 +103,8 @@ export class CameraSource implements Disposable, AsyncDisposable {
   /**
    * Begins to open an input, and to publish it.
    *
-   * @throws {CuframesError} `INVALID_ARGUMENT`: an option is wrong; `FORMAT`: there is no such pixel format. What fails later is told by
-   * {@linkcode CameraSource.closed}.
+   * @throws {CuframesError} `INVALID_ARGUMENT`: an option is wrong; `FORMAT`: there is no such pixel format. What
+   * fails later is told by {@linkcode CameraSource.closed}.
    * @throws the reason of a signal that is aborted already
    */
   static start(options: CameraSourceOptions): CameraSource {
@@ -121,8 +122,8 @@ export class CameraSource implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Ends the publishing at once: subscribers drain what is in the rings and are then told. Resolves when the input is closed too, which may take
-   * as long as the look-up of a host name. Repeated calls are harmless.
+   * Ends the publishing at once: subscribers drain what is in the rings and are then told. Resolves when the input is
+   * closed too, which may take as long as the look-up of a host name. Repeated calls are harmless.
    */
   async close(): Promise<void> {
     this.#closing.abort();

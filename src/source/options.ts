@@ -38,8 +38,8 @@ import type { CameraSourceEvent } from "./event.ts";
  */
 export interface CameraSourceOptions {
   /**
-   * What is published: a path, a device such as `/dev/video0`, or a URL that FFmpeg can read. Credentials in a URL stay out of events and
-   * messages.
+   * What is published: a path, a device such as `/dev/video0`, or a URL that FFmpeg can read. Credentials in a URL
+   * stay out of events and messages.
    */
   input: string;
   /** The name that subscribers connect to: 1–63 characters of `A–Z a–z 0–9 _ -`. */
@@ -56,7 +56,10 @@ export interface CameraSourceOptions {
   memory?: MemoryKind | "auto";
   /** The GPU's number in this process, 0 to 255; default 0. */
   device?: number;
-  /** Where pictures are decoded: `"none"` on the CPU, `"cuda"` on the GPU, `"auto"` (default) on a GPU where there is one. */
+  /**
+   * Where pictures are decoded: `"none"` on the CPU, `"cuda"` on the GPU, `"auto"` (default) on a GPU where there is
+   * one.
+   */
   hardware?: "auto" | "none" | "cuda";
   /** The frames' width in pixels, 1 to 16384: they are scaled once, here; default: the stream's. */
   width?: number;
@@ -65,8 +68,8 @@ export interface CameraSourceOptions {
   /** The frames' format; default: the one that keeps most of the decoder's, as with `openMedia`. */
   format?: PixelFormat;
   /**
-   * Whether the encoded packets are published too, and in how large a ring; default true. At least one of frames and packets must be
-   * published.
+   * Whether the encoded packets are published too, and in how large a ring; default true. At least one of frames and
+   * packets must be published.
    */
   packets?: boolean | CameraPacketsOptions;
   /** Whether a file is read at its own pace, not as fast as ordered subscribers take it; default false. */
@@ -80,8 +83,8 @@ export interface CameraSourceOptions {
   /** Whether a camera that is lost is opened again, for as long as it takes; default true. A file never is. */
   reconnect?: boolean;
   /**
-   * The longest wait between two attempts. Milliseconds, from 1 on; default 30000. The first is a quarter to half a second, each
-   * of the next up to twice as long as the one before.
+   * The longest wait between two attempts. Milliseconds, from 1 on; default 30000. The first is a quarter to half a
+   * second, each of the next up to twice as long as the one before.
    */
   maxDelay?: number;
   /** FFmpeg's name of the input's format, such as `"v4l2"` or `"lavfi"`; default: found out. */
@@ -110,7 +113,10 @@ export interface CameraSourceOptions {
 export interface CameraPacketsOptions {
   /** Packets in the ring, 1 to 1024; default 1024. */
   slots?: number;
-  /** Payload in the ring, of which the largest packet may have a quarter. Bytes, 4 to 2^30; default 16777216, which is 16 MiB. */
+  /**
+   * Payload in the ring, of which the largest packet may have a quarter. Bytes, 4 to 2^30; default 16777216, which is
+   * 16 MiB.
+   */
   dataSize?: number;
 }
 

@@ -45,12 +45,12 @@ export interface RingTimes {
 }
 
 /**
- * One line for packets in decode order, across everything that their source's clock does: decode times strictly increase,
- * and no presentation time is before its decode time.
+ * One line for packets in decode order, across everything that their source's clock does: decode times strictly
+ * increase, and no presentation time is before its decode time.
  *
- * Where the source's clock jumps back it has started anew, and the line goes on where it was. Where the input is opened again, the line
- * goes on where it was, too ({@linkcode Timeline.restart}), or after as long a gap as there was on this machine's clock
- * ({@linkcode Timeline.reconnect}).
+ * Where the source's clock jumps back it has started anew, and the line goes on where it was. Where the input is
+ * opened again, the line goes on where it was, too ({@linkcode Timeline.restart}), or after as long a gap as there
+ * was on this machine's clock ({@linkcode Timeline.reconnect}).
  */
 export class Timeline {
   readonly #now: () => bigint;
@@ -80,8 +80,8 @@ export class Timeline {
   }
 
   /**
-   * The next packet comes from another connection, whose clock counts from anywhere: the gap is as long as on this machine's clock, and
-   * none where packets had come ahead of it.
+   * The next packet comes from another connection, whose clock counts from anywhere: the gap is as long as on this
+   * machine's clock, and none where packets had come ahead of it.
    */
   reconnect(cadence: Cadence): void {
     this.#cadence = cadence;
@@ -118,9 +118,9 @@ export class Timeline {
   }
 
   /**
-   * The times at which a recorder takes the next packet of a ring. They are the packet's own, but for what a publisher cannot know: that the
-   * one before it had another clock. Then the packet jumps back, or further ahead than this machine saw time pass, and
-   * the line goes on where it was.
+   * The times at which a recorder takes the next packet of a ring. They are the packet's own, but for what a
+   * publisher cannot know: that the one before it had another clock. Then the packet jumps back, or further ahead
+   * than this machine saw time pass, and the line goes on where it was.
    */
   follow({ timestampNs, decodeTimestampNs, discontinuity }: RingTimes): {
     readonly timestampNs: bigint;
