@@ -145,6 +145,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
     const end = () => this.#ring[Symbol.dispose]();
     this.#signal.addEventListener("abort", end);
     try {
+      this.#signal.throwIfAborted();
       await this.#keepConnecting();
     } catch (error) {
       this.#settings.signal?.throwIfAborted();

@@ -105,6 +105,7 @@ describe("a source ends", () => {
     const source = start("early", { onEvent: (event) => events.push(event) });
     await source.close();
     await source.closed;
+    expect(events).toEqual([]);
     expect(readdirSync(directory).filter((name) => name.startsWith("early"))).toEqual([]);
   });
 
