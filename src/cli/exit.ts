@@ -1,4 +1,4 @@
-/** How a command ends: exit codes that scripts can tell apart. docs/cli.md has the same table. */
+/** This file says how a command ends, by exit codes that scripts can tell apart. docs/cli.md has the same table. */
 import { type CuframesErrorCode, isCuframesError } from "../core/mod.ts";
 
 import { isDiskFull } from "../media/mod.ts";

@@ -1,4 +1,4 @@
-/** Which keys have a publisher here. */
+/** This file finds the keys that have a publisher here, and asks each what it does. */
 import { readdirSync } from "node:fs";
 import process from "node:process";
 import { environment, isCuframesError } from "../core/mod.ts";

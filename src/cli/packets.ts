@@ -1,4 +1,4 @@
-/** Reading a key's packets, for the commands that pass them on. */
+/** This file reads a key's packets for the commands that pass them on. */
 import { isCuframesError } from "../core/mod.ts";
 import type { Packet, PacketRingReader } from "../packets/mod.ts";
 
@@ -16,19 +16,18 @@ export async function* packetsOf(
   waitMs: number,
   signal: AbortSignal,
 ): AsyncGenerator<Packet, void, void> {
-  let timeout = Math.max(waitMs, FIRST_PACKET_MS);
-  for (;;) {
-    try {
-      yield await reader.next({ signal, timeout });
-      timeout = Infinity;
-    } catch (error) {
-      if (!isCuframesError(error)) throw error;
-      if (error.code === "DISCONNECTED") return;
-      // It may be that there is nothing to wait for.
-      if (error.code === "TIMEOUT") void reader.codecId;
-      if (error.code !== "PACKET_OVERRUN") throw error;
+  const timeout = Math.max(waitMs, FIRST_PACKET_MS);
+  try {
+    for await (const packet of reader.values({ signal, timeout })) {
+      yield packet;
+      break;
     }
+  } catch (error) {
+    // It may be that there is nothing to wait for.
+    if (isCuframesError(error, "TIMEOUT")) void reader.codecId;
+    throw error;
   }
+  yield* reader.values({ signal });
 }
 
 /** The codec parameters; empty where the publisher has set none. */

@@ -1,4 +1,4 @@
-/** FFmpeg's bitstream filters, as the demuxer uses them. */
+/** This file runs FFmpeg's bitstream filters as the demuxer needs them. */
 import type { BitStreamFilterContext, CodecParameters, Packet } from "node-av";
 import { Buffer } from "node:buffer";
 import { CODEC_IDS, CuframesError, isAnnexB, isCuframesError } from "../core/mod.ts";
