@@ -755,15 +755,6 @@ FUNCTIONS = {
     # cuframes_publisher_cancel(publisher, slot)
     # Gives a slot back unpublished.
     "cuframes_publisher_cancel": (c_int32, (c_uint32, c_uint32)),
-    # cuframes_publisher_enable_packets(publisher, options)
-    # Makes the packet ring, once, and hands it to the subscribers that are there and want it.
-    "cuframes_publisher_enable_packets": (c_int32, (c_uint32, POINTER(PacketOptions))),
-    # cuframes_publisher_set_extradata(publisher, bytes, size)
-    # Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away.
-    "cuframes_publisher_set_extradata": (c_int32, (c_uint32, c_void_p, c_uint32)),
-    # cuframes_publisher_publish_packet(publisher, record, bytes)
-    # Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
-    "cuframes_publisher_publish_packet": (c_int32, (c_uint32, POINTER(PacketRecord), c_void_p)),
     # cuframes_publisher_stats(publisher, stats)
     # Fills in the counters.
     "cuframes_publisher_stats": (c_int32, (c_uint32, POINTER(PublisherStats))),
@@ -822,6 +813,15 @@ FUNCTIONS = {
     # Ends the connection and all leases. keep_mapped: as for cuframes_publisher_close, the copies in host memory
     # included.
     "cuframes_subscriber_close": (c_int32, (c_uint32, c_uint32)),
+    # cuframes_publisher_enable_packets(publisher, options)
+    # Makes the packet ring, once, and hands it to the subscribers that are there and want it.
+    "cuframes_publisher_enable_packets": (c_int32, (c_uint32, POINTER(PacketOptions))),
+    # cuframes_publisher_set_extradata(publisher, bytes, size)
+    # Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away.
+    "cuframes_publisher_set_extradata": (c_int32, (c_uint32, c_void_p, c_uint32)),
+    # cuframes_publisher_publish_packet(publisher, record, bytes)
+    # Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
+    "cuframes_publisher_publish_packet": (c_int32, (c_uint32, POINTER(PacketRecord), c_void_p)),
     # cuframes_packet_reader_open(subscriber, wait, since_connection)
     # Returns the handle of a reader of the connection's packets.
     # wait: 1 to wait for a ring that is still to come, in cuframes_packet_reader_next; 0 for NO_PACKET_RING.

@@ -879,15 +879,6 @@ int32_t cuframes_publisher_copy_from(uint32_t publisher, uint32_t slot, const st
 /** Gives a slot back unpublished. */
 int32_t cuframes_publisher_cancel(uint32_t publisher, uint32_t slot);
 
-/** Makes the packet ring, once, and hands it to the subscribers that are there and want it. */
-int32_t cuframes_publisher_enable_packets(uint32_t publisher, const struct cuframes_packet_options *options);
-
-/** Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away. */
-int32_t cuframes_publisher_set_extradata(uint32_t publisher, const void *bytes, uint32_t size);
-
-/** Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record. */
-int32_t cuframes_publisher_publish_packet(uint32_t publisher, struct cuframes_packet_record *record, const void *bytes);
-
 /** Fills in the counters. */
 int32_t cuframes_publisher_stats(uint32_t publisher, struct cuframes_publisher_stats *stats);
 
@@ -962,6 +953,15 @@ int32_t cuframes_subscriber_stats(uint32_t subscriber, struct cuframes_subscribe
  * included.
  */
 int32_t cuframes_subscriber_close(uint32_t subscriber, uint32_t keep_mapped);
+
+/** Makes the packet ring, once, and hands it to the subscribers that are there and want it. */
+int32_t cuframes_publisher_enable_packets(uint32_t publisher, const struct cuframes_packet_options *options);
+
+/** Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away. */
+int32_t cuframes_publisher_set_extradata(uint32_t publisher, const void *bytes, uint32_t size);
+
+/** Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record. */
+int32_t cuframes_publisher_publish_packet(uint32_t publisher, struct cuframes_packet_record *record, const void *bytes);
 
 /**
  * Returns the handle of a reader of the connection's packets.

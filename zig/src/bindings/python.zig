@@ -127,7 +127,7 @@ fn writeFunctions(sources: *Sources, writer: *Writer) !void {
     try writer.writeAll(")\n\n# Of each function what it returns and what it takes.\nFUNCTIONS = {\n");
 
     inline for (table.functions) |function| {
-        const declaration = try sources.in(table.lib, function.name);
+        const declaration = try sources.in(function.file, function.name);
         const parameters = try declaration.parameters();
         try writer.print("    # {s}(", .{function.name});
         for (parameters, 0..) |name, index| {
