@@ -33,16 +33,13 @@ const parts: Part[] = [
       name: "classes",
       runtime,
       arguments: [
-        "test/publisher",
-        "test/subscriber",
-        "test/frame",
-        "test/packet_ring",
-        "test/inspect",
-        "test/processes",
-        // Compiles with Zig, and knows nothing of GPUs.
-        "--exclude=test/ffi/loading.test.ts",
+        "test/frames/",
+        "test/packets/",
+        "test/connect/",
+        "test/ipc/",
+        "test/ffi/threads",
       ],
-      seconds: 240,
+      seconds: 300,
     },
     { name: "cuda", runtime, arguments: ["test/cuda/"], seconds: 240 },
     // Alone with the GPU: it looks at free memory, as the next part does.
