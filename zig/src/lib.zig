@@ -58,6 +58,7 @@ test {
     _ = @import("os/futex.zig");
     _ = @import("os/log.zig");
     _ = @import("os/memfd.zig");
+    _ = @import("os/mutex.zig");
     _ = @import("os/socket.zig");
     _ = @import("os/thread.zig");
     _ = @import("ring/channel.zig");

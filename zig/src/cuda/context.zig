@@ -108,6 +108,7 @@ var mutex: Mutex = .{};
 var primaries: [cuda.devices.devices_max]Primary = @splat(.{});
 
 fn primaryOf(uuid: abi.CUuuid) ?*Primary {
+    std.debug.assert(mutex.isHeld());
     for (&primaries) |*primary| if (primary.users > 0 and std.mem.eql(u8, &primary.uuid, &uuid)) return primary;
     return null;
 }

@@ -30,7 +30,7 @@ pub const SourcePlane = extern struct {
 
 /// What is to be imported.
 pub const Options = extern struct {
-    /// Pixels, 1 to 16384.
+    /// Pixels, 1 to DIMENSION_MAX.
     width: u32,
     height: u32,
     /// Of drm_fourcc.h.

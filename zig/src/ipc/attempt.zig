@@ -180,7 +180,9 @@ pub const Connecting = struct {
     }
 
     fn unref(connecting: *Connecting) void {
-        if (@atomicRmw(u32, &connecting.references, .Sub, 1, .seq_cst) != 1) return;
+        const before = @atomicRmw(u32, &connecting.references, .Sub, 1, .seq_cst);
+        std.debug.assert(before >= 1);
+        if (before != 1) return;
         if (connecting.outcome) |result| result.deinit() else |_| {}
         connecting.call.deinit();
         allocator.destroy(connecting);

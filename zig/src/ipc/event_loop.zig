@@ -24,6 +24,7 @@ const Loop = struct {
 
     /// Closes the socket once nobody writes into it. The mutex is held.
     fn closeUnused(loop: *Loop) void {
+        std.debug.assert(mutex.isHeld());
         if (loop.callback != null or loop.calling > 0) return;
         os_fd.close(loop.socket orelse return);
         loop.socket = null;
@@ -127,6 +128,7 @@ fn unused() errors.Error!*Loop {
 }
 
 fn find(callback: ?Callback) ?*Loop {
+    std.debug.assert(mutex.isHeld());
     for (&loops) |*loop| {
         if (loop.callback == callback and (callback != null or loop.calling == 0)) return loop;
     }
@@ -142,7 +144,8 @@ pub fn call(callback: Callback, token: u32) void {
     mutex.unlock();
     callback(token);
     mutex.lock();
-    _ = @atomicRmw(u32, &loop.calling, .Sub, 1, .seq_cst);
+    const calling = @atomicRmw(u32, &loop.calling, .Sub, 1, .seq_cst);
+    std.debug.assert(calling >= 1);
     loop.closeUnused();
     mutex.unlock();
 }

@@ -229,7 +229,10 @@ pub const PacketReader = struct {
     }
 
     fn unref(reader: *PacketReader) void {
-        if (@atomicRmw(u32, &reader.references, .Sub, 1, .seq_cst) != 1) return;
+        const before = @atomicRmw(u32, &reader.references, .Sub, 1, .seq_cst);
+        std.debug.assert(before >= 1);
+        if (before != 1) return;
+        std.debug.assert(reader.closing);
         reader.subscriber.unref();
         allocator.destroy(reader);
     }

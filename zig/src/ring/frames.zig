@@ -33,6 +33,7 @@ pub const Subscribers = struct {
 
     /// Its leases still count, and nothing waits for what it has not been given.
     pub fn neglect(subscribers: *Subscribers, index: u6) void {
+        std.debug.assert(subscribers.active & @as(u64, 1) << index != 0);
         subscribers.ordered &= ~(@as(u64, 1) << index);
     }
 
@@ -103,6 +104,7 @@ pub const Writer = struct {
         for (0..writer.slot_count) |_| {
             const slot = writer.oldest(excluded, overwritable) orelse return null;
             const bit = @as(u64, 1) << slot;
+            std.debug.assert(slot < writer.slot_count and writer.busy & bit == 0);
             if (writer.invalidate(slot, subscribers)) {
                 writer.busy |= bit;
                 return slot;
@@ -252,6 +254,7 @@ pub const Reader = struct {
             };
             if (wanted.slot >= reader.slot_count) return error.Protocol;
             if (!reader.lease(index, entry, wanted)) continue;
+            std.debug.assert(wanted.sequence > reader.cursor and wanted.slot < reader.slot_count);
             reader.dropped += wanted.sequence - reader.cursor - 1;
             reader.received += 1;
             @atomicStore(u64, &reader.cursor, wanted.sequence, .release);
