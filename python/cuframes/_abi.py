@@ -755,7 +755,7 @@ FUNCTIONS = {
     # Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream.
     "cuframes_publisher_copy_from": (c_int32, (c_uint32, c_uint32, POINTER(CopySource))),
     # cuframes_publisher_cancel(publisher, slot)
-    # Gives a slot back unpublished.
+    # Cancels a slot: it is free again, and nobody sees it.
     "cuframes_publisher_cancel": (c_int32, (c_uint32, c_uint32)),
     # cuframes_publisher_stats(publisher, stats)
     # Fills in the counters.

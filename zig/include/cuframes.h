@@ -878,7 +878,7 @@ int32_t cuframes_publisher_download(uint32_t publisher, uint32_t slot, uint64_t 
 /** Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream. */
 int32_t cuframes_publisher_copy_from(uint32_t publisher, uint32_t slot, const struct cuframes_copy_source *source);
 
-/** Gives a slot back unpublished. */
+/** Cancels a slot: it is free again, and nobody sees it. */
 int32_t cuframes_publisher_cancel(uint32_t publisher, uint32_t slot);
 
 /** Fills in the counters. */

@@ -1,4 +1,4 @@
-//! The C ABI of packets: a publisher's ring and its readers.
+//! These functions of the C ABI publish packets and read them.
 
 const errors = @import("../core/errors.zig");
 const packets = @import("../ring/packets.zig");

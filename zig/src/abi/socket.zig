@@ -1,4 +1,4 @@
-//! The C ABI of sockets that pass descriptors.
+//! These functions of the C ABI pass descriptors over sockets of the caller's own.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

@@ -1,4 +1,4 @@
-//! The C ABI of subscribers and the frames that they hold.
+//! These functions of the C ABI take frames from a publisher, hold them and release them.
 
 const errors = @import("../core/errors.zig");
 const subscribing = @import("../ipc/subscriber.zig");

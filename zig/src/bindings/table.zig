@@ -1,5 +1,5 @@
-//! What the other languages see of the C ABI, and what they call it. The declarations are in the other rooms; the
-//! functions are those that the files of lib.zig export.
+//! This table says what the other languages see of the C ABI, and what they call it. The declarations are in the other
+//! rooms; the functions are those that the files of lib.zig export.
 
 const std = @import("std");
 const source = @import("source.zig");

@@ -1,4 +1,4 @@
-//! Waiting for GPU work in the order in which it was announced, on a thread of its own: first spinning, then asleep.
+//! A thread of its own waits for GPU work, in the order in which it was announced: it spins first, then it sleeps.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

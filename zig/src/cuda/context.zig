@@ -1,5 +1,5 @@
-//! One device as this library uses it: its primary context, which other CUDA users of the process share, and a
-//! stream of the library's own.
+//! A context is one device as this library uses it: its primary context, which it shares with other CUDA users of the
+//! process, and a stream of the library's own.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

@@ -1,5 +1,5 @@
-//! Who comes to a publisher and who goes: accepting, the hello and its answer, the connection's end. All of it is
-//! called by the reactor, with its lock held.
+//! This file decides who comes to a publisher and who goes: it accepts, answers the hello, and sees the connection's
+//! end. The reactor calls all of it, with its lock held.
 
 const std = @import("std");
 const linux = std.os.linux;

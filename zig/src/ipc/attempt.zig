@@ -1,5 +1,6 @@
-//! Connecting, to a publisher or to a socket of the caller's own, or asking for a report, on a thread of its own: for
-//! callers that have an event loop to keep going, and for those that wait for less time than a handshake takes.
+//! An attempt connects to a publisher or to a socket of the caller's own, or asks for a report, on a thread of its own.
+//! It is for callers that have an event loop to keep going, and for those that wait for less time than a handshake
+//! takes.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

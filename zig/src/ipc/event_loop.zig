@@ -1,5 +1,5 @@
-//! How the library's threads wake a JavaScript event loop: by a callback, or by a socket that the loop reads. A
-//! callback may only be called while its event loop lives, which is what this file sees to.
+//! The library's threads wake a JavaScript event loop by a callback, or by a socket that the loop reads. A callback may
+//! only be called while its event loop lives, which is what this file sees to.
 
 const std = @import("std");
 const linux = std.os.linux;

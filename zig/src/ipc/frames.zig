@@ -1,5 +1,5 @@
-//! A publisher's frames, as its owner's thread makes them: a slot is acquired, filled, and published or cancelled. On a
-//! GPU the last step waits for the work that fills the slot, on the completion thread.
+//! A publisher's frames are made by its owner's thread: it acquires a slot, fills it, and publishes or cancels it. On a
+//! GPU the last step waits, on the completion thread, for the work that fills the slot.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -213,7 +213,7 @@ fn requireAcquired(publisher: *Publisher, slot: u32) Error!void {
     if (!isAcquired(publisher, slot)) return notAcquired(slot);
 }
 
-/// Gives a slot back unpublished.
+/// Cancels a slot: it is free again, and nobody sees it.
 pub fn cancel(publisher: *Publisher, slot: u32) Error!void {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();

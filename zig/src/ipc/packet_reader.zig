@@ -1,4 +1,4 @@
-//! One reader of a connection's packet ring, which the publisher may still have to make.
+//! A packet reader follows the packet ring of one connection, which the publisher may still have to make.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

@@ -1,4 +1,4 @@
-//! A publisher's encoded packets: the ring that subscribers map, and its named mirror in /dev/shm.
+//! This file publishes encoded packets: in the ring that subscribers map, and in its named mirror in /dev/shm.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

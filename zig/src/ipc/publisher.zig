@@ -1,5 +1,5 @@
-//! A publisher: what it is made with and of, and its end. What it does has files of its own: frames.zig,
-//! packet_tracks.zig, admission.zig and report.zig.
+//! A publisher has a key, a socket and a ring of slots. This file says what it is made with and of, and how it ends;
+//! what it does is in frames.zig, packet_tracks.zig, admission.zig and report.zig.
 
 const std = @import("std");
 const linux = std.os.linux;

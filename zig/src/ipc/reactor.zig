@@ -1,5 +1,5 @@
-//! The one thread of a process that serves its sockets: accept, handshake, liveness. It runs whatever the
-//! JavaScript is doing. Handlers run one at a time, with the reactor's lock held.
+//! The reactor is the one thread of a process that serves its sockets: it accepts, shakes hands and notices who has
+//! gone. It runs whatever the JavaScript is doing. Its handlers run one at a time, with its lock held.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,4 +1,5 @@
-//! One connection to a publisher: handshake, mapped regions, leases, liveness.
+//! A subscriber is one connection to a publisher: it shakes hands, maps the regions, leases frames and notices the
+//! publisher's end.
 
 const std = @import("std");
 const assert = std.debug.assert;

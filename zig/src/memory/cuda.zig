@@ -1,4 +1,5 @@
-//! Frame memory on a GPU: one VMM allocation a slot, shared as a descriptor, read-only for everyone but the publisher.
+//! This file makes frame memory on a GPU: a slot is one VMM allocation, shared as a descriptor, read-only for everyone
+//! but the publisher.
 
 const std = @import("std");
 const os_fd = @import("../os/fd.zig");

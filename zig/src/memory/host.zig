@@ -1,4 +1,4 @@
-//! Frame memory on the host: one sealed memfd per slot, read-only for everyone but the publisher.
+//! This file makes frame memory on the host: a slot is one sealed memfd, read-only for everyone but the publisher.
 
 const std = @import("std");
 const os_fd = @import("../os/fd.zig");

@@ -1,4 +1,4 @@
-//! The one mutex of the library: the C library's, which sleeps where it must wait. A failure of it is a defect.
+//! This is the one mutex of the library: the C library's, which sleeps where it must wait. A failure of it is a defect.
 
 const std = @import("std");
 const assert = std.debug.assert;

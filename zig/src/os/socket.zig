@@ -1,4 +1,4 @@
-//! SOCK_SEQPACKET Unix sockets: a message arrives whole, with the descriptors that ride on it.
+//! This file speaks SOCK_SEQPACKET over Unix sockets: a message arrives whole, with the descriptors that ride on it.
 
 const std = @import("std");
 const linux = std.os.linux;

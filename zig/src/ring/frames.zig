@@ -1,4 +1,5 @@
-//! The frame ring on plain memory: which slot may be written, which frame may be read. No system calls.
+//! The frame ring on plain memory decides which slot may be written and which frame may be read. It makes no system
+//! call.
 //!
 //! A lease is a hazard pointer. Reader: store the ticket in the lease page, then check that the slot still has
 //! that sequence. Writer: set the slot's sequence to 0, then look at the leases. All four accesses are

@@ -1,4 +1,4 @@
-//! The packet ring: encoded access units from one writer to any number of readers, on shared memory.
+//! The packet ring passes encoded access units from one writer to any number of readers, on shared memory.
 //!
 //! This file works on plain memory and makes no system call. It never blocks either side: the writer overwrites the
 //! oldest packets, and a reader that is too slow is told that it lost some.
