@@ -196,7 +196,9 @@ test "a loop with a socket reads each token, and the end when it is closed" {
 
 /// A thread that is about to wait for room in a loop's full socket.
 fn startWaiting(callback: Callback) !*Loop {
+    mutex.lock();
     const loop = find(callback).?;
+    mutex.unlock();
     const bytes: [4]u8 = @splat(1);
     while (linux.errno(linux.sendto(loop.socket.?, &bytes, bytes.len, linux.MSG.DONTWAIT, null, 0)) == .SUCCESS) {}
     try thread.spawn("cuframes-test", call, .{ callback, 2 });
