@@ -1,4 +1,5 @@
-//! The library's root: every file of the C ABI, and what std asks of a root. docs/abi.md describes the ABI for callers.
+//! This is the library's root: it collects the files of the C ABI, and answers what std asks of a root. docs/abi.md
+//! describes the ABI for callers.
 //!
 //! Every function returns 0 or a positive value, or a negative errors.Code; cuframes_error_message then has the
 //! sentence, for the same thread. Objects are handles; each is used by one thread at a time.
@@ -58,6 +59,7 @@ test {
     _ = @import("os/futex.zig");
     _ = @import("os/log.zig");
     _ = @import("os/memfd.zig");
+    _ = @import("os/mutex.zig");
     _ = @import("os/socket.zig");
     _ = @import("os/thread.zig");
     _ = @import("ring/channel.zig");

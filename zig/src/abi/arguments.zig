@@ -1,5 +1,5 @@
-//! What every exported function does with what it is given, and with what it has to say: pointers that may be null
-//! become slices and errors, errors become codes.
+//! This file has what every exported function does with its arguments and its result: pointers that may be null become
+//! slices or errors, and errors become codes.
 
 const errors = @import("../core/errors.zig");
 const event_loop = @import("../ipc/event_loop.zig");

@@ -1,4 +1,4 @@
-//! The C ABI of callbacks: how the library's threads reach an event loop.
+//! These functions of the C ABI tell the library how its threads reach an event loop.
 
 const errors = @import("../core/errors.zig");
 const event_loop = @import("../ipc/event_loop.zig");

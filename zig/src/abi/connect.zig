@@ -1,4 +1,4 @@
-//! The C ABI of connecting: at once, or on another thread.
+//! These functions of the C ABI connect to a publisher, at once or on another thread.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

@@ -1,4 +1,4 @@
-//! The C ABI of CUDA devices and their contexts.
+//! These functions of the C ABI list the CUDA devices and hold their contexts.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

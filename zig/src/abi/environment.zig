@@ -1,6 +1,6 @@
-//! Environments, and their C ABI. A JavaScript worker is a thread that may be ended at any moment, without a word to
-//! its libraries. What such a thread has made goes with it, or its subscriptions would hold a publisher up for as long
-//! as the process lives.
+//! An environment is a thread whose objects end with it. A JavaScript worker is a thread that may be ended at any
+//! moment, without a word to its libraries: what it has made goes with it, or its subscriptions would hold a publisher
+//! up for as long as the process lives.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

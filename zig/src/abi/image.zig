@@ -1,4 +1,4 @@
-//! The C ABI of images that other software made, and of dma-bufs of frames.
+//! These functions of the C ABI import images that other software made, and export frames as dma-bufs.
 
 const errors = @import("../core/errors.zig");
 const uuid = @import("../core/uuid.zig");

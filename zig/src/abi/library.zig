@@ -1,4 +1,4 @@
-//! The C ABI of the library as a whole: its version, its last error, its clock.
+//! These functions of the C ABI are about the library as a whole: its version, its last error, its clock.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

@@ -1,4 +1,4 @@
-//! The C ABI of packets: a publisher's ring and its readers.
+//! These functions of the C ABI publish packets and read them.
 
 const errors = @import("../core/errors.zig");
 const packets = @import("../ring/packets.zig");
@@ -26,7 +26,7 @@ fn enablePackets(handle: u32, options: ?*const packet_tracks.PacketOptions) Erro
     return publisher.enablePackets(wanted);
 }
 
-/// Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away.
+/// Replaces the extradata that readers are given: at most EXTRADATA_SIZE_MAX bytes; 0 takes them away.
 pub export fn cuframes_publisher_set_extradata(handle: u32, bytes: ?[*]const u8, size: u32) i32 {
     return done(setExtradata(handle, bytes, size));
 }
@@ -86,7 +86,7 @@ fn copyPacket(handle: u32, destination: ?[*]u8, size: u32) Error!void {
     return reader.copy(try output(u8, destination, size));
 }
 
-/// Copies the extradata into a buffer of 4096 bytes; returns their size.
+/// Copies the extradata into a buffer of EXTRADATA_SIZE_MAX bytes; returns their size.
 pub export fn cuframes_packet_reader_extradata(handle: u32, destination: ?*[packets.extradata_size_max]u8) i32 {
     return codeOf(readExtradata(handle, destination));
 }

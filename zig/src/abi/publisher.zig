@@ -1,4 +1,4 @@
-//! The C ABI of publishers and their frames.
+//! These functions of the C ABI make a publisher and its frames.
 
 const errors = @import("../core/errors.zig");
 const publishing = @import("../ipc/publisher.zig");
@@ -103,7 +103,7 @@ fn copyFrom(handle: u32, slot: u32, source: ?*const cuda.CopySource) Error!void 
     return publisher.copyFrom(slot, from);
 }
 
-/// Gives a slot back unpublished.
+/// Cancels a slot: it is free again, and nobody sees it.
 pub export fn cuframes_publisher_cancel(handle: u32, slot: u32) i32 {
     const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
     return done(publisher.cancel(slot));

@@ -1,4 +1,4 @@
-//! The C ABI of sockets that pass descriptors.
+//! These functions of the C ABI pass descriptors over sockets of the caller's own.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -64,7 +64,8 @@ fn socketAccept(handle: u32, timeout_ms: i32) Error!i32 {
     return handles.add(.{ .socket = accepted });
 }
 
-/// Sends one message of 1 to 65 536 bytes with up to 253 descriptors, which stay the caller's.
+/// Sends one message of 1 to SOCKET_MESSAGE_SIZE_MAX bytes with up to SOCKET_DESCRIPTORS_MAX descriptors, which stay
+/// the caller's.
 pub export fn cuframes_socket_send(
     handle: u32,
     bytes: ?[*]const u8,
@@ -89,8 +90,8 @@ fn socketSend(
     return connected.send(try input(u8, bytes, size), list, .fromMilliseconds(timeout_ms));
 }
 
-/// Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on
-/// every error none of them is open.
+/// Takes one message into a buffer of at least SOCKET_MESSAGE_SIZE_MAX bytes. The descriptors that came with it are the
+/// caller's; on every error none of them is open.
 pub export fn cuframes_socket_receive(
     handle: u32,
     bytes: ?[*]u8,

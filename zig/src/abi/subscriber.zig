@@ -1,4 +1,4 @@
-//! The C ABI of subscribers and the frames that they hold.
+//! These functions of the C ABI take frames from a publisher, hold them and release them.
 
 const errors = @import("../core/errors.zig");
 const subscribing = @import("../ipc/subscriber.zig");
@@ -57,8 +57,8 @@ pub export fn cuframes_subscriber_release_when_done(handle: u32, lease: u32, str
     return done(subscriber.releaseWhenDone(lease, @ptrFromInt(stream)));
 }
 
-/// Copies a held GPU frame to page-locked host memory, once unless `refresh` is 1; returns which of 8 buffers, and its
-/// address. The bytes stay as they are for as long as the frame is held.
+/// Copies a held GPU frame to page-locked host memory, once unless `refresh` is 1; returns which of
+/// LEASES_MAX buffers, and its address. The bytes stay as they are for as long as the frame is held.
 pub export fn cuframes_subscriber_to_host(handle: u32, lease: u32, refresh: u32, address: ?*u64) i32 {
     return codeOf(toHost(handle, lease, refresh, address));
 }

@@ -1,4 +1,4 @@
-//! cuframes.h, for C99 and later and for C++.
+//! This file writes cuframes.h, for C99 and later and for C++.
 
 const std = @import("std");
 const Allocator = std.mem.Allocator;

@@ -1,4 +1,4 @@
-//! _abi.py, for Python 3.9 and later with nothing but its standard library.
+//! This file writes _abi.py, which needs Python 3.9 or later and nothing but its standard library.
 
 const std = @import("std");
 const Allocator = std.mem.Allocator;

@@ -1,5 +1,5 @@
-//! What the other languages see of the C ABI, and what they call it. The declarations are in the other rooms; the
-//! functions are those that the files of lib.zig export.
+//! This table says what the other languages see of the C ABI, and what they call it. The declarations are in the other
+//! rooms; the functions are those that the files of lib.zig export.
 
 const std = @import("std");
 const source = @import("source.zig");
@@ -53,6 +53,7 @@ pub const constants = [_]Constant{
     .{ .name = "PLANES_MAX", .file = format, .declaration = "planes_max" },
     .{ .name = "UUID_SIZE", .file = protocol, .declaration = "uuid_size" },
     .{ .name = "DEVICES_MAX", .file = cuda_devices, .declaration = "devices_max" },
+    .{ .name = "PACKETS_MAX", .file = packets, .declaration = "ring_slots_max" },
     .{ .name = "EXTRADATA_SIZE_MAX", .file = packets, .declaration = "extradata_size_max" },
     .{ .name = "ADDRESS_SIZE_MAX", .file = place, .declaration = "size_max" },
     .{ .name = "SOCKET_MESSAGE_SIZE_MAX", .file = descriptor_socket, .declaration = "message_size_max" },

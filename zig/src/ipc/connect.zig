@@ -1,4 +1,4 @@
-//! Finding a publisher by key, waiting for it where asked to, and the first exchange with it.
+//! This file finds a publisher by its key, waits for it where that is wanted, and shakes hands with it.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

@@ -1,5 +1,5 @@
-//! How the library's threads wake a JavaScript event loop: by a callback, or by a socket that the loop reads. A
-//! callback may only be called while its event loop lives, which is what this file sees to.
+//! The library's threads wake a JavaScript event loop by a callback, or by a socket that the loop reads. A callback may
+//! only be called while its event loop lives, which is what this file sees to.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -24,6 +24,7 @@ const Loop = struct {
 
     /// Closes the socket once nobody writes into it. The mutex is held.
     fn closeUnused(loop: *Loop) void {
+        std.debug.assert(mutex.isHeld());
         if (loop.callback != null or loop.calling > 0) return;
         os_fd.close(loop.socket orelse return);
         loop.socket = null;
@@ -127,6 +128,7 @@ fn unused() errors.Error!*Loop {
 }
 
 fn find(callback: ?Callback) ?*Loop {
+    std.debug.assert(mutex.isHeld());
     for (&loops) |*loop| {
         if (loop.callback == callback and (callback != null or loop.calling == 0)) return loop;
     }
@@ -142,7 +144,8 @@ pub fn call(callback: Callback, token: u32) void {
     mutex.unlock();
     callback(token);
     mutex.lock();
-    _ = @atomicRmw(u32, &loop.calling, .Sub, 1, .seq_cst);
+    const calling = @atomicRmw(u32, &loop.calling, .Sub, 1, .seq_cst);
+    std.debug.assert(calling >= 1);
     loop.closeUnused();
     mutex.unlock();
 }
@@ -193,7 +196,9 @@ test "a loop with a socket reads each token, and the end when it is closed" {
 
 /// A thread that is about to wait for room in a loop's full socket.
 fn startWaiting(callback: Callback) !*Loop {
+    mutex.lock();
     const loop = find(callback).?;
+    mutex.unlock();
     const bytes: [4]u8 = @splat(1);
     while (linux.errno(linux.sendto(loop.socket.?, &bytes, bytes.len, linux.MSG.DONTWAIT, null, 0)) == .SUCCESS) {}
     try thread.spawn("cuframes-test", call, .{ callback, 2 });

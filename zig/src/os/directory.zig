@@ -1,4 +1,4 @@
-//! Where sockets and locks live.
+//! This file chooses the directory in which sockets and locks live, and takes the locks.
 
 const std = @import("std");
 const linux = std.os.linux;

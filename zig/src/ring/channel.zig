@@ -1,4 +1,4 @@
-//! Sleeping and waking on a lease page's channel, on both sides of it.
+//! A channel is what a side of a ring sleeps on and the other wakes it by; it lies in a lease page.
 
 const layout = @import("layout.zig");
 const futex = @import("../os/futex.zig");
