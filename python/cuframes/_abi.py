@@ -32,6 +32,8 @@ UUID_SIZE = 16
 DEVICES_MAX = 64
 # Packets of a ring.
 PACKETS_MAX = 1024
+# Bytes; some 18 minutes of a stream of 8 Mbit/s.
+PACKET_DATA_SIZE_MAX = 1073741824
 # Bytes of codec parameters.
 EXTRADATA_SIZE_MAX = 4096
 # Bytes of an address to connect to: a path needs a NUL behind it, an abstract name its "@".
@@ -694,6 +696,10 @@ FUNCTIONS = {
     # cuframes_now_ns()
     # CLOCK_MONOTONIC in nanoseconds, the clock of every frame's published_ns.
     "cuframes_now_ns": (c_uint64, ()),
+    # cuframes_runtime_directories(option, option_size, buffer, size)
+    # Writes the directories where publishers of this user may be, best first, each with a NUL behind it; returns how many
+    # bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
+    "cuframes_runtime_directories": (c_int32, (c_void_p, c_uint32, c_void_p, c_uint32)),
     # cuframes_callback_open(callback)
     # Lets the library's threads call this callback; to be called before it is given to any function.
     "cuframes_callback_open": (c_int32, (Callback,)),

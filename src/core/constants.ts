@@ -13,6 +13,7 @@ export const PLANES_MAX = 3 as const;
 export const UUID_SIZE = 16 as const;
 export const DEVICES_MAX = 64 as const;
 export const PACKETS_MAX = 1024 as const;
+export const PACKET_DATA_SIZE_MAX = 1073741824 as const;
 export const EXTRADATA_SIZE_MAX = 4096 as const;
 export const ADDRESS_SIZE_MAX = 107 as const;
 export const SOCKET_MESSAGE_SIZE_MAX = 65536 as const;

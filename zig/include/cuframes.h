@@ -39,6 +39,8 @@
 #define CUFRAMES_DEVICES_MAX 64
 /** Packets of a ring. */
 #define CUFRAMES_PACKETS_MAX 1024
+/** Bytes; some 18 minutes of a stream of 8 Mbit/s. */
+#define CUFRAMES_PACKET_DATA_SIZE_MAX 1073741824
 /** Bytes of codec parameters. */
 #define CUFRAMES_EXTRADATA_SIZE_MAX 4096
 /** Bytes of an address to connect to: a path needs a NUL behind it, an abstract name its "@". */
@@ -802,6 +804,12 @@ int32_t cuframes_error_message(void *buffer, uint32_t size);
 
 /** CLOCK_MONOTONIC in nanoseconds, the clock of every frame's published_ns. */
 uint64_t cuframes_now_ns(void);
+
+/**
+ * Writes the directories where publishers of this user may be, best first, each with a NUL behind it; returns how many
+ * bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
+ */
+int32_t cuframes_runtime_directories(const void *option, uint32_t option_size, void *buffer, uint32_t size);
 
 /** Lets the library's threads call this callback; to be called before it is given to any function. */
 int32_t cuframes_callback_open(cuframes_callback callback);

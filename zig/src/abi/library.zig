@@ -3,7 +3,9 @@
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 const clock = @import("../os/clock.zig");
+const directory = @import("../os/directory.zig");
 const arguments = @import("arguments.zig");
+const input = arguments.input;
 const output = arguments.output;
 
 /// Raised whenever a function, a struct or a code changes.
@@ -40,4 +42,15 @@ pub export fn cuframes_error_message(buffer: ?[*]u8, size: u32) i32 {
 /// CLOCK_MONOTONIC in nanoseconds, the clock of every frame's published_ns.
 pub export fn cuframes_now_ns() u64 {
     return clock.monotonicNs();
+}
+
+/// Writes the directories where publishers of this user may be, best first, each with a NUL behind it; returns how many
+/// bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
+pub export fn cuframes_runtime_directories(option: ?[*]const u8, option_size: u32, buffer: ?[*]u8, size: u32) i32 {
+    return arguments.codeOf(runtimeDirectories(option, option_size, buffer, size));
+}
+
+fn runtimeDirectories(option: ?[*]const u8, option_size: u32, buffer: ?[*]u8, size: u32) errors.Error!i32 {
+    const named = try input(u8, option, option_size);
+    return @intCast(try directory.list(named, try output(u8, buffer, size)));
 }

@@ -54,6 +54,7 @@ pub const constants = [_]Constant{
     .{ .name = "UUID_SIZE", .file = protocol, .declaration = "uuid_size" },
     .{ .name = "DEVICES_MAX", .file = cuda_devices, .declaration = "devices_max" },
     .{ .name = "PACKETS_MAX", .file = packets, .declaration = "ring_slots_max" },
+    .{ .name = "PACKET_DATA_SIZE_MAX", .file = packets, .declaration = "data_size_max" },
     .{ .name = "EXTRADATA_SIZE_MAX", .file = packets, .declaration = "extradata_size_max" },
     .{ .name = "ADDRESS_SIZE_MAX", .file = place, .declaration = "size_max" },
     .{ .name = "SOCKET_MESSAGE_SIZE_MAX", .file = descriptor_socket, .declaration = "message_size_max" },
