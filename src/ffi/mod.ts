@@ -1,6 +1,7 @@
 export * from "./layout.ts";
 export {
   checked,
+  isOver,
   library,
   nativeError,
   nativeMessage,
