@@ -1,7 +1,6 @@
 // A program that starts JavaScript workers which use the library, and ends them without a word.
 
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import type { Said, Task } from "./thread.ts";
 import { commands, optionsOf, report, turn } from "./worker.ts";
 
@@ -13,7 +12,8 @@ export type Command =
   /** Starts and ends so many of them, one behind the other, while frames come; reports "rounds". */
   | { do: "rounds"; does: Task["does"]; rounds: number };
 
-const place = optionsOf<Omit<Task, "does">>();
+/** `node:worker_threads` by name, on a runtime that has workers of its own besides. */
+const { ofNode = false, ...place } = optionsOf<Omit<Task, "does"> & { ofNode?: boolean }>();
 
 interface Thread {
   begun: Promise<void>;
@@ -32,7 +32,7 @@ async function start(does: Task["does"]): Promise<Thread> {
     if (said === "failed") begun.reject(new Error(detail));
   };
   const ended = (code: unknown) => begun.reject(new Error(`the worker ended with ${code}`));
-  if ("Deno" in globalThis || "Bun" in globalThis) {
+  if (!ofNode && ("Deno" in globalThis || "Bun" in globalThis)) {
     const worker = new Worker(script, { type: "module" });
     worker.postMessage(task);
     worker.onmessage = ({ data }) => hear(data);
@@ -41,7 +41,7 @@ async function start(does: Task["does"]): Promise<Thread> {
     return { begun: begun.promise, terminate: async () => void await (worker.terminate() as unknown) };
   }
   const { Worker: NodeWorker } = await import("node:worker_threads");
-  const worker = new NodeWorker(fileURLToPath(script), { workerData: task });
+  const worker = new NodeWorker(new URL(script), { workerData: task });
   worker.on("message", hear);
   worker.on("error", ended);
   worker.on("exit", ended);

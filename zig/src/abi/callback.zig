@@ -2,7 +2,6 @@
 
 const errors = @import("../core/errors.zig");
 const event_loop = @import("../ipc/event_loop.zig");
-const environment = @import("environment.zig");
 const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;
 const done = arguments.done;
@@ -13,12 +12,7 @@ const Error = errors.Error;
 /// Lets the library's threads call this callback; to be called before it is given to any function.
 pub export fn cuframes_callback_open(callback: ?event_loop.Callback) i32 {
     const function = requiredCallback(callback) catch |failure| return codeOf(failure);
-    return done(openCallback(function));
-}
-
-fn openCallback(callback: event_loop.Callback) Error!void {
-    try event_loop.open(callback);
-    environment.callback = callback;
+    return done(event_loop.open(function));
 }
 
 /// For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token,
@@ -31,7 +25,6 @@ fn callbackSocket(address: ?*u64) Error!i32 {
     const destination = try required(u64, address);
     var callback: event_loop.Callback = undefined;
     const reader = try event_loop.openSocket(&callback);
-    environment.callback = callback;
     destination.* = @intFromPtr(callback);
     return reader;
 }

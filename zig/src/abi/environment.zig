@@ -40,13 +40,10 @@ fn outOfKeys() Error {
     );
 }
 
-/// The callback that this thread has opened: none is called behind the end of its loop.
-pub threadlocal var callback: ?event_loop.Callback = null;
-
 /// Closes everything that this thread has made since `open`.
 pub fn close(reason: event_loop.Reason) void {
-    if (callback) |opened_here| event_loop.close(opened_here, reason);
-    callback = null;
+    // None is called behind the end of its loop.
+    event_loop.closeOfThread(reason);
     if (handles.owner == handles.nobody) return;
     // Of two that need each other, such as a reader and its subscriber, each keeps the other alive as long as it must.
     while (handles.takeOwned(handles.owner)) |object| handles.vacate(object);

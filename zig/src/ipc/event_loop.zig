@@ -13,9 +13,12 @@ const Mutex = @import("../os/mutex.zig").Mutex;
 /// Called on a thread of the library; the runtimes' callbacks queue it for their event loop.
 pub const Callback = *const fn (token: u32) callconv(.c) void;
 
-/// One event loop's callback. A process has one for each of its isolates.
+/// One event loop's callback. A process has one for each of its isolates, or more: an isolate may have loaded the JavaScript of
+/// this library twice.
 const Loop = struct {
     callback: ?Callback = null,
+    /// The thread that has opened it; see `here`.
+    thread: u32 = 0,
     calling: u32 = 0,
     /// The library's end, for a loop that takes its tokens from a socket.
     socket: ?i32 = null,
@@ -62,11 +65,26 @@ const loops_max = 256;
 var mutex: Mutex = .{};
 var loops: [loops_max]Loop = @splat(.{});
 
+/// The number of this thread, of those that have opened a callback: the kernel's are used again.
+threadlocal var here: u32 = 0;
+var threads: u32 = 0;
+
+/// With the mutex held.
+fn thisThread() u32 {
+    if (here == 0) {
+        threads += 1;
+        here = threads;
+    }
+    return here;
+}
+
 /// Lets threads call this callback, until `close`.
 pub fn open(callback: Callback) errors.Error!void {
     mutex.lock();
     defer mutex.unlock();
-    (try unused()).callback = callback;
+    const loop = try unused();
+    loop.callback = callback;
+    loop.thread = thisThread();
 }
 
 /// For a runtime whose callbacks foreign threads had better not call: a callback that sends its token, four bytes,
@@ -81,7 +99,7 @@ pub fn openSocket(callback: *Callback) errors.Error!i32 {
     errdefer for (ends) |end| os_fd.close(end);
     const reader: Reader = try .of(ends[0]);
     const index = (@intFromPtr(loop) - @intFromPtr(&loops)) / @sizeOf(Loop);
-    loop.* = .{ .callback = senders[index], .socket = ends[1], .reader = reader };
+    loop.* = .{ .callback = senders[index], .thread = thisThread(), .socket = ends[1], .reader = reader };
     callback.* = senders[index];
     return ends[0];
 }
@@ -170,7 +188,41 @@ pub fn close(callback: Callback, reason: Reason) void {
     while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0 and !deadline.passed()) std.Thread.yield() catch {};
 }
 
+/// As `close`, each that this thread has opened.
+pub fn closeOfThread(reason: Reason) void {
+    if (here == 0) return;
+    for (&loops) |*loop| {
+        mutex.lock();
+        const callback = if (loop.thread == here) loop.callback else null;
+        mutex.unlock();
+        if (callback) |opened| close(opened, reason);
+    }
+}
+
 const testing = std.testing;
+
+test "a thread that ends closes each callback that it has opened, and nobody else's" {
+    const Opener = struct {
+        var readers: [2]i32 = undefined;
+        var callbacks: [2]Callback = undefined;
+
+        fn run() !void {
+            for (&readers, &callbacks) |*reader, *callback| reader.* = try openSocket(callback);
+            closeOfThread(.thread_ended);
+        }
+    };
+    var other: Callback = undefined;
+    const reader = try openSocket(&other);
+    defer os_fd.close(reader);
+    defer close(other, .asked);
+    const opener = try std.Thread.spawn(.{}, Opener.run, .{});
+    opener.join();
+    for (Opener.readers, Opener.callbacks) |left, callback| {
+        try testing.expectEqual(null, find(callback));
+        try testing.expectEqual(null, Reader.inodeOf(left));
+    }
+    try testing.expect(find(other) != null);
+}
 
 test "a loop with a socket reads each token, and the end when it is closed" {
     var first: Callback = undefined;
