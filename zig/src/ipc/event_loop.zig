@@ -13,8 +13,8 @@ const Mutex = @import("../os/mutex.zig").Mutex;
 /// Called on a thread of the library; the runtimes' callbacks queue it for their event loop.
 pub const Callback = *const fn (token: u32) callconv(.c) void;
 
-/// One event loop's callback. A process has one for each of its isolates, or more: an isolate may have loaded the JavaScript of
-/// this library twice.
+/// One event loop's callback. A process has one for each of its isolates, or more: an isolate may have loaded the
+/// JavaScript of this library twice.
 const Loop = struct {
     callback: ?Callback = null,
     /// The thread that has opened it; see `here`.
@@ -217,6 +217,8 @@ test "a thread that ends closes each callback that it has opened, and nobody els
     defer close(other, .asked);
     const opener = try std.Thread.spawn(.{}, Opener.run, .{});
     opener.join();
+    mutex.lock();
+    defer mutex.unlock();
     for (Opener.readers, Opener.callbacks) |left, callback| {
         try testing.expectEqual(null, find(callback));
         try testing.expectEqual(null, Reader.inodeOf(left));

@@ -67,8 +67,8 @@ const Candidates = struct {
     }
 };
 
-/// Where a key may be, best first, each with a NUL behind it: as `forSubscriber` looks. Returns how many bytes that are;
-/// InvalidArgument where they do not fit.
+/// Where a key may be, best first, each with a NUL behind it: as `forSubscriber` looks. Returns how many bytes that
+/// are; InvalidArgument where they do not fit.
 pub fn list(option: []const u8, buffer: []u8) Error!usize {
     var candidates: Candidates = if (try named(option)) |path|
         .{ .paths = .{ path, undefined, undefined }, .count = 1 }
