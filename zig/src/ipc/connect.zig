@@ -24,8 +24,8 @@ const hangups_max = 8;
 /// How often to look where nothing tells: an abstract address, and a directory that the kernel cannot watch for us.
 const abstract_interval_ms = 20;
 const unwatched_interval_ms = 200;
-/// And where the kernel does tell, but of another directory by now: one above it was renamed, a link leads elsewhere, or
-/// something was mounted there. Nothing is told of that.
+/// And where the kernel does tell, but of another directory by now: one above it was renamed, a link leads elsewhere,
+/// or something was mounted there. Nothing is told of that.
 const watched_interval_ms = 1000;
 
 /// One wait for a publisher or a listener: until when, and what its thread and its owner tell each other.
