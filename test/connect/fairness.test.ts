@@ -25,7 +25,9 @@ describe.each(loops)("%s in a loop that keeps up", (loop) => {
     await looping.event("begun");
     looping.kill("SIGTERM");
     await looping.event("terminated");
-    const { name, after, turns, ticks, echoes } = await looping.event<Record<string, number | string>>("aborted");
+    const { name, after, turns, ticks, echoes } = await looping.event<Record<string, number | string>>(
+      "aborted",
+    );
     expect(name).toBe("TimeoutError");
     // Not with the publisher's end, which does not come.
     expect(after).toBeLessThan(15_000);

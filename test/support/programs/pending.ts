@@ -116,7 +116,13 @@ const endings: Record<Ending, () => unknown> = {
   },
   "frames that a handler of the exit closes": async () => {
     const subscriber = await connect();
-    const publisher = Publisher.create({ ...place, key: `${key}-2`, width: 64, height: 48, memory: testMemory });
+    const publisher = Publisher.create({
+      ...place,
+      key: `${key}-2`,
+      width: 64,
+      height: 48,
+      memory: testMemory,
+    });
     const held = [await subscriber.next(), publisher.acquire()];
     process.on("exit", () => {
       for (const each of [...held, subscriber, publisher]) each.close();

@@ -1,6 +1,7 @@
 // A program that starts JavaScript workers which use the library, and ends them without a word.
 
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import type { Said, Task } from "./thread.ts";
 import { commands, optionsOf, report, turn } from "./worker.ts";
 
@@ -41,7 +42,7 @@ async function start(does: Task["does"]): Promise<Thread> {
     return { begun: begun.promise, terminate: async () => void await (worker.terminate() as unknown) };
   }
   const { Worker: NodeWorker } = await import("node:worker_threads");
-  const worker = new NodeWorker(new URL(script), { workerData: task });
+  const worker = new NodeWorker(fileURLToPath(script), { workerData: task });
   worker.on("message", hear);
   worker.on("error", ended);
   worker.on("exit", ended);
