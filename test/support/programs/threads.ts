@@ -41,7 +41,7 @@ async function start(does: Task["does"]): Promise<Thread> {
     return { begun: begun.promise, terminate: async () => void await (worker.terminate() as unknown) };
   }
   const { Worker: NodeWorker } = await import("node:worker_threads");
-  const worker = new NodeWorker(new URL(script) as never, { workerData: task });
+  const worker = new NodeWorker(fileURLToPath(script), { workerData: task });
   worker.on("message", hear);
   worker.on("error", ended);
   worker.on("exit", ended);
