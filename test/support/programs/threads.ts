@@ -1,6 +1,7 @@
 // A program that starts JavaScript workers which use the library, and ends them without a word.
 
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import type { Said, Task } from "./thread.ts";
 import { commands, optionsOf, report, turn } from "./worker.ts";
 
