@@ -749,6 +749,8 @@ describe("with reconnect", () => {
     publish(second, 1);
     publish(second, 2);
     while (second.stats().subscribers === 0);
+    const soon = performance.now() + 100;
+    while (performance.now() < soon); // until this side knows it, too
     // The end of the first publisher is told only now, when this thread waits.
     expect(await take(waiting)).toBe(1);
     expect(await take(subscriber.next({ timeout: 10_000 }))).toBe(2);
