@@ -48,7 +48,7 @@ const tasks: Record<Task["does"], (task: Task) => Promise<void>> = {
   async "subscribe and hold"(task) {
     const camera = await connect(task);
     const frames = [await camera.next(), await camera.next()];
-    say("ready", String(frames[0]!.planes[0]!.data[0]));
+    say("ready", String((await frames[0]!.toHost())[0]));
     setInterval(() => {}, 1000);
     await new Promise(() => {});
   },
