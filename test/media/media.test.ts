@@ -36,7 +36,7 @@ import { CODEC_IDS } from "../../src/core/codec.ts";
 import { Publisher, Subscriber } from "../../mod.ts";
 import { thisRuntime } from "../support/processes.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url).href);
+const ROOT = fileURLToPath(new URL("../..", import.meta.url).href);
 const CLIP = join(ROOT, "test/fixtures/clip.mp4");
 const FOOTAGE = join(ROOT, "../shared/media");
 const BOTTLES = join(FOOTAGE, "bottle-detection.mp4");
