@@ -6,9 +6,11 @@
  */
 
 export {
+  type AllowSharedBufferSource,
   type CopyOptions,
   CuframesError,
   type CuframesErrorCode,
+  isCuframesError,
   type PixelFormat,
   type PlaneLayout,
   type Rect,
@@ -65,7 +67,6 @@ export {
 } from "./src/memory/mod.ts";
 
 export {
-  type AllowSharedBufferSource,
   type CodecName,
   type DecoderConfig,
   Packet,

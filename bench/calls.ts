@@ -1,5 +1,5 @@
 import type { Row } from "./report.ts";
-import type { CallTimes } from "./requests.ts";
+import type { CallTimes } from "./worker_protocol.ts";
 import { Samples, summarize } from "./statistics.ts";
 import { type RuntimeName, Worker } from "./worker.ts";
 

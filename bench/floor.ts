@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { outputOf, run } from "../scripts/lib/process.ts";
 import { root, tool } from "../scripts/toolchain.mjs";
-import type { Touch } from "./requests.ts";
+import type { Touch } from "./worker_protocol.ts";
 
 const prefix = join(root, "zig/zig-out/bench");
 const program = join(prefix, "bin/floor");

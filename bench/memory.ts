@@ -1,5 +1,5 @@
 import type { Row } from "./report.ts";
-import type { FloodRequest, MemorySample } from "./requests.ts";
+import type { FloodRequest, MemorySample } from "./worker_protocol.ts";
 import { type RuntimeName, Workers } from "./worker.ts";
 
 const runtimes: RuntimeName[] = ["Deno", "Bun"];

@@ -1,6 +1,6 @@
 import { ping } from "./floor.ts";
 import type { Row } from "./report.ts";
-import type { PacedRequest, ReceiveRequest } from "./requests.ts";
+import type { PacedRequest, ReceiveRequest } from "./worker_protocol.ts";
 import { median, Samples, summarize } from "./statistics.ts";
 import { type RuntimeName, Workers } from "./worker.ts";
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { transport } from "./floor.ts";
 import type { Row } from "./report.ts";
-import type { How, PacedRequest, ReceiveRequest, Touch, TransferRequest } from "./requests.ts";
+import type { How, PacedRequest, ReceiveRequest, Touch, TransferRequest } from "./worker_protocol.ts";
 import { median, Samples } from "./statistics.ts";
 import { run } from "../scripts/lib/process.ts";
 import { type RuntimeName, type Worker, Workers } from "./worker.ts";

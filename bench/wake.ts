@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ping } from "./floor.ts";
 import type { Row } from "./report.ts";
-import type { How, PacedRequest, PingRequest, ReceiveRequest } from "./requests.ts";
+import type { How, PacedRequest, PingRequest, ReceiveRequest } from "./worker_protocol.ts";
 import { Samples, summarize } from "./statistics.ts";
 import { type RuntimeName, type Worker, Workers } from "./worker.ts";
 

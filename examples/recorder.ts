@@ -11,7 +11,7 @@ const first = await packets.next({ timeout: 30_000 });
 const { codedWidth, codedHeight } = packets.decoderConfig;
 await using recorder = await Recorder.create(file, {
   codecId: packets.codecId,
-  description: packets.codecParameters,
+  description: packets.description,
   codedWidth: codedWidth!,
   codedHeight: codedHeight!,
 });

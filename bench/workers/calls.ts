@@ -6,7 +6,7 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 import { type Frame, monotonicNow, Publisher, Subscriber } from "../../mod.ts";
 import { library } from "../../src/ffi/library.ts";
-import type { CallTimes } from "../requests.ts";
+import type { CallTimes } from "../worker_protocol.ts";
 import { serve } from "./serve.mjs";
 
 const size = { width: 1920, height: 1080, format: "NV12" } as const;

@@ -1,5 +1,5 @@
 import process from "node:process";
-import type { MemorySample } from "../requests.ts";
+import type { MemorySample } from "../worker_protocol.ts";
 
 /** Bytes in use once the collector has run; needs the runtime's `--expose-gc`. */
 export function memoryAfterCollection(): MemorySample {

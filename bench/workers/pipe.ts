@@ -2,7 +2,7 @@
 // runtimes have.
 
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
-import type { TransferRequest } from "../requests.ts";
+import type { TransferRequest } from "../worker_protocol.ts";
 import { cpuMicroseconds, picture, readEveryByte, sleep } from "./common.mjs";
 import { ready, serve } from "./serve.mjs";
 

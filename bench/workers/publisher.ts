@@ -1,7 +1,7 @@
 // The publishing end of every measurement across processes. Frames count down: the last one's timestamp is 0.
 
 import { monotonicNow, Publisher, type PublisherOptions } from "../../mod.ts";
-import type { FloodRequest, PacedRequest } from "../requests.ts";
+import type { FloodRequest, PacedRequest } from "../worker_protocol.ts";
 import { cpuMicroseconds, picture, sleep } from "./common.mjs";
 import { memoryAfterCollection } from "./memory.ts";
 import { serve } from "./serve.mjs";

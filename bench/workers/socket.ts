@@ -3,7 +3,7 @@
 import { createConnection, createServer, type Socket } from "node:net";
 import { rmSync } from "node:fs";
 import { once } from "node:events";
-import type { PingRequest, TransferRequest } from "../requests.ts";
+import type { PingRequest, TransferRequest } from "../worker_protocol.ts";
 import { monotonicNow } from "../../mod.ts";
 import { cpuMicroseconds, picture, readEveryByte, sleep } from "./common.mjs";
 import { ready, serve } from "./serve.mjs";

@@ -1,7 +1,7 @@
 // The receiving end of every measurement across processes.
 
 import { type Frame, type Mode, monotonicNow, Subscriber } from "../../mod.ts";
-import type { FloodRequest, ReceiveRequest } from "../requests.ts";
+import type { FloodRequest, ReceiveRequest } from "../worker_protocol.ts";
 import { cpuMicroseconds, readEveryByte } from "./common.mjs";
 import { memoryAfterCollection } from "./memory.ts";
 import { ready, serve } from "./serve.mjs";

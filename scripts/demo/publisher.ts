@@ -29,7 +29,7 @@ await main(async () => {
   });
   const packets = publisher.enablePackets({
     codec: media.video.codecId,
-    codecParameters: media.video.description,
+    description: media.video.description,
     slots: 1024,
     dataSize: 64 * 1024 * 1024,
     maxPacketSize: 16 * 1024 * 1024,

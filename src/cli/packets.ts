@@ -34,7 +34,7 @@ export async function* packetsOf(
 /** The codec parameters; empty where the publisher has set none. */
 export function codecParametersOf(reader: PacketRingReader): Uint8Array {
   try {
-    return reader.codecParameters;
+    return reader.description;
   } catch (error) {
     if (error instanceof CuframesError && error.code === "NO_CODEC_PARAMETERS") return new Uint8Array(0);
     throw error;

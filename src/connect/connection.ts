@@ -1,5 +1,6 @@
-import { type Attempt, beginConnecting, type Connected, type Greeting } from "./connect.ts";
-import { CuframesError, LEASES_MAX } from "../core/mod.ts";
+// One connection of this process to one publisher, and what is held through it.
+
+import { LEASES_MAX } from "../core/mod.ts";
 import {
   checked,
   library,
@@ -8,8 +9,8 @@ import {
   Struct,
   SubscriberStats as StatsLayout,
 } from "../ffi/mod.ts";
-
 import { NativeBuffers, readGeometry, type RingGeometry, SlotViews } from "../memory/mod.ts";
+import type { Connected } from "./connect.ts";
 
 /**
  * One connection to a publisher. It outlives its publisher for as long as somebody uses it: whoever reads its frames
@@ -20,7 +21,7 @@ export class Connection {
   readonly geometry: RingGeometry;
   readonly views: SlotViews;
   readonly #symbols: NativeSymbols;
-  /** Closes each frame that is held, by lease. */
+  /** The frames that are held, by lease. */
   readonly #frames: (Disposable | undefined)[] = new Array(LEASES_MAX).fill(undefined);
   /** The library's page-locked copies of GPU frames, made once each. */
   readonly #hostBuffers = new NativeBuffers();
@@ -44,17 +45,18 @@ export class Connection {
     return this;
   }
 
-  /** The reader will not come back. */
+  /** Says that a reader is done with this connection. */
   leave(): void {
     this.#readers--;
     this.#closeIfUnused();
   }
 
+  /** Remembers a frame, to close it with the connection. */
   keep(frame: Disposable, lease: number): void {
     this.#frames[lease] = frame;
   }
 
-  /** As many frames are held as may be, and none of them only until the GPU has read it. */
+  /** Whether as many frames are held as may be, not counting those that are held only until the GPU has read them. */
   get full(): boolean {
     return this.#frames.every((frame) => frame !== undefined);
   }
@@ -64,7 +66,7 @@ export class Connection {
     return checked(this.#symbols.cuframes_subscriber_clone(this.handle, lease), "cloning a frame");
   }
 
-  /** With a stream: when its work so far is done. */
+  /** Ends a lease; with a stream, once the stream's work so far is done. */
   release(lease: number, stream?: bigint): void {
     if (this.#closed) return;
     const result = stream === undefined
@@ -75,7 +77,7 @@ export class Connection {
     this.#closeIfUnused();
   }
 
-  /** A dma-buf of a held frame. */
+  /** Makes a dma-buf of a held frame; its descriptor is the caller's. */
   exportDmabuf(lease: number): number {
     return checked(
       this.#symbols.cuframes_subscriber_export_dmabuf(this.handle, lease),
@@ -97,6 +99,7 @@ export class Connection {
     return this.#hostBuffers.at(index, () => address[0]!, this.geometry.frameSize);
   }
 
+  /** The subscriber's counters, as the C struct. */
   stats(): Struct {
     const struct = new Struct(StatsLayout.SIZE);
     checked(
@@ -110,7 +113,7 @@ export class Connection {
     return this.#closed;
   }
 
-  /** Frames of it that are held, those included whose release waits for the GPU. */
+  /** How many of its frames are held, those included whose release waits for the GPU. */
   get leases(): number {
     return this.#closed ? 0 : this.stats().u32(StatsLayout.held);
   }
@@ -119,7 +122,7 @@ export class Connection {
     if (this.#readers === 0 && this.#frames.every((frame) => frame === undefined)) this.close();
   }
 
-  /** Closes its frames too. */
+  /** Closes the connection and its frames. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true; // first: the frames' leases end with the connection
@@ -127,171 +130,5 @@ export class Connection {
     offWake(this.handle);
     const unreachable = [this.views, this.#hostBuffers].map((buffers) => buffers.detach()).every(Boolean);
     this.#symbols.cuframes_subscriber_close(this.handle, unreachable ? 0 : 1);
-  }
-}
-
-/** Whoever reads the frames or the packets of a key, from one publisher after another. */
-export interface Follower {
-  /** A new connection is there: look again. */
-  poke(): void;
-  /** The next publisher is there and refused. */
-  fail(error: unknown): void;
-}
-
-/** A publisher that is there, and is stopped: it has not answered in two seconds. */
-function isUnanswered(error: unknown): boolean {
-  return error instanceof CuframesError && error.code === "TIMEOUT";
-}
-
-/** The connections to a key's publishers, one after another. Each follower goes on to the next at its own time. */
-export class Succession {
-  readonly greeting: Greeting;
-  readonly #reconnect: boolean;
-  readonly #followers = new Set<Follower>();
-  #newest: Connection;
-  #earlier: Connection[] = [];
-  /**
-   * The way to the next publisher, of all who wait for it. Who gives up waiting, blocked or not, leaves it going on:
-   * a handshake may take longer than any of them has time for.
-   */
-  #attempt: Attempt<Connected> | undefined;
-  #reconnects = 0;
-  #closed = false;
-
-  /** @param reconnect whether there is a connection after the first */
-  constructor(greeting: Greeting, connected: Connected, reconnect: boolean) {
-    this.greeting = greeting;
-    this.#reconnect = reconnect;
-    // Counted as a reader until the next one is there.
-    this.#newest = new Connection(connected).join();
-  }
-
-  get newest(): Connection {
-    return this.#newest;
-  }
-
-  get reconnects(): number {
-    return this.#reconnects;
-  }
-
-  /** Whether the newest publisher is there, or another one by now. */
-  get connected(): boolean {
-    if (this.#attempt !== undefined) this.#look();
-    return this.#newest.stats().u32(StatsLayout.disconnected) === 0;
-  }
-
-  /** Frames held, of all connections. */
-  get held(): number {
-    return [...this.#earlier, this.#newest].reduce((held, connection) => held + connection.leases, 0);
-  }
-
-  follow(follower: Follower): void {
-    this.#followers.add(follower);
-  }
-
-  unfollow(follower: Follower): void {
-    this.#followers.delete(follower);
-  }
-
-  /**
-   * The connection after one whose publisher is gone; undefined when none comes within the milliseconds, of which -1 is
-   * for ever. 0 only looks whether it is there by now.
-   *
-   * @throws {CuframesError} `error`, when there is no next one; what the next publisher refused with
-   */
-  after(ended: Connection, timeout: number, error: unknown): Connection | undefined {
-    if (ended !== this.#newest) return this.#newest;
-    if (!this.#reconnect || this.#closed) throw error;
-    const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
-    while (!this.#advance(timeout)) {
-      // One that has not answered in two seconds was begun again.
-      if (timeout >= 0) timeout = Math.max(0, Math.ceil(deadline - performance.now()));
-      if (timeout === 0) return undefined;
-    }
-    return this.#newest;
-  }
-
-  /** Asks for every follower to be poked when the connection is there that `after` did not have. */
-  arm(): void {
-    this.#attempt?.arm(() => this.#look());
-  }
-
-  /** Why there is no next connection yet, as a sentence; undefined while none is looked for. */
-  get pending(): string | undefined {
-    return this.#attempt?.pending;
-  }
-
-  /** Whether there is a next connection. Blocks for it, for as long as `after`. */
-  #advance(timeout: number): boolean {
-    let connected: Connected | undefined;
-    try {
-      connected = this.#attemptFor(timeout);
-    } catch (error) {
-      // It was the attempt of all who wait.
-      for (const follower of this.#followers) follower.fail(error);
-      throw error;
-    }
-    if (connected === undefined) return false;
-    this.#succeed(connected);
-    return true;
-  }
-
-  /** What the attempt has come to; it is begun where there is none. */
-  #attemptFor(timeout: number): Connected | undefined {
-    const attempt = this.#attempt ??= this.#begin();
-    if (timeout !== 0) attempt.wait(timeout);
-    try {
-      const connected = attempt.take();
-      if (connected !== undefined) this.#end(attempt);
-      return connected;
-    } catch (error) {
-      this.#end(attempt);
-      if (!isUnanswered(error)) throw error;
-      this.#attempt = this.#begin();
-      if (attempt.armed) this.arm();
-      return undefined;
-    }
-  }
-
-  #begin(): Attempt<Connected> {
-    return beginConnecting({ ...this.greeting, timeout: Infinity });
-  }
-
-  #end(attempt: Attempt<Connected>): void {
-    attempt.close();
-    this.#attempt = undefined;
-  }
-
-  /** For who asked for no connection now. */
-  #look(): void {
-    try {
-      this.#advance(0);
-    } catch {
-      // Those who wait have been told.
-    }
-  }
-
-  #succeed(connected: Connected): void {
-    const before = this.#newest;
-    this.#newest = new Connection(connected).join();
-    this.#reconnects++;
-    before.leave();
-    this.#earlier = [...this.#earlier, before].filter((connection) => !connection.closed);
-    // Not from within a follower's own look at it.
-    queueMicrotask(() => {
-      for (const follower of this.#followers) follower.poke();
-    });
-  }
-
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /** Closes every connection. */
-  close(): void {
-    this.#closed = true;
-    this.#attempt?.close();
-    this.#attempt = undefined;
-    for (const connection of [...this.#earlier, this.#newest]) connection.close();
   }
 }

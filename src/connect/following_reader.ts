@@ -1,40 +1,43 @@
-import type { Connection, Succession } from "./connection.ts";
-import { CuframesError } from "../core/mod.ts";
-import { Waits } from "./wait_queue.ts";
+// Reading from one connection after another: what readers of frames and readers of packets have in common.
 
-/** What differs between reading frames and reading packets. */
+import { CuframesError } from "../core/mod.ts";
+import type { Connection } from "./connection.ts";
+import type { ReconnectingConnection } from "./reconnect.ts";
+import { WaitQueue } from "./wait_queue.ts";
+
+/** What differs between reading frames and reading packets, of one connection at a time. */
 export interface Reader<T> {
   /** @throws {CuframesError} `DISCONNECTED`: the reader is closed */
   check(): void;
   /**
-   * One of the current connection, waiting in native code; undefined: none came. A time-out of -1 is for ever.
+   * Takes one from the current connection, waiting in native code; undefined: none came. A time-out of -1 is for ever.
    *
    * @throws {CuframesError} `DISCONNECTED`: its publisher is gone, and what it left was delivered
    */
   take(timeout: number, spin: number): T | undefined;
-  /** Asks native code for a poke when the current connection may have one. */
+  /** Asks native code to notify the queue when the current connection may have one. */
   arm(): void;
-  /** Reads from the next connection from here on. When it throws, nothing has changed. */
-  goOn(next: Connection): void;
+  /** Makes the next connection the current one. When this throws, nothing has changed. */
+  switchTo(next: Connection): void;
 }
 
-/** Reads from one connection after another; waits for what is not there yet. */
-export class Following<T> {
-  readonly waits: Waits<T>;
-  readonly #succession: Succession;
+/** Reads from one connection after another, and waits for what is not there yet. */
+export class FollowingReader<T> {
+  readonly queue: WaitQueue<T>;
+  readonly #connections: ReconnectingConnection;
   readonly #reader: Reader<T>;
   #connection: Connection;
-  /** The connection's publisher is gone, and what it left was delivered. */
+  /** Whether the connection's publisher is gone and what it left was delivered. */
   #drained = false;
   #interrupted = false;
 
   /** @param subject what is read, for the error of a time-out */
-  constructor(succession: Succession, subject: string, reader: Reader<T>) {
-    this.#succession = succession;
+  constructor(connections: ReconnectingConnection, subject: string, reader: Reader<T>) {
+    this.#connections = connections;
     this.#reader = reader;
-    this.waits = new Waits(subject, () => this.take(0, 0), () => this.#arm(), () => this.#pending());
-    this.#connection = succession.newest.join();
-    succession.follow(this.waits);
+    this.queue = new WaitQueue(subject, () => this.take(0, 0), () => this.#arm(), () => this.#pending());
+    this.#connection = connections.newest.join();
+    connections.follow(this.queue);
   }
 
   /** Where the next one comes from. */
@@ -42,12 +45,12 @@ export class Following<T> {
     return this.#connection;
   }
 
-  /** The next one is the first of a new connection. */
+  /** Whether the next one is the first of a new connection. */
   get interrupted(): boolean {
     return this.#interrupted;
   }
 
-  /** The next one; undefined when none came within the milliseconds, of which -1 is for ever. */
+  /** Takes the next one; undefined when none came within the milliseconds, of which -1 is for ever. */
   take(timeout: number, spin: number): T | undefined {
     // 0 does not wait, so it needs no clock.
     const deadline = timeout <= 0 ? Infinity : performance.now() + timeout;
@@ -64,16 +67,16 @@ export class Following<T> {
       }
       this.#drained = true;
       if (timeout > 0) timeout = millisecondsTo(deadline);
-      const next = this.#succession.after(this.#connection, timeout, ended);
+      const next = this.#connections.after(this.#connection, timeout, ended);
       if (next === undefined) return undefined;
-      // Not where connecting has poked those who wait, and one of them has gone on already.
-      if (next !== this.#connection) this.#goOn(next);
+      // Connecting may have notified a wait that has switched to the next connection already.
+      if (next !== this.#connection) this.#switchTo(next);
       if (timeout > 0) timeout = millisecondsTo(deadline);
     }
   }
 
-  #goOn(next: Connection): void {
-    this.#reader.goOn(next);
+  #switchTo(next: Connection): void {
+    this.#reader.switchTo(next);
     this.#connection.leave();
     this.#connection = next.join();
     this.#drained = false;
@@ -81,23 +84,23 @@ export class Following<T> {
   }
 
   #arm(): void {
-    if (this.#drained) this.#succession.arm();
+    if (this.#drained) this.#connections.arm();
     else this.#reader.arm();
   }
 
   #pending(): string | undefined {
-    return this.#drained ? this.#succession.pending : undefined;
+    return this.#drained ? this.#connections.pending : undefined;
   }
 
-  /** The reader is closed: pending waits fail with the error. */
+  /** Ends reading: pending waits fail with the error. */
   end(error: CuframesError): void {
-    this.#succession.unfollow(this.waits);
+    this.#connections.unfollow(this.queue);
     this.#connection.leave();
-    this.waits.fail(error);
+    this.queue.fail(error);
   }
 }
 
-/** At least 1: 0 and -1 mean something else. */
+/** Whole milliseconds up to a deadline, at least 1, since 0 and -1 mean something else. */
 function millisecondsTo(deadline: number): number {
   return Math.max(1, Math.ceil(deadline - performance.now()));
 }

@@ -1,4 +1,8 @@
-export { connect, connectSocket, type Greeting } from "./connect.ts";
-export { type Connection, Succession } from "./connection.ts";
-export { Following } from "./following_reader.ts";
-export { waitInSlices, Waits } from "./wait_queue.ts";
+// Reaching a publisher, waiting, and going on from one connection to the next.
+
+export { connect, type ConnectRequest, connectSocket } from "./connect.ts";
+export type { Connection } from "./connection.ts";
+export { FollowingReader } from "./following_reader.ts";
+export { ReconnectingConnection } from "./reconnect.ts";
+export { waitInSlices } from "./wait_in_slices.ts";
+export { WaitQueue } from "./wait_queue.ts";

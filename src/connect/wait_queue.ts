@@ -1,7 +1,9 @@
+// Promises for something that native code announces: waiting without blocking the event loop.
+
 import { clearTimeout, setTimeout } from "node:timers";
-import { CuframesError, ERROR_CODES, timeoutMilliseconds, type WaitOptions } from "../core/mod.ts";
-import { eventLoopTurned, eventLoopTurnIfDue } from "./event_loop_turn.ts";
+import { CuframesError, timeoutMilliseconds, type WaitOptions } from "../core/mod.ts";
 import { waitBegins, waitEnds } from "../ffi/mod.ts";
+import { eventLoopTurned, eventLoopTurnIfDue } from "./event_loop_turn.ts";
 
 interface Wait<T> {
   attempt(): T | undefined;
@@ -15,7 +17,7 @@ interface Wait<T> {
  * Promises for something that native code announces, first come first served. A pending one keeps the process alive, as
  * the read of a socket does, unless `unref` says otherwise.
  */
-export class Waits<T> {
+export class WaitQueue<T> {
   readonly #waits = new Set<Wait<T>>();
   readonly #attempt: () => T | undefined;
   readonly #arm: () => void;
@@ -26,7 +28,7 @@ export class Waits<T> {
   /**
    * @param subject what is waited for, for the error of a time-out
    * @param attempt takes one if there is one; undefined: not yet
-   * @param arm asks for a `poke` when there may be one
+   * @param arm asks for `notify` to be called when there may be one
    * @param pending what has to come first and has not, as a sentence
    */
   constructor(
@@ -41,7 +43,7 @@ export class Waits<T> {
     this.#pending = pending;
   }
 
-  /** For who has waited in vain: `TIMEOUT`, or `WOULD_BLOCK` where the time-out was 0. */
+  /** The error for a wait that was in vain: `TIMEOUT`, or `WOULD_BLOCK` where the time-out was 0. */
   missing(timeout: number): CuframesError {
     if (timeout === 0) return new CuframesError("WOULD_BLOCK", `there is no ${this.#subject} yet`);
     const pending = this.#pending();
@@ -50,7 +52,8 @@ export class Waits<T> {
   }
 
   /**
-   * One of them. `WOULD_BLOCK` with a time-out of 0, else `TIMEOUT`, else the signal's reason, else `attempt`'s error.
+   * Waits for one thing. Fails with `WOULD_BLOCK` when the time-out is 0, with `TIMEOUT`, with the signal's reason, or with
+   * what `attempt` throws.
    *
    * @param attempt takes one for this wait, where waits are not alike
    */
@@ -81,7 +84,7 @@ export class Waits<T> {
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const settle = () => {
-        // Once: whoever ends every wait may be called by the attempt of one of them.
+        // A wait is settled once, although the attempt of one wait may call what ends all of them.
         if (!this.#waits.delete(wait)) return;
         if (this.#referenced) waitEnds();
         if (timer !== undefined) clearTimeout(timer);
@@ -90,7 +93,7 @@ export class Waits<T> {
       const wait: Wait<T> = { attempt, resolve, reject, settle };
       // The wake-ups keep the process alive, not the timer.
       const timer = milliseconds < 0 ? undefined : setTimeout(() => {
-        this.poke(); // it may have come while the event loop was busy with something else
+        this.notify(); // what is waited for may have come while the event loop was busy
         if (!this.#waits.has(wait)) return;
         settle();
         reject(this.missing(timeout));
@@ -105,28 +108,28 @@ export class Waits<T> {
       try {
         this.#arm();
       } catch (error) {
-        settle(); // or it would take one later, for nobody
+        settle(); // else it would later take one that nobody is given
         throw error;
       }
     });
   }
 
-  /** Pending waits keep the process alive: so it is at first. */
+  /** From now on pending waits keep the process alive, as they do at first. */
   ref(): void {
     if (this.#referenced) return;
     this.#referenced = true;
     for (const _ of this.#waits) waitBegins();
   }
 
-  /** Pending waits do not keep the process alive. */
+  /** From now on pending waits do not keep the process alive. */
   unref(): void {
     if (!this.#referenced) return;
     this.#referenced = false;
     for (const _ of this.#waits) waitEnds();
   }
 
-  /** Hands out what there is, and asks for the next poke if somebody still waits. */
-  poke(): void {
+  /** Hands out what there is, and asks to be notified again if somebody still waits. */
+  notify(): void {
     eventLoopTurned();
     for (const wait of this.#waits) {
       try {
@@ -141,37 +144,11 @@ export class Waits<T> {
     }
   }
 
-  /** Ends every wait. */
+  /** Ends every wait with the error. */
   fail(error: unknown): void {
     for (const wait of this.#waits) {
       wait.settle();
       wait.reject(error);
     }
   }
-}
-
-/** Of one native wait. */
-const SLICE_MS = 500;
-
-/**
- * Blocks in native code, in slices: a worker that is to be terminated, or a program with a time limit, can only be ended
- * between two of them.
- *
- * @param timeout milliseconds; -1 is for ever
- * @param wait waits that long at most; `first`: for the first time
- * @returns its result, which is TIMEOUT only when the time is over
- */
-export function waitInSlices(
-  timeout: number,
-  wait: (milliseconds: number, first: boolean) => number,
-): number {
-  if (timeout >= 0 && timeout <= SLICE_MS) return wait(timeout, true);
-  const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
-  let result = wait(SLICE_MS, true);
-  while (result === ERROR_CODES.TIMEOUT) {
-    const left = deadline - performance.now();
-    if (left <= SLICE_MS) return wait(Math.max(1, Math.ceil(left)), false);
-    result = wait(SLICE_MS, false);
-  }
-  return result;
 }

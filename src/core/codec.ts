@@ -1,3 +1,5 @@
+// Codecs: their names, and WebCodecs' strings for them.
+
 /** FFmpeg's `AVCodecID` numbers of the codecs that a packet ring usually carries (libavcodec/codec_id.h). */
 export const CODEC_IDS = { mjpeg: 7, h264: 27, vp8: 139, vp9: 167, hevc: 173, av1: 225 } as const;
 
@@ -8,15 +10,15 @@ export function codecNameOf(codecId: number): string {
 }
 
 /**
- * A WebCodecs codec string for a stream, as in the WebCodecs codec registry; undefined where the parameters do
+ * A WebCodecs codec string for a stream, as in the WebCodecs codec registry; undefined where the description does
  * not tell. H.264 and HEVC are read from their parameter sets (Annex B).
  */
-export function codecString(codecId: number, codecParameters: Uint8Array): string | undefined {
+export function codecString(codecId: number, description: Uint8Array): string | undefined {
   switch (codecId) {
     case CODEC_IDS.h264:
-      return avcString(codecParameters);
+      return avcString(description);
     case CODEC_IDS.hevc:
-      return hevcString(codecParameters);
+      return hevcString(description);
     case CODEC_IDS.vp8:
       return "vp8";
     case CODEC_IDS.vp9:
@@ -53,8 +55,8 @@ function trimmed(bytes: Uint8Array, start: number, end: number): Uint8Array {
 const hex = (byte: number): string => byte.toString(16).padStart(2, "0");
 
 /** profile_idc, constraint flags and level_idc are the three bytes behind the SPS's header (H.264 7.3.2.1.1). */
-function avcString(codecParameters: Uint8Array): string | undefined {
-  for (const [header = 0, profile, constraints, level] of nalUnits(codecParameters)) {
+function avcString(description: Uint8Array): string | undefined {
+  for (const [header = 0, profile, constraints, level] of nalUnits(description)) {
     const isSps = (header & 0x1f) === 7;
     if (isSps && profile !== undefined && constraints !== undefined && level !== undefined) {
       return `avc1.${hex(profile)}${hex(constraints)}${hex(level)}`;
@@ -64,8 +66,8 @@ function avcString(codecParameters: Uint8Array): string | undefined {
 }
 
 /** The SPS's profile_tier_level (H.265 7.3.3), written as ISO/IEC 14496-15 Annex E says. */
-function hevcString(codecParameters: Uint8Array): string | undefined {
-  for (const unit of nalUnits(codecParameters)) {
+function hevcString(description: Uint8Array): string | undefined {
+  for (const unit of nalUnits(description)) {
     const isSps = ((unit[0] ?? 0) >> 1 & 0x3f) === 33;
     if (!isSps) continue;
     const payload = withoutEmulationPrevention(unit.subarray(2));

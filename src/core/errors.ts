@@ -1,3 +1,5 @@
+// What fails, by name.
+
 import { ERROR_CODES } from "./constants.ts";
 
 /**
@@ -44,6 +46,30 @@ export class CuframesError extends Error {
     super(message, options);
     this.code = code;
   }
+}
+
+/**
+ * Whether something that was thrown is a {@linkcode CuframesError}, of one of these codes; without codes, of any.
+ *
+ * @param error what was thrown
+ * @param codes the codes that count; none: every code
+ * @example
+ * ```ts
+ * import { isCuframesError, Subscriber } from "@cuframes/core";
+ *
+ * try {
+ *   using camera = await Subscriber.connect("cam-parking", { timeout: 5000 });
+ * } catch (error) {
+ *   if (!isCuframesError(error, "NOT_FOUND", "TIMEOUT")) throw error;
+ *   console.log("no camera yet");
+ * }
+ * ```
+ */
+export function isCuframesError(
+  error: unknown,
+  ...codes: readonly CuframesErrorCode[]
+): error is CuframesError {
+  return error instanceof CuframesError && (codes.length === 0 || codes.includes(error.code));
 }
 
 const codesByNumber: ReadonlyMap<number, CuframesErrorCode> = new Map(

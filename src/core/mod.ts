@@ -1,8 +1,16 @@
 export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
+export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
 export * from "./constants.ts";
 export { environment, isForbidden } from "./environment.ts";
-export { CuframesError, type CuframesErrorCode, errorCodeOf, invalid, shown } from "./errors.ts";
+export {
+  CuframesError,
+  type CuframesErrorCode,
+  errorCodeOf,
+  invalid,
+  isCuframesError,
+  shown,
+} from "./errors.ts";
 export {
   checkDimension,
   type CopyOptions,

@@ -1,3 +1,5 @@
+// Asking a publisher what it does.
+
 import { connect } from "../connect/mod.ts";
 import {
   formatOfCode,
@@ -13,9 +15,8 @@ import {
   WANT_REPORT,
 } from "../core/mod.ts";
 import { Report, ReportSubscriber, type Struct } from "../ffi/mod.ts";
-
-import type { Policy } from "./publisher.ts";
 import { deviceName, type MemoryKind } from "../memory/mod.ts";
+import type { Policy } from "./publisher_options.ts";
 import type { Mode } from "./subscriber.ts";
 
 /**

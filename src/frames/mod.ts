@@ -1,12 +1,9 @@
+// Publishing frames, subscribing to them, and asking publishers what they do.
+
+export { Frame } from "./frame.ts";
+export type { DevicePicture, FrameInit, ImageCopyOptions } from "./frame_init.ts";
 export { inspect, type InspectOptions, type PublisherReport, type SubscriberReport } from "./inspect.ts";
-export {
-  type DevicePicture,
-  type FrameInit,
-  type ImageCopyOptions,
-  type Policy,
-  Publisher,
-  type PublisherOptions,
-  type PublisherStats,
-  WritableFrame,
-} from "./publisher.ts";
-export { Frame, type Mode, Subscriber, type SubscriberOptions, type SubscriberStats } from "./subscriber.ts";
+export { Publisher, type PublisherStats } from "./publisher.ts";
+export type { Policy, PublisherOptions } from "./publisher_options.ts";
+export { type Mode, Subscriber, type SubscriberOptions, type SubscriberStats } from "./subscriber.ts";
+export { WritableFrame } from "./writable_frame.ts";

@@ -1,28 +1,23 @@
+// The reading side's public object: connecting, waiting for frames, counters.
+
 import {
   connect,
   type Connection,
-  Following,
-  type Greeting,
-  Succession,
+  type ConnectRequest,
+  FollowingReader,
+  ReconnectingConnection,
   waitInSlices,
 } from "../connect/mod.ts";
-
 import {
   checkChoice,
-  checkHandle,
   checkInteger,
-  type CopyOptions,
   CuframesError,
   ERROR_CODES,
-  FLAG_CORRUPT,
-  FLAG_DISCONTINUITY,
   invalid,
+  isCuframesError,
   LEASES_MAX,
-  microseconds,
   MODES,
   type PixelFormat,
-  planCopy,
-  type PlaneLayout,
   timeoutMilliseconds,
   type WaitOptions,
   WANT_FRAMES,
@@ -39,15 +34,10 @@ import {
   Struct,
   SubscriberStats as StatsLayout,
 } from "../ffi/mod.ts";
-
-import {
-  type AllowSharedBufferSource,
-  bytesOf,
-  PacketRingReader,
-  type PacketsOptions,
-} from "../packets/mod.ts";
-
-import { copyPlanes, type MemoryKind, type Plane, planesIn, type RingGeometry } from "../memory/mod.ts";
+import type { MemoryKind, RingGeometry } from "../memory/mod.ts";
+import { PacketRingReader, type PacketsOptions } from "../packets/mod.ts";
+import { Frame } from "./frame.ts";
+import { FrameContent } from "./frame_content.ts";
 
 /**
  * Which frames a subscriber is given.
@@ -147,35 +137,35 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly mode: Mode;
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(FrameView.SIZE);
-  readonly #succession: Succession;
+  readonly #connections: ReconnectingConnection;
   /** Not where only packets are wanted. */
-  readonly #following: Following<Frame> | undefined;
+  readonly #reader: FollowingReader<Frame> | undefined;
   readonly #readers = new Set<PacketRingReader>();
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
   #referenced = true;
 
-  private constructor(mode: Mode, succession: Succession) {
-    this.key = succession.greeting.key;
+  private constructor(mode: Mode, connections: ReconnectingConnection) {
+    this.key = connections.request.key;
     this.mode = mode;
     this.#symbols = library().symbols;
-    this.#succession = succession;
-    if ((succession.greeting.wants & WANT_FRAMES) === 0) return;
-    this.#following = new Following(succession, `frame of ${this.key}`, {
+    this.#connections = connections;
+    if ((connections.request.wants & WANT_FRAMES) === 0) return;
+    this.#reader = new FollowingReader(connections, `frame of ${this.key}`, {
       check: () => this.#check(),
       take: (timeout, spin) => this.#takeFromRing(timeout, spin),
       arm: () => this.#arm(),
-      goOn: (next) => this.#goOn(next),
+      switchTo: (next) => this.#switchTo(next),
     });
-    onWake(this.#connection.handle, () => this.#frames.waits.poke());
+    onWake(this.#connection.handle, () => this.#frames.queue.notify());
   }
 
   /** Where the next frame comes from. */
   get #connection(): Connection {
-    return this.#following?.connection ?? this.#succession.newest;
+    return this.#reader?.connection ?? this.#connections.newest;
   }
 
-  get #frames(): Following<Frame> {
-    if (this.#following !== undefined) return this.#following;
+  get #frames(): FollowingReader<Frame> {
+    if (this.#reader !== undefined) return this.#reader;
     this.#check();
     throw invalid(`the subscriber to ${this.key} asked for packets only: connect without \`frames: false\``);
   }
@@ -193,7 +183,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     if (!frames && !packets) {
       throw invalid("frames and packets are both false: there is nothing to subscribe to");
     }
-    const greeting: Greeting = {
+    const request: ConnectRequest = {
       key,
       runtimeDirectory: options.runtimeDirectory,
       name: options.name,
@@ -201,8 +191,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       wants: (frames ? WANT_FRAMES : 0) | (packets ? WANT_PACKETS : 0),
       timeout,
     };
-    const connected = await connect(greeting, options.signal);
-    return new Subscriber(mode, new Succession(greeting, connected, reconnect));
+    const connected = await connect(request, options.signal);
+    return new Subscriber(mode, new ReconnectingConnection(request, connected, reconnect));
   }
 
   get #ring(): RingGeometry {
@@ -255,7 +245,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * `INVALID_ARGUMENT`: it was connected with `frames: false`; with `reconnect`, what the next publisher refuses with
    */
   async next(options: WaitOptions = {}): Promise<Frame> {
-    return await this.#frames.waits.wait(options);
+    return await this.#frames.queue.wait(options);
   }
 
   /**
@@ -267,7 +257,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     const frame = this.#frames.take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
     if (frame !== undefined) return frame;
-    throw this.#frames.waits.missing(timeout);
+    throw this.#frames.queue.missing(timeout);
   }
 
   #takeFromRing(timeout: number, spin: number): Frame | undefined {
@@ -284,12 +274,12 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     throw nativeError(result, `reading the frames of ${this.key}`);
   }
 
-  #goOn(next: Connection): void {
+  #switchTo(next: Connection): void {
     const stats = this.#connection.stats();
     this.#earlier.received += stats.count(StatsLayout.received);
     this.#earlier.dropped += stats.count(StatsLayout.dropped);
     offWake(this.#connection.handle);
-    onWake(next.handle, () => this.#frames.waits.poke());
+    onWake(next.handle, () => this.#frames.queue.notify());
   }
 
   #refuseWhenFull(): undefined {
@@ -342,7 +332,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       try {
         frame = await this.next(options);
       } catch (error) {
-        if (error instanceof CuframesError && error.code === "DISCONNECTED") return;
+        if (isCuframesError(error, "DISCONNECTED")) return;
         throw error;
       }
       yield frame;
@@ -360,7 +350,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   packets({ wait = false, sinceConnection = false }: PacketsOptions = {}): PacketRingReader {
     this.#check();
     const options = { wait, sinceConnection };
-    const reader = new PacketRingReader(this.#succession, options, (closed) => this.#readers.delete(closed));
+    const reader = new PacketRingReader(this.#connections, options, (closed) => this.#readers.delete(closed));
     if (!this.#referenced) reader.unref();
     this.#readers.add(reader);
     return reader;
@@ -369,14 +359,14 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /** Counters so far. */
   stats(): SubscriberStats {
     this.#check();
-    const connected = this.#succession.connected;
+    const connected = this.#connections.connected;
     const struct = this.#connection.stats();
     return {
       received: this.#earlier.received + struct.count(StatsLayout.received),
       dropped: this.#earlier.dropped + struct.count(StatsLayout.dropped),
-      lag: this.#following === undefined ? 0 : struct.count(StatsLayout.lag),
-      held: this.#succession.held,
-      reconnects: this.#succession.reconnects,
+      lag: this.#reader === undefined ? 0 : struct.count(StatsLayout.lag),
+      held: this.#connections.held,
+      reconnects: this.#connections.reconnects,
       connected,
     };
   }
@@ -398,22 +388,22 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   #reference(referenced: boolean): this {
     this.#check();
     this.#referenced = referenced;
-    const waiting = [...this.#readers, ...(this.#following === undefined ? [] : [this.#following.waits])];
+    const waiting = [...this.#readers, ...(this.#reader === undefined ? [] : [this.#reader.queue])];
     for (const waits of waiting) referenced ? waits.ref() : waits.unref();
     return this;
   }
 
   /** Whether {@linkcode Subscriber.close} was called. */
   get closed(): boolean {
-    return this.#succession.closed;
+    return this.#connections.closed;
   }
 
   /** Ends the connection, closes every frame and packet reader, and fails pending waits with `DISCONNECTED`. Idempotent. */
   close(): void {
     if (this.closed) return;
     for (const reader of this.#readers) reader.close();
-    this.#succession.close();
-    this.#following?.end(this.#isClosed());
+    this.#connections.close();
+    this.#reader?.end(this.#isClosed());
   }
 
   /** Same as {@linkcode Subscriber.close}. */
@@ -430,256 +420,5 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       "DISCONNECTED",
       `the subscriber to ${this.key} is closed: connect again to receive more`,
     );
-  }
-}
-
-/** An allocation saved on the way from publish to the one who waits. */
-const noMetadata = new Uint8Array(0);
-
-/** What came with a frame; shared by its clones. */
-class FrameContent {
-  readonly slot: number;
-  readonly sequence: bigint;
-  readonly timestampNs: bigint;
-  readonly durationNs: bigint;
-  readonly publishedNs: bigint;
-  readonly discontinuity: boolean;
-  readonly corrupt: boolean;
-  readonly metadata: Uint8Array<ArrayBuffer>;
-
-  constructor(view: Struct, interrupted: boolean) {
-    const flags = view.u32(FrameView.recordFlags);
-    const size = view.u32(FrameView.recordMetadataSize);
-    this.slot = view.u32(FrameView.slot);
-    this.sequence = view.u64(FrameView.sequence);
-    this.timestampNs = view.i64(FrameView.recordTimestampNs);
-    this.durationNs = view.u64(FrameView.recordDurationNs);
-    this.publishedNs = view.u64(FrameView.recordPublishedNs);
-    this.discontinuity = interrupted || (flags & FLAG_DISCONTINUITY) !== 0;
-    this.corrupt = (flags & FLAG_CORRUPT) !== 0;
-    this.metadata = size === 0
-      ? noMetadata
-      : view.bytes.slice(FrameView.recordMetadata, FrameView.recordMetadata + size);
-  }
-}
-
-/**
- * A frame that this process holds a lease on: its pixels do not change before {@linkcode Frame.close}, whatever
- * the publisher does. Named as WebCodecs' `VideoFrame` where that has a name.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * using frame = await camera.next();
- * const pixels = new Uint8Array(frame.allocationSize());
- * await frame.copyTo(pixels);
- * ```
- */
-export class Frame implements Disposable {
-  readonly #connection: Connection;
-  readonly #lease: number;
-  readonly #content: FrameContent;
-  #planes: Plane[] | undefined;
-  #closed = false;
-
-  /** @internal Made by {@linkcode Subscriber}. */
-  constructor(connection: Connection, lease: number, content: FrameContent) {
-    this.#connection = connection;
-    this.#lease = lease;
-    this.#content = content;
-  }
-
-  /** Pixel format. */
-  get format(): PixelFormat {
-    return this.#connection.geometry.format;
-  }
-
-  /** Width in pixels. */
-  get codedWidth(): number {
-    return this.#connection.geometry.codedWidth;
-  }
-
-  /** Height in pixels. */
-  get codedHeight(): number {
-    return this.#connection.geometry.codedHeight;
-  }
-
-  /** Where the pixels are. */
-  get memory(): MemoryKind {
-    return this.#connection.geometry.memory;
-  }
-
-  /** On a GPU the frame's CUdeviceptr, where plane 0 begins, read-only; undefined on host memory. */
-  get devicePointer(): bigint | undefined {
-    this.#check();
-    return this.memory === "cuda" ? this.#connection.views.address(this.#content.slot) : undefined;
-  }
-
-  /** From 1, in the order of publishing; starts again with a new publisher. */
-  get sequence(): bigint {
-    return this.#content.sequence;
-  }
-
-  /** Presentation time in microseconds. */
-  get timestamp(): number {
-    return microseconds(this.#content.timestampNs);
-  }
-
-  /** Presentation time in nanoseconds. */
-  get timestampNs(): bigint {
-    return this.#content.timestampNs;
-  }
-
-  /** Microseconds; 0 where the publisher gave none. */
-  get duration(): number {
-    return microseconds(this.#content.durationNs);
-  }
-
-  /** Nanoseconds; 0 where the publisher gave none. */
-  get durationNs(): bigint {
-    return this.#content.durationNs;
-  }
-
-  /** When it was published, by the clock of `monotonicNow()`. */
-  get publishedNs(): bigint {
-    return this.#content.publishedNs;
-  }
-
-  /** It does not continue the one before it: the publisher says so, or this is the first after a reconnect. */
-  get discontinuity(): boolean {
-    return this.#content.discontinuity;
-  }
-
-  /** The publisher's decoder concealed errors in it. */
-  get corrupt(): boolean {
-    return this.#content.corrupt;
-  }
-
-  /** The publisher's own bytes; a copy. */
-  get metadata(): Uint8Array<ArrayBuffer> {
-    return this.#content.metadata;
-  }
-
-  /**
-   * The pixels in place, not copied: read-only shared memory. Writing to it ends the process with SIGSEGV. Not to
-   * be used after {@linkcode Frame.close}.
-   *
-   * @throws {CuframesError} `INVALID_ARGUMENT`: the frame is closed
-   */
-  get planes(): readonly Plane[] {
-    this.#check();
-    return this.#planes ??= this.#connection.views.planes(this.#content.slot);
-  }
-
-  /** Bytes that {@linkcode Frame.copyTo} writes with these options. */
-  allocationSize(options: CopyOptions = {}): number {
-    this.#check();
-    return planCopy(this.format, this.codedWidth, this.codedHeight, options).size;
-  }
-
-  /**
-   * Copies pixels out, as WebCodecs' `VideoFrame.copyTo`.
-   *
-   * @returns where each plane was put
-   * @throws {CuframesError} `INVALID_ARGUMENT`: closed, `destination` too small, a `rect` not inside the frame or
-   * not on chroma samples, a `layout` whose planes overlap or rows do not fit
-   */
-  // deno-lint-ignore require-await -- a promise, as in WebCodecs; other kinds of memory need it
-  async copyTo(destination: AllowSharedBufferSource, options: CopyOptions = {}): Promise<PlaneLayout[]> {
-    const target = bytesOf(destination);
-    const { planes: copies, size } = planCopy(this.format, this.codedWidth, this.codedHeight, options);
-    this.#check();
-    const planes = planesIn(this.#hostBuffer(), this.#connection.geometry);
-    if (target.length < size) {
-      throw invalid(`the destination has ${target.length} bytes, the copy needs ${size}`);
-    }
-    copyPlanes(planes, copies, target);
-    return copies.map(({ offset, stride }) => ({ offset, stride }));
-  }
-
-  /**
-   * The whole frame in host memory, its planes at their `offset` and `stride`. On host memory that is the frame
-   * itself; on a GPU a copy in page-locked memory, made once and shared by clones. Not to be used after
-   * {@linkcode Frame.close}.
-   *
-   * @param options `refresh`: copy again what is on the GPU now
-   * @throws {CuframesError} `INVALID_ARGUMENT`: closed; `CUDA`, `OUT_OF_MEMORY`: the copy failed
-   */
-  // deno-lint-ignore require-await -- a promise, so that the copy may become asynchronous
-  async toHost({ refresh = false }: { refresh?: boolean } = {}): Promise<Uint8Array<ArrayBuffer>> {
-    this.#check();
-    return new Uint8Array(this.#hostBuffer(refresh));
-  }
-
-  /**
-   * A dma-buf, for devices and programs that want one. On a GPU it is the slot itself, all of its bytes, with the planes at
-   * their `offset` and `stride`: it changes once the frame is closed. On the host it is a copy, made by /dev/udmabuf.
-   *
-   * @returns a descriptor, the caller's: to be closed once, with {@linkcode closeDescriptor}
-   * @throws {CuframesError} `UNSUPPORTED`: this machine, GPU or driver makes none; `INVALID_ARGUMENT`: closed; `PERMISSION`; `CUDA`
-   */
-  exportDmabuf(): number {
-    this.#check();
-    return this.#connection.exportDmabuf(this.#lease);
-  }
-
-  #hostBuffer(refresh: boolean = false): ArrayBuffer {
-    return this.#connection.hostBuffer(this.#content.slot, this.#lease, refresh);
-  }
-
-  /**
-   * A second lease on the same frame, to be closed on its own.
-   *
-   * @throws {CuframesError} `WOULD_BLOCK`: 8 frames are held; `INVALID_ARGUMENT`: this one is closed
-   */
-  clone(): Frame {
-    this.#check();
-    const lease = this.#connection.clone(this.#lease);
-    const copy = new Frame(this.#connection, lease, this.#content);
-    this.#connection.keep(copy, lease);
-    return copy;
-  }
-
-  /** Whether {@linkcode Frame.close} was called. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /** Ends the lease: the publisher may write the slot again. Idempotent. */
-  close(): void {
-    this.#end(undefined);
-  }
-
-  /**
-   * As {@linkcode Frame.close}, on a GPU: the lease ends when the work queued on `stream` so far, which reads the
-   * frame, is done. This call does not wait for it.
-   *
-   * @param options `stream`: a CUstream; 0n is the legacy default stream
-   * @throws {CuframesError} `UNSUPPORTED`: on host memory; `CUDA`
-   */
-  release({ stream }: { stream: bigint }): void {
-    this.#end(checkHandle("stream", "a CUstream", stream));
-  }
-
-  #end(stream: bigint | undefined): void {
-    if (this.#closed) return;
-    this.#connection.release(this.#lease, stream);
-    this.#closed = true;
-    this.#planes = undefined;
-  }
-
-  /** Same as {@linkcode Frame.close}. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  #check(): void {
-    if (this.#closed) {
-      throw invalid(
-        "this frame is closed, and its memory may hold another one by now: clone or copy it first",
-      );
-    }
   }
 }

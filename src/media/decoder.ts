@@ -2,20 +2,20 @@
 import type { CodecContext, CodecParameters, Frame, Packet } from "node-av";
 import { CuframesError } from "../core/mod.ts";
 import type { Hardware } from "./hardware.ts";
-import type { NativeCalls } from "./native_calls.ts";
+import type { CallQueue } from "./call_queue.ts";
 import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";
 
 /** FFmpeg's decoder of a track. */
 export class Decoder {
   readonly #av: NodeAv;
-  readonly #calls: NativeCalls;
+  readonly #calls: CallQueue;
   readonly #context: CodecContext;
   #failed = false;
 
   /** The picture that `receive()` found; valid until the next call. */
   readonly picture: Frame;
 
-  private constructor(av: NodeAv, calls: NativeCalls, context: CodecContext) {
+  private constructor(av: NodeAv, calls: CallQueue, context: CodecContext) {
     this.#av = av;
     this.#calls = calls;
     this.#context = context;
@@ -32,7 +32,7 @@ export class Decoder {
    */
   static async open(
     av: NodeAv,
-    calls: NativeCalls,
+    calls: CallQueue,
     parameters: CodecParameters,
     live: boolean,
     hardware: Hardware | undefined,

@@ -1,11 +1,12 @@
-/** One video track of an input, as packets in decode order: Annex B, timestamps in nanoseconds. */
+/** This file takes one video track out of an input, as packets in decode order: Annex B, times in nanoseconds. */
 import type { CodecParameters, FormatContext, Packet, Rational, Stream } from "node-av";
 import { Buffer } from "node:buffer";
-import { CuframesError, isAnnexB, LONGEST_TIMER_MS } from "../core/mod.ts";
+import { CuframesError, isAnnexB } from "../core/mod.ts";
 
 import { AnnexBFilter, PresentationFilter } from "./bitstream.ts";
-import type { NativeCalls } from "./native_calls.ts";
+import type { CallQueue } from "./call_queue.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
+import { Watchdog } from "./watchdog.ts";
 
 /** Packets that may be damaged, one after the other, before the input is given up. */
 const MAX_DAMAGED = 1000;
@@ -26,7 +27,7 @@ export interface Source {
   readonly options: Record<string, string>;
   /** Milliseconds after which an input that gives nothing has failed; `Infinity`: never. */
   readonly timeout: number;
-  readonly calls: NativeCalls;
+  readonly calls: CallQueue;
   readonly signal: AbortSignal;
 }
 
@@ -94,14 +95,14 @@ export class Demuxer {
     const interrupt = () => format.interrupt();
     signal.addEventListener("abort", interrupt);
     const dictionary = av.Dictionary.fromObject(options);
-    using opening = new Silence(source.timeout, interrupt);
+    using opening = new Watchdog(source.timeout, interrupt);
     try {
       const opened = await calls.run(() => format.openInput(input, demuxer, dictionary));
       signal.throwIfAborted();
       opening.check(`opening ${name}`);
       check(av, opened, `opening ${name}`);
       opening[Symbol.dispose]();
-      using looking = new Silence(source.timeout + ANALYSIS_MS, interrupt);
+      using looking = new Watchdog(source.timeout + ANALYSIS_MS, interrupt);
       const found = await calls.run(() => format.findStreamInfo());
       signal.throwIfAborted();
       looking.check(`looking for streams in ${name}`);
@@ -123,14 +124,14 @@ export class Demuxer {
   async read(): Promise<Packet | undefined> {
     const { av, input, calls, signal, timeout } = this.#source;
     const packet = this.#packet;
-    using silence = new Silence(timeout, this.#interrupt);
+    using watchdog = new Watchdog(timeout, this.#interrupt);
     for (;;) {
       packet.unref();
       if (this.#presentation?.receive(packet)) return packet;
       if (this.#presentation?.ended) return undefined;
       const result = await calls.run(() => this.#format.readFrame(packet));
       signal.throwIfAborted();
-      silence.check(`reading ${redact(input)}`);
+      watchdog.check(`reading ${redact(input)}`);
       if (result === av.AVERROR_EOF) {
         if (!this.#presentation) return undefined;
         this.#presentation.end();
@@ -212,33 +213,6 @@ export class Demuxer {
   /** The time of the n-th packet of a source that gives no times. */
   #generate(n: bigint): bigint {
     return this.#source.av.avRescaleQ(n, { num: this.#rate.den, den: this.#rate.num }, NANOSECONDS);
-  }
-}
-
-/** Interrupts native calls that have given nothing for too long; disposing of it ends the watch. */
-class Silence implements Disposable {
-  readonly #timeout: number;
-  readonly #timer: ReturnType<typeof setTimeout> | undefined;
-  #late = false;
-
-  constructor(timeout: number, interrupt: () => void) {
-    this.#timeout = timeout;
-    if (timeout > LONGEST_TIMER_MS) return;
-    this.#timer = setTimeout(() => {
-      this.#late = true;
-      interrupt();
-    }, timeout);
-  }
-
-  /** @throws {CuframesError} `TIMEOUT` once it has interrupted */
-  check(tried: string): void {
-    if (this.#late) {
-      throw new CuframesError("TIMEOUT", `${tried}: nothing came for ${this.#timeout / 1000} s`);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
   }
 }
 

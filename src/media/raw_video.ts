@@ -5,7 +5,7 @@ import { CuframesError, type PixelFormat } from "../core/mod.ts";
 import type { Frame } from "../frames/mod.ts";
 import { newPacket } from "./demuxer.ts";
 import { type ColourOptions, coloursOf, FramePicture, type Geometry } from "./frame_picture.ts";
-import { NativeCalls } from "./native_calls.ts";
+import { CallQueue } from "./call_queue.ts";
 import { check, loadNodeAv, NANOSECONDS, type NodeAv } from "./node_av.ts";
 import { type Colours, FFMPEG_NAMES, PictureConverter } from "./picture.ts";
 import { Timeline } from "./time/timeline.ts";
@@ -59,7 +59,7 @@ export class RawVideoWriter implements AsyncDisposable {
   readonly #stream: Stream;
   readonly #encoder: CodecContext;
   readonly #packet: Packet;
-  readonly #calls = new NativeCalls();
+  readonly #calls = new CallQueue();
   readonly #timeline: Timeline;
   readonly #first: Geometry;
   readonly #timed: boolean;

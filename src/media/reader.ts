@@ -22,7 +22,7 @@ import {
 import { Decoder } from "./decoder.ts";
 import { Demuxer, payload, type Source } from "./demuxer.ts";
 import { Hardware } from "./hardware.ts";
-import { NativeCalls } from "./native_calls.ts";
+import { CallQueue } from "./call_queue.ts";
 import { loadNodeAv, type NodeAv, redact } from "./node_av.ts";
 import { type DestinationPlane, gpuFormat, PictureWriter, preferredFormat } from "./picture.ts";
 import { Pace, Timeline } from "./time/timeline.ts";
@@ -301,7 +301,7 @@ export class MediaReader implements AsyncDisposable {
       inputFormat: options.inputFormat,
       options: options.options ?? {},
       timeout,
-      calls: new NativeCalls(),
+      calls: new CallQueue(),
       signal: stop.signal,
     };
     let demuxer: Demuxer | undefined;

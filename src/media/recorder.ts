@@ -18,7 +18,7 @@ import {
 } from "../core/mod.ts";
 
 import { newPacket } from "./demuxer.ts";
-import { NativeCalls } from "./native_calls.ts";
+import { CallQueue } from "./call_queue.ts";
 import { check, loadNodeAv, NANOSECONDS, type NodeAv } from "./node_av.ts";
 
 /** File formats by file name extension, with FFmpeg's name of the muxer. */
@@ -142,7 +142,7 @@ export class Recorder implements AsyncDisposable {
   readonly #format: FormatContext;
   readonly #stream: Stream;
   readonly #packet: Packet;
-  readonly #calls = new NativeCalls();
+  readonly #calls = new CallQueue();
   /** Whether the header carries the parameter sets (not so in MPEG-TS). */
   readonly #globalHeader: boolean;
   readonly #queue: QueuedPacket[] = [];

@@ -1,3 +1,5 @@
+// The clock that all processes of the machine share.
+
 import { library } from "../ffi/mod.ts";
 
 /**

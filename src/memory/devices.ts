@@ -1,7 +1,9 @@
+// The CUDA devices of this machine.
+
 import { checked, Device as Layout, library, Struct } from "../ffi/mod.ts";
 import { DEVICES_MAX, UUID_SIZE } from "../core/mod.ts";
 
-import { deviceName } from "./ring_memory.ts";
+import { deviceName } from "./device_name.ts";
 
 /**
  * A CUDA device that this process sees.
@@ -35,6 +37,9 @@ export interface Device {
   dmabuf: boolean;
 }
 
+/** Bytes of the name field, up to the field behind it. */
+const NAME_SIZE = Layout.ordinal - Layout.name;
+
 /**
  * The CUDA devices that this process sees. No context is created on them.
  *
@@ -58,7 +63,7 @@ export function devices(): Device[] {
     return {
       ordinal: struct.u32(field("ordinal")),
       uuid: deviceName(struct.bytes.subarray(field("uuid"), field("uuid") + UUID_SIZE)),
-      name: struct.text(field("name"), 128),
+      name: struct.text(field("name"), NAME_SIZE),
       totalMemory: struct.count(field("totalMemory")),
       computeCapability: `${struct.u32(field("computeCapabilityMajor"))}.${
         struct.u32(field("computeCapabilityMinor"))

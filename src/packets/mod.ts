@@ -1,13 +1,11 @@
+// Packet rings: writing encoded packets, and reading them.
+
+export { Packet } from "./packet.ts";
+export type { CodecName, PacketRingOptions } from "./packet_ring_options.ts";
 export {
-  type AllowSharedBufferSource,
-  bytesOf,
-  type CodecName,
   type DecoderConfig,
-  Packet,
-  type PacketInit,
   type PacketReaderStats,
-  type PacketRingOptions,
   PacketRingReader,
-  PacketRingWriter,
   type PacketsOptions,
-} from "./packet_ring.ts";
+} from "./packet_ring_reader.ts";
+export { type PacketInit, PacketRingWriter } from "./packet_ring_writer.ts";

@@ -1,4 +1,4 @@
-import { connectSocket, Waits } from "../connect/mod.ts";
+import { connectSocket, WaitQueue } from "../connect/mod.ts";
 import {
   ADDRESS_SIZE_MAX,
   checkInteger,
@@ -146,13 +146,13 @@ export class DescriptorMessage implements Disposable {
 class NativeSocket {
   readonly symbols: NativeSymbols = library().symbols;
   readonly subject: string;
-  readonly #waits: Waits<unknown>[] = [];
+  readonly #waits: WaitQueue<unknown>[] = [];
   #handle: number | undefined;
 
   constructor(handle: number, subject: string) {
     this.#handle = handle;
     this.subject = subject;
-    onWake(handle, () => this.#waits.forEach((waits) => waits.poke()));
+    onWake(handle, () => this.#waits.forEach((waits) => waits.notify()));
   }
 
   get closed(): boolean {
@@ -172,8 +172,8 @@ class NativeSocket {
   }
 
   /** Promises for what `attempt` gives when the socket is ready in that direction. */
-  waits<T>(what: string, direction: keyof typeof DIRECTIONS, attempt: () => T | undefined): Waits<T> {
-    const waits = new Waits<T>(
+  waits<T>(what: string, direction: keyof typeof DIRECTIONS, attempt: () => T | undefined): WaitQueue<T> {
+    const waits = new WaitQueue<T>(
       what,
       attempt,
       () =>
@@ -182,7 +182,7 @@ class NativeSocket {
           `waiting for ${this.subject}`,
         ),
     );
-    this.#waits.push(waits as Waits<unknown>);
+    this.#waits.push(waits as WaitQueue<unknown>);
     return waits;
   }
 
@@ -237,9 +237,9 @@ export class DescriptorSocket implements Disposable {
   readonly #socket: NativeSocket;
   readonly #buffer: Uint8Array<ArrayBuffer>;
   readonly #received: Struct = new Struct(Received.SIZE);
-  readonly #messages: Waits<DescriptorMessage>;
+  readonly #messages: WaitQueue<DescriptorMessage>;
   /** Sends that wait for room, which go out in the order of their calls. */
-  readonly #room: Waits<true>;
+  readonly #room: WaitQueue<true>;
 
   /** @internal Made by {@linkcode DescriptorSocket.connect} and {@linkcode DescriptorListener.accept}. */
   constructor(handle: number, subject: string) {
@@ -398,7 +398,7 @@ export class DescriptorListener implements Disposable, AsyncIterable<DescriptorS
   /** As it was given to {@linkcode DescriptorSocket.listen}. */
   readonly address: string;
   readonly #socket: NativeSocket;
-  readonly #connections: Waits<DescriptorSocket>;
+  readonly #connections: WaitQueue<DescriptorSocket>;
 
   /** @internal Made by {@linkcode DescriptorSocket.listen}. */
   constructor(address: string, { mode = 0o660 }: ListenOptions) {

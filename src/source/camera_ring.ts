@@ -109,7 +109,7 @@ export class CameraRing implements Disposable {
     this.#picturesOnly = PICTURES.includes(codecId);
     if (this.#settings.packets && !this.#picturesOnly) {
       if (!this.#writer) this.#writer = this.#enablePackets(this.#publisher, media);
-      else this.#writer.setCodecParameters(description);
+      else this.#writer.setDescription(description);
     }
     this.#metadata = encodeMetadata({ colorSpace });
     this.#beginNs = undefined;
@@ -133,7 +133,7 @@ export class CameraRing implements Disposable {
     this.#gap.packet ||= packet.discontinuity;
     const writer = this.#writer;
     if (!writer) return;
-    if (packet.description) writer.setCodecParameters(packet.description);
+    if (packet.description) writer.setDescription(packet.description);
     try {
       const { data, type, corrupt } = packet;
       writer.write({ data, type, corrupt, ...times, discontinuity: this.#gap.packet });
@@ -207,7 +207,7 @@ export class CameraRing implements Disposable {
     const { packetSlots, packetMemory } = this.#settings;
     return publisher.enablePackets({
       codec: video.codecId,
-      codecParameters: video.description,
+      description: video.description,
       slots: packetSlots,
       dataSize: packetMemory,
       maxPacketSize: Math.floor(packetMemory / LARGEST_SHARE),

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Connection, Succession } from "../../src/connect/connection.ts";
+import type { Connection } from "../../src/connect/connection.ts";
+import type { ReconnectingConnection } from "../../src/connect/reconnect.ts";
 import { CuframesError } from "../../src/core/errors.ts";
-import { Following } from "../../src/connect/following_reader.ts";
+import { FollowingReader } from "../../src/connect/following_reader.ts";
 
 /** Milliseconds that have passed. */
 let now = 0;
@@ -21,7 +22,7 @@ interface Life {
 
 function publishers(lives: Life[]) {
   const asked: { of: "frame" | "publisher"; timeout: number }[] = [];
-  const connected = { poke: () => {}, joined: 0, goneOn: 0 };
+  const connected = { notify: () => {}, joined: 0, goneOn: 0 };
   let current = 0;
   const connection = () => {
     const self = {
@@ -40,7 +41,7 @@ function publishers(lives: Life[]) {
     now += inTime ? milliseconds : timeout;
     return inTime;
   };
-  const succession = {
+  const connections = {
     newest,
     follow: () => {},
     unfollow: () => {},
@@ -49,11 +50,11 @@ function publishers(lives: Life[]) {
       asked.push({ of: "publisher", timeout });
       if (!comes(lives[current]!.nextAfter, timeout)) return undefined;
       newest = connection();
-      connected.poke();
+      connected.notify();
       return newest;
     },
   };
-  const following = new Following<string>(succession as unknown as Succession, "frame", {
+  const reader = new FollowingReader<string>(connections as unknown as ReconnectingConnection, "frame", {
     check: () => {},
     take: (timeout: number) => {
       asked.push({ of: "frame", timeout });
@@ -63,20 +64,20 @@ function publishers(lives: Life[]) {
       return undefined;
     },
     arm: () => {},
-    goOn: () => {
+    switchTo: () => {
       connected.goneOn++;
       current++;
     },
   });
-  return { asked, connected, following };
+  return { asked, connected, reader };
 }
 
 test("one time-out is for all publishers together", () => {
-  const { asked, following } = publishers([{ for: 30, nextAfter: 50 }, { for: 10, nextAfter: 1 }, {
+  const { asked, reader } = publishers([{ for: 30, nextAfter: 50 }, { for: 10, nextAfter: 1 }, {
     for: 1000,
     nextAfter: 0,
   }]);
-  expect(following.take(100, 0)).toBeUndefined();
+  expect(reader.take(100, 0)).toBeUndefined();
   expect(asked).toEqual([
     { of: "frame", timeout: 100 },
     { of: "publisher", timeout: 70 },
@@ -88,20 +89,20 @@ test("one time-out is for all publishers together", () => {
 });
 
 test("a time-out that ends with the publisher is neither for ever nor none at all", () => {
-  const { asked, following } = publishers([{ for: 100, nextAfter: 5 }]);
-  expect(following.take(100, 0)).toBeUndefined();
+  const { asked, reader } = publishers([{ for: 100, nextAfter: 5 }]);
+  expect(reader.take(100, 0)).toBeUndefined();
   expect(asked).toEqual([{ of: "frame", timeout: 100 }, { of: "publisher", timeout: 1 }]);
 });
 
-test("whoever is poked while another one connects takes the first, and goes on but once", () => {
-  const { following, connected } = publishers([{ for: 0, nextAfter: 0 }, {
+test("whoever is notified while another one connects takes the first, and goes on but once", () => {
+  const { reader, connected } = publishers([{ for: 0, nextAfter: 0 }, {
     for: 0,
     frame: "a frame",
     nextAfter: 0,
   }]);
   const first: unknown[] = [];
-  connected.poke = () => first.push(following.take(0, 0));
-  expect(following.take(1000, 0)).toBe("a frame");
+  connected.notify = () => first.push(reader.take(0, 0));
+  expect(reader.take(1000, 0)).toBe("a frame");
   expect(first).toEqual(["a frame"]);
   expect(connected.joined).toBe(2);
   expect(connected.goneOn).toBe(1);
@@ -110,8 +111,8 @@ test("whoever is poked while another one connects takes the first, and goes on b
 test("no time-out asks without waiting, and -1 waits for ever, whoever publishes", () => {
   for (const timeout of [0, -1]) {
     const life = timeout === 0 ? { for: 0, nextAfter: 0 } : { for: 1e9, nextAfter: 1e9 };
-    const { asked, following } = publishers([life, life, { ...life, frame: "the first" }]);
-    expect(following.take(timeout, 0)).toBe("the first");
+    const { asked, reader } = publishers([life, life, { ...life, frame: "the first" }]);
+    expect(reader.take(timeout, 0)).toBe("the first");
     expect(asked.map((each) => each.timeout)).toEqual(new Array(5).fill(timeout));
   }
 });

@@ -15,7 +15,7 @@ import {
   type SubscriberOptions,
   type WaitOptions,
 } from "../../mod.ts";
-import { Waits } from "../../src/connect/wait_queue.ts";
+import { WaitQueue } from "../../src/connect/wait_queue.ts";
 import {
   createPublisher,
   eventually,
@@ -443,12 +443,12 @@ describe("next", () => {
 test("a wait that cannot even begin fails, and takes nothing later", async () => {
   const things = ["a", "b"];
   let failing = true;
-  const waits = new Waits("thing", () => failing ? undefined : things.shift(), () => {
+  const waits = new WaitQueue("thing", () => failing ? undefined : things.shift(), () => {
     if (failing) throw new CuframesError("OUT_OF_MEMORY", "no thread");
   });
   await expectCode(waits.wait(), "OUT_OF_MEMORY", "no thread");
   failing = false;
-  waits.poke();
+  waits.notify();
   expect(await waits.wait()).toBe("a");
 });
 
@@ -738,7 +738,7 @@ describe("with reconnect", () => {
     await eventually(() => third.stats().subscribers === 1);
   });
 
-  test("a connection that is there by the time somebody is poked costs no frame", async () => {
+  test("a connection that is there by the time somebody is notified costs no frame", async () => {
     const first = createPublisher();
     using subscriber = await subscribe(first, { reconnect: true, mode: "ordered" });
     const waiting = subscriber.next({ timeout: 10_000 });

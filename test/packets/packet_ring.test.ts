@@ -416,12 +416,12 @@ describe("a packet ring", () => {
     await expectCode(reader.next({ timeout: 5 }), "TIMEOUT");
     await expectCode(reader.next({ timeout: 0 }), "WOULD_BLOCK");
     expectCode(() => reader.nextSync({ timeout: 5 }), "TIMEOUT");
-    for (const attempt of [() => reader.codecId, () => reader.codecParameters, () => reader.decoderConfig]) {
+    for (const attempt of [() => reader.codecId, () => reader.description, () => reader.decoderConfig]) {
       expectCode(attempt, "NO_PACKET_RING", publisher.key);
     }
     expect(reader.stats()).toEqual({ received: 0, lost: 0, lag: 0 });
     const waiting = reader.next();
-    const ring = publisher.enablePackets({ codec: "h264", codecParameters: avcHigh31 });
+    const ring = publisher.enablePackets({ codec: "h264", description: avcHigh31 });
     write(ring, 0, 9, { type: "key" });
     const packet = await waiting;
     expect([packet.data, packet.discontinuity]).toEqual([payload(0, 9), false]);
@@ -501,8 +501,8 @@ describe("a packet ring", () => {
       [{ dataSize: 2 ** 30 + 1 }, "dataSize is 1073741825"],
       [{ maxPacketSize: 0 }, "maxPacketSize is 0"],
       [{ dataSize: 100, maxPacketSize: 101 }, "maxPacketSize is 101"],
-      [{ codecParameters: new Uint8Array(4097) }, "4097 bytes"],
-      [{ codecParameters: "67" as unknown as Uint8Array }, "Uint8Array"],
+      [{ description: new Uint8Array(4097) }, "4097 bytes"],
+      [{ description: "67" as unknown as Uint8Array }, "Uint8Array"],
     ];
     for (const [options, text] of wrong) {
       expectCode(() => publisher.enablePackets({ codec: "h264", ...options }), "INVALID_ARGUMENT", text);
@@ -514,21 +514,21 @@ describe("a packet ring", () => {
     expect(publisher.packets).toBe(ring);
   });
 
-  test("has codec parameters once they are set, the newest ones", async () => {
+  test("has a description once it is set, the newest one", async () => {
     using all = await open();
-    expectCode(() => all.reader.codecParameters, "NO_CODEC_PARAMETERS", all.publisher.key);
+    expectCode(() => all.reader.description, "NO_CODEC_PARAMETERS", all.publisher.key);
     expectCode(() => all.reader.decoderConfig, "NO_CODEC_PARAMETERS");
     for (const size of [4096, 1, avcHigh31.length]) {
       const parameters = payload(size, size);
-      all.ring.setCodecParameters(parameters);
-      expect(all.reader.codecParameters).toEqual(parameters);
+      all.ring.setDescription(parameters);
+      expect(all.reader.description).toEqual(parameters);
     }
-    expectCode(() => all.ring.setCodecParameters(new Uint8Array(4097)), "INVALID_ARGUMENT", "4097 bytes");
+    expectCode(() => all.ring.setDescription(new Uint8Array(4097)), "INVALID_ARGUMENT", "4097 bytes");
     expectCode(() => all.reader.decoderConfig, "UNSUPPORTED", "no SPS");
-    all.ring.setCodecParameters(avcHigh31);
+    all.ring.setDescription(avcHigh31);
     expect(all.reader.decoderConfig).toEqual({ codec: "avc1.64001f", codedWidth: 32, codedHeight: 16 });
-    all.ring.setCodecParameters(new Uint8Array(0));
-    expectCode(() => all.reader.codecParameters, "NO_CODEC_PARAMETERS");
+    all.ring.setDescription(new Uint8Array(0));
+    expectCode(() => all.reader.description, "NO_CODEC_PARAMETERS");
   });
 
   test.each(
@@ -539,9 +539,19 @@ describe("a packet ring", () => {
       ["av1", undefined, { codec: "av01.0.04M.08" }],
       ["av1", Uint8Array.of(0x81, 4), { codec: "av01.0.04M.08", description: Uint8Array.of(0x81, 4) }],
     ] as const,
-  )("of %s packets configures a WebCodecs decoder", async (codec, codecParameters, expected) => {
-    using all = await open(codecParameters === undefined ? { codec } : { codec, codecParameters });
+  )("of %s packets configures a WebCodecs decoder", async (codec, description, expected) => {
+    using all = await open(description === undefined ? { codec } : { codec, description });
     expect(all.reader.decoderConfig).toEqual({ ...expected, codedWidth: 32, codedHeight: 16 });
+  });
+
+  test("has its description under the former names too", async () => {
+    using all = await open({ codecParameters: avcHigh31 });
+    expect(all.reader.description).toEqual(avcHigh31);
+    expect(all.reader.codecParameters).toEqual(avcHigh31);
+    all.ring.setCodecParameters(avcHigh31.subarray(0, 8));
+    expect(all.reader.description).toEqual(avcHigh31.subarray(0, 8));
+    using both = await open({ description: avcHigh31, codecParameters: new Uint8Array(1) });
+    expect(both.reader.description).toEqual(avcHigh31);
   });
 
   test("of a codec without a WebCodecs name says that there is none", async () => {
@@ -585,7 +595,7 @@ describe("a named packet ring", () => {
         slots: 4,
         dataSize,
         maxPacketSize: 400,
-        codecParameters: avcHigh31,
+        description: avcHigh31,
         named: true,
       });
       const read = () => new DataView(Uint8Array.from(readFileSync(path)).buffer);

@@ -46,7 +46,7 @@ function connect(options: Partial<Parameters<typeof Subscriber.connect>[1]> = {}
 /** A ring that is made after the connection comes by itself, and its parameters come after it. */
 function hasParameters(packets: PacketRingReader): boolean {
   try {
-    return packets.codecParameters.length > 0;
+    return packets.description.length > 0;
   } catch {
     return false;
   }
@@ -259,7 +259,7 @@ describe.skipIf(noCamera)("a camera", () => {
     using subscriber = await connect();
     using packets = subscriber.packets({ wait: true });
     await eventually("the packet ring is there, with its parameters", () => hasParameters(packets));
-    const before = packets.codecParameters;
+    const before = packets.description;
     const { port } = first;
     await first[Symbol.asyncDispose]();
     await using _second = await serve(stage(), [large], { port });
@@ -267,11 +267,11 @@ describe.skipIf(noCamera)("a camera", () => {
     const { pictures } = await contentOf(large, 1, { format: "NV12", width: 320, height: 240 });
     expect(frames.at(-1)).toMatchObject({ width: 320, height: 240 });
     expect(sameBytes(frames.at(-1)!.pixels, pictures[0]!)).toBe(true);
-    expect(sameBytes(packets.codecParameters, before)).toBe(false);
+    expect(sameBytes(packets.description, before)).toBe(false);
     const key = (await packetsUntil(packets, ({ discontinuity }) => discontinuity)).at(-1)!;
     // Whoever decodes from here needs nothing else.
     expect(key.type).toBe("key");
-    const parameters = packets.codecParameters;
+    const parameters = packets.description;
     expect(Buffer.from(key.data).includes(Buffer.from(parameters.subarray(0, 12)))).toBe(true);
   });
 
@@ -454,13 +454,13 @@ describe("an input", () => {
     using subscriber = await connect();
     using packets = subscriber.packets({ wait: true });
     await eventually("the packet ring is there, with its parameters", () => hasParameters(packets));
-    const before = packets.codecParameters;
+    const before = packets.description;
     const frames: Seen[] = [];
     for await (using frame of subscriber) frames.push(await look(frame));
     expect(frames).toHaveLength(100);
     const { pictures } = await contentOf(parts[1]!, 50, { format: "NV12", width: 320, height: 240 });
     expect(frames.slice(50).every(({ pixels }, index) => sameBytes(pixels, pictures[index]!))).toBe(true);
-    expect(sameBytes(packets.codecParameters, before)).toBe(false);
+    expect(sameBytes(packets.description, before)).toBe(false);
   });
 
   test("of pictures without packets gives frames", async () => {

@@ -71,11 +71,11 @@ function current(): Publisher {
 }
 
 function enablePackets(dataSize?: number): void {
-  const codecParameters = Uint8Array.of(0, 0, 0, 1, 0x67);
+  const description = Uint8Array.of(0, 0, 0, 1, 0x67);
   current().enablePackets({
     codec: "h264",
     slots: 1024,
-    codecParameters,
+    description,
     ...(dataSize === undefined ? {} : { dataSize }),
   });
 }

@@ -1,10 +1,8 @@
-import { CuframesError } from "../core/mod.ts";
+/** This file runs native calls one at a time: memory freed under a running call is a crash. */
+import { invalid } from "../core/mod.ts";
 
-/**
- * Lets `close()` wait for the native call that is running: memory freed under a running call is a crash.
- * One call runs at a time; later ones wait for it in order.
- */
-export class NativeCalls {
+/** Calls that run in order, one at a time; `close()` waits for the one that is running. */
+export class CallQueue {
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -20,9 +18,7 @@ export class NativeCalls {
    */
   run<T>(call: () => Promise<T>): Promise<T> {
     const result = this.#last.then(() => {
-      if (this.#closed) {
-        throw new CuframesError("INVALID_ARGUMENT", "the media object was used after close()");
-      }
+      if (this.#closed) throw invalid("the media object was used after close()");
       return call();
     });
     this.#last = result.catch(() => {});

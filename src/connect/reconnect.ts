@@ -1,0 +1,173 @@
+// One connection after another: what stays when a publisher goes and the next one of its key comes.
+
+import { CuframesError } from "../core/mod.ts";
+import { SubscriberStats as StatsLayout } from "../ffi/mod.ts";
+import { type Connected, type ConnectRequest, startConnecting } from "./connect.ts";
+import type { ConnectAttempt } from "./connect_attempt.ts";
+import { Connection } from "./connection.ts";
+
+/** A reader of a key's frames or packets, which goes on from one publisher to the next. */
+export interface Follower {
+  /** A new connection is there: look again. */
+  notify(): void;
+  /** The next publisher is there and refused. */
+  fail(error: unknown): void;
+}
+
+/** Whether a publisher is there and stopped: it has not answered in two seconds. */
+function isUnanswered(error: unknown): boolean {
+  return error instanceof CuframesError && error.code === "TIMEOUT";
+}
+
+/** The connections to a key's publishers, one after another. Each follower goes on to the next at its own time. */
+export class ReconnectingConnection {
+  readonly request: ConnectRequest;
+  readonly #reconnect: boolean;
+  readonly #followers = new Set<Follower>();
+  #newest: Connection;
+  #earlier: Connection[] = [];
+  /**
+   * The attempt to reach the next publisher, which everybody who waits for it shares. It goes on when one of them gives up
+   * waiting, since a handshake may take longer than any of them has time for.
+   */
+  #attempt: ConnectAttempt<Connected> | undefined;
+  #reconnects = 0;
+  #closed = false;
+
+  /** @param reconnect whether there is a connection after the first */
+  constructor(request: ConnectRequest, connected: Connected, reconnect: boolean) {
+    this.request = request;
+    this.#reconnect = reconnect;
+    // This object counts as a reader of the newest connection until the next one is there.
+    this.#newest = new Connection(connected).join();
+  }
+
+  get newest(): Connection {
+    return this.#newest;
+  }
+
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  /** Whether the newest publisher is there, or the next one has come by now. */
+  get connected(): boolean {
+    if (this.#attempt !== undefined) this.#look();
+    return this.#newest.stats().u32(StatsLayout.disconnected) === 0;
+  }
+
+  /** How many frames are held, of all connections together. */
+  get held(): number {
+    return [...this.#earlier, this.#newest].reduce((held, connection) => held + connection.leases, 0);
+  }
+
+  follow(follower: Follower): void {
+    this.#followers.add(follower);
+  }
+
+  unfollow(follower: Follower): void {
+    this.#followers.delete(follower);
+  }
+
+  /**
+   * The connection after one whose publisher is gone; undefined when none comes within the milliseconds, of which -1 is
+   * for ever. 0 only looks whether it is there by now.
+   *
+   * @throws {CuframesError} `error`, when there is no next one; what the next publisher refused with
+   */
+  after(ended: Connection, timeout: number, error: unknown): Connection | undefined {
+    if (ended !== this.#newest) return this.#newest;
+    if (!this.#reconnect || this.#closed) throw error;
+    const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
+    while (!this.#advance(timeout)) {
+      // An attempt that was not answered within two seconds was begun again, so there may be time left.
+      if (timeout >= 0) timeout = Math.max(0, Math.ceil(deadline - performance.now()));
+      if (timeout === 0) return undefined;
+    }
+    return this.#newest;
+  }
+
+  /** Asks for every follower to be notified once there is the connection that `after` did not find. */
+  arm(): void {
+    this.#attempt?.arm(() => this.#look());
+  }
+
+  /** Why there is no next connection yet, as a sentence; undefined while none is looked for. */
+  get pending(): string | undefined {
+    return this.#attempt?.pending;
+  }
+
+  /** Whether there is a next connection. Blocks for it, for as long as `after`. */
+  #advance(timeout: number): boolean {
+    let connected: Connected | undefined;
+    try {
+      connected = this.#attemptFor(timeout);
+    } catch (error) {
+      // Everybody who waits shares the attempt, so everybody is told.
+      for (const follower of this.#followers) follower.fail(error);
+      throw error;
+    }
+    if (connected === undefined) return false;
+    this.#succeed(connected);
+    return true;
+  }
+
+  /** What the attempt has come to. An attempt is begun where there is none. */
+  #attemptFor(timeout: number): Connected | undefined {
+    const attempt = this.#attempt ??= this.#begin();
+    if (timeout !== 0) attempt.wait(timeout);
+    try {
+      const connected = attempt.take();
+      if (connected !== undefined) this.#end(attempt);
+      return connected;
+    } catch (error) {
+      this.#end(attempt);
+      if (!isUnanswered(error)) throw error;
+      this.#attempt = this.#begin();
+      if (attempt.armed) this.arm();
+      return undefined;
+    }
+  }
+
+  #begin(): ConnectAttempt<Connected> {
+    return startConnecting({ ...this.request, timeout: Infinity });
+  }
+
+  #end(attempt: ConnectAttempt<Connected>): void {
+    attempt.close();
+    this.#attempt = undefined;
+  }
+
+  /** Looks for the next connection where nobody is there to be given the error. */
+  #look(): void {
+    try {
+      this.#advance(0);
+    } catch {
+      // Those who wait have been given it.
+    }
+  }
+
+  #succeed(connected: Connected): void {
+    const before = this.#newest;
+    this.#newest = new Connection(connected).join();
+    this.#reconnects++;
+    before.leave();
+    this.#earlier = [...this.#earlier, before].filter((connection) => !connection.closed);
+    // Followers are notified later, since it may be one of them that is looking for the connection now.
+    queueMicrotask(() => {
+      for (const follower of this.#followers) follower.notify();
+    });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Closes every connection. */
+  close(): void {
+    this.#closed = true;
+    this.#attempt?.close();
+    this.#attempt = undefined;
+    for (const connection of [...this.#earlier, this.#newest]) connection.close();
+  }
+}

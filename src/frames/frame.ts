@@ -1,0 +1,237 @@
+// A frame on the reading side, from delivery to close.
+
+import {
+  type AllowSharedBufferSource,
+  bytesOf,
+  checkHandle,
+  type CopyOptions,
+  invalid,
+  microseconds,
+  type PixelFormat,
+  planCopy,
+  type PlaneLayout,
+} from "../core/mod.ts";
+import type { Connection } from "../connect/mod.ts";
+import { copyPlanes, type MemoryKind, type Plane, planesIn } from "../memory/mod.ts";
+import type { FrameContent } from "./frame_content.ts";
+
+/**
+ * A frame that this process holds a lease on: its pixels do not change before {@linkcode Frame.close}, whatever
+ * the publisher does. Named as WebCodecs' `VideoFrame` where that has a name.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ *
+ * using camera = await Subscriber.connect("cam-parking");
+ * using frame = await camera.next();
+ * const pixels = new Uint8Array(frame.allocationSize());
+ * await frame.copyTo(pixels);
+ * ```
+ */
+export class Frame implements Disposable {
+  readonly #connection: Connection;
+  readonly #lease: number;
+  readonly #content: FrameContent;
+  #planes: Plane[] | undefined;
+  #closed = false;
+
+  /** @internal Made by {@linkcode Subscriber}. */
+  constructor(connection: Connection, lease: number, content: FrameContent) {
+    this.#connection = connection;
+    this.#lease = lease;
+    this.#content = content;
+  }
+
+  /** Pixel format. */
+  get format(): PixelFormat {
+    return this.#connection.geometry.format;
+  }
+
+  /** Width in pixels. */
+  get codedWidth(): number {
+    return this.#connection.geometry.codedWidth;
+  }
+
+  /** Height in pixels. */
+  get codedHeight(): number {
+    return this.#connection.geometry.codedHeight;
+  }
+
+  /** Where the pixels are. */
+  get memory(): MemoryKind {
+    return this.#connection.geometry.memory;
+  }
+
+  /** On a GPU the frame's CUdeviceptr, where plane 0 begins, read-only; undefined on host memory. */
+  get devicePointer(): bigint | undefined {
+    this.#check();
+    return this.memory === "cuda" ? this.#connection.views.address(this.#content.slot) : undefined;
+  }
+
+  /** From 1, in the order of publishing; starts again with a new publisher. */
+  get sequence(): bigint {
+    return this.#content.sequence;
+  }
+
+  /** Presentation time in microseconds. */
+  get timestamp(): number {
+    return microseconds(this.#content.timestampNs);
+  }
+
+  /** Presentation time in nanoseconds. */
+  get timestampNs(): bigint {
+    return this.#content.timestampNs;
+  }
+
+  /** Microseconds; 0 where the publisher gave none. */
+  get duration(): number {
+    return microseconds(this.#content.durationNs);
+  }
+
+  /** Nanoseconds; 0 where the publisher gave none. */
+  get durationNs(): bigint {
+    return this.#content.durationNs;
+  }
+
+  /** When it was published, by the clock of `monotonicNow()`. */
+  get publishedNs(): bigint {
+    return this.#content.publishedNs;
+  }
+
+  /** It does not continue the one before it: the publisher says so, or this is the first after a reconnect. */
+  get discontinuity(): boolean {
+    return this.#content.discontinuity;
+  }
+
+  /** The publisher's decoder concealed errors in it. */
+  get corrupt(): boolean {
+    return this.#content.corrupt;
+  }
+
+  /** The publisher's own bytes; a copy. */
+  get metadata(): Uint8Array<ArrayBuffer> {
+    return this.#content.metadata;
+  }
+
+  /**
+   * The pixels in place, not copied: read-only shared memory. Writing to it ends the process with SIGSEGV. Not to
+   * be used after {@linkcode Frame.close}.
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT`: the frame is closed
+   */
+  get planes(): readonly Plane[] {
+    this.#check();
+    return this.#planes ??= this.#connection.views.planes(this.#content.slot);
+  }
+
+  /** Bytes that {@linkcode Frame.copyTo} writes with these options. */
+  allocationSize(options: CopyOptions = {}): number {
+    this.#check();
+    return planCopy(this.format, this.codedWidth, this.codedHeight, options).size;
+  }
+
+  /**
+   * Copies pixels out, as WebCodecs' `VideoFrame.copyTo`.
+   *
+   * @returns where each plane was put
+   * @throws {CuframesError} `INVALID_ARGUMENT`: closed, `destination` too small, a `rect` not inside the frame or
+   * not on chroma samples, a `layout` whose planes overlap or rows do not fit
+   */
+  // deno-lint-ignore require-await -- a promise, as in WebCodecs; other kinds of memory need it
+  async copyTo(destination: AllowSharedBufferSource, options: CopyOptions = {}): Promise<PlaneLayout[]> {
+    const target = bytesOf(destination);
+    const { planes: copies, size } = planCopy(this.format, this.codedWidth, this.codedHeight, options);
+    this.#check();
+    const planes = planesIn(this.#hostBuffer(), this.#connection.geometry);
+    if (target.length < size) {
+      throw invalid(`the destination has ${target.length} bytes, the copy needs ${size}`);
+    }
+    copyPlanes(planes, copies, target);
+    return copies.map(({ offset, stride }) => ({ offset, stride }));
+  }
+
+  /**
+   * The whole frame in host memory, its planes at their `offset` and `stride`. On host memory that is the frame
+   * itself; on a GPU a copy in page-locked memory, made once and shared by clones. Not to be used after
+   * {@linkcode Frame.close}.
+   *
+   * @param options `refresh`: copy again what is on the GPU now
+   * @throws {CuframesError} `INVALID_ARGUMENT`: closed; `CUDA`, `OUT_OF_MEMORY`: the copy failed
+   */
+  // deno-lint-ignore require-await -- a promise, so that the copy may become asynchronous
+  async toHost({ refresh = false }: { refresh?: boolean } = {}): Promise<Uint8Array<ArrayBuffer>> {
+    this.#check();
+    return new Uint8Array(this.#hostBuffer(refresh));
+  }
+
+  /**
+   * A dma-buf, for devices and programs that want one. On a GPU it is the slot itself, all of its bytes, with the planes at
+   * their `offset` and `stride`: it changes once the frame is closed. On the host it is a copy, made by /dev/udmabuf.
+   *
+   * @returns a descriptor, the caller's: to be closed once, with {@linkcode closeDescriptor}
+   * @throws {CuframesError} `UNSUPPORTED`: this machine, GPU or driver makes none; `INVALID_ARGUMENT`: closed; `PERMISSION`; `CUDA`
+   */
+  exportDmabuf(): number {
+    this.#check();
+    return this.#connection.exportDmabuf(this.#lease);
+  }
+
+  #hostBuffer(refresh: boolean = false): ArrayBuffer {
+    return this.#connection.hostBuffer(this.#content.slot, this.#lease, refresh);
+  }
+
+  /**
+   * A second lease on the same frame, to be closed on its own.
+   *
+   * @throws {CuframesError} `WOULD_BLOCK`: 8 frames are held; `INVALID_ARGUMENT`: this one is closed
+   */
+  clone(): Frame {
+    this.#check();
+    const lease = this.#connection.clone(this.#lease);
+    const copy = new Frame(this.#connection, lease, this.#content);
+    this.#connection.keep(copy, lease);
+    return copy;
+  }
+
+  /** Whether {@linkcode Frame.close} was called. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Ends the lease: the publisher may write the slot again. Idempotent. */
+  close(): void {
+    this.#end(undefined);
+  }
+
+  /**
+   * As {@linkcode Frame.close}, on a GPU: the lease ends when the work queued on `stream` so far, which reads the
+   * frame, is done. This call does not wait for it.
+   *
+   * @param options `stream`: a CUstream; 0n is the legacy default stream
+   * @throws {CuframesError} `UNSUPPORTED`: on host memory; `CUDA`
+   */
+  release({ stream }: { stream: bigint }): void {
+    this.#end(checkHandle("stream", "a CUstream", stream));
+  }
+
+  #end(stream: bigint | undefined): void {
+    if (this.#closed) return;
+    this.#connection.release(this.#lease, stream);
+    this.#closed = true;
+    this.#planes = undefined;
+  }
+
+  /** Same as {@linkcode Frame.close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #check(): void {
+    if (this.#closed) {
+      throw invalid(
+        "this frame is closed, and its memory may hold another one by now: clone or copy it first",
+      );
+    }
+  }
+}
