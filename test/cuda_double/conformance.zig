@@ -9,7 +9,7 @@ const devices = cuda.devices;
 const abi = cuda.abi;
 const Control = @import("control.zig").Control;
 const Live = @import("control.zig").Live;
-const facts = @import("facts.zig");
+const contract = @import("driver_contract.zig");
 const rig_ = @import("rig.zig");
 const Rig = rig_.Rig;
 const Shared = rig_.Shared;
@@ -30,18 +30,18 @@ const Scenario = struct {
 };
 
 const on_any_machine = [_]Scenario{
-    .{ .name = "devices are listed", .run = facts.devicesAreListed },
-    .{ .name = "memory keeps what is written", .run = facts.memoryKeepsWhatIsWritten },
-    .{ .name = "pointers are told apart", .run = facts.pointersAreToldApart },
-    .{ .name = "read-only memory is not written", .run = facts.readOnlyMemoryIsNotWritten },
-    .{ .name = "another process uses the same memory", .run = facts.anotherProcessUsesTheSameMemory },
-    .{ .name = "a descriptor that is no memory is refused", .run = facts.aDescriptorThatIsNoMemoryIsRefused },
-    .{ .name = "events follow their stream", .run = facts.eventsFollowTheirStream },
-    .{ .name = "streams of one context know each other", .run = facts.streamsOfOneContextKnowEachOther },
-    .{ .name = "threads work at once", .run = facts.threadsWorkAtOnce },
-    .{ .name = "work needs a context", .run = facts.workNeedsAContext },
-    .{ .name = "wrong arguments are refused", .run = facts.wrongArgumentsAreRefused },
-    .{ .name = "a fork is not initialized", .run = facts.aForkIsNotInitialized },
+    .{ .name = "devices are listed", .run = contract.devicesAreListed },
+    .{ .name = "memory keeps what is written", .run = contract.memoryKeepsWhatIsWritten },
+    .{ .name = "pointers are told apart", .run = contract.pointersAreToldApart },
+    .{ .name = "read-only memory is not written", .run = contract.readOnlyMemoryIsNotWritten },
+    .{ .name = "another process uses the same memory", .run = contract.anotherProcessUsesTheSameMemory },
+    .{ .name = "a descriptor that is no memory is refused", .run = contract.aDescriptorThatIsNoMemoryIsRefused },
+    .{ .name = "events follow their stream", .run = contract.eventsFollowTheirStream },
+    .{ .name = "streams of one context know each other", .run = contract.streamsOfOneContextKnowEachOther },
+    .{ .name = "threads work at once", .run = contract.threadsWorkAtOnce },
+    .{ .name = "work needs a context", .run = contract.workNeedsAContext },
+    .{ .name = "wrong arguments are refused", .run = contract.wrongArgumentsAreRefused },
+    .{ .name = "a fork is not initialized", .run = contract.aForkIsNotInitialized },
 };
 
 const on_the_double = [_]Scenario{
@@ -81,7 +81,7 @@ const on_the_double = [_]Scenario{
 
 /// What other processes play in these scenarios.
 const parts = [_]Scenario{
-    .{ .name = "reader", .run = facts.reader },
+    .{ .name = "reader", .run = contract.reader },
     .{ .name = "watcher", .run = watcher },
     .{ .name = "holder", .run = holder },
     .{ .name = "importer", .run = importer },
@@ -634,7 +634,7 @@ fn missingFunction() !void {
 }
 
 fn missingOptionalFunctions() !void {
-    try facts.devicesAreListed();
+    try contract.devicesAreListed();
     var failure: cuda.Failure = .none;
     const driver = try cuda.open(&failure);
     try expect(!driver.has(.cuDeviceGetUuid_v2) and !driver.has(.cuMemGetHandleForAddressRange));
@@ -651,7 +651,7 @@ fn driverMismatch() !void {
 
 fn initializationFailsOnce() !void {
     try expectEqual(abi.CUresult.CUDA_ERROR_UNKNOWN, (try failureOfOpen()).initialization_failed.result);
-    try facts.devicesAreListed();
+    try contract.devicesAreListed();
     // The one that failed and the one that did not, whatever was opened since.
     try expectEqual(2, Control.open().?.cudoubleCalls("cuInit"));
 }

@@ -137,7 +137,7 @@ const exports = struct {
     fn eglGetProcAddress(name: [*:0]const u8) callconv(.c) ?*anyopaque {
         if (isMissing(std.mem.span(name))) return null;
         inline for (abi.functions) |declaration| {
-            if (!declaration.core and std.mem.eql(u8, std.mem.span(name), declaration.name)) {
+            if (declaration.optional and std.mem.eql(u8, std.mem.span(name), declaration.name)) {
                 return @ptrCast(@constCast(&@field(exports, declaration.name)));
             }
         }

@@ -784,6 +784,7 @@ test {
     _ = environment;
     _ = @import("ipc/waiter.zig");
     _ = @import("core/format.zig");
+    _ = @import("os/fd.zig");
     _ = @import("os/memfd.zig");
     _ = @import("os/socket.zig");
     _ = @import("os/directory.zig");

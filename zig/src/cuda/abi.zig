@@ -5,7 +5,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const FunctionTable = @import("../core/function_table.zig").FunctionTable;
+const function_table = @import("../core/function_table.zig");
 
 pub const CUdevice = c_int;
 /// A device address. Never dereferenced on the host.
@@ -256,118 +256,110 @@ comptime {
     assert(@offsetOf(CUDA_MEMCPY2D, "Height") == 120);
 }
 
-pub const Declaration = struct {
-    /// The exported symbol, version suffix and all: it names one ABI for ever.
-    name: [:0]const u8,
-    /// The first CUDA version whose driver has it, as `cuDriverGetVersion` counts
-    /// (1000 × major + 10 × minor).
-    since: u16,
-    parameters: []const type,
-    /// Whether the library works without it.
-    optional: bool = false,
+pub const Declaration = function_table.Declaration;
 
-    /// Every driver function returns a CUresult.
-    pub fn Type(comptime declaration: Declaration) type {
-        return @Fn(declaration.parameters, &@splat(.{}), CUresult, .{ .@"callconv" = .c });
-    }
+/// Every driver function returns a CUresult. `since` is the first CUDA version whose driver has it, as
+/// `cuDriverGetVersion` counts (1000 × major + 10 × minor).
+fn required(name: [:0]const u8, since: u16, parameters: []const type) Declaration {
+    return .{ .name = name, .since = since, .parameters = parameters, .result = CUresult };
+}
 
-    pub fn Pointer(comptime declaration: Declaration) type {
-        return if (declaration.optional) ?*const declaration.Type() else *const declaration.Type();
-    }
-};
+fn optional(name: [:0]const u8, since: u16, parameters: []const type) Declaration {
+    return .{ .name = name, .since = since, .parameters = parameters, .result = CUresult, .optional = true };
+}
 
 /// Every driver function that the library calls, declared here and nowhere else.
 pub const functions = [_]Declaration{
-    .{ .name = "cuInit", .since = 2000, .parameters = &.{c_uint} },
-    .{ .name = "cuDriverGetVersion", .since = 2020, .parameters = &.{*c_int} },
-    .{ .name = "cuGetErrorName", .since = 6000, .parameters = &.{ CUresult, *?[*:0]const u8 } },
-    .{ .name = "cuGetErrorString", .since = 6000, .parameters = &.{ CUresult, *?[*:0]const u8 } },
+    required("cuInit", 2000, &.{c_uint}),
+    required("cuDriverGetVersion", 2020, &.{*c_int}),
+    required("cuGetErrorName", 6000, &.{ CUresult, *?[*:0]const u8 }),
+    required("cuGetErrorString", 6000, &.{ CUresult, *?[*:0]const u8 }),
 
-    .{ .name = "cuDeviceGetCount", .since = 2000, .parameters = &.{*c_int} },
-    .{ .name = "cuDeviceGet", .since = 2000, .parameters = &.{ *CUdevice, c_int } },
-    .{ .name = "cuDeviceGetName", .since = 2000, .parameters = &.{ [*]u8, c_int, CUdevice } },
-    .{ .name = "cuDeviceGetUuid", .since = 9020, .parameters = &.{ *CUuuid, CUdevice } },
+    required("cuDeviceGetCount", 2000, &.{*c_int}),
+    required("cuDeviceGet", 2000, &.{ *CUdevice, c_int }),
+    required("cuDeviceGetName", 2000, &.{ [*]u8, c_int, CUdevice }),
+    required("cuDeviceGetUuid", 9020, &.{ *CUuuid, CUdevice }),
     // Tells the instances of a partitioned (MIG) device apart, which the first one does not.
-    .{ .name = "cuDeviceGetUuid_v2", .since = 11040, .parameters = &.{ *CUuuid, CUdevice }, .optional = true },
-    .{ .name = "cuDeviceGetAttribute", .since = 2000, .parameters = &.{ *c_int, CUdevice_attribute, CUdevice } },
-    .{ .name = "cuDeviceTotalMem_v2", .since = 3020, .parameters = &.{ *usize, CUdevice } },
+    optional("cuDeviceGetUuid_v2", 11040, &.{ *CUuuid, CUdevice }),
+    required("cuDeviceGetAttribute", 2000, &.{ *c_int, CUdevice_attribute, CUdevice }),
+    required("cuDeviceTotalMem_v2", 3020, &.{ *usize, CUdevice }),
 
-    .{ .name = "cuDevicePrimaryCtxRetain", .since = 7000, .parameters = &.{ *CUcontext, CUdevice } },
-    .{ .name = "cuDevicePrimaryCtxRelease_v2", .since = 11000, .parameters = &.{CUdevice} },
-    .{ .name = "cuCtxPushCurrent_v2", .since = 4000, .parameters = &.{CUcontext} },
-    .{ .name = "cuCtxPopCurrent_v2", .since = 4000, .parameters = &.{*CUcontext} },
-    .{ .name = "cuCtxSetCurrent", .since = 4000, .parameters = &.{CUcontext} },
-    .{ .name = "cuCtxGetCurrent", .since = 4000, .parameters = &.{*CUcontext} },
-    .{ .name = "cuCtxGetDevice", .since = 2000, .parameters = &.{*CUdevice} },
+    required("cuDevicePrimaryCtxRetain", 7000, &.{ *CUcontext, CUdevice }),
+    required("cuDevicePrimaryCtxRelease_v2", 11000, &.{CUdevice}),
+    required("cuCtxPushCurrent_v2", 4000, &.{CUcontext}),
+    required("cuCtxPopCurrent_v2", 4000, &.{*CUcontext}),
+    required("cuCtxSetCurrent", 4000, &.{CUcontext}),
+    required("cuCtxGetCurrent", 4000, &.{*CUcontext}),
+    required("cuCtxGetDevice", 2000, &.{*CUdevice}),
 
-    .{ .name = "cuMemGetInfo_v2", .since = 3020, .parameters = &.{ *usize, *usize } },
-    .{ .name = "cuMemGetAllocationGranularity", .since = 10020, .parameters = &.{
+    required("cuMemGetInfo_v2", 3020, &.{ *usize, *usize }),
+    required("cuMemGetAllocationGranularity", 10020, &.{
         *usize, *const CUmemAllocationProp, CUmemAllocationGranularity_flags,
-    } },
-    .{ .name = "cuMemCreate", .since = 10020, .parameters = &.{
+    }),
+    required("cuMemCreate", 10020, &.{
         *CUmemGenericAllocationHandle, usize, *const CUmemAllocationProp, c_ulonglong,
-    } },
-    .{ .name = "cuMemRelease", .since = 10020, .parameters = &.{CUmemGenericAllocationHandle} },
-    .{ .name = "cuMemExportToShareableHandle", .since = 10020, .parameters = &.{
+    }),
+    required("cuMemRelease", 10020, &.{CUmemGenericAllocationHandle}),
+    required("cuMemExportToShareableHandle", 10020, &.{
         *anyopaque, CUmemGenericAllocationHandle, CUmemAllocationHandleType, c_ulonglong,
-    } },
+    }),
     // The second argument of a descriptor import is the descriptor itself, as wide as a pointer.
-    .{ .name = "cuMemImportFromShareableHandle", .since = 10020, .parameters = &.{
+    required("cuMemImportFromShareableHandle", 10020, &.{
         *CUmemGenericAllocationHandle, usize, CUmemAllocationHandleType,
-    } },
-    .{ .name = "cuMemAddressReserve", .since = 10020, .parameters = &.{
+    }),
+    required("cuMemAddressReserve", 10020, &.{
         *CUdeviceptr, usize, usize, CUdeviceptr, c_ulonglong,
-    } },
-    .{ .name = "cuMemAddressFree", .since = 10020, .parameters = &.{ CUdeviceptr, usize } },
-    .{ .name = "cuMemMap", .since = 10020, .parameters = &.{
+    }),
+    required("cuMemAddressFree", 10020, &.{ CUdeviceptr, usize }),
+    required("cuMemMap", 10020, &.{
         CUdeviceptr, usize, usize, CUmemGenericAllocationHandle, c_ulonglong,
-    } },
-    .{ .name = "cuMemUnmap", .since = 10020, .parameters = &.{ CUdeviceptr, usize } },
-    .{ .name = "cuMemSetAccess", .since = 10020, .parameters = &.{
+    }),
+    required("cuMemUnmap", 10020, &.{ CUdeviceptr, usize }),
+    required("cuMemSetAccess", 10020, &.{
         CUdeviceptr, usize, [*]const CUmemAccessDesc, usize,
-    } },
-    .{ .name = "cuMemGetHandleForAddressRange", .since = 11070, .parameters = &.{
+    }),
+    optional("cuMemGetHandleForAddressRange", 11070, &.{
         *anyopaque, CUdeviceptr, usize, CUmemRangeHandleType, c_ulonglong,
-    }, .optional = true },
+    }),
 
-    .{ .name = "cuMemAlloc_v2", .since = 3020, .parameters = &.{ *CUdeviceptr, usize } },
-    .{ .name = "cuMemFree_v2", .since = 3020, .parameters = &.{CUdeviceptr} },
-    .{ .name = "cuMemHostAlloc", .since = 2020, .parameters = &.{ *?*anyopaque, usize, c_uint } },
-    .{ .name = "cuMemFreeHost", .since = 2000, .parameters = &.{*anyopaque} },
-    .{ .name = "cuMemGetAddressRange_v2", .since = 3020, .parameters = &.{ ?*CUdeviceptr, ?*usize, CUdeviceptr } },
-    .{ .name = "cuPointerGetAttributes", .since = 7000, .parameters = &.{
+    required("cuMemAlloc_v2", 3020, &.{ *CUdeviceptr, usize }),
+    required("cuMemFree_v2", 3020, &.{CUdeviceptr}),
+    required("cuMemHostAlloc", 2020, &.{ *?*anyopaque, usize, c_uint }),
+    required("cuMemFreeHost", 2000, &.{*anyopaque}),
+    required("cuMemGetAddressRange_v2", 3020, &.{ ?*CUdeviceptr, ?*usize, CUdeviceptr }),
+    required("cuPointerGetAttributes", 7000, &.{
         c_uint, [*]const CUpointer_attribute, [*]const *anyopaque, CUdeviceptr,
-    } },
+    }),
 
-    .{ .name = "cuArrayGetDescriptor_v2", .since = 3020, .parameters = &.{ *CUDA_ARRAY_DESCRIPTOR, CUarray } },
-    .{ .name = "cuGraphicsEGLRegisterImage", .since = 7000, .parameters = &.{
+    required("cuArrayGetDescriptor_v2", 3020, &.{ *CUDA_ARRAY_DESCRIPTOR, CUarray }),
+    optional("cuGraphicsEGLRegisterImage", 7000, &.{
         *CUgraphicsResource, EGLImage, c_uint,
-    }, .optional = true },
-    .{ .name = "cuGraphicsResourceGetMappedEglFrame", .since = 7000, .parameters = &.{
+    }),
+    optional("cuGraphicsResourceGetMappedEglFrame", 7000, &.{
         *CUeglFrame, CUgraphicsResource, c_uint, c_uint,
-    }, .optional = true },
-    .{ .name = "cuGraphicsUnregisterResource", .since = 3000, .parameters = &.{CUgraphicsResource} },
+    }),
+    required("cuGraphicsUnregisterResource", 3000, &.{CUgraphicsResource}),
 
-    .{ .name = "cuMemcpy2DAsync_v2", .since = 3020, .parameters = &.{ *const CUDA_MEMCPY2D, CUstream } },
-    .{ .name = "cuMemcpyDtoHAsync_v2", .since = 3020, .parameters = &.{ *anyopaque, CUdeviceptr, usize, CUstream } },
-    .{ .name = "cuMemcpyHtoDAsync_v2", .since = 3020, .parameters = &.{ CUdeviceptr, *const anyopaque, usize, CUstream } },
-    .{ .name = "cuMemcpyDtoDAsync_v2", .since = 3020, .parameters = &.{ CUdeviceptr, CUdeviceptr, usize, CUstream } },
-    .{ .name = "cuMemsetD8Async", .since = 3020, .parameters = &.{ CUdeviceptr, u8, usize, CUstream } },
-    .{ .name = "cuMemsetD2D8Async", .since = 3020, .parameters = &.{ CUdeviceptr, usize, u8, usize, usize, CUstream } },
+    required("cuMemcpy2DAsync_v2", 3020, &.{ *const CUDA_MEMCPY2D, CUstream }),
+    required("cuMemcpyDtoHAsync_v2", 3020, &.{ *anyopaque, CUdeviceptr, usize, CUstream }),
+    required("cuMemcpyHtoDAsync_v2", 3020, &.{ CUdeviceptr, *const anyopaque, usize, CUstream }),
+    required("cuMemcpyDtoDAsync_v2", 3020, &.{ CUdeviceptr, CUdeviceptr, usize, CUstream }),
+    required("cuMemsetD8Async", 3020, &.{ CUdeviceptr, u8, usize, CUstream }),
+    required("cuMemsetD2D8Async", 3020, &.{ CUdeviceptr, usize, u8, usize, usize, CUstream }),
 
-    .{ .name = "cuStreamCreateWithPriority", .since = 5050, .parameters = &.{ *CUstream, c_uint, c_int } },
-    .{ .name = "cuStreamDestroy_v2", .since = 4000, .parameters = &.{CUstream} },
-    .{ .name = "cuStreamSynchronize", .since = 2000, .parameters = &.{CUstream} },
-    .{ .name = "cuStreamQuery", .since = 2000, .parameters = &.{CUstream} },
-    .{ .name = "cuStreamWaitEvent", .since = 3020, .parameters = &.{ CUstream, CUevent, c_uint } },
-    .{ .name = "cuEventCreate", .since = 2000, .parameters = &.{ *CUevent, c_uint } },
-    .{ .name = "cuEventDestroy_v2", .since = 4000, .parameters = &.{CUevent} },
-    .{ .name = "cuEventRecord", .since = 2000, .parameters = &.{ CUevent, CUstream } },
-    .{ .name = "cuEventQuery", .since = 2000, .parameters = &.{CUevent} },
-    .{ .name = "cuEventSynchronize", .since = 2000, .parameters = &.{CUevent} },
+    required("cuStreamCreateWithPriority", 5050, &.{ *CUstream, c_uint, c_int }),
+    required("cuStreamDestroy_v2", 4000, &.{CUstream}),
+    required("cuStreamSynchronize", 2000, &.{CUstream}),
+    required("cuStreamQuery", 2000, &.{CUstream}),
+    required("cuStreamWaitEvent", 3020, &.{ CUstream, CUevent, c_uint }),
+    required("cuEventCreate", 2000, &.{ *CUevent, c_uint }),
+    required("cuEventDestroy_v2", 4000, &.{CUevent}),
+    required("cuEventRecord", 2000, &.{ CUevent, CUstream }),
+    required("cuEventQuery", 2000, &.{CUevent}),
+    required("cuEventSynchronize", 2000, &.{CUevent}),
 };
 
-const table = FunctionTable(functions);
+const table = function_table.FunctionTable(&functions);
 pub const Function = table.Function;
 /// Those of optional functions may be null.
 pub const Functions = table.Pointers;

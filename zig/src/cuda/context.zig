@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
+const Mutex = @import("../os/mutex.zig").Mutex;
 const cuda = @import("driver.zig");
 const abi = cuda.abi;
 const Error = errors.Error;
@@ -60,6 +61,53 @@ pub fn visibleUuids(uuids: []abi.CUuuid) Error!u32 {
     return @intCast(copied);
 }
 
+fn ordinalOf(driver: *const cuda.Driver, selection: Selection) Error!u32 {
+    var described: [cuda.devices.devices_max]cuda.devices.Device = undefined;
+    var failure: cuda.Failure = .none;
+    const count = cuda.devices.list(driver, &described, &failure) catch return explain(failure);
+    switch (selection) {
+        .ordinal => |ordinal| {
+            if (ordinal < count) return ordinal;
+            return errors.fail(error.InvalidArgument, "there is no CUDA device {d}: this process sees {d}", .{ ordinal, count });
+        },
+        .uuid => |uuid| {
+            for (described[0..count]) |device| if (std.mem.eql(u8, &device.uuid, &uuid)) return device.ordinal;
+            return errors.fail(error.DeviceMismatch, "the CUDA device GPU-{x} is not visible to this process, which sees {d} (CUDA_VISIBLE_DEVICES, container device access)", .{ uuid, count });
+        },
+    }
+}
+
+/// The UUID of a device, of which no context is opened.
+pub fn uuidOf(selection: Selection) Error!abi.CUuuid {
+    const driver = try openDriver();
+    const ordinal = try ordinalOf(driver, selection);
+    var failure: cuda.Failure = .none;
+    return cuda.devices.uuidAt(driver, ordinal, &failure) catch explain(failure);
+}
+
+/// The primary context of a device, held once however many use it.
+const Primary = struct {
+    uuid: abi.CUuuid = @splat(0),
+    handle: abi.CUcontext = null,
+    /// 0: the entry is free.
+    users: u32 = 0,
+};
+
+/// Guards `primaries`.
+var mutex: Mutex = .{};
+/// Keyed by UUID. All zero when free, so that the table takes no room in the library's file.
+var primaries: [cuda.devices.devices_max]Primary = @splat(.{});
+
+fn primaryOf(uuid: abi.CUuuid) ?*Primary {
+    for (&primaries) |*primary| if (primary.users > 0 and std.mem.eql(u8, &primary.uuid, &uuid)) return primary;
+    return null;
+}
+
+fn unusedPrimary() *Primary {
+    for (&primaries) |*primary| if (primary.users == 0) return primary;
+    unreachable; // there are no more devices
+}
+
 pub const Context = struct {
     driver: *const cuda.Driver,
     device: abi.CUdevice,
@@ -77,28 +125,37 @@ pub const Context = struct {
         const described = cuda.devices.describe(driver, ordinal, &failure) catch return explain(failure);
         var context: Context = .{ .driver = driver, .device = @intCast(ordinal), .uuid = described.uuid, .handle = null };
         try context.call(.cuDeviceGet, .{ &context.device, @as(c_int, @intCast(ordinal)) });
-        try context.call(.cuDevicePrimaryCtxRetain, .{ &context.handle, context.device });
-        errdefer _ = driver.functions.cuDevicePrimaryCtxRelease_v2(context.device);
+        try context.retainPrimary();
+        errdefer context.releasePrimary();
         try context.enter();
         defer context.leave();
         try context.call(.cuStreamCreateWithPriority, .{ &context.stream, abi.CU_STREAM_NON_BLOCKING, @as(c_int, 0) });
         return context;
     }
 
-    fn ordinalOf(driver: *const cuda.Driver, selection: Selection) Error!u32 {
-        var described: [cuda.devices.devices_max]cuda.devices.Device = undefined;
-        var failure: cuda.Failure = .none;
-        const count = cuda.devices.list(driver, &described, &failure) catch return explain(failure);
-        switch (selection) {
-            .ordinal => |ordinal| {
-                if (ordinal < count) return ordinal;
-                return errors.fail(error.InvalidArgument, "there is no CUDA device {d}: this process sees {d}", .{ ordinal, count });
-            },
-            .uuid => |uuid| {
-                for (described[0..count]) |device| if (std.mem.eql(u8, &device.uuid, &uuid)) return device.ordinal;
-                return errors.fail(error.DeviceMismatch, "the CUDA device GPU-{x} is not visible to this process, which sees {d} (CUDA_VISIBLE_DEVICES, container device access)", .{ uuid, count });
-            },
-        }
+    fn retainPrimary(context: *Context) Error!void {
+        mutex.lock();
+        defer mutex.unlock();
+        const primary = primaryOf(context.uuid) orelse new: {
+            var handle: abi.CUcontext = null;
+            try context.call(.cuDevicePrimaryCtxRetain, .{ &handle, context.device });
+            const unused = unusedPrimary();
+            unused.* = .{ .uuid = context.uuid, .handle = handle };
+            break :new unused;
+        };
+        primary.users += 1;
+        context.handle = primary.handle;
+    }
+
+    fn releasePrimary(context: *const Context) void {
+        mutex.lock();
+        defer mutex.unlock();
+        const primary = primaryOf(context.uuid).?;
+        std.debug.assert(primary.handle == context.handle);
+        primary.users -= 1;
+        if (primary.users > 0) return;
+        primary.* = .{};
+        _ = context.driver.functions.cuDevicePrimaryCtxRelease_v2(context.device);
     }
 
     pub fn deinit(context: *Context) void {
@@ -106,7 +163,7 @@ pub const Context = struct {
             _ = context.driver.functions.cuStreamDestroy_v2(context.stream);
             context.leave();
         } else |_| {}
-        _ = context.driver.functions.cuDevicePrimaryCtxRelease_v2(context.device);
+        context.releasePrimary();
     }
 
     /// Makes the context current on this thread, until `leave`; what was current before is so again then.
@@ -140,4 +197,41 @@ test "a device is named by number or UUID" {
     try testing.expectEqualSlices(u8, &expected, &parsed.uuid);
     try testing.expectError(error.InvalidArgument, Selection.parse("GPU-12"));
     try testing.expectError(error.InvalidArgument, Selection.parse("first"));
+}
+
+/// A driver whose one device counts how often its primary context is held.
+const Counting = struct {
+    var held: u32 = 0;
+
+    fn retain(handle: *abi.CUcontext, _: abi.CUdevice) callconv(.c) abi.CUresult {
+        held += 1;
+        handle.* = @ptrFromInt(0x1000);
+        return .CUDA_SUCCESS;
+    }
+
+    fn release(_: abi.CUdevice) callconv(.c) abi.CUresult {
+        held -= 1;
+        return .CUDA_SUCCESS;
+    }
+};
+
+test "however many use a device, its primary context is held once" {
+    var driver: cuda.Driver = .{ .functions = undefined, .version = 0 };
+    driver.functions.cuDevicePrimaryCtxRetain = Counting.retain;
+    driver.functions.cuDevicePrimaryCtxRelease_v2 = Counting.release;
+    const unheld: Context = .{ .driver = &driver, .device = 0, .uuid = @splat(0), .handle = null };
+    var contexts: [3]Context = @splat(unheld);
+    contexts[2].uuid = @splat(1);
+    for (0..2) |_| {
+        for (&contexts) |*context| try context.retainPrimary();
+        // Two devices.
+        try testing.expectEqual(2, Counting.held);
+        try testing.expectEqual(contexts[0].handle, contexts[1].handle);
+        contexts[0].releasePrimary();
+        try testing.expectEqual(2, Counting.held);
+        contexts[1].releasePrimary();
+        try testing.expectEqual(1, Counting.held);
+        contexts[2].releasePrimary();
+        try testing.expectEqual(0, Counting.held);
+    }
 }

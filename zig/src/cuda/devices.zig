@@ -86,6 +86,11 @@ pub fn requireShareable(driver: *const Driver, ordinal: u32, failure: *Failure) 
     return error.CudaUnsupported;
 }
 
+/// The UUID of the device of an ordinal of this process.
+pub fn uuidAt(driver: *const Driver, ordinal: u32, failure: *Failure) error{CudaFailed}!abi.CUuuid {
+    return uuidOf(driver, try get(driver, ordinal, failure), failure);
+}
+
 fn countOf(driver: *const Driver, failure: *Failure) error{CudaFailed}!u32 {
     var count: c_int = 0;
     try driver.call(.cuDeviceGetCount, .{&count}, failure);

@@ -2,7 +2,7 @@
 //! prefix EGL_ of constants and the suffixes of extensions that they come from, so that each can be looked up in the
 //! registry.
 
-const FunctionTable = @import("../core/function_table.zig").FunctionTable;
+const function_table = @import("../core/function_table.zig");
 
 pub const EGLDisplay = ?*opaque {};
 pub const EGLDevice = ?*opaque {};
@@ -58,46 +58,42 @@ pub const plane_attributes = [_]PlaneAttributes{
     .{ .fd = 0x3440, .offset = 0x3441, .pitch = 0x3442, .modifier_lo = 0x3449, .modifier_hi = 0x344A },
 };
 
-pub const Declaration = struct {
-    name: [:0]const u8,
-    parameters: []const type,
-    result: type,
-    /// Exported by libEGL itself; the others come from eglGetProcAddress and may be missing.
-    core: bool = false,
+pub const Declaration = function_table.Declaration;
 
-    pub fn Type(comptime declaration: Declaration) type {
-        return @Fn(declaration.parameters, &@splat(.{}), declaration.result, .{ .@"callconv" = .c });
-    }
+/// What libEGL itself exports.
+fn exported(name: [:0]const u8, parameters: []const type, result: type) Declaration {
+    return .{ .name = name, .parameters = parameters, .result = result };
+}
 
-    pub fn Pointer(comptime declaration: Declaration) type {
-        return if (declaration.core) *const declaration.Type() else ?*const declaration.Type();
-    }
-};
+/// What eglGetProcAddress knows, or does not.
+fn extension(name: [:0]const u8, parameters: []const type, result: type) Declaration {
+    return .{ .name = name, .parameters = parameters, .result = result, .optional = true };
+}
 
 /// Every EGL function that the library calls, declared here and nowhere else.
 pub const functions = [_]Declaration{
-    .{ .name = "eglGetProcAddress", .parameters = &.{[*:0]const u8}, .result = ?*anyopaque, .core = true },
-    .{ .name = "eglGetError", .parameters = &.{}, .result = Code, .core = true },
-    .{ .name = "eglQueryString", .parameters = &.{ EGLDisplay, EGLint }, .result = ?[*:0]const u8, .core = true },
-    .{ .name = "eglInitialize", .parameters = &.{ EGLDisplay, ?*EGLint, ?*EGLint }, .result = EGLBoolean, .core = true },
+    exported("eglGetProcAddress", &.{[*:0]const u8}, ?*anyopaque),
+    exported("eglGetError", &.{}, Code),
+    exported("eglQueryString", &.{ EGLDisplay, EGLint }, ?[*:0]const u8),
+    exported("eglInitialize", &.{ EGLDisplay, ?*EGLint, ?*EGLint }, EGLBoolean),
 
     // EGL_EXT_device_enumeration, EGL_EXT_device_query: together EGL_EXT_device_base.
-    .{ .name = "eglQueryDevicesEXT", .parameters = &.{ EGLint, ?[*]EGLDevice, *EGLint }, .result = EGLBoolean },
-    .{ .name = "eglQueryDeviceStringEXT", .parameters = &.{ EGLDevice, EGLint }, .result = ?[*:0]const u8 },
-    .{ .name = "eglQueryDeviceAttribEXT", .parameters = &.{ EGLDevice, EGLint, *EGLAttrib }, .result = EGLBoolean },
+    extension("eglQueryDevicesEXT", &.{ EGLint, ?[*]EGLDevice, *EGLint }, EGLBoolean),
+    extension("eglQueryDeviceStringEXT", &.{ EGLDevice, EGLint }, ?[*:0]const u8),
+    extension("eglQueryDeviceAttribEXT", &.{ EGLDevice, EGLint, *EGLAttrib }, EGLBoolean),
     // EGL_EXT_platform_base
-    .{ .name = "eglGetPlatformDisplayEXT", .parameters = &.{ EGLenum, EGLDevice, ?[*]const EGLint }, .result = EGLDisplay },
+    extension("eglGetPlatformDisplayEXT", &.{ EGLenum, EGLDevice, ?[*]const EGLint }, EGLDisplay),
     // EGL_KHR_image_base
-    .{ .name = "eglCreateImageKHR", .parameters = &.{ EGLDisplay, EGLContext, EGLenum, EGLClientBuffer, [*]const EGLint }, .result = EGLImage },
-    .{ .name = "eglDestroyImageKHR", .parameters = &.{ EGLDisplay, EGLImage }, .result = EGLBoolean },
+    extension("eglCreateImageKHR", &.{ EGLDisplay, EGLContext, EGLenum, EGLClientBuffer, [*]const EGLint }, EGLImage),
+    extension("eglDestroyImageKHR", &.{ EGLDisplay, EGLImage }, EGLBoolean),
     // EGL_EXT_image_dma_buf_import_modifiers
-    .{ .name = "eglQueryDmaBufFormatsEXT", .parameters = &.{ EGLDisplay, EGLint, ?[*]EGLint, *EGLint }, .result = EGLBoolean },
-    .{ .name = "eglQueryDmaBufModifiersEXT", .parameters = &.{ EGLDisplay, EGLint, EGLint, ?[*]u64, ?[*]EGLBoolean, *EGLint }, .result = EGLBoolean },
+    extension("eglQueryDmaBufFormatsEXT", &.{ EGLDisplay, EGLint, ?[*]EGLint, *EGLint }, EGLBoolean),
+    extension("eglQueryDmaBufModifiersEXT", &.{ EGLDisplay, EGLint, EGLint, ?[*]u64, ?[*]EGLBoolean, *EGLint }, EGLBoolean),
 };
 
-const table = FunctionTable(functions);
+const table = function_table.FunctionTable(&functions);
 pub const Function = table.Function;
-/// Those that are not core may be null.
+/// Those of optional functions may be null.
 pub const Functions = table.Pointers;
 pub const declarationOf = table.declarationOf;
 pub const Arguments = table.Arguments;

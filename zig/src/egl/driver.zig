@@ -17,7 +17,7 @@ pub const Driver = struct {
     /// Calls a function; one that is not there was not looked for in the extensions.
     pub inline fn call(driver: *const Driver, comptime function: abi.Function, arguments: abi.Arguments(function)) abi.declarationOf(function).result {
         const pointer = @field(driver.functions, @tagName(function));
-        return @call(.auto, if (comptime abi.declarationOf(function).core) pointer else pointer.?, arguments);
+        return @call(.auto, if (comptime abi.declarationOf(function).optional) pointer.? else pointer, arguments);
     }
 
     /// The calling thread's last error, which is forgotten.
@@ -77,14 +77,14 @@ fn load(name: [:0]const u8) Error!Driver {
     };
     var driver: Driver = .{ .functions = undefined };
     inline for (abi.functions) |declaration| {
-        if (declaration.core) {
+        if (!declaration.optional) {
             @field(driver.functions, declaration.name) = @ptrCast(@alignCast(std.c.dlsym(library, declaration.name) orelse {
                 return errors.fail(error.Unsupported, "{s} is not EGL: it has no {s}", .{ name, declaration.name });
             }));
         }
     }
     inline for (abi.functions) |declaration| {
-        if (!declaration.core) @field(driver.functions, declaration.name) = @ptrCast(@alignCast(driver.functions.eglGetProcAddress(declaration.name)));
+        if (declaration.optional) @field(driver.functions, declaration.name) = @ptrCast(@alignCast(driver.functions.eglGetProcAddress(declaration.name)));
     }
     return driver;
 }

@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+const os_fd = @import("../os/fd.zig");
 const memfd = @import("../os/memfd.zig");
 const Error = errors.Error;
 
@@ -28,7 +29,7 @@ pub const Buffer = struct {
         const duplicated = linux.fcntl(caller_fd, linux.F.DUPFD_CLOEXEC, 0);
         if (linux.errno(duplicated) == .BADF) return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}, which is not open", .{ plane, caller_fd });
         const fd: i32 = @intCast(try errors.check(duplicated, "fcntl", "F_DUPFD_CLOEXEC"));
-        errdefer memfd.close(fd);
+        errdefer os_fd.close(fd);
         const filesystem = memfd.filesystemOf(fd);
         const kind = kindOf(fd, filesystem) orelse {
             return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}, which is neither a dma-buf nor a memfd", .{ plane, caller_fd });
@@ -52,7 +53,7 @@ pub const Buffer = struct {
 
     pub fn deinit(buffer: *Buffer) void {
         if (buffer.mapping) |mapping| memfd.unmap(mapping);
-        memfd.close(buffer.fd);
+        os_fd.close(buffer.fd);
     }
 
     fn kindOf(fd: i32, filesystem: c_long) ?Kind {
@@ -147,7 +148,7 @@ const exporter = struct {
 
 test "a dma-buf is read between the start and the end of a CPU access" {
     const fd = try memfd.create("dmabuf", 4096);
-    defer memfd.close(fd);
+    defer os_fd.close(fd);
     exporter.memory = try memfd.map(fd, 4096, .read_write);
     defer memfd.unmap(@alignCast(exporter.memory));
     @memset(exporter.memory, '-');

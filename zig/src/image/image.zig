@@ -190,7 +190,7 @@ pub const Image = struct {
         const copies = try image.copiesInto(geometry, plane, &buffer);
         switch (image.place) {
             .host => |*host| try slots.uploadPlanes(slot, geometry, Upload{ .host = host, .copies = copies }),
-            .cuda => |registered| try slots.copyRegistered(slot, geometry, registered, copies, stream),
+            .cuda => |registered| try registered.copyToSlot(slots, slot, geometry, copies, stream),
         }
     }
 

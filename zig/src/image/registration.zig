@@ -4,7 +4,7 @@
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 const format = @import("../core/format.zig");
-const memfd = @import("../os/memfd.zig");
+const os_fd = @import("../os/fd.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
 const cuda = @import("../cuda/driver.zig");
 const cuda_context = @import("../cuda/context.zig");
@@ -14,6 +14,7 @@ const attributes = @import("../egl/attributes.zig");
 const Display = @import("../egl/display.zig").Display;
 const Pair = @import("../egl/display.zig").Pair;
 const drm_format = @import("../core/drm_format.zig");
+const Slots = @import("../memory/cuda.zig").Slots;
 const image = @import("image.zig");
 const Buffer = @import("buffer.zig").Buffer;
 const abi = cuda.abi;
@@ -23,8 +24,8 @@ const allocator = std.heap.c_allocator;
 
 /// Registrations that no image uses; a capture pool has 4 to 16 buffers.
 const idle_max = 32;
-/// Devices, by the names that callers gave them.
-const importers_max = 16;
+/// One for each device that CUDA can list.
+const importers_max = cuda.devices.devices_max;
 
 /// What makes two imports the same.
 const Key = extern struct {
@@ -73,18 +74,18 @@ pub const Registration = struct {
     }
 
     /// Makes the stream wait for the copies out of the image that are under way, so that the last one ends last.
-    pub fn beginCopy(registered: *Registration, context: *const Context, stream: abi.CUstream) Error!void {
+    fn beginCopy(registered: *Registration, context: *const Context, stream: abi.CUstream) Error!void {
         if (registered.end == null) try context.call(.cuEventCreate, .{ &registered.end, abi.CU_EVENT_DISABLE_TIMING });
         if (registered.copied) try context.call(.cuStreamWaitEvent, .{ stream, registered.end, 0 });
     }
 
-    pub fn endCopy(registered: *Registration, context: *const Context, stream: abi.CUstream) Error!void {
+    fn endCopy(registered: *Registration, context: *const Context, stream: abi.CUstream) Error!void {
         try context.call(.cuEventRecord, .{ registered.end, stream });
         registered.copied = true;
     }
 
     /// The source's half of a copy of one plane.
-    pub fn source(registered: *const Registration, plane: u32, to: format.Plane) abi.CUDA_MEMCPY2D {
+    fn source(registered: *const Registration, plane: u32, to: format.Plane) abi.CUDA_MEMCPY2D {
         const from = registered.planes[plane];
         var copy: abi.CUDA_MEMCPY2D = .{ .srcMemoryType = .ARRAY, .dstMemoryType = .DEVICE, .WidthInBytes = to.row_bytes, .Height = to.rows };
         switch (registered.layout) {
@@ -96,6 +97,43 @@ pub const Registration = struct {
             },
         }
         return copy;
+    }
+
+    /// Copies planes into a slot of the same GPU, ordered by the stream (null: the ring's own) and behind the earlier
+    /// copies out of this image. It must stay as it is until the stream has passed.
+    pub fn copyToSlot(
+        registered: *Registration,
+        slots: *Slots,
+        slot: u32,
+        geometry: *const format.Geometry,
+        copies: []const drm_format.PlaneCopy,
+        wanted_stream: ?u64,
+    ) Error!void {
+        const theirs = &registered.importer.context;
+        if (!std.mem.eql(u8, &theirs.uuid, &slots.context.uuid)) {
+            return errors.fail(
+                error.DeviceMismatch,
+                "the image is on GPU-{x}, the ring on GPU-{x}: import it with the ring's device",
+                .{ theirs.uuid, slots.context.uuid },
+            );
+        }
+        try slots.context.enter();
+        defer slots.context.leave();
+        const stream = if (wanted_stream) |handle| @as(abi.CUstream, @ptrFromInt(handle)) else slots.context.stream;
+        registered.copying.lock();
+        defer registered.copying.unlock();
+        try slots.beginCopies(slot, stream);
+        try registered.beginCopy(&slots.context, stream);
+        errdefer slots.cancelCopies(stream);
+        for (copies) |copy| {
+            const to = geometry.planes[copy.to];
+            var command = registered.source(copy.from, to);
+            command.dstDevice = slots.address(slot) + to.offset;
+            command.dstPitch = to.stride;
+            try slots.context.call(.cuMemcpy2DAsync_v2, .{ &command, stream });
+        }
+        try registered.endCopy(&slots.context, stream);
+        try slots.endCopies(slot, stream);
     }
 
     /// Into a frame in host memory; done when this returns.
@@ -123,21 +161,19 @@ pub const Registration = struct {
 
 /// One device's context and display, for as long as there are registrations.
 const Importer = struct {
-    name: [image.device_name_size]u8,
     context: Context,
     display: ?*Display = null,
     registrations: ?*Registration = null,
 
     fn open(name: []const u8) Error!*Importer {
-        var padded: [image.device_name_size]u8 = @splat(0);
-        @memcpy(padded[0..name.len], name);
+        const uuid = try cuda_context.uuidOf(try .parse(name));
         const free = for (&importers) |*each| {
             const importer = each.* orelse break each;
-            if (std.mem.eql(u8, &importer.name, &padded)) return importer;
-        } else return errors.fail(error.OutOfMemory, "images are imported under {d} names of devices, the most that may be", .{importers_max});
+            if (std.mem.eql(u8, &importer.context.uuid, &uuid)) return importer;
+        } else unreachable; // there are no more devices
         const importer = allocator.create(Importer) catch return outOfMemory();
         errdefer allocator.destroy(importer);
-        importer.* = .{ .name = padded, .context = try .open(try .parse(name)) };
+        importer.* = .{ .context = try .open(.{ .uuid = uuid }) };
         free.* = importer;
         return importer;
     }
@@ -232,7 +268,7 @@ const Importer = struct {
             importer.context.leave();
         } else |_| {}
         if (registered.key != null) importer.display.?.destroyImage(registered.egl_image);
-        for (registered.descriptors) |fd| if (fd >= 0) memfd.close(fd);
+        for (registered.descriptors) |fd| if (fd >= 0) os_fd.close(fd);
         var link = &importer.registrations;
         while (link.*) |each| : (link = &each.next) {
             if (each != registered) continue;

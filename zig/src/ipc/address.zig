@@ -3,7 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
-const memfd = @import("../os/memfd.zig");
+const os_fd = @import("../os/fd.zig");
 const socket = @import("../os/socket.zig");
 const directory = @import("../os/directory.zig");
 const Error = errors.Error;
@@ -90,7 +90,7 @@ pub const Listener = struct {
             error.Timeout, error.Protocol => taken(place),
             else => failure,
         };
-        socket.close(probe);
+        os_fd.close(probe);
         return taken(place);
     }
 

@@ -3,9 +3,9 @@
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
+const os_fd = @import("../os/fd.zig");
 const clock = @import("../os/clock.zig");
 const futex = @import("../os/futex.zig");
-const memfd = @import("../os/memfd.zig");
 const thread = @import("../os/thread.zig");
 const protocol = @import("protocol.zig");
 const dial = @import("connect.zig");
@@ -49,7 +49,7 @@ pub const Goal = union(enum) {
             .publisher => |*options| return connect(options, call),
             .socket => |*wanted| {
                 const fd = try dial.reach(&wanted.place, call);
-                errdefer memfd.close(fd);
+                errdefer os_fd.close(fd);
                 return .{ .socket = try .adopt(fd) };
             },
         }
@@ -174,7 +174,7 @@ pub fn connect(options: *const subscriber.Options, call: *dial.Call) Error!Resul
     const hello: protocol.Hello = .{ .wants = protocol.want_report, .mode = 0, .name = options.name };
     var reply = try dial.greet(protocol.text(&options.key), protocol.text(&options.directory), &hello, call);
     defer reply.descriptors.deinit();
-    defer memfd.close(reply.fd);
+    defer os_fd.close(reply.fd);
     const bytes = reply.bytes();
     const report = allocator.create(protocol.Report) catch return errors.fail(error.OutOfMemory, "no memory for a report", .{});
     errdefer allocator.destroy(report);
@@ -232,7 +232,7 @@ test "who waits for too short a time leaves the attempt going on, and is woken a
     try testing.expectError(error.InvalidArgument, armed.arm(Callbacks.call, 7));
 
     const listener = try socket.listenAbstract(address[1..]);
-    defer socket.close(listener);
+    defer os_fd.close(listener);
     try expectFinished(alone);
     try expectFinished(armed);
     while (@atomicLoad(u32, &Callbacks.count, .seq_cst) == 0) futex.wait(&Callbacks.count, 0, .never);

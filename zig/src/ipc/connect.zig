@@ -3,6 +3,7 @@
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 const layout = @import("../ring/layout.zig");
+const os_fd = @import("../os/fd.zig");
 const socket = @import("../os/socket.zig");
 const directory = @import("../os/directory.zig");
 const arrivals = @import("../os/arrivals.zig");
@@ -200,9 +201,9 @@ fn unheard(failure: Error, place: *const Place, begun_ns: u64) Error {
 
 /// As `exchange`; closes the connection unless it returns a reply.
 fn ask(fd: i32, path: *const Path, hello: *const protocol.Hello, call: *Call, end: Deadline) Error!?Reply {
-    errdefer socket.close(fd);
+    errdefer os_fd.close(fd);
     const reply = try exchange(fd, path, hello, call, end) orelse {
-        socket.close(fd);
+        os_fd.close(fd);
         return null;
     };
     return reply;
@@ -313,8 +314,8 @@ const Deaf = struct {
     }
 
     fn deinit(deaf: *const Deaf) void {
-        if (deaf.queued) |fd| socket.close(fd);
-        socket.close(deaf.listener);
+        if (deaf.queued) |fd| os_fd.close(fd);
+        os_fd.close(deaf.listener);
         _ = linux.unlink(deaf.path.z());
         _ = linux.rmdir(deaf.folder.z());
     }

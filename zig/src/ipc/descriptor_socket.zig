@@ -4,8 +4,8 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+const os_fd = @import("../os/fd.zig");
 const clock = @import("../os/clock.zig");
-const memfd = @import("../os/memfd.zig");
 const socket = @import("../os/socket.zig");
 const place = @import("address.zig");
 const waiters = @import("waiter.zig");
@@ -50,7 +50,7 @@ pub const DescriptorSocket = struct {
         const listener: place.Listener = try .open(at, mode);
         errdefer {
             listener.giveUp();
-            socket.close(listener.fd);
+            os_fd.close(listener.fd);
         }
         return create(.{ .fd = listener.fd, .listener = listener });
     }
@@ -73,7 +73,7 @@ pub const DescriptorSocket = struct {
                 error.Aborted => continue, // that peer has gone; the queue is one shorter
                 error.DescriptorsExhausted => return errors.fail(error.Io, "this process has no file descriptor left to accept a connection (ulimit -n)", .{}),
             };
-            errdefer socket.close(fd);
+            errdefer os_fd.close(fd);
             return adopt(fd);
         }
     }
@@ -88,7 +88,8 @@ pub const DescriptorSocket = struct {
             return errors.fail(error.InvalidArgument, "{d} descriptors: the kernel passes at most {d} with a message", .{ descriptors.len, descriptors_max });
         }
         for (descriptors, 0..) |fd, index| {
-            if (linux.errno(linux.fcntl(fd, linux.F.GETFD, 0)) == .BADF) return errors.fail(error.InvalidArgument, "fds[{d}] is {d}, which is not open", .{ index, fd });
+            if (os_fd.isOpen(fd)) continue;
+            return errors.fail(error.InvalidArgument, "fds[{d}] is {d}, which is not open", .{ index, fd });
         }
         while (true) switch (socket.trySend(self.fd, bytes, descriptors)) {
             .SUCCESS => return,
@@ -176,15 +177,13 @@ pub const DescriptorSocket = struct {
     fn unrefOpaque(context: *anyopaque) void {
         const self: *DescriptorSocket = @ptrCast(@alignCast(context));
         if (@atomicRmw(u32, &self.references, .Sub, 1, .seq_cst) != 1) return;
-        socket.close(self.fd);
+        os_fd.close(self.fd);
         allocator.destroy(self);
     }
 };
 
 /// Closes a descriptor that was received or exported.
 pub fn closeDescriptor(fd: i32) Error!void {
-    if (fd < 0 or linux.errno(linux.fcntl(fd, linux.F.GETFD, 0)) == .BADF) {
-        return errors.fail(error.InvalidArgument, "descriptor {d} is not open", .{fd});
-    }
-    memfd.close(fd);
+    if (!os_fd.isOpen(fd)) return errors.fail(error.InvalidArgument, "descriptor {d} is not open", .{fd});
+    os_fd.close(fd);
 }

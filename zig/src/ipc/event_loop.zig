@@ -4,6 +4,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+const os_fd = @import("../os/fd.zig");
 const memfd = @import("../os/memfd.zig");
 const thread = @import("../os/thread.zig");
 const clock = @import("../os/clock.zig");
@@ -24,7 +25,7 @@ const Loop = struct {
     /// Closes the socket once nobody writes into it. The mutex is held.
     fn closeUnused(loop: *Loop) void {
         if (loop.callback != null or loop.calling > 0) return;
-        memfd.close(loop.socket orelse return);
+        os_fd.close(loop.socket orelse return);
         loop.socket = null;
     }
 };
@@ -40,7 +41,7 @@ const Reader = struct {
 
     /// Closes it, unless the runtime has done so.
     fn closeIfOpen(reader: Reader) void {
-        if (inodeOf(reader.fd) == reader.inode) memfd.close(reader.fd);
+        if (inodeOf(reader.fd) == reader.inode) os_fd.close(reader.fd);
     }
 
     /// Every open socket of a machine has another one.
@@ -73,7 +74,7 @@ pub fn openSocket(callback: *Callback) errors.Error!i32 {
     var ends: [2]i32 = undefined;
     const kind = linux.SOCK.STREAM | linux.SOCK.CLOEXEC;
     _ = try errors.check(linux.socketpair(linux.AF.UNIX, kind, 0, &ends), "socketpair", "wake-ups");
-    errdefer for (ends) |end| memfd.close(end);
+    errdefer for (ends) |end| os_fd.close(end);
     const reader: Reader = try .of(ends[0]);
     const index = (@intFromPtr(loop) - @intFromPtr(&loops)) / @sizeOf(Loop);
     loop.* = .{ .callback = senders[index], .socket = ends[1], .reader = reader };
@@ -157,9 +158,9 @@ test "a loop with a socket reads each token, and the end when it is closed" {
     var first: Callback = undefined;
     var second: Callback = undefined;
     const reader = try openSocket(&first);
-    defer memfd.close(reader);
+    defer os_fd.close(reader);
     const other = try openSocket(&second);
-    defer memfd.close(other);
+    defer os_fd.close(other);
     defer close(second, .asked);
     try testing.expect(first != second);
 
@@ -196,7 +197,7 @@ test "a full socket makes its writer wait, and a reader that goes away lets it g
     var callback: Callback = undefined;
     const reader = try openSocket(&callback);
     const loop = try startWaiting(callback);
-    memfd.close(reader);
+    os_fd.close(reader);
     while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0) std.Thread.yield() catch {};
     close(callback, .asked);
     try expectUnused(loop);
@@ -205,7 +206,7 @@ test "a full socket makes its writer wait, and a reader that goes away lets it g
 test "closing lets go of a writer that waits, though somebody keeps the other end and does not read" {
     var callback: Callback = undefined;
     const reader = try openSocket(&callback);
-    defer memfd.close(reader);
+    defer os_fd.close(reader);
     const loop = try startWaiting(callback);
     close(callback, .asked);
     try expectUnused(loop);
@@ -218,9 +219,9 @@ test "what a thread that has ended left open is closed, and nothing that took it
     try testing.expectEqual(null, Reader.inodeOf(left));
 
     const closed = try openSocket(&callback);
-    memfd.close(closed);
+    os_fd.close(closed);
     const other = try memfd.create("test", 4096);
-    defer memfd.close(other);
+    defer os_fd.close(other);
     try testing.expectEqual(closed, other);
     close(callback, .thread_ended);
     try testing.expect(Reader.inodeOf(other) != null);

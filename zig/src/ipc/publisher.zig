@@ -9,6 +9,7 @@ const frames = @import("../ring/frames.zig");
 const packets = @import("../ring/packets.zig");
 const channel = @import("../ring/channel.zig");
 const memory = @import("../memory/memory.zig");
+const os_fd = @import("../os/fd.zig");
 const memfd = @import("../os/memfd.zig");
 const socket = @import("../os/socket.zig");
 const directory = @import("../os/directory.zig");
@@ -170,7 +171,7 @@ const PacketRing = struct {
         ring.writer.shutdown();
         if (ring.mirror) |*mirror| mirror.deinit();
         memfd.unmap(ring.region);
-        memfd.close(ring.fd);
+        os_fd.close(ring.fd);
     }
 };
 
@@ -282,13 +283,13 @@ pub const Publisher = struct {
         errdefer slots.deinit();
 
         const control_fd = try memfd.create("cuframes-control", layout.control_size);
-        errdefer memfd.close(control_fd);
+        errdefer os_fd.close(control_fd);
         const region = try memfd.map(control_fd, layout.control_size, .read_write);
         errdefer memfd.unmap(region);
         try memfd.seal(control_fd, .no_future_writers);
 
         const spare_fd: i32 = @intCast(try errors.check(linux.eventfd(0, linux.EFD.CLOEXEC), "eventfd", "spare descriptor"));
-        errdefer memfd.close(spare_fd);
+        errdefer os_fd.close(spare_fd);
 
         const control: *layout.Control = @ptrCast(region.ptr);
         publisher.* = .{
@@ -319,7 +320,7 @@ pub const Publisher = struct {
         publisher.listener = try socket.listen(socket_path.slice(), temporary_path.slice(), options.socket_mode);
         errdefer {
             _ = linux.unlink(socket_path.z());
-            socket.close(publisher.listener);
+            os_fd.close(publisher.listener);
         }
         publisher.listener_token = try reactor.add(publisher.listener, .{ .context = publisher, .ready = onConnection, .expired = onPauseOver }, null);
         return publisher;
@@ -409,7 +410,7 @@ pub const Publisher = struct {
         const stream = if (record.has_stream != 0) @as(CUstream, @ptrFromInt(record.stream)) else context.stream;
         try slots.follow(slot, stream);
         const done = try publisher.completions.announce(context, stream, slot);
-        slots.forgetCopies(slot);
+        slots.releaseCopies(slot);
         record.sequence = publisher.writer.number();
         if (done) return publisher.complete(slot, record.sequence);
         publisher.pending_sequences[slot] = record.sequence;
@@ -497,7 +498,7 @@ pub const Publisher = struct {
 
     /// False: the copies into the slot are over already.
     fn abandonWhenDone(publisher: *Publisher, slots: *cuda.Slots, slot: u6) bool {
-        defer slots.forgetCopies(slot);
+        defer slots.releaseCopies(slot);
         return publisher.discard(slots, slot) catch {
             slots.awaitCopies(slot);
             return false;
@@ -568,7 +569,7 @@ pub const Publisher = struct {
         if (publisher.packet_ring != null) return errors.fail(error.AlreadyExists, "this publisher has a packet ring already", .{});
 
         const fd = try memfd.create("cuframes-packets", size);
-        errdefer memfd.close(fd);
+        errdefer os_fd.close(fd);
         const region = try memfd.map(fd, size, .read_write);
         errdefer memfd.unmap(region);
         try memfd.seal(fd, .no_future_writers);
@@ -654,14 +655,14 @@ pub const Publisher = struct {
     }
 
     fn refuseForDescriptors(publisher: *Publisher, listener: i32) void {
-        if (publisher.spare_fd >= 0) memfd.close(publisher.spare_fd);
+        if (publisher.spare_fd >= 0) os_fd.close(publisher.spare_fd);
         if (socket.accept(listener)) |fd| {
             publisher.countRejected();
             // Read first: closing with its hello unread would take the refusal back.
             var hello: [4096]u8 = undefined;
             _ = socket.receive(fd, &hello, null) catch {};
             refuse(fd, error.OutOfMemory, "the publisher has no file descriptors left");
-            socket.close(fd);
+            os_fd.close(fd);
         } else |_| {
             // It stays readable: without a pause this would be called again and again.
             reactor.pause(publisher.listener_token, .fromMilliseconds(exhaustion_pause_ms));
@@ -685,7 +686,7 @@ pub const Publisher = struct {
         const handler: reactor.Handler = .{ .context = publisher, .ready = onPending, .expired = onExpired };
         const token = reactor.add(fd, handler, deadline) catch {
             publisher.countRejected();
-            return socket.close(fd);
+            return os_fd.close(fd);
         };
         publisher.pending[publisher.pending_count] = .{ .fd = fd, .token = token };
         publisher.pending_count += 1;
@@ -697,7 +698,7 @@ pub const Publisher = struct {
         publisher.handshake(pending.fd) catch |failure| switch (failure) {
             error.WouldBlock => {
                 publisher.countRejected();
-                socket.close(pending.fd);
+                os_fd.close(pending.fd);
             },
             error.Done => {},
         };
@@ -751,12 +752,12 @@ pub const Publisher = struct {
 
         if (hello.wants & protocol.want_report != 0) {
             publisher.sendReport(fd);
-            socket.close(fd);
+            os_fd.close(fd);
             return error.Done;
         }
         publisher.admit(fd, &hello, mode) catch |failure| {
             refuse(fd, failure, errors.message());
-            socket.close(fd);
+            os_fd.close(fd);
         };
         return error.Done;
     }
@@ -764,7 +765,7 @@ pub const Publisher = struct {
     fn reject(publisher: *Publisher, fd: i32, reason: ?[]const u8) error{Done} {
         publisher.countRejected();
         if (reason) |text| refuse(fd, error.Protocol, text);
-        socket.close(fd);
+        os_fd.close(fd);
         return error.Done;
     }
 
@@ -786,7 +787,7 @@ pub const Publisher = struct {
         if (wants_frames) try publisher.slots.requireDevice(hello.devices[0..hello.device_count]);
 
         const page_fd = try memfd.create("cuframes-lease", layout.lease_page_size);
-        errdefer memfd.close(page_fd);
+        errdefer os_fd.close(page_fd);
         const mapping = try memfd.map(page_fd, layout.lease_page_size, .read_write);
         errdefer memfd.unmap(mapping);
         try memfd.seal(page_fd, .keep_writable);
@@ -888,10 +889,10 @@ pub const Publisher = struct {
         const subscriber = &publisher.subscribers[index];
         publisher.audience.remove(index);
         reactor.remove(subscriber.token);
-        socket.close(subscriber.fd);
+        os_fd.close(subscriber.fd);
         const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
         memfd.unmap(page[0..layout.lease_page_size]);
-        memfd.close(subscriber.page_fd);
+        os_fd.close(subscriber.page_fd);
         channel.interrupt(&publisher.room);
     }
 
@@ -984,8 +985,8 @@ pub const Publisher = struct {
             @atomicStore(u32, &publisher.control.closed, 1, .seq_cst);
             reactor.remove(publisher.listener_token);
             _ = linux.unlink(publisher.socket_path.z());
-            socket.close(publisher.listener);
-            while (publisher.pending_count > 0) socket.close(publisher.removePending(0).fd);
+            os_fd.close(publisher.listener);
+            while (publisher.pending_count > 0) os_fd.close(publisher.removePending(0).fd);
             if (publisher.packet_ring) |*ring| ring.deinit();
             publisher.packet_ring = null;
             var indexes = bits(publisher.audience.active);
@@ -1018,8 +1019,8 @@ pub const Publisher = struct {
         publisher.slots.deinit();
         const region: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(publisher.control));
         memfd.unmap(region[0..layout.control_size]);
-        memfd.close(publisher.control_fd);
-        if (publisher.spare_fd >= 0) memfd.close(publisher.spare_fd);
+        os_fd.close(publisher.control_fd);
+        if (publisher.spare_fd >= 0) os_fd.close(publisher.spare_fd);
         allocator.destroy(publisher);
     }
 };
@@ -1056,7 +1057,7 @@ test "a hello that has come before its connection makes room is answered; silenc
     reactor.lock();
     defer reactor.unlock();
     var connections: [2 + pending_max]i32 = undefined;
-    defer for (connections) |fd| socket.close(fd);
+    defer for (connections) |fd| os_fd.close(fd);
     for (connections[0..2]) |*fd| fd.* = try socket.connect(&address, publisher.socket_path.slice(), 1000);
     Publisher.onConnection(publisher, publisher.listener_token, publisher.listener);
     var hello: protocol.Hello = .{ .wants = protocol.want_frames, .mode = 0, .name = undefined };
@@ -1083,7 +1084,7 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
     defer publisher.close();
     const address: socket.Address = try .init(publisher.socket_path.slice());
     const fd = try socket.connect(&address, publisher.socket_path.slice(), 1000);
-    errdefer socket.close(fd);
+    errdefer os_fd.close(fd);
     var hello: protocol.Hello = .{ .wants = protocol.want_frames | protocol.want_packets, .mode = @intFromEnum(frames.Mode.ordered), .name = undefined };
     protocol.setText(&hello.name, "deaf");
     try socket.send(fd, std.mem.asBytes(&hello), &.{});
@@ -1113,7 +1114,7 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
     }
     try testing.expectEqual(1, publisher.stats().slots_leased);
 
-    socket.close(fd);
+    os_fd.close(fd);
     const deadline: clock.Deadline = .fromMilliseconds(30_000);
     while (publisher.stats().subscribers > 0) {
         try testing.expect(!deadline.passed());

@@ -4,6 +4,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+const os_fd = @import("../os/fd.zig");
 const clock = @import("../os/clock.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
 const thread = @import("../os/thread.zig");
@@ -100,7 +101,7 @@ pub fn remove(token: Token) void {
 fn ensureStarted() Error!void {
     if (epoll >= 0) return;
     const fd: i32 = @intCast(try errors.check(linux.epoll_create1(linux.EPOLL.CLOEXEC), "epoll_create1", "reactor"));
-    errdefer _ = linux.close(fd);
+    errdefer _ = os_fd.close(fd);
     try thread.spawn("cuframes", run, .{fd});
     epoll = fd;
 }

@@ -9,6 +9,7 @@ const frames = @import("../ring/frames.zig");
 const packets = @import("../ring/packets.zig");
 const channel = @import("../ring/channel.zig");
 const memory = @import("../memory/memory.zig");
+const os_fd = @import("../os/fd.zig");
 const memfd = @import("../os/memfd.zig");
 const socket = @import("../os/socket.zig");
 const clock = @import("../os/clock.zig");
@@ -145,7 +146,7 @@ pub const Subscriber = struct {
             break :reply try dial.greet(key, folder, &hello, call);
         };
         defer reply.descriptors.deinit();
-        errdefer socket.close(reply.fd);
+        errdefer os_fd.close(reply.fd);
         const welcome = protocol.parse(protocol.Welcome, .welcome, reply.bytes()) orelse {
             return errors.fail(error.Protocol, "the publisher answered with something else than a welcome", .{});
         };
@@ -531,7 +532,7 @@ pub const Subscriber = struct {
         memfd.unmap(control[0..layout.control_size]);
         const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
         memfd.unmap(page[0..layout.lease_page_size]);
-        socket.close(subscriber.fd);
+        os_fd.close(subscriber.fd);
         allocator.destroy(subscriber);
     }
 };

@@ -1,7 +1,7 @@
 //! Frame memory on a GPU: one VMM allocation a slot, shared as a descriptor, read-only for everyone but the publisher.
 
 const std = @import("std");
-const memfd = @import("../os/memfd.zig");
+const os_fd = @import("../os/fd.zig");
 const errors = @import("../core/errors.zig");
 const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
@@ -9,8 +9,6 @@ const driver = @import("../cuda/driver.zig");
 const abi = driver.abi;
 const Context = @import("../cuda/context.zig").Context;
 const Selection = @import("../cuda/context.zig").Selection;
-const drm_format = @import("../core/drm_format.zig");
-const Registration = @import("../image/registration.zig").Registration;
 const Error = errors.Error;
 
 /// NVDEC, NPP and textures want pitches of this alignment.
@@ -59,8 +57,8 @@ pub const Slots = struct {
             defer _ = slots.context.driver.functions.cuMemRelease(handle);
             var fd: c_int = -1;
             try slots.context.call(.cuMemExportToShareableHandle, .{ &fd, handle, .POSIX_FILE_DESCRIPTOR, 0 });
-            errdefer memfd.close(fd);
-            try memfd.closeOnExec(fd);
+            errdefer os_fd.close(fd);
+            try os_fd.closeOnExec(fd);
             slots.addresses[index] = try slots.map(handle, .READWRITE);
             slots.descriptors[index] = fd;
             slots.count += 1;
@@ -83,7 +81,7 @@ pub const Slots = struct {
             slots.descriptors[index] = -1;
             slots.count += 1;
         }
-        for (received) |fd| memfd.close(fd);
+        for (received) |fd| os_fd.close(fd);
         return slots;
     }
 
@@ -125,7 +123,7 @@ pub const Slots = struct {
         for (slots.addresses[0..slots.count], slots.descriptors[0..slots.count]) |start, fd| {
             _ = functions.cuMemUnmap(start, slots.size);
             _ = functions.cuMemAddressFree(start, slots.size);
-            if (fd >= 0) memfd.close(fd);
+            if (fd >= 0) os_fd.close(fd);
         }
         slots.count = 0;
         slots.context.deinit();
@@ -151,8 +149,8 @@ pub const Slots = struct {
         defer slots.context.leave();
         var fd: c_int = -1;
         try slots.context.call(.cuMemGetHandleForAddressRange, .{ &fd, slots.address(slot), slots.size, .DMA_BUF_FD, 0 });
-        errdefer memfd.close(fd);
-        try memfd.closeOnExec(fd);
+        errdefer os_fd.close(fd);
+        try os_fd.closeOnExec(fd);
         return fd;
     }
 
@@ -163,7 +161,7 @@ pub const Slots = struct {
     }
 
     /// The slot's next owner has nothing to do with them.
-    pub fn forgetCopies(slots: *Slots, slot: u32) void {
+    pub fn releaseCopies(slots: *Slots, slot: u32) void {
         slots.copies[slot].pending = false;
     }
 
@@ -172,19 +170,20 @@ pub const Slots = struct {
         _ = slots.context.driver.functions.cuEventSynchronize(slots.copies[slot].end);
     }
 
-    fn beginCopies(slots: *Slots, slot: u32, stream: abi.CUstream) Error!void {
+    /// Copies into a slot by whoever calls this are put between this and `endCopies`, with the context current.
+    pub fn beginCopies(slots: *Slots, slot: u32, stream: abi.CUstream) Error!void {
         const copies = &slots.copies[slot];
         if (copies.end == null) try slots.context.call(.cuEventCreate, .{ &copies.end, abi.CU_EVENT_DISABLE_TIMING });
         try slots.follow(slot, stream);
     }
 
-    fn endCopies(slots: *Slots, slot: u32, stream: abi.CUstream) Error!void {
+    pub fn endCopies(slots: *Slots, slot: u32, stream: abi.CUstream) Error!void {
         try slots.context.call(.cuEventRecord, .{ slots.copies[slot].end, stream });
         slots.copies[slot].pending = true;
     }
 
     /// After a failure half-way: what was queued touches nothing any more when this returns.
-    fn abandonCopies(slots: *const Slots, stream: abi.CUstream) void {
+    pub fn cancelCopies(slots: *const Slots, stream: abi.CUstream) void {
         _ = slots.context.driver.functions.cuStreamSynchronize(stream);
     }
 
@@ -201,7 +200,7 @@ pub const Slots = struct {
         }
         const stream = if (source.has_stream != 0) @as(abi.CUstream, @ptrFromInt(source.stream)) else slots.context.stream;
         try slots.beginCopies(slot, stream);
-        errdefer slots.abandonCopies(stream);
+        errdefer slots.cancelCopies(stream);
         for (source.planes[0..source.plane_count], geometry.planes[0..geometry.plane_count]) |from, to| {
             try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{
                 .srcMemoryType = .DEVICE,
@@ -244,39 +243,6 @@ pub const Slots = struct {
         }
     }
 
-    /// Copies planes of an image that is registered with CUDA into a slot, ordered by the stream (null: the library's own)
-    /// and behind the image's earlier copies. It must stay as it is until the stream has passed.
-    pub fn copyRegistered(
-        slots: *Slots,
-        slot: u32,
-        geometry: *const format.Geometry,
-        registered: *Registration,
-        copies: []const drm_format.PlaneCopy,
-        wanted_stream: ?u64,
-    ) Error!void {
-        const theirs = &registered.importer.context;
-        if (!std.mem.eql(u8, &theirs.uuid, &slots.context.uuid)) {
-            return errors.fail(error.DeviceMismatch, "the image is on GPU-{x}, the ring on GPU-{x}: import it with the ring's device", .{ theirs.uuid, slots.context.uuid });
-        }
-        try slots.context.enter();
-        defer slots.context.leave();
-        const stream = if (wanted_stream) |handle| @as(abi.CUstream, @ptrFromInt(handle)) else slots.context.stream;
-        registered.copying.lock();
-        defer registered.copying.unlock();
-        try slots.beginCopies(slot, stream);
-        try registered.beginCopy(&slots.context, stream);
-        errdefer slots.abandonCopies(stream);
-        for (copies) |copy| {
-            const to = geometry.planes[copy.to];
-            var command = registered.source(copy.from, to);
-            command.dstDevice = slots.addresses[slot] + to.offset;
-            command.dstPitch = to.stride;
-            try slots.context.call(.cuMemcpy2DAsync_v2, .{ &command, stream });
-        }
-        try registered.endCopy(&slots.context, stream);
-        try slots.endCopies(slot, stream);
-    }
-
     /// Copies a picture without padding from host memory into a slot, ordered by the library's stream. The bytes are
     /// the caller's again when this returns.
     pub fn upload(slots: *Slots, slot: u32, geometry: *const format.Geometry, bytes: []const u8) Error!void {
@@ -309,7 +275,7 @@ pub const Slots = struct {
             end += size;
         }
         try slots.beginCopies(slot, slots.context.stream);
-        errdefer slots.abandonCopies(slots.context.stream);
+        errdefer slots.cancelCopies(slots.context.stream);
         var offset: usize = 0;
         for (geometry.planes[0..geometry.plane_count], 0..) |plane, index| {
             if (!picture.has(index)) continue;
@@ -337,7 +303,7 @@ pub const Slots = struct {
         defer slots.context.leave();
         const staging = try slots.stagingFor();
         try slots.follow(slot, stream);
-        errdefer slots.abandonCopies(stream);
+        errdefer slots.cancelCopies(stream);
         var offset: usize = 0;
         for (geometry.planes[0..geometry.plane_count]) |plane| {
             try slots.context.call(.cuMemcpy2DAsync_v2, .{ &.{

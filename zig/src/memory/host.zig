@@ -1,6 +1,7 @@
 //! Frame memory on the host: one sealed memfd per slot, read-only for everyone but the publisher.
 
 const std = @import("std");
+const os_fd = @import("../os/fd.zig");
 const memfd = @import("../os/memfd.zig");
 const layout = @import("../ring/layout.zig");
 const udmabuf = @import("../os/udmabuf.zig");
@@ -23,7 +24,7 @@ pub const Slots = struct {
         errdefer slots.deinit();
         for (0..count) |index| {
             const fd = try memfd.create("cuframes-slot", size);
-            errdefer memfd.close(fd);
+            errdefer os_fd.close(fd);
             // Mapped before it is sealed: the only writable mapping there will ever be.
             const mapping = try memfd.map(fd, size, .read_write);
             errdefer memfd.unmap(mapping);
@@ -46,7 +47,7 @@ pub const Slots = struct {
             slots.count += 1;
         }
         // A mapping outlives its descriptor, and descriptors are scarce.
-        for (descriptors) |fd| memfd.close(fd);
+        for (descriptors) |fd| os_fd.close(fd);
         @memset(slots.descriptors[0..descriptors.len], -1);
     }
 
@@ -69,7 +70,7 @@ pub const Slots = struct {
     pub fn deinit(slots: *Slots) void {
         for (slots.mappings[0..slots.count], slots.descriptors[0..slots.count]) |mapping, fd| {
             if (slots.vacated) memfd.vacate(mapping) else memfd.unmap(mapping);
-            if (fd >= 0) memfd.close(fd);
+            if (fd >= 0) os_fd.close(fd);
         }
         slots.count = 0;
     }

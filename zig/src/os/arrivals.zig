@@ -5,6 +5,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+const os_fd = @import("fd.zig");
 const memfd = @import("memfd.zig");
 const thread = @import("thread.zig");
 const directory = @import("directory.zig");
@@ -40,7 +41,7 @@ pub const Watcher = struct {
     pub fn watch(watcher: *Watcher, folder: *const directory.Path) Error!bool {
         // Closed without the mutex: the kernel takes its time for that.
         var unused: ?i32 = null;
-        defer if (unused) |fd| memfd.close(fd);
+        defer if (unused) |fd| os_fd.close(fd);
         mutex.lock();
         defer mutex.unlock();
         std.debug.assert(watcher.wd < 0);
@@ -113,7 +114,7 @@ fn addWatch(fd: i32, folder: *const directory.Path) Error!?i32 {
 /// Reads the instance until nobody waits any more.
 fn serve(fd: i32) void {
     while (readOnce(fd)) {}
-    memfd.close(fd);
+    os_fd.close(fd);
 }
 
 /// False when nobody waits: the instance is no longer everybody's.
@@ -193,7 +194,7 @@ fn watcherForTest(name: []const u8) Error!Watcher {
 fn touch(folder: *const directory.Path, name: []const u8) Error!void {
     const path: directory.Path = try .init("{s}/{s}", .{ folder.slice(), name });
     const flags: linux.O = .{ .ACCMODE = .WRONLY, .CREAT = true, .CLOEXEC = true };
-    memfd.close(@intCast(try errors.check(linux.open(path.z(), flags, 0o600), "open", path.slice())));
+    os_fd.close(@intCast(try errors.check(linux.open(path.z(), flags, 0o600), "open", path.slice())));
     _ = linux.unlink(path.z());
 }
 
@@ -227,7 +228,7 @@ fn watchesOfInstance() !usize {
     const path: directory.Path = try .init("/proc/self/fdinfo/{d}", .{instanceNow().?});
     const flags: linux.O = .{ .ACCMODE = .RDONLY, .CLOEXEC = true };
     const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, 0), "open", path.slice()));
-    defer memfd.close(fd);
+    defer os_fd.close(fd);
     var buffer: [4096]u8 = undefined;
     const size = try errors.check(linux.read(fd, &buffer, buffer.len), "read", path.slice());
     return std.mem.count(u8, buffer[0..size], "inotify wd:");
@@ -319,7 +320,7 @@ test "where no instance can be had nobody is watched, and later it works" {
     {
         // No number below this one is free where it has just been the lowest.
         const lowest = try memfd.create("a test", 1);
-        memfd.close(lowest);
+        os_fd.close(lowest);
         const limit: linux.rlimit = .{ .cur = @intCast(lowest), .max = before.max };
         _ = try errors.check(linux.setrlimit(.NOFILE, &limit), "setrlimit", "NOFILE");
         defer _ = linux.setrlimit(.NOFILE, &before);
@@ -375,7 +376,7 @@ test "many begin and end at the same time, and each is told" {
 fn queueSize() !?usize {
     const fd = linux.open("/proc/sys/fs/inotify/max_queued_events", .{ .ACCMODE = .RDONLY, .CLOEXEC = true }, 0);
     if (linux.errno(fd) != .SUCCESS) return null;
-    defer memfd.close(@intCast(fd));
+    defer os_fd.close(@intCast(fd));
     var buffer: [32]u8 = undefined;
     const size = try errors.check(linux.read(@intCast(fd), &buffer, buffer.len), "read", "max_queued_events");
     return try std.fmt.parseInt(usize, std.mem.trim(u8, buffer[0..size], "\n"), 10);

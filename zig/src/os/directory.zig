@@ -3,7 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
-const memfd = @import("memfd.zig");
+const os_fd = @import("fd.zig");
 const socket = @import("socket.zig");
 const Error = errors.Error;
 
@@ -130,12 +130,12 @@ pub const Lock = struct {
         for (0..16) |_| {
             const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .CLOEXEC = true, .NOFOLLOW = true };
             const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, 0o660), "open", path.slice()));
-            errdefer memfd.close(fd);
+            errdefer os_fd.close(fd);
             const result = linux.flock(fd, std.c.LOCK.EX | std.c.LOCK.NB);
             if (linux.errno(result) == .AGAIN) return error.AlreadyExists;
             _ = try errors.check(result, "flock", path.slice());
             if (isStill(fd, path)) return .{ .fd = fd };
-            memfd.close(fd);
+            os_fd.close(fd);
         }
         return errors.fail(error.Io, "{s} is being replaced again and again by another process", .{path.slice()});
     }
@@ -144,7 +144,7 @@ pub const Lock = struct {
     pub fn createNew(path: *const Path, mode: u32) Error!Lock {
         const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .EXCL = true, .CLOEXEC = true, .NOFOLLOW = true };
         const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, @intCast(mode)), "open", path.slice()));
-        errdefer memfd.close(fd);
+        errdefer os_fd.close(fd);
         _ = try errors.check(linux.flock(fd, std.c.LOCK.EX | std.c.LOCK.NB), "flock", path.slice());
         return .{ .fd = fd };
     }
@@ -159,7 +159,7 @@ pub const Lock = struct {
 
     pub fn release(lock: Lock, path: *const Path) void {
         _ = linux.unlink(path.z());
-        memfd.close(lock.fd);
+        os_fd.close(lock.fd);
     }
 };
 

@@ -1,7 +1,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
-const memfd = @import("memfd.zig");
+const os_fd = @import("fd.zig");
 
 /// A descriptor that becomes readable when another thread says so, for a thread that sleeps on sockets too: eventfd(2).
 pub const Event = struct {
@@ -13,7 +13,7 @@ pub const Event = struct {
     }
 
     pub fn deinit(event: Event) void {
-        memfd.close(event.fd);
+        os_fd.close(event.fd);
     }
 
     /// Any number of times; the sleeper sees one or more of them as one.

@@ -3,27 +3,17 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+const os_fd = @import("fd.zig");
 const Error = errors.Error;
 
 pub const Access = enum { read_only, read_write };
-
-pub fn close(fd: i32) void {
-    std.debug.assert(fd >= 0);
-    // Linux frees the descriptor even when close reports an error.
-    _ = linux.close(fd);
-}
-
-/// For descriptors of others' making, which a child must not inherit.
-pub fn closeOnExec(fd: i32) Error!void {
-    _ = try errors.check(linux.fcntl(fd, linux.F.SETFD, linux.FD_CLOEXEC), "fcntl", "F_SETFD");
-}
 
 /// A memfd of `size` bytes whose pages are reserved, so that a later store cannot fail with SIGBUS.
 pub fn create(name: [*:0]const u8, size: usize) Error!i32 {
     std.debug.assert(size > 0);
     const flags = linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING;
     const fd: i32 = @intCast(try errors.check(linux.memfd_create(name, flags), "memfd_create", std.mem.span(name)));
-    errdefer close(fd);
+    errdefer os_fd.close(fd);
     try reserve(fd, size, std.mem.span(name));
     return fd;
 }
@@ -154,14 +144,14 @@ test "memory is reserved to its last page while signals come" {
     const size = (1 << 20) + std.heap.page_size_max;
     interrupting.calls = 0;
     const fd = try create("test", size);
-    defer close(fd);
+    defer os_fd.close(fd);
     try testing.expectEqual(size, (try statusOf(fd)).blocks * block_size);
     try testing.expectEqual(6, interrupting.calls);
 }
 
 test "a sealed region refuses future writers and changes of size" {
     const fd = try create("test", 8192);
-    defer close(fd);
+    defer os_fd.close(fd);
     const writable = try map(fd, 8192, .read_write);
     defer unmap(writable);
     try seal(fd, .no_future_writers);
@@ -178,7 +168,7 @@ test "a sealed region refuses future writers and changes of size" {
 
 test "memory that could shrink, lose a page or fault is not mapped, nor is too little" {
     const fd = try create("test", 4096);
-    defer close(fd);
+    defer os_fd.close(fd);
     try expectRefused(fd, 4096, .read_only, "against shrinking");
     try seal(fd, .keep_writable);
     try expectRefused(fd, 8192, .read_write, "less memory");
@@ -186,7 +176,7 @@ test "memory that could shrink, lose a page or fault is not mapped, nor is too l
     try expectRefused(fd, 4096, .read_only, "against writers");
 
     const sparse: i32 = @intCast(try errors.check(linux.memfd_create("test", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING), "memfd_create", "test"));
-    defer close(sparse);
+    defer os_fd.close(sparse);
     const page = std.heap.pageSize();
     _ = try errors.check(linux.ftruncate(sparse, @intCast(2 * page)), "ftruncate", "test");
     _ = try errors.check(linux.pwrite(sparse, "x", 1, 0), "pwrite", "test");
@@ -196,7 +186,7 @@ test "memory that could shrink, lose a page or fault is not mapped, nor is too l
 
 test "memory that was vacated reads as zeros, and is nobody else's" {
     const fd = try create("test", 8192);
-    defer close(fd);
+    defer os_fd.close(fd);
     const shared = try map(fd, 8192, .read_write);
     defer unmap(shared);
     const left = try map(fd, 8192, .read_write);
@@ -212,7 +202,7 @@ test "memory of huge pages is not mapped" {
     const created = linux.memfd_create("test", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING | linux.MFD.HUGETLB);
     if (linux.errno(created) != .SUCCESS) return error.SkipZigTest; // a kernel without them
     const fd: i32 = @intCast(created);
-    defer close(fd);
+    defer os_fd.close(fd);
     _ = try errors.check(linux.ftruncate(fd, 1 << 30), "ftruncate", "test");
     try seal(fd, .no_future_writers);
     try expectRefused(fd, 4096, .read_only, "huge pages");

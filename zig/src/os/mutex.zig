@@ -1,3 +1,5 @@
+//! The one mutex of the library: the C library's, which sleeps where it must wait. A failure of it is a defect.
+
 const std = @import("std");
 
 pub const Mutex = struct {

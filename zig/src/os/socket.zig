@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+const os_fd = @import("fd.zig");
 const clock = @import("clock.zig");
 const memfd = @import("memfd.zig");
 const Error = errors.Error;
@@ -19,10 +20,6 @@ pub const kernel_descriptors_max = 253;
 
 /// sun_path with its terminating NUL.
 pub const path_size_max = 108;
-
-pub fn close(fd: i32) void {
-    memfd.close(fd);
-}
 
 /// Ends a connection for both sides, and leaves the descriptor open.
 pub fn shutdown(fd: i32) void {
@@ -81,7 +78,7 @@ pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32) Error!i32
     const address = try Address.init(path);
     const temporary = try Address.init(temporary_path);
     const fd = try open();
-    errdefer close(fd);
+    errdefer os_fd.close(fd);
     _ = linux.unlink(temporary.pathZ());
     _ = try errors.check(linux.bind(fd, @ptrCast(&temporary.storage), temporary.size), "bind", path);
     errdefer _ = linux.unlink(temporary.pathZ());
@@ -97,7 +94,7 @@ const backlog = 128;
 pub fn listenAbstract(name: []const u8) Error!i32 {
     const address = try Address.initAbstract(name);
     const fd = try open();
-    errdefer close(fd);
+    errdefer os_fd.close(fd);
     const bound = linux.bind(fd, @ptrCast(&address.storage), address.size);
     if (linux.errno(bound) == .ADDRINUSE) return error.AlreadyExists;
     _ = try errors.check(bound, "bind", name);
@@ -109,7 +106,7 @@ pub fn listenAbstract(name: []const u8) Error!i32 {
 /// `path` is the address in words.
 pub fn connect(address: *const Address, path: []const u8, timeout_ms: u31) Error!i32 {
     const fd = try open();
-    errdefer close(fd);
+    errdefer os_fd.close(fd);
     const begun_ns = clock.monotonicNs();
     const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
     const flags = try errors.check(linux.fcntl(fd, linux.F.GETFL, 0), "fcntl", path);
@@ -238,7 +235,7 @@ pub const Descriptors = struct {
 
     pub fn deinit(descriptors: *Descriptors) void {
         for (descriptors.items[0..descriptors.count]) |fd| {
-            if (fd >= 0) close(fd);
+            if (fd >= 0) os_fd.close(fd);
         }
         descriptors.* = undefined;
     }
@@ -343,10 +340,10 @@ fn pair() Error![2]i32 {
 
 test "a message and its descriptors arrive together" {
     const fds = try pair();
-    defer close(fds[0]);
-    defer close(fds[1]);
+    defer os_fd.close(fds[0]);
+    defer os_fd.close(fds[1]);
     const file = try memfd.create("passed", 4096);
-    defer memfd.close(file);
+    defer os_fd.close(file);
 
     try send(fds[0], "hello", &.{ file, file });
     var buffer: [16]u8 = undefined;
@@ -365,24 +362,24 @@ test "a message and its descriptors arrive together" {
 
 test "unwanted descriptors never enter, a long message is refused, silence is not an end" {
     const fds = try pair();
-    defer close(fds[1]);
+    defer os_fd.close(fds[1]);
     const file = try memfd.create("passed", 4096);
-    defer memfd.close(file);
+    defer os_fd.close(file);
     var buffer: [8]u8 = undefined;
 
     try testing.expectError(error.WouldBlock, receive(fds[1], &buffer, null));
     const before = try memfd.create("probe", 1);
-    memfd.close(before);
+    os_fd.close(before);
     try send(fds[0], "hello", &.{file});
     try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
     const after = try memfd.create("probe", 1);
-    memfd.close(after);
+    os_fd.close(after);
     try testing.expectEqual(before, after); // the lowest free descriptor is the same: nothing came in
 
     try send(fds[0], "longer than eight", &.{});
     try send(fds[0], "last", &.{});
     try send(fds[1], "unread", &.{});
-    close(fds[0]);
+    os_fd.close(fds[0]);
     try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
     try testing.expectEqualStrings("last", try receive(fds[1], &buffer, null));
     try testing.expectError(error.Disconnected, receive(fds[1], &buffer, null));
@@ -396,10 +393,10 @@ test "connecting to a full queue ends in time, however many signals come" {
     const address: Address = try .init(path);
     const listener = try listen(path, temporary, 0o600);
     defer _ = linux.unlink(address.pathZ());
-    defer close(listener);
+    defer os_fd.close(listener);
     _ = try errors.check(linux.listen(listener, 0), "listen", path);
     const queued = try connect(&address, path, 1000);
-    defer close(queued);
+    defer os_fd.close(queued);
 
     const Interruption = struct {
         thread: i32,

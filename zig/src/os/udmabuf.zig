@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+const os_fd = @import("fd.zig");
 const memfd = @import("memfd.zig");
 const Error = errors.Error;
 
@@ -22,11 +23,11 @@ pub fn copyOf(bytes: []const u8) Error!i32 {
         else => {},
     }
     const driver: i32 = @intCast(try errors.check(opened, "open", device));
-    defer memfd.close(driver);
+    defer os_fd.close(driver);
     const size = std.mem.alignForward(usize, bytes.len, std.heap.pageSize());
     const fd = try memfd.create("cuframes-dmabuf", size);
     // The dma-buf keeps the pages.
-    defer memfd.close(fd);
+    defer os_fd.close(fd);
     const memory = try memfd.map(fd, size, .read_write);
     defer memfd.unmap(memory);
     @memcpy(memory[0..bytes.len], bytes);
