@@ -1,7 +1,7 @@
 // Records a key's packets to a file for a while, not encoded again: recorder.ts KEY FILE [SECONDS]
 
 import process from "node:process";
-import { CuframesError, Subscriber } from "../mod.ts";
+import { isCuframesError, Subscriber } from "../mod.ts";
 import { Recorder } from "../media.ts";
 
 const [key = "cam", file = "recording.mp4", seconds = "10"] = process.argv.slice(2);
@@ -23,6 +23,6 @@ try {
     recorded++;
   }
 } catch (error) {
-  if (!(error instanceof CuframesError && error.code === "DISCONNECTED")) throw error;
+  if (!isCuframesError(error, "DISCONNECTED")) throw error;
 }
 console.log(`${recorded} packets in ${file}`);

@@ -15,6 +15,7 @@ await run(tool("deno"), [
   `--output=${output}`,
   "mod.ts",
   "media.ts",
+  "source.ts",
 ], {
   stderr: "ignore", // warnings about types of other packages
 });

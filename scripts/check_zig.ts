@@ -1,63 +1,79 @@
-// Lines of Zig have at most 120 columns, and functions at most 70 lines, but for those of tests. Prints what has more.
+// What `zig fmt` does not say of the Zig sources: how long lines and functions may be, and that a file says what it is
+// for.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { root } from "./toolchain.mjs";
 
-const columnsMax = 120;
-const linesMax = 70;
-const folders = ["zig", "test", "bench"];
+const columns = 120;
+const functionLines = 70;
 
-function zigFiles(): string[] {
-  return folders.flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-      .filter((name) => name.endsWith(".zig") && !/(^|\/)(\.zig-cache|zig-out)\//.test(name))
-      .map((name) => join(folder, name))
-  ).sort();
+/** Folders that are looked through, and whether what is in them is a test: a test may be as long as it needs to be. */
+const trees = [
+  { folder: "zig", recursive: false, test: false },
+  { folder: "zig/src", recursive: true, test: false },
+  { folder: "test", recursive: true, test: true },
+];
+
+/** A line and what is wrong with it. */
+interface Problem {
+  readonly line: number;
+  readonly what: string;
 }
 
-/**
- * Functions and their lines, the first and the last one included. `zig fmt` has seen to it that a block ends where a
- * line begins with its brace, as far in as the line that began it. A function that returns a type is a struct with
- * parameters: its functions count, and it does not.
- */
-function* functionsOf(lines: readonly string[]): Generator<{ name: string; line: number; lines: number }> {
-  const endOf = (start: number, indent: string) =>
-    lines.findIndex((line, at) => at > start && line.startsWith(`${indent}}`));
-  for (let at = 0; at < lines.length; at++) {
-    const line = lines[at]!;
-    const test = /^( *)test\b.*\{$/.exec(line);
-    if (test !== null) {
-      at = endOf(at, test[1]!);
+/** The width of what a reader sees, not of its bytes. */
+function widthOf(line: string): number {
+  return [...line].length;
+}
+
+/** Where the block that begins on this line ends: `zig fmt` puts its brace below the line's first character. */
+function endOf(lines: readonly string[], begin: number): number {
+  const indent = /^ */.exec(lines[begin] ?? "")?.[0] ?? "";
+  for (let index = begin; index < lines.length; index++) {
+    const line = lines[index] ?? "";
+    // One that is over where it begins, or has no body.
+    if (index === begin && /(\}|;)$/.test(line)) return index;
+    if (index > begin && line.startsWith(`${indent}}`)) return index;
+    // `) callconv(.c) void {` goes on; `) i32;` is over.
+    if (index > begin && line.startsWith(`${indent})`) && line.endsWith(";")) return index;
+  }
+  return lines.length - 1;
+}
+
+function problemsOf(text: string, test: boolean): Problem[] {
+  const lines = text.split("\n");
+  const problems: Problem[] = [];
+  if (!lines[0]?.startsWith("//! ")) problems.push({ line: 1, what: "has no file comment (//!)" });
+  let testEnd = -1;
+  for (const [index, line] of lines.entries()) {
+    const width = widthOf(line);
+    if (width > columns) {
+      problems.push({ line: index + 1, what: `has ${width} columns, more than ${columns}` });
+    }
+    if (test || index <= testEnd) continue;
+    if (/^test( "|\s*\{)/.test(line)) {
+      testEnd = endOf(lines, index);
       continue;
     }
-    const [, indent, name] = /^( *)(?:(?:pub|export|inline|noinline) )*fn (\w+|@"[^"]*")\(/.exec(line) ?? [];
-    if (indent === undefined) continue;
-    // Its head may take several lines.
-    const body = lines.findIndex((line, head) =>
-      head >= at && (head === at || line.startsWith(`${indent})`)) && /[{};]$/.test(line)
-    );
-    if (!lines[body]!.endsWith("{") || lines[body]!.endsWith(" type {")) continue;
-    yield { name: name!, line: at + 1, lines: endOf(body, indent) - at + 1 };
+    const name = /^ *(?:pub )?(?:export )?(?:inline |noinline )?fn ([\w@"]+)\(/.exec(line)?.[1];
+    if (name === undefined) continue;
+    const length = endOf(lines, index) - index + 1;
+    if (length > functionLines) {
+      problems.push({ line: index + 1, what: `${name} has ${length} lines, more than ${functionLines}` });
+    }
   }
+  return problems;
 }
 
-let violations = 0;
-function tell(path: string, line: number, what: string): void {
-  console.log(`${path}:${line}: ${what}`);
-  violations++;
-}
-
-for (const path of zigFiles()) {
-  const lines = readFileSync(join(root, path), "utf8").split("\n");
-  for (const [index, line] of lines.entries()) {
-    const columns = [...line].length;
-    if (columns > columnsMax) tell(path, index + 1, `${columns} columns, at most ${columnsMax}`);
-  }
-  if (!path.startsWith("zig/")) continue;
-  for (const { name, line, lines: count } of functionsOf(lines)) {
-    if (count > linesMax) tell(path, line, `${name} has ${count} lines, at most ${linesMax}`);
+let failed = false;
+for (const { folder, recursive, test } of trees) {
+  for (const path of readdirSync(join(root, folder), { recursive, encoding: "utf8" }).sort()) {
+    if (!path.endsWith(".zig")) continue;
+    for (const { line, what } of problemsOf(readFileSync(join(root, folder, path), "utf8"), test)) {
+      console.error(`${folder}/${path}:${line}: ${what}`);
+      failed = true;
+    }
   }
 }
-process.exitCode = violations === 0 ? 0 : 1;
+process.exitCode = failed ? 1 : 0;

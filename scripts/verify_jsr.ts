@@ -7,7 +7,13 @@ import { join } from "node:path";
 import { run } from "./lib/process.ts";
 import { bin } from "./package/metadata.ts";
 import { stage } from "./package/stage.ts";
-import { remoteProject, tryEveryPairing, tryFirstExample, tryProgram } from "./verify/projects.ts";
+import {
+  remoteProject,
+  tryEveryEntry,
+  tryEveryPairing,
+  tryFirstExample,
+  tryProgram,
+} from "./verify/projects.ts";
 import { jsrPackage, othersPackages, serve } from "./verify/registry.ts";
 import { tool } from "./toolchain.mjs";
 
@@ -28,6 +34,7 @@ try {
   );
   const project = remoteProject(join(directory, "deno"), registry.origin);
   await tryEveryPairing([project], join(directory, "run"));
+  await tryEveryEntry(project, join(directory, "run"));
   await tryFirstExample(project, join(directory, "run"));
   if (bin !== undefined) await tryProgram(project);
   console.log("the package works from remote modules");

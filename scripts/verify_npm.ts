@@ -28,6 +28,7 @@ import {
   emptyProject,
   type Project,
   runtimes,
+  tryEveryEntry,
   tryEveryPairing,
   tryFirstExample,
   tryProgram,
@@ -182,6 +183,7 @@ try {
   }
   await tryEveryPairing(projects, join(directory, "run"));
   for (const project of projects) {
+    await tryEveryEntry(project, join(directory, "run"));
     await tryFirstExample(project, join(directory, "run"));
     if (bin !== undefined) await tryProgram(project);
   }

@@ -1,3 +1,6 @@
+//! Builds the library, what other languages see of it, the doubles of the drivers' libraries, and the tests of all
+//! that.
+
 const std = @import("std");
 
 /// What the oldest distributions in support have (RHEL 8, Debian 10).
@@ -27,7 +30,11 @@ const platforms = [_]Platform{
     .{ .name = "arm64-musl", .arch = .aarch64, .abi = .musl },
 };
 
-fn addShim(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.builtin.OptimizeMode) *std.Build.Step.Compile {
+fn addShim(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Step.Compile {
     return b.addLibrary(.{
         .name = "cuframes",
         .linkage = .dynamic,
@@ -43,6 +50,14 @@ fn addShim(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.builti
     });
 }
 
+/// What a build was asked for.
+const Options = struct {
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+    /// The tests whose name has one of these; all where there is none.
+    test_filters: []const []const u8,
+};
+
 pub fn build(b: *std.Build) void {
     const target = b.standardTargetOptions(.{ .default_target = .{
         .os_tag = .linux,
@@ -51,17 +66,33 @@ pub fn build(b: *std.Build) void {
         .glibc_version = oldest_glibc,
     } });
     const optimize = b.option(std.builtin.OptimizeMode, "optimize", "How to optimise the library") orelse .ReleaseSafe;
-    const test_filters = b.option([]const []const u8, "test-filter", "Run the Zig tests whose name has this") orelse &.{};
+    const test_filters = b.option([]const []const u8, "test-filter", "Run the tests with this in their name") orelse &.{};
+
+    const options: Options = .{ .target = target, .optimize = optimize, .test_filters = test_filters };
 
     b.installArtifact(addShim(b, target, optimize));
+    addRelease(b);
+    const bindings_module = addBindings(b);
+    const doubles = addDoubles(b, options);
+    addKernels(b);
+    addTests(b, options, bindings_module, doubles);
+}
 
+fn addRelease(b: *std.Build) void {
     const release_step = b.step("release", "Build the library of every platform that is released into release/");
     for (platforms) |platform| {
         const shim = addShim(b, b.resolveTargetQuery(platform.query()), .ReleaseSafe);
-        const install = b.addInstallFileWithDir(shim.getEmittedBin(), .prefix, b.fmt("release/libcuframes-{s}.so", .{platform.name}));
+        const install = b.addInstallFileWithDir(
+            shim.getEmittedBin(),
+            .prefix,
+            b.fmt("release/libcuframes-{s}.so", .{platform.name}),
+        );
         release_step.dependOn(&install.step);
     }
+}
 
+/// Returns the module of the program that writes them, which has tests.
+fn addBindings(b: *std.Build) *std.Build.Module {
     const bindings_module = b.createModule(.{
         .root_source_file = b.path("bindings.zig"),
         .target = b.graph.host,
@@ -83,7 +114,17 @@ pub fn build(b: *std.Build) void {
         const text = run.captureStdOut(.{});
         bindings_step.dependOn(&b.addInstallFileWithDir(text, .prefix, b.fmt("share/{s}", .{file})).step);
     }
+    return bindings_module;
+}
 
+/// The libraries that stand for the drivers' in tests, and the program that holds them to the drivers' contract.
+const Doubles = struct {
+    step: *std.Build.Step,
+    cuda: *std.Build.Step.Compile,
+    conformance: *std.Build.Step.Compile,
+};
+
+fn addDoubles(b: *std.Build, options: Options) Doubles {
     const cuda = b.createModule(.{ .root_source_file = b.path("cuda.zig") });
 
     // libcuda.so.1 for tests without a GPU: see the head of test/cuda_double/libcuda.zig.
@@ -93,7 +134,7 @@ pub fn build(b: *std.Build) void {
         .version = .{ .major = 1, .minor = 0, .patch = 0 },
         .root_module = b.createModule(.{
             .root_source_file = b.path("../test/cuda_double/libcuda.zig"),
-            .target = target,
+            .target = options.target,
             .optimize = .ReleaseSafe,
             .link_libc = true,
             .imports = &.{.{ .name = "cuda", .module = cuda }},
@@ -106,7 +147,7 @@ pub fn build(b: *std.Build) void {
         .name = "conformance",
         .root_module = b.createModule(.{
             .root_source_file = b.path("../test/cuda_double/conformance.zig"),
-            .target = target,
+            .target = options.target,
             .optimize = .Debug,
             .link_libc = true,
             .imports = &.{.{ .name = "cuda", .module = cuda }},
@@ -114,6 +155,11 @@ pub fn build(b: *std.Build) void {
     });
     cuda_double_step.dependOn(&b.addInstallFileWithDir(conformance.getEmittedBin(), .prefix, "test/conformance").step);
 
+    addEglDouble(b, options, cuda_double_step);
+    return .{ .step = cuda_double_step, .cuda = cuda_double, .conformance = conformance };
+}
+
+fn addEglDouble(b: *std.Build, options: Options, step: *std.Build.Step) void {
     // libEGL.so.1 beside it: see the head of test/cuda_double/libegl.zig.
     const egl_double = b.addLibrary(.{
         .name = "EGL",
@@ -121,17 +167,22 @@ pub fn build(b: *std.Build) void {
         .version = .{ .major = 1, .minor = 0, .patch = 0 },
         .root_module = b.createModule(.{
             .root_source_file = b.path("../test/cuda_double/libegl.zig"),
-            .target = target,
+            .target = options.target,
             .optimize = .ReleaseSafe,
             .link_libc = true,
             .imports = &.{.{ .name = "egl", .module = b.createModule(.{ .root_source_file = b.path("egl.zig") }) }},
         }),
     });
-    cuda_double_step.dependOn(&b.addInstallFileWithDir(egl_double.getEmittedBin(), .prefix, "test/egl/libEGL.so.1").step);
+    step.dependOn(
+        &b.addInstallFileWithDir(egl_double.getEmittedBin(), .prefix, "test/egl/libEGL.so.1").step,
+    );
+}
 
+fn addKernels(b: *std.Build) void {
     // Drivers translate PTX for sm_70 to every GPU since Volta.
     const compile = b.addSystemCommand(&.{
-        b.graph.zig_exe,                     "cc", "-target", "nvptx64-cuda", "-mcpu=sm_70", "-O2", "-S", "-Wall", "-Werror",
+        b.graph.zig_exe, "cc",      "-target",                           "nvptx64-cuda", "-mcpu=sm_70", "-O2", "-S",
+        "-Wall",         "-Werror",
         // Zig passes these on, and this target has no use for them.
         "-Wno-unused-command-line-argument",
     });
@@ -139,12 +190,14 @@ pub fn build(b: *std.Build) void {
     const kernels = compile.addPrefixedOutputFileArg("-o", "test.ptx");
     const kernels_step = b.step("kernels", "Compile the GPU tests' kernels to PTX into share/");
     kernels_step.dependOn(&b.addInstallFileWithDir(kernels, .prefix, "share/test.ptx").step);
+}
 
+fn addTests(b: *std.Build, options: Options, bindings_module: *std.Build.Module, doubles: Doubles) void {
     // For another machine as it is released: an emulator is slow enough as it is.
     const foreign = b.user_input_options.contains("target");
     const test_options = b.addOptions();
     test_options.addOption(bool, "emulated", foreign and b.enable_qemu);
-    const compile_tests_step = b.step("compile_tests", "Compile the Zig tests into test/zig_tests and zig_tests_tsan, and run none");
+    const compile_tests_step = b.step("compile_tests", "Compile the Zig tests into test/, and run none");
     const test_step = b.step("test", "Run the Zig tests");
     const test_tsan_step = b.step("test_tsan", "Run the Zig tests under ThreadSanitizer");
     for ([_]*std.Build.Step{ test_step, test_tsan_step }) |step| {
@@ -152,12 +205,12 @@ pub fn build(b: *std.Build) void {
         const tests = b.addTest(.{
             .root_module = b.createModule(.{
                 .root_source_file = b.path("src/lib.zig"),
-                .target = if (foreign) target else b.graph.host,
-                .optimize = if (foreign) optimize else .Debug,
+                .target = if (foreign) options.target else b.graph.host,
+                .optimize = if (foreign) options.optimize else .Debug,
                 .link_libc = true,
                 .sanitize_thread = thread_sanitizer,
             }),
-            .filters = test_filters,
+            .filters = options.test_filters,
             // ThreadSanitizer reports nothing with Zig's own backend.
             .use_llvm = if (thread_sanitizer) true else null,
         });
@@ -167,14 +220,14 @@ pub fn build(b: *std.Build) void {
         step.dependOn(&b.addRunArtifact(tests).step);
     }
 
-    if (!foreign and test_filters.len == 0) {
+    if (!foreign and options.test_filters.len == 0) {
         const bindings_tests = b.addTest(.{ .name = "bindings", .root_module = bindings_module });
         test_step.dependOn(&b.addRunArtifact(bindings_tests).step);
 
-        const run = b.addRunArtifact(conformance);
+        const run = b.addRunArtifact(doubles.conformance);
         run.setEnvironmentVariable("LD_LIBRARY_PATH", b.getInstallPath(.prefix, "test"));
-        run.step.dependOn(cuda_double_step);
-        run.addFileInput(cuda_double.getEmittedBin());
+        run.step.dependOn(doubles.step);
+        run.addFileInput(doubles.cuda.getEmittedBin());
         _ = run.captureStdErr(.{}); // shown when it fails
         test_step.dependOn(&run.step);
     }

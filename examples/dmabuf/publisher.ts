@@ -4,10 +4,10 @@
 
 import process from "node:process";
 import {
-  CuframesError,
   DescriptorSocket,
   importDmabuf,
   type ImportedImage,
+  isCuframesError,
   Publisher,
   type PublisherOptions,
   Subscriber,
@@ -54,7 +54,7 @@ try {
     await capture.send(encode({ released: buffer }));
   }
 } catch (error) {
-  if (!(error instanceof CuframesError) || error.code !== "DISCONNECTED") throw error;
+  if (!isCuframesError(error, "DISCONNECTED")) throw error;
   console.log(`the capture process is gone; ${publisher?.stats().published ?? 0} frames published`);
 }
 for (const image of images.values()) image.close();

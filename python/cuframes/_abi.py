@@ -696,15 +696,15 @@ FUNCTIONS = {
     # Lets the library's threads call this callback; to be called before it is given to any function.
     "cuframes_callback_open": (c_int32, (Callback,)),
     # cuframes_callback_socket(callback)
-    # For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token, four
-    # bytes, through a stream socket, and returns the end to read it from. The callback is open already.
+    # For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token,
+    # four bytes, through a stream socket, and returns the end to read it from. The callback is open already.
     "cuframes_callback_socket": (c_int32, (POINTER(c_uint64),)),
     # cuframes_callback_close(callback)
     # For an event loop that is about to end: no thread calls the callback afterwards.
     "cuframes_callback_close": (None, (Callback,)),
     # cuframes_environment_open()
-    # Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript worker
-    # may at any moment, or by cuframes_environment_close.
+    # Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript
+    # worker may at any moment, or by cuframes_environment_close.
     "cuframes_environment_open": (c_int32, ()),
     # cuframes_environment_close()
     # Closes everything that this thread has made since cuframes_environment_open. Memory that it could reach can still be
@@ -724,7 +724,7 @@ FUNCTIONS = {
     # Makes current on this thread what was so before cuframes_context_enter.
     "cuframes_context_leave": (c_int32, (c_uint32,)),
     # cuframes_context_close(context)
-    # Lets go of a context.
+    # Releases a context.
     "cuframes_context_close": (c_int32, (c_uint32,)),
     # cuframes_publisher_create(options, info)
     # Takes the key, makes the ring and describes it; returns the publisher's handle.
@@ -733,7 +733,7 @@ FUNCTIONS = {
     # Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr.
     "cuframes_publisher_slot_address": (c_uint64, (c_uint32, c_uint32)),
     # cuframes_publisher_acquire(publisher, timeout_ms)
-    # Returns a slot to fill, the caller's until it is published or abandoned. WOULD_BLOCK, or TIMEOUT under the policy
+    # Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy
     # wait.
     "cuframes_publisher_acquire": (c_int32, (c_uint32, c_int32)),
     # cuframes_publisher_arm(publisher, callback)
@@ -752,15 +752,15 @@ FUNCTIONS = {
     # cuframes_publisher_copy_from(publisher, slot, source)
     # Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream.
     "cuframes_publisher_copy_from": (c_int32, (c_uint32, c_uint32, POINTER(CopySource))),
-    # cuframes_publisher_abandon(publisher, slot)
+    # cuframes_publisher_cancel(publisher, slot)
     # Gives a slot back unpublished.
-    "cuframes_publisher_abandon": (c_int32, (c_uint32, c_uint32)),
+    "cuframes_publisher_cancel": (c_int32, (c_uint32, c_uint32)),
     # cuframes_publisher_enable_packets(publisher, options)
     # Makes the packet ring, once, and hands it to the subscribers that are there and want it.
     "cuframes_publisher_enable_packets": (c_int32, (c_uint32, POINTER(PacketOptions))),
-    # cuframes_publisher_set_codec_parameters(publisher, bytes, size)
-    # Replaces the parameters that readers are given: at most 4096 bytes; 0 takes them away.
-    "cuframes_publisher_set_codec_parameters": (c_int32, (c_uint32, c_void_p, c_uint32)),
+    # cuframes_publisher_set_extradata(publisher, bytes, size)
+    # Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away.
+    "cuframes_publisher_set_extradata": (c_int32, (c_uint32, c_void_p, c_uint32)),
     # cuframes_publisher_publish_packet(publisher, record, bytes)
     # Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
     "cuframes_publisher_publish_packet": (c_int32, (c_uint32, POINTER(PacketRecord), c_void_p)),
@@ -790,7 +790,7 @@ FUNCTIONS = {
     # What cuframes_connect would have returned, or a connected socket's handle; after the callback.
     "cuframes_connect_finish": (c_int32, (c_uint32, POINTER(RingInfo), POINTER(Report))),
     # cuframes_connect_close(attempt)
-    # Gives up, or lets go after cuframes_connect_finish.
+    # Cancels an attempt, or releases it after cuframes_connect_finish.
     "cuframes_connect_close": (c_int32, (c_uint32,)),
     # cuframes_subscriber_slot_address(subscriber, slot)
     # Where a slot is in this process, until the subscriber is closed; only to be read.
@@ -834,9 +834,9 @@ FUNCTIONS = {
     # Copies the packet that was just described, and moves on. PACKET_OVERRUN when the writer was faster: the bytes are
     # then worth nothing.
     "cuframes_packet_reader_copy": (c_int32, (c_uint32, c_void_p, c_uint32)),
-    # cuframes_packet_reader_codec_parameters(reader, destination)
-    # Copies the codec parameters into a buffer of 4096 bytes; returns their size.
-    "cuframes_packet_reader_codec_parameters": (c_int32, (c_uint32, c_void_p)),
+    # cuframes_packet_reader_extradata(reader, destination)
+    # Copies the extradata into a buffer of 4096 bytes; returns their size.
+    "cuframes_packet_reader_extradata": (c_int32, (c_uint32, c_void_p)),
     # cuframes_packet_reader_arm(reader, callback)
     # Calls back once at the next packet or the connection's end.
     "cuframes_packet_reader_arm": (c_int32, (c_uint32, Callback)),
@@ -850,18 +850,19 @@ FUNCTIONS = {
     # Imports a dma-buf or memfd, for the CPU or for CUDA; returns an image's handle. The descriptors stay the caller's.
     "cuframes_image_import": (c_int32, (POINTER(ImageOptions), POINTER(ImageInfo))),
     # cuframes_image_import_egl(display, egl_image, fourcc, device, device_size, info)
-    # Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it for.
+    # Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it
+    # for.
     # `device` names a GPU, as in cuframes_publisher_options.
     "cuframes_image_import_egl": (c_int32, (c_uint64, c_uint64, c_uint32, c_void_p, c_uint32, POINTER(ImageInfo))),
     # cuframes_publisher_copy_image(publisher, slot, image, plane, stream, has_stream)
-    # Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU the
-    # copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
+    # Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU
+    # the copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
     "cuframes_publisher_copy_image": (c_int32, (c_uint32, c_uint32, c_uint32, c_int32, c_uint64, c_uint32)),
     # cuframes_image_close(image)
     # Ends an image. What was registered may be kept for the next import of the same buffer: see cuframes_images_trim.
     "cuframes_image_close": (c_int32, (c_uint32,)),
     # cuframes_images_trim()
-    # Lets go of every registration that no image uses, and with it of the buffers.
+    # Releases every registration that no image uses, and with it of the buffers.
     "cuframes_images_trim": (None, ()),
     # cuframes_dmabuf_formats(device, device_size, pairs, capacity)
     # Fills a table of at most `capacity` layouts that EGL imports on a GPU; returns how many there are in it.
@@ -870,8 +871,8 @@ FUNCTIONS = {
     # Returns a dma-buf of a held frame, the caller's to close: on a GPU of the slot itself, on the host of a copy.
     "cuframes_subscriber_export_dmabuf": (c_int32, (c_uint32, c_uint32)),
     # cuframes_socket_connect_start(address, size, timeout_ms, callback, token)
-    # Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
-    # name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
+    # Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an
+    # abstract name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
     "cuframes_socket_connect_start": (c_int32, (c_void_p, c_uint32, c_int32, Callback, c_uint32)),
     # cuframes_socket_listen(address, size, mode)
     # Returns a listener's handle. ALREADY_EXISTS where somebody listens.
@@ -883,8 +884,8 @@ FUNCTIONS = {
     # Sends one message of 1 to 65 536 bytes with up to 253 descriptors, which stay the caller's.
     "cuframes_socket_send": (c_int32, (c_uint32, c_void_p, c_uint32, POINTER(c_int32), c_uint32, c_int32)),
     # cuframes_socket_receive(socket, bytes, capacity, received, timeout_ms)
-    # Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on every
-    # error none of them is open.
+    # Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on
+    # every error none of them is open.
     "cuframes_socket_receive": (c_int32, (c_uint32, c_void_p, c_uint32, POINTER(Received), c_int32)),
     # cuframes_socket_arm(socket, direction, callback)
     # Calls back once when there is something to receive or accept (direction 0), or room to send (1), or the end to tell.

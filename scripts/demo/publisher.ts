@@ -1,6 +1,6 @@
 // Decodes the input once; publishes its frames, each with its hash, and its packets.
 
-import { CuframesError, type MemoryKind, Publisher, type WritableFrame } from "../../mod.ts";
+import { isCuframesError, type MemoryKind, Publisher, type WritableFrame } from "../../mod.ts";
 import { type MediaFrame, type MediaPacket, openMedia } from "../../media.ts";
 import { digest, digestOf, go, main, type Task, task, tell } from "./events.ts";
 
@@ -65,9 +65,7 @@ await main(async () => {
     try {
       return fast ? await publisher.acquireAsync() : publisher.acquire();
     } catch (error) {
-      const full = error instanceof CuframesError &&
-        (error.code === "TIMEOUT" || error.code === "WOULD_BLOCK");
-      if (full) return undefined; // decoded, and not published
+      if (isCuframesError(error, "TIMEOUT", "WOULD_BLOCK")) return undefined; // decoded, and not published
       throw error;
     }
   }

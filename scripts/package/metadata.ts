@@ -55,7 +55,7 @@ function range(dependency: string): string {
 }
 
 export const dependencies: Readonly<Record<string, string>> = packageFile.dependencies ?? {};
-/** Only `cuframes/media` needs it. */
+/** Only `cuframes/media`, `cuframes/source` and the command need it. */
 export const peerDependencies: Readonly<Record<string, string>> = { "node-av": range("node-av") };
 
 /** What npm compares with the workflow that says it built the package. */

@@ -177,6 +177,20 @@ export async function tryFirstExample(project: Project, runtimeDirectory: string
   console.log(`the README's first example: ${project.name}`);
 }
 
+/** Every entry of the package can be imported, and says what it has. */
+export async function tryEveryEntry(project: Project, runtimeDirectory: string): Promise<void> {
+  const names = { "": "Publisher", "/media": "openMedia", "/source": "CameraSource" };
+  const code = Object.entries(names).map(([entry, name]) =>
+    `console.log(typeof (await import("${project.specifier}${entry}")).${name});\n`
+  );
+  writeFileSync(join(project.directory, "entries.ts"), code.join(""));
+  const output = await run(project, "entries.ts", [], runtimeDirectory).ended;
+  if (output !== "function\n".repeat(code.length)) {
+    throw new Error(`the entries of the package on ${project.name}:\n${output}`);
+  }
+  console.log(`every entry is there: ${project.name}`);
+}
+
 /** The program `cuframes`, as each runtime starts a package's. */
 export async function tryProgram(project: Project): Promise<void> {
   const commands: Record<Runtime, string[]> = {

@@ -60,8 +60,9 @@ export function jsrPackage(folder: string): Source {
   const { name, version, exports, imports } = JSON.parse(readFileSync(join(folder, "deno.json"), "utf8"));
   const files = new Map<string, Uint8Array>(
     [
-      "mod.ts",
-      "media.ts",
+      ...Object.values<string>(exports).filter((path) => !path.startsWith("./src/")).map((path) =>
+        path.slice(2)
+      ),
       "deno.json",
       ...readdirSync(join(folder, "src"), { recursive: true, encoding: "utf8" }).map((path) => `src/${path}`),
     ]

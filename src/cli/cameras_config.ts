@@ -1,9 +1,12 @@
-/** `cameras.yaml`: many sources in one file. A camera's fields are the options of `cuframes source`, by the same names. */
+/**
+ * This file reads `cameras.yaml`, which has many sources: a camera's fields are the options of `cuframes source`, by
+ * the same names.
+ */
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, type Option } from "commander";
 import { type Document, isNode, LineCounter, parseDocument } from "yaml";
 import { environment } from "../core/mod.ts";
-import { variableOf } from "./command.ts";
+import { URL_VARIABLE, variableOf } from "./command.ts";
 import { UsageError } from "./exit.ts";
 
 /** One source of a file. */
@@ -18,7 +21,6 @@ type Variables = Record<string, string>;
 /** Options that are about the program, or that each camera has by itself. */
 const NOT_FIELDS = ["help", "key", "config", "runtime-dir", "json", "quiet", "verbose"];
 const URL_FIELD = "url";
-const URL_VARIABLE = "CUFRAMES_URL";
 
 /**
  * Reads and checks a file.
@@ -109,7 +111,7 @@ export class ConfigFile {
       } else if (option === undefined) {
         this.#mistake(
           at,
-          `${where} is not known: there are ${[URL_FIELD, ...this.#fields.keys()].join(", ")}`,
+          `${where} is not known: there are ${[URL_FIELD, ...this.#shownFields()].join(", ")}`,
         );
       } else if (option.isBoolean() || option.negate) {
         if (typeof value !== "boolean") this.#mistake(at, `${where}: it must be true or false`);
@@ -120,6 +122,10 @@ export class ConfigFile {
       }
     }
     return variables;
+  }
+
+  #shownFields(): string[] {
+    return [...this.#fields].filter(([, { hidden }]) => !hidden).map(([name]) => name);
   }
 
   /** Whether an option takes a text; a mistake is noted where it does not. */

@@ -1,6 +1,6 @@
 /**
- * SIGINT, SIGTERM and the end of standard output's reader as an AbortSignal: the first lets a command close everything,
- * a second signal ends it.
+ * This file makes an AbortSignal of SIGINT, SIGTERM and the end of standard output's reader: the first lets a command
+ * close everything, a second signal ends it.
  */
 import { constants } from "node:os";
 import process from "node:process";

@@ -1,10 +1,13 @@
-/** What all commands have in common: options, environment variables, and what they are run with. */
+/** This file has what all commands have in common: options, environment variables, and what they are run with. */
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { environment, type Size } from "../core/mod.ts";
 import { cancellation } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
 import { type Level, Log } from "./terminal.ts";
+
+/** The variable that a source's input can be given by, so that no credentials are in the command line. */
+export const URL_VARIABLE = "CUFRAMES_URL";
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -50,6 +53,22 @@ export function contextOf(options: CommonOptions): Context {
   };
 }
 
+/** An option by the name that it had before: it is taken, and not shown. */
+export class Alias extends Option {
+  readonly #attribute: string;
+
+  /** @param attribute what the option that it stands for is called among a command's values */
+  constructor(flags: string, attribute: string) {
+    super(flags);
+    this.#attribute = attribute;
+    this.hideHelp();
+  }
+
+  override attributeName(): string {
+    return this.#attribute;
+  }
+}
+
 /** The environment variable of an option: `--max-size` is CUFRAMES_MAX_SIZE, `--no-packets` CUFRAMES_PACKETS. */
 export function variableOf(option: Option): string {
   const name = option.long!.replace(/^--(no-)?/, "");
@@ -62,8 +81,8 @@ export function nameVariables(command: Command): void {
 }
 
 /**
- * Takes a command's options from the environment, before its command line, which comes first. An empty variable counts as
- * not set. (commander would take any value of a flag's variable as "on".)
+ * Takes a command's options from the environment, before its command line, which comes first. An empty variable
+ * counts as not set. (commander would take any value of a flag's variable as "on".)
  *
  * @throws {UsageError} that names the variable
  */

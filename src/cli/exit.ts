@@ -1,5 +1,5 @@
-/** How a command ends: exit codes that scripts can tell apart. docs/cli.md has the same table. */
-import { CuframesError, type CuframesErrorCode } from "../core/mod.ts";
+/** This file says how a command ends, by exit codes that scripts can tell apart. docs/cli.md has the same table. */
+import { type CuframesErrorCode, isCuframesError } from "../core/mod.ts";
 
 import { isDiskFull } from "../media/mod.ts";
 
@@ -36,6 +36,6 @@ export class UsageError extends Error {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.USAGE;
   if (isDiskFull(error)) return EXIT.DISK_FULL;
-  if (error instanceof CuframesError) return BY_CODE[error.code] ?? EXIT.FAILURE;
+  if (isCuframesError(error)) return BY_CODE[error.code] ?? EXIT.FAILURE;
   return EXIT.FAILURE;
 }

@@ -1,4 +1,4 @@
-/** Frames a second as fractions. */
+/** This file reads and finds frame rates, which are fractions. */
 import { InvalidArgumentError } from "commander";
 import type { FrameRate } from "../media/mod.ts";
 

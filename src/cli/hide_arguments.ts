@@ -1,4 +1,7 @@
-/** A command line can be read by every user of the machine (`ps`, /proc/PID/cmdline): credentials are blotted out. */
+/**
+ * This file blots credentials out of the command line, which every user of the machine can read (`ps`,
+ * /proc/PID/cmdline).
+ */
 import { Buffer } from "node:buffer";
 import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { redact } from "../source/mod.ts";

@@ -1,4 +1,4 @@
-/** `cuframes inspect`: what is published here, by whom, to whom. */
+/** This file is `cuframes inspect`, which shows what is published here, by whom, and to whom. */
 import type { Command } from "commander";
 import process from "node:process";
 import { checkKey } from "../core/mod.ts";

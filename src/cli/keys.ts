@@ -1,7 +1,7 @@
-/** Which keys have a publisher here. */
+/** This file finds the keys that have a publisher here, and asks each what it does. */
 import { readdirSync } from "node:fs";
 import process from "node:process";
-import { CuframesError, environment } from "../core/mod.ts";
+import { environment, isCuframesError } from "../core/mod.ts";
 
 import { inspect, type PublisherReport } from "../frames/mod.ts";
 import type { Context } from "./command.ts";
@@ -69,7 +69,7 @@ async function lookAtOne(key: string, place: Context["place"], signal: AbortSign
     return { report: await inspect(key, { ...place, signal: limit }) };
   } catch (error) {
     signal.throwIfAborted();
-    const stale = error instanceof CuframesError && error.code === "NOT_FOUND";
+    const stale = isCuframesError(error, "NOT_FOUND");
     if (stale) return { silent: { key, state: "stale", reason: "its publisher is gone" } };
     const reason = limit.aborted ? `no answer within ${ANSWER_MS / 1000} s` : (error as Error).message;
     return { silent: { key, state: "unreachable", reason } };

@@ -1,5 +1,5 @@
-/** Reading a key's packets, for the commands that pass them on. */
-import { CuframesError } from "../core/mod.ts";
+/** This file reads a key's packets for the commands that pass them on. */
+import { isCuframesError } from "../core/mod.ts";
 import type { Packet, PacketRingReader } from "../packets/mod.ts";
 
 /** How long a publisher may be without a packet, in ms: its camera may be away. */
@@ -16,19 +16,18 @@ export async function* packetsOf(
   waitMs: number,
   signal: AbortSignal,
 ): AsyncGenerator<Packet, void, void> {
-  let timeout = Math.max(waitMs, FIRST_PACKET_MS);
-  for (;;) {
-    try {
-      yield await reader.next({ signal, timeout });
-      timeout = Infinity;
-    } catch (error) {
-      if (!(error instanceof CuframesError)) throw error;
-      if (error.code === "DISCONNECTED") return;
-      // It may be that there is nothing to wait for.
-      if (error.code === "TIMEOUT") void reader.codecId;
-      if (error.code !== "PACKET_OVERRUN") throw error;
+  const timeout = Math.max(waitMs, FIRST_PACKET_MS);
+  try {
+    for await (const packet of reader.values({ signal, timeout })) {
+      yield packet;
+      break;
     }
+  } catch (error) {
+    // It may be that there is nothing to wait for.
+    if (isCuframesError(error, "TIMEOUT")) void reader.codecId;
+    throw error;
   }
+  yield* reader.values({ signal });
 }
 
 /** The codec parameters; empty where the publisher has set none. */
@@ -36,7 +35,7 @@ export function codecParametersOf(reader: PacketRingReader): Uint8Array {
   try {
     return reader.description;
   } catch (error) {
-    if (error instanceof CuframesError && error.code === "NO_CODEC_PARAMETERS") return new Uint8Array(0);
+    if (isCuframesError(error, "NO_CODEC_PARAMETERS")) return new Uint8Array(0);
     throw error;
   }
 }

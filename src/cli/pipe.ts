@@ -1,4 +1,4 @@
-/** `cuframes pipe`: frames or packets to the standard output. */
+/** This file is `cuframes pipe`, which writes frames or packets to the standard output. */
 import type { Command } from "commander";
 import { Option } from "commander";
 import process from "node:process";
@@ -14,7 +14,7 @@ import {
   RANGES,
   RawVideoWriter,
   Recorder,
-  StreamClock,
+  Timeline,
 } from "../media/mod.ts";
 
 import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
@@ -118,7 +118,7 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
   let writer: RawVideoWriter | undefined;
   let count = 0;
   try {
-    for await (const frame of framesOf(camera, signal)) {
+    for await (using frame of camera.values({ signal })) {
       writer ??= await RawVideoWriter.create(STDOUT, frame, {
         format,
         frameRate: options.fps ?? await measuredRate(key, frame, context),
@@ -139,21 +139,6 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
   }
 }
 
-/** Until the publisher is gone. */
-async function* framesOf(camera: Subscriber, signal: AbortSignal): AsyncGenerator<Frame, void, void> {
-  for (;;) {
-    let frame: Frame;
-    try {
-      frame = await camera.next({ signal });
-    } catch (error) {
-      if (error instanceof CuframesError && error.code === "DISCONNECTED") return;
-      throw error;
-    }
-    using _open = frame;
-    yield frame;
-  }
-}
-
 async function measuredRate(key: string, frame: Frame, { log, place }: Context): Promise<FrameRate> {
   const { frameRate } = await inspect(key, place).catch(() => ({ frameRate: 0 }));
   const rate = frameRateOf(frame.durationNs, frameRate);
@@ -171,14 +156,15 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
   const av = await loadNodeAv();
   using camera = await connect(key, options, context, true);
   using reader = camera.packets({ wait: true, sinceConnection: true });
-  const clock = new StreamClock();
+  const timeline = new Timeline();
   let recorder: Recorder | undefined;
   let codecId = 0;
   let count = 0;
   try {
     for await (const packet of packetsOf(reader, (options.wait ?? 0) * 1000, signal)) {
+      const { data, type } = packet;
       if (!recorder) {
-        if (packet.type !== "key") continue;
+        if (type !== "key") continue;
         codecId = reader.codecId;
         if ((format === "h264" || format === "hevc") && codecId !== CODEC_IDS[format]) {
           throw new UsageError(
@@ -186,16 +172,16 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
           );
         }
         const description = codecParametersOf(reader);
-        const size = await pictureSizeOf(av, codecId, description, packet.data);
+        const size = await pictureSizeOf(av, codecId, description, data);
         const { codedWidth, codedHeight } = size ?? camera;
         recorder = await Recorder.create(STDOUT, { codecId, description, codedWidth, codedHeight, format });
-      } else if (packet.type === "key" && reader.codecId !== codecId) {
+      } else if (type === "key" && reader.codecId !== codecId) {
         throw new CuframesError(
           "FORMAT",
           `the packets of ${key} have another codec now, which ${format} cannot change: start again`,
         );
       }
-      if (!await written(recorder.write(clock.place(packet)), signal)) break;
+      if (!await written(recorder.write({ data, type, ...timeline.follow(packet) }), signal)) break;
       if (++count === options.count) break;
       if (!context.json) log.progress(`${key}: ${count} packets written, ${reader.stats().lost} dropped`);
     }

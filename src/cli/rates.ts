@@ -1,4 +1,4 @@
-/** Rates from two looks at the same publishers. */
+/** This file makes rates of two looks at the same publishers. */
 import type { PublisherReport, SubscriberReport } from "../frames/mod.ts";
 
 /** A subscriber and what became of it since the look before; rates are undefined at the first look. */

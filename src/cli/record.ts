@@ -1,4 +1,4 @@
-/** `cuframes record`: packets to files, not encoded again. */
+/** This file is `cuframes record`, which writes packets to files, not encoded again. */
 import { type Command, Option } from "commander";
 import { extname, resolve } from "node:path";
 import strftime from "strftime";

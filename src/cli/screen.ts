@@ -1,4 +1,4 @@
-/** A terminal's whole screen, given back as it was. */
+/** This file takes a terminal's whole screen, and gives it back as it was. */
 import process from "node:process";
 
 /** Alternate screen, no cursor, no wrapping of long lines; and back (ECMA-48, xterm's private modes). */

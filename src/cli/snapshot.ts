@@ -1,4 +1,4 @@
-/** `cuframes snapshot`: the newest frame as a picture file. */
+/** This file is `cuframes snapshot`, which writes the newest frame as a picture file. */
 import { type Command, Option } from "commander";
 import { rename, rm, stat, writeFile } from "node:fs/promises";
 import { extname, resolve } from "node:path";

@@ -1,13 +1,17 @@
-/** `cuframes source`: the camera side. */
+/**
+ * This file is `cuframes source`: it makes a `CameraSource` of what was typed, and tells people and scripts how that
+ * goes.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import process from "node:process";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { checkKey, environment, PIXEL_FORMATS, type PixelFormat, type Size } from "../core/mod.ts";
 
 import type { MemoryKind } from "../memory/mod.ts";
-import { Camera, type CameraEvent, type CameraSettings } from "../source/mod.ts";
+import { CameraSource, type CameraSourceEvent, type CameraSourceOptions } from "../source/mod.ts";
 import { loadCameras } from "./cameras_config.ts";
 import {
+  Alias,
   type CommonOptions,
   type Context,
   contextOf,
@@ -15,26 +19,24 @@ import {
   integer,
   newCommand,
   size,
+  URL_VARIABLE,
 } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { hideArgument } from "./hide_arguments.ts";
 import { SUPERVISED, Supervisor } from "./supervisor.ts";
 import { printJson } from "./stdout.ts";
 
-/** The variable that the argument can be given by, so that no credentials are in the command line. */
-const URL_VARIABLE = "CUFRAMES_URL";
-
 interface SourceOptions extends CommonOptions {
   key?: string;
   config?: string;
-  ring: number;
+  slots: number;
   memory: MemoryKind | "auto";
   device: number;
-  decoder: "auto" | "cpu" | "cuda";
+  hardware: Hardware;
   frames: boolean;
   packets: boolean;
   packetSlots: number;
-  packetMemory: number;
+  dataSize: number;
   realtime?: boolean;
   loop?: boolean;
   size?: Size;
@@ -50,6 +52,8 @@ interface SourceOptions extends CommonOptions {
   interval: number;
 }
 
+type Hardware = "auto" | "none" | "cuda";
+
 export function sourceCommand(): Command {
   return newCommand("source", "Publish a camera, a device or a file: its frames and its packets.", [
     "source rtsp://camera.local/stream --key parking",
@@ -61,18 +65,27 @@ export function sourceCommand(): Command {
     .addArgument(new Argument("[input]", `URL, file or /dev/video*; default: ${URL_VARIABLE}`))
     .option("-k, --key <key>", "the name that subscribers connect to", parseKey)
     .option("--config <file>", "publish every source of a YAML file; see docs/cli.md")
-    .option("--ring <frames>", "frames in the ring, 2 to 64", integer(2, 64), 8)
+    // Before the options that they stand for, which come first where the environment has both.
+    .addOption(new Alias("--ring <frames>", "slots").argParser(integer(2, 64)))
+    .addOption(new Alias("--decoder <where>", "hardware").argParser(hardware))
+    .addOption(new Alias("--packet-memory <MiB>", "dataSize").argParser(integer(1, 1024)))
+    .option("--slots <frames>", "frames in the ring, 2 to 64", integer(2, 64), 8)
     .addOption(memoryOption())
     .option("--device <number>", "the GPU's number", integer(0, 255), 0)
     .addOption(
-      new Option("--decoder <where>", "where pictures are decoded").choices(["auto", "cpu", "cuda"])
-        .default("auto"),
+      new Option("--hardware <where>", "where pictures are decoded; none: on the CPU")
+        .choices(["auto", "none", "cuda"]).argParser(hardware).default("auto"),
     )
     .option("--no-frames", "publish packets only: nothing is decoded")
     .option("--packets", "publish the encoded packets too (default)", true)
     .option("--no-packets", "publish frames only")
-    .option("--packet-slots <count>", "packets in the packet ring, 1 to 1024", integer(1, 1024), 1024)
-    .option("--packet-memory <MiB>", "payload in the packet ring, 1 to 1024", integer(1, 1024), 16)
+    .option(
+      "--packet-slots <count>",
+      "packets in the packet ring, 1 to 1024",
+      integer(1, 1024),
+      1024,
+    )
+    .option("--data-size <MiB>", "payload in the packet ring, 1 to 1024", integer(1, 1024), 16)
     .option("--realtime", "read a file at its own pace, not as fast as it goes")
     .option("--loop", "begin again at a file's end")
     .option("--size <WxH>", "scale frames once, here", size)
@@ -108,6 +121,13 @@ export function sourceCommand(): Command {
 function memoryOption(): Option {
   return new Option("--memory <kind>", "where frames live; auto: on a GPU where there is one")
     .choices(["auto", "host", "cuda"]).default("auto");
+}
+
+function hardware(text: string): Hardware {
+  // What "none" was called before.
+  const where = text === "cpu" ? "none" : text;
+  if (where === "auto" || where === "none" || where === "cuda") return where;
+  throw new InvalidArgumentError("Allowed choices are auto, none, cuda.");
 }
 
 function parseKey(key: string): string {
@@ -156,7 +176,7 @@ async function runSource(
   if (options.key === undefined) {
     throw new UsageError("--key is missing: the name that subscribers connect to");
   }
-  const settings = settingsOf(input, options.key, options, context);
+  const settings = sourceOptionsOf(input, options.key, options, context);
   if (!supervised) return await publish(settings, options, context, context.signal);
   const orphaned = stdinEnd();
   const signal = AbortSignal.any([context.signal, orphaned]);
@@ -173,33 +193,27 @@ function stdinEnd(): AbortSignal {
   return controller.signal;
 }
 
-function settingsOf(input: string, key: string, options: SourceOptions, { place }: Context): CameraSettings {
+function sourceOptionsOf(
+  input: string,
+  key: string,
+  options: SourceOptions,
+  { place }: Context,
+): CameraSourceOptions {
   if (!options.frames && !options.packets) {
     throw new UsageError("--no-frames and --no-packets leave nothing to publish");
   }
+  const { frames, slots, memory, device, hardware, transport, reconnect, subscribers } = options;
+  const { realtime = false, loop = false, size, format, inputFormat, inputOption, socketMode } = options;
   return {
-    input,
-    key,
-    place,
-    ring: options.ring,
-    memory: options.memory,
-    device: options.device,
-    decoder: !options.frames ? undefined : options.decoder === "cpu" ? "none" : options.decoder,
-    packets: options.packets,
-    packetSlots: options.packetSlots,
-    packetMemory: options.packetMemory * 2 ** 20,
-    realtime: options.realtime ?? false,
-    loop: options.loop ?? false,
-    size: options.size,
-    format: options.format,
-    transport: options.transport,
+    ...{ input, key, frames, slots, memory, device, hardware, realtime, loop },
+    ...{ transport, reconnect, subscribers, ...place, ...size },
+    packets: options.packets && { slots: options.packetSlots, dataSize: options.dataSize * 2 ** 20 },
     timeout: options.timeout * 1000,
-    reconnect: options.reconnect,
-    longestDelay: options.maxDelay * 1000,
-    inputFormat: options.inputFormat,
-    inputOptions: options.inputOption ?? {},
-    subscribers: options.subscribers,
-    socketMode: options.socketMode,
+    maxDelay: options.maxDelay * 1000,
+    ...(format !== undefined && { format }),
+    ...(inputFormat !== undefined && { inputFormat }),
+    ...(inputOption !== undefined && { inputOptions: inputOption }),
+    ...(socketMode !== undefined && { socketMode }),
   };
 }
 
@@ -207,49 +221,47 @@ function settingsOf(input: string, key: string, options: SourceOptions, { place 
 const CLOSING_MS = 3000;
 
 async function publish(
-  settings: CameraSettings,
+  options: CameraSourceOptions,
   { interval }: SourceOptions,
   { log, json }: Context,
   signal: AbortSignal,
 ): Promise<void> {
-  const { key } = settings;
-  const report = (event: CameraEvent) => {
-    if (json) printJson({ ...event, key });
-    else log.info(describe(event));
+  const { key } = options;
+  const onEvent = (event: CameraSourceEvent) => {
+    if (!json) return log.info(describe(event));
+    const { kind, ...rest } = event;
+    printJson({ event: kind, ...rest, key });
   };
-  using camera = new Camera(settings, report);
+  using source = CameraSource.start({ ...options, signal, onEvent });
   const tell = () => {
-    if (json) printJson({ event: "status", key, ...camera.status });
-    else log.debug(statusLine(camera));
+    if (json) printJson({ event: "status", key, ...source.stats() });
+    else log.debug(statusLine(source));
   };
   const timers = [setInterval(tell, interval * 1000)];
   if (process.stderr.isTTY && environment(SUPERVISED) === undefined) {
-    timers.push(setInterval(() => log.progress(statusLine(camera)), 1000));
+    timers.push(setInterval(() => log.progress(statusLine(source)), 1000));
   }
-  const closed = Promise.withResolvers<void>();
-  // Nobody is to find a socket that leads nowhere while the input takes its time to close.
-  const abort = () => {
-    camera[Symbol.dispose]();
-    sleep(CLOSING_MS).then(() => {
+  const late = Promise.withResolvers<void>();
+  const abort = () =>
+    void sleep(CLOSING_MS).then(() => {
       log.warn(`the input has not closed for ${CLOSING_MS / 1000} s: left as it is`);
-      closed.resolve();
+      late.resolve();
     });
-  };
   signal.addEventListener("abort", abort);
   try {
-    await Promise.race([camera.run(signal), closed.promise]);
+    await Promise.race([source.closed, late.promise]);
     signal.throwIfAborted();
   } finally {
     signal.removeEventListener("abort", abort);
     for (const timer of timers) clearInterval(timer);
     log.progressDone();
-    if (json) printJson({ event: "ended", key, ...camera.status });
-    else log.info(`ended: ${statusLine(camera)}`);
+    if (json) printJson({ event: "ended", key, ...source.stats() });
+    else log.info(statusLine(source));
   }
 }
 
-function describe(event: CameraEvent): string {
-  switch (event.event) {
+function describe(event: CameraSourceEvent): string {
+  switch (event.kind) {
     case "connecting":
       return `opening ${event.input}`;
     case "connected": {
@@ -263,8 +275,8 @@ function describe(event: CameraEvent): string {
   }
 }
 
-function statusLine({ status }: Camera): string {
-  const { state, frames, framesDropped, packets, packetsDropped, reconnects, subscribers } = status;
+function statusLine(source: CameraSource): string {
+  const { state, frames, framesDropped, packets, packetsDropped, reconnects, subscribers } = source.stats();
   const counts = [
     `${frames} frames`,
     framesDropped > 0 && `${framesDropped} without a free slot`,

@@ -1,4 +1,4 @@
-/** The standard output, whose reader may be slow, stuck or gone. */
+/** This file writes to the standard output, whose reader may be slow, stuck or gone. */
 import process from "node:process";
 import { setTimeout } from "node:timers";
 import { isBrokenPipe } from "../media/mod.ts";

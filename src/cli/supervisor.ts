@@ -1,6 +1,6 @@
 /**
- * Many sources: a process each, so that a crash, a hang or a slow decoder of one costs the others nothing. Settings travel
- * in the environment, where nobody but the user can read them.
+ * This file runs many sources, each in a process of its own, so that a crash, a hang or a slow decoder of one costs the
+ * others nothing. Settings travel in the environment, where nobody but the user can read them.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";

@@ -1,4 +1,4 @@
-/** What publishers and their subscribers do, as tables. */
+/** This file shows what publishers and their subscribers do, as tables. */
 import Table from "cli-table3";
 import { codecNameOf } from "../core/mod.ts";
 import type { PublisherReport, SubscriberReport } from "../frames/mod.ts";

@@ -1,4 +1,4 @@
-/** What a person sees, on stderr: standard output is for data. */
+/** This file writes what a person sees to stderr: standard output is for data. */
 import process from "node:process";
 import picocolors from "picocolors";
 import { redactText } from "../source/mod.ts";

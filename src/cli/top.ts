@@ -1,4 +1,4 @@
-/** `cuframes top`: what is published here, live. */
+/** This file is `cuframes top`, which shows what is published here, live. */
 import type { Command } from "commander";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";

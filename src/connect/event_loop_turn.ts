@@ -1,7 +1,7 @@
-/**
- * Promises that follow each other by microtask alone keep timers, signals and sockets from running. A loop that never has to
- * wait, since there is always a frame, would do that for ever; so from time to time a wait goes round the event loop.
- */
+// Fairness towards the rest of the program. Promises that follow each other by microtask alone keep timers, signals and
+// sockets from running. A loop that never has to wait, since there is always a frame, would do that for ever; so from time to
+// time a wait goes round the event loop.
+
 import { setImmediate } from "node:timers";
 
 /** For how long whatever is ready may be handed out by microtask. */

@@ -1,6 +1,6 @@
 // Reading from one connection after another: what readers of frames and readers of packets have in common.
 
-import { CuframesError } from "../core/mod.ts";
+import { type CuframesError, isCuframesError } from "../core/mod.ts";
 import type { Connection } from "./connection.ts";
 import type { ReconnectingConnection } from "./reconnect.ts";
 import { WaitQueue } from "./wait_queue.ts";
@@ -62,7 +62,7 @@ export class FollowingReader<T> {
         if (taken !== undefined) this.#interrupted = false;
         return taken;
       } catch (error) {
-        if (!(error instanceof CuframesError) || error.code !== "DISCONNECTED") throw error;
+        if (!isCuframesError(error, "DISCONNECTED")) throw error;
         ended = error;
       }
       this.#drained = true;

@@ -1,6 +1,6 @@
 // One connection after another: what stays when a publisher goes and the next one of its key comes.
 
-import { CuframesError } from "../core/mod.ts";
+import { isCuframesError } from "../core/mod.ts";
 import { SubscriberStats as StatsLayout } from "../ffi/mod.ts";
 import { type Connected, type ConnectRequest, startConnecting } from "./connect.ts";
 import type { ConnectAttempt } from "./connect_attempt.ts";
@@ -16,7 +16,7 @@ export interface Follower {
 
 /** Whether a publisher is there and stopped: it has not answered in two seconds. */
 function isUnanswered(error: unknown): boolean {
-  return error instanceof CuframesError && error.code === "TIMEOUT";
+  return isCuframesError(error, "TIMEOUT");
 }
 
 /** The connections to a key's publishers, one after another. Each follower goes on to the next at its own time. */

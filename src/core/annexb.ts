@@ -1,6 +1,7 @@
-/** The few questions about H.264 and HEVC byte streams (Annex B) that FFmpeg's bitstream filters do not answer. */
+/** This file answers the few questions about access units of H.264 and HEVC that FFmpeg's bitstream filters do not. */
 import { Buffer } from "node:buffer";
 import { CODEC_IDS } from "./codec.ts";
+import { unitBetween, unitStarts } from "./nal_units.ts";
 
 /** A NAL unit in a byte stream. */
 export interface NalUnit {
@@ -16,8 +17,6 @@ export interface Leading {
   /** Where the first slice's start code begins; the length of the data where there is no slice. */
   readonly end: number;
 }
-
-const START_CODE = Buffer.from([0, 0, 1]);
 
 /** H.264 table 7-1: 1–5 are slices; HEVC table 7-1: 0–31 are. */
 function isSlice(codecId: number, type: number): boolean {
@@ -46,21 +45,19 @@ function pictureSetId(codecId: number, { data }: NalUnit): number {
 
 /** Splits what stands before the first slice into units; the slices themselves are not searched. */
 export function leadingUnits(codecId: number, data: Uint8Array): Leading {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   const units: NalUnit[] = [];
-  let code = bytes.indexOf(START_CODE);
-  while (code >= 0 && code + 3 < bytes.length) {
-    const begin = code + 3;
-    const header = bytes[begin]!;
-    const type = codecId === CODEC_IDS.h264 ? header & 0x1f : (header >> 1) & 0x3f;
-    // A start code of four bytes begins with one zero more.
-    if (isSlice(codecId, type)) return { units, end: code > 0 && bytes[code - 1] === 0 ? code - 1 : code };
-    code = bytes.indexOf(START_CODE, begin);
-    let end = code < 0 ? bytes.length : code;
-    while (end > begin && bytes[end - 1] === 0) end--;
-    units.push({ type, data: bytes.subarray(begin, end) });
+  let begun: { header: number; type: number } | undefined;
+  const finish = (end: number) => {
+    if (begun) units.push({ type: begun.type, data: unitBetween(data, begun.header, end) });
+  };
+  for (const { code, header } of unitStarts(data)) {
+    finish(code);
+    const type = codecId === CODEC_IDS.h264 ? data[header]! & 0x1f : (data[header]! >> 1) & 0x3f;
+    if (isSlice(codecId, type)) return { units, end: code };
+    begun = { header, type };
   }
-  return { units, end: bytes.length };
+  finish(data.length);
+  return { units, end: data.length };
 }
 
 /** Writes units as a byte stream with four-byte start codes, followed by `rest`. */
@@ -84,7 +81,15 @@ export function parameterSets(codecId: number, data: Uint8Array): NalUnit[] {
 
 /** Puts `sets` before a key access unit that carries no parameter sets (RTSP sends them in its SDP alone). */
 export function withParameterSets(codecId: number, data: Uint8Array, sets: readonly NalUnit[]): Uint8Array {
-  const { units, end } = leadingUnits(codecId, data);
+  return sets.length === 0 ? data : withSets(codecId, data, leadingUnits(codecId, data), sets);
+}
+
+function withSets(
+  codecId: number,
+  data: Uint8Array,
+  { units, end }: Leading,
+  sets: readonly NalUnit[],
+): Uint8Array {
   if (sets.length === 0 || units.some((unit) => isParameterSet(codecId, unit.type))) return data;
   // An access unit delimiter stays first.
   const delimiter = codecId === CODEC_IDS.h264 ? 9 : 35;
@@ -93,16 +98,16 @@ export function withParameterSets(codecId: number, data: Uint8Array, sets: reado
   return joinUnits([...head, ...sets, ...tail], data.subarray(end));
 }
 
-/** An access unit without what a recording's header says. */
-export interface Taken {
+/** An access unit, and the header that it is behind. */
+export interface WithHeader {
   readonly data: Uint8Array;
   /** The units of a new header, as Annex B, where the access unit has other parameter sets. */
   readonly header: Uint8Array | undefined;
 }
 
 /**
- * Takes out of a recording's packets what its header says, so that a packet is byte for byte the one that was
- * in the source file.
+ * What a stream's header says, access unit after access unit: each may have other parameter sets, which then are the
+ * header.
  */
 export class HeaderUnits {
   readonly #codecId: number;
@@ -114,22 +119,42 @@ export class HeaderUnits {
     this.#units = leadingUnits(codecId, description).units;
   }
 
-  /** Takes the header's units out of an access unit; other parameter sets become the header. */
-  take(data: Uint8Array): Taken {
+  /**
+   * Takes the header's units out of an access unit, so that a packet of a recording is byte for byte the one that was in
+   * the source file.
+   */
+  take(data: Uint8Array): WithHeader {
     const { units, end } = leadingUnits(this.#codecId, data);
     const unknown = units.filter((unit) => !this.#isKnown(unit));
-    const isSet = (unit: NalUnit) => isParameterSet(this.#codecId, unit.type);
-    if (unknown.length === units.length && !unknown.some(isSet)) return { data, header: undefined };
-    const rest = joinUnits(unknown.filter((unit) => !isSet(unit)), data.subarray(end));
-    if (!unknown.some(isSet)) return { data: rest, header: undefined };
-    const sets = units.filter(isSet);
+    if (unknown.length === units.length && !unknown.some((unit) => this.#isSet(unit))) {
+      return { data, header: undefined };
+    }
+    const rest = joinUnits(unknown.filter((unit) => !this.#isSet(unit)), data.subarray(end));
+    return { data: rest, header: this.#learn(units) };
+  }
+
+  /** Puts the header's parameter sets into a key access unit that has none, so that a decoder can begin with it. */
+  put(data: Uint8Array): WithHeader {
+    const leading = leadingUnits(this.#codecId, data);
+    const header = this.#learn(leading.units);
+    const sets = this.#units.filter((unit) => this.#isSet(unit));
+    return { data: withSets(this.#codecId, data, leading, sets), header };
+  }
+
+  /** The header, where units of an access unit make it another one. */
+  #learn(units: readonly NalUnit[]): Uint8Array | undefined {
+    const sets = units.filter((unit) => this.#isSet(unit));
+    const added = sets.filter((unit) => !this.#isKnown(unit));
+    if (added.length === 0) return undefined;
     // A picture parameter set alone joins the sequence's sets, in the place of one with its number.
     const complete = sets.some((unit) => unit.type === (this.#codecId === CODEC_IDS.h264 ? 7 : 33));
-    const added = unknown.filter(isSet);
     const kept = this.#units.filter((unit) => !added.some((other) => this.#replaces(other, unit)));
-    const header = joinUnits(complete ? sets : [...kept, ...added]);
-    this.#units = leadingUnits(this.#codecId, header).units;
-    return { data: rest, header };
+    // The access unit's memory is its owner's.
+    this.#units = (complete ? sets : [...kept, ...added]).map(({ type, data }) => ({
+      type,
+      data: data.slice(),
+    }));
+    return joinUnits(this.#units);
   }
 
   #replaces(one: NalUnit, other: NalUnit): boolean {
@@ -140,5 +165,9 @@ export class HeaderUnits {
 
   #isKnown(unit: NalUnit): boolean {
     return this.#units.some((known) => Buffer.compare(known.data, unit.data) === 0);
+  }
+
+  #isSet(unit: NalUnit): boolean {
+    return isParameterSet(this.#codecId, unit.type);
   }
 }

@@ -2,18 +2,7 @@
 
 import { invalid } from "./errors.ts";
 
-/**
- * Memory to copy to: a buffer or a view of one, shared or not.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * using frame = await camera.next();
- * await frame.copyTo(new SharedArrayBuffer(frame.allocationSize()));
- * ```
- */
+/** Memory to copy to: a buffer or a view of one, shared or not. */
 export type AllowSharedBufferSource = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
 
 /** The bytes of such memory. */

@@ -1,4 +1,5 @@
-// Codecs: their names, and WebCodecs' strings for them.
+/** This file has the names of codecs: FFmpeg's numbers, and WebCodecs' strings. */
+import { nalUnits } from "./nal_units.ts";
 
 /** FFmpeg's `AVCodecID` numbers of the codecs that a packet ring usually carries (libavcodec/codec_id.h). */
 export const CODEC_IDS = { mjpeg: 7, h264: 27, vp8: 139, vp9: 167, hevc: 173, av1: 225 } as const;
@@ -33,23 +34,6 @@ export function codecString(codecId: number, description: Uint8Array): string | 
 /** Codecs whose packets are Annex B byte streams here. */
 export function isAnnexB(codecId: number): boolean {
   return codecId === CODEC_IDS.h264 || codecId === CODEC_IDS.hevc;
-}
-
-/** The NAL units of an Annex B byte stream, without start codes and trailing zeros (H.264 Annex B). */
-export function* nalUnits(bytes: Uint8Array): Generator<Uint8Array> {
-  let start = -1;
-  for (let index = 0; index + 2 < bytes.length; index++) {
-    if (bytes[index] !== 0 || bytes[index + 1] !== 0 || bytes[index + 2] !== 1) continue;
-    if (start >= 0) yield trimmed(bytes, start, index);
-    start = index + 3;
-    index += 2;
-  }
-  if (start >= 0) yield trimmed(bytes, start, bytes.length);
-}
-
-function trimmed(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  while (end > start && bytes[end - 1] === 0) end--;
-  return bytes.subarray(start, end);
 }
 
 const hex = (byte: number): string => byte.toString(16).padStart(2, "0");

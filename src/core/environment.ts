@@ -1,3 +1,5 @@
+// What the process's surroundings say and allow.
+
 import process from "node:process";
 
 /** An environment variable, undefined where it is not set or may not be read. */

@@ -2,16 +2,7 @@
 
 import { ERROR_CODES } from "./constants.ts";
 
-/**
- * Every code a {@linkcode CuframesError} can have.
- *
- * @example
- * ```ts
- * import { type CuframesErrorCode } from "@cuframes/core";
- *
- * const worthAnotherTry: readonly CuframesErrorCode[] = ["NOT_FOUND", "TIMEOUT", "DISCONNECTED"];
- * ```
- */
+/** Every code a {@linkcode CuframesError} can have. */
 export type CuframesErrorCode = keyof typeof ERROR_CODES;
 
 /**

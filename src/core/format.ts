@@ -1,16 +1,9 @@
+// Pixel formats, and copies of pixels as arithmetic.
+
 import { CuframesError, invalid, shown } from "./errors.ts";
 import { DIMENSION_MAX, PIXEL_FORMATS } from "./constants.ts";
 
-/**
- * Pixel formats, named as in WebCodecs where it has them; P010 and GRAY8 as in FFmpeg.
- *
- * @example
- * ```ts
- * import { type PixelFormat } from "@cuframes/core";
- *
- * const format: PixelFormat = "NV12";
- * ```
- */
+/** Pixel formats, named as in WebCodecs where it has them; P010 and GRAY8 as in FFmpeg. */
 export type PixelFormat = keyof typeof PIXEL_FORMATS;
 
 /** A picture's size in pixels. */
@@ -26,39 +19,15 @@ interface PlaneShape {
   readonly y: number;
 }
 
-/**
- * Where a plane is in a buffer. Bytes.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * using frame = await camera.next();
- * const layout = await frame.copyTo(new Uint8Array(frame.allocationSize()));
- * for (const { offset, stride } of layout) console.log(offset, stride);
- * ```
- */
+/** Where a plane is in a buffer. Bytes. */
 export interface PlaneLayout {
-  /** Of the plane's first byte. */
+  /** From the buffer's first byte to the plane's. */
   offset: number;
   /** From one row to the next. */
   stride: number;
 }
 
-/**
- * A rectangle of pixels.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * using frame = await camera.next();
- * const rect = { x: 0, y: 0, width: 320, height: 240 };
- * await frame.copyTo(new Uint8Array(frame.allocationSize({ rect })), { rect });
- * ```
- */
+/** A rectangle of pixels. */
 export interface Rect {
   /** Left edge, in pixels from the frame's. */
   x: number;
@@ -104,6 +73,7 @@ const formatsByCode: ReadonlyMap<number, PixelFormat> = new Map(
   Object.entries(PIXEL_FORMATS).map(([name, { code }]) => [code, name as PixelFormat]),
 );
 
+/** The pixel format of a code on the wire. */
 export function formatOfCode(code: number): PixelFormat {
   const format = formatsByCode.get(code);
   if (format === undefined) {
@@ -112,6 +82,7 @@ export function formatOfCode(code: number): PixelFormat {
   return format;
 }
 
+/** The code of a pixel format on the wire. */
 export function formatCode(format: PixelFormat): number {
   if (typeof format !== "string" || !Object.hasOwn(PIXEL_FORMATS, format)) {
     throw new CuframesError(
@@ -122,6 +93,7 @@ export function formatCode(format: PixelFormat): number {
   return PIXEL_FORMATS[format].code;
 }
 
+/** Passes a width or height through. */
 export function checkDimension(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1 || value > DIMENSION_MAX) {
     throw invalid(`${name} is ${shown(value)}: it must be a whole number from 1 to ${DIMENSION_MAX}`);

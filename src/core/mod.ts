@@ -1,3 +1,5 @@
+// The ground that every room stands on: errors, options, formats, codecs, times. Nothing here calls native code.
+
 export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
@@ -29,6 +31,7 @@ export {
   checkInteger,
   checkKey,
   checkName,
+  INT32_MAX,
   LONGEST_TIMER_MS,
   microseconds,
   nanoseconds,

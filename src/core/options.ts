@@ -1,3 +1,5 @@
+// Checks of options, and the units that people give times in.
+
 import { invalid, shown } from "./errors.ts";
 import { KEY_SIZE_MAX, NAME_SIZE_MAX } from "./constants.ts";
 
@@ -19,11 +21,15 @@ export interface WaitOptions {
   signal?: AbortSignal;
 }
 
-/** Timers take 31 bits. */
-export const LONGEST_TIMER_MS = 0x7fffffff;
+/** The largest whole number of C's `int`. */
+export const INT32_MAX = 0x7fffffff;
+
+/** The longest time that a timer takes. */
+export const LONGEST_TIMER_MS: number = INT32_MAX;
 
 const keyPattern = new RegExp(`^[A-Za-z0-9_-]{1,${KEY_SIZE_MAX}}$`);
 
+/** Passes a publisher's key through. */
 export function checkKey(key: string): string {
   if (typeof key !== "string" || !keyPattern.test(key)) {
     throw invalid(
@@ -33,6 +39,7 @@ export function checkKey(key: string): string {
   return key;
 }
 
+/** Passes a whole number of a range through. */
 export function checkInteger(name: string, value: number, minimum: number, maximum: number): number {
   if (!Number.isInteger(value) || value < minimum || value > maximum) {
     throw invalid(`${name} is ${shown(value)}: it must be a whole number from ${minimum} to ${maximum}`);
@@ -40,7 +47,7 @@ export function checkInteger(name: string, value: number, minimum: number, maxim
   return value + 0; // -0 is no integer to an FFI
 }
 
-/** An address or handle of the CUDA driver. */
+/** Passes an address or handle of the CUDA driver through. */
 export function checkHandle(name: string, kind: string, value: bigint): bigint {
   if (typeof value === "bigint" && value === BigInt.asUintN(64, value)) return value;
   throw invalid(`${name} is ${shown(value)}: it must be ${kind} as a bigint`);
@@ -63,6 +70,7 @@ export function timeoutMilliseconds(name: string, timeout: number): number {
   return timeout > LONGEST_TIMER_MS ? -1 : Math.ceil(timeout) + 0;
 }
 
+/** Passes a subscriber's name through. */
 export function checkName(name: string): string {
   if (typeof name !== "string") throw invalid(`name is ${shown(name)}: it must be a string`);
   const size = new TextEncoder().encode(name).length;

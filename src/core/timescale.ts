@@ -1,4 +1,4 @@
-/** The ticks that a recording's timestamps are written in. */
+// The ticks that a recording's timestamps are written in.
 
 const SECOND = 1_000_000_000n;
 /** RTP's and MPEG's clock for video; it has whole ticks for most frame rates. */

@@ -1,3 +1,5 @@
+// What the library needs of Bun.
+
 import type * as BunFfi from "bun:ffi";
 import process from "node:process";
 import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";

@@ -1,3 +1,5 @@
+// The native library as a file in a cache directory, for packages whose modules are remote.
+
 import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";

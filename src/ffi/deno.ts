@@ -1,3 +1,5 @@
+// What the library needs of Deno.
+
 import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";
 import { SYMBOLS } from "./symbols.ts";
 import { openWakeSocket, readByNodeNet } from "./wake_socket.ts";

@@ -1,22 +1,31 @@
+// The native library: found, opened, checked; its wake-ups; its errors.
+
 import { existsSync } from "node:fs";
 import process from "node:process";
-import { ABI_VERSION, CuframesError, environment, errorCodeOf, isForbidden } from "../core/mod.ts";
+import {
+  ABI_VERSION,
+  CuframesError,
+  environment,
+  errorCodeOf,
+  isCuframesError,
+  isForbidden,
+} from "../core/mod.ts";
 import { bun } from "./bun.ts";
 import { cachedFile } from "./cache.ts";
 import { deno } from "./deno.ts";
 import { nativeLibrary } from "./distribution.ts";
-
 import { node } from "./node.ts";
 import { currentPlatform } from "./platform.ts";
 import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";
+import { isTracing, traced } from "./trace.ts";
 
 /** The loaded shim, and what goes with it in this process. */
 export interface Library {
   readonly symbols: NativeSymbols;
   readonly runtime: Runtime;
-  /** What native threads call: wakes the waiter registered under the token. */
+  /** The function that native threads call to run the waiter of a token. */
   readonly wake: NativeCallback;
-  /** The same, to keep the event loop alive by. */
+  /** The wake-ups that the function belongs to; they can keep the event loop alive. */
   readonly wakeups: Wakeups;
 }
 
@@ -27,6 +36,7 @@ export function onWake(token: number, waiter: () => void): void {
   waiters.set(token, waiter);
 }
 
+/** Forgets the token's waiter: a wake-up that is under way is ignored. */
 export function offWake(token: number): void {
   waiters.delete(token);
 }
@@ -63,8 +73,9 @@ function load(): Library {
   let symbols: NativeSymbols;
   try {
     symbols = runtime.open(path);
+    if (isTracing()) symbols = traced(symbols);
   } catch (cause) {
-    throw cause instanceof CuframesError ? cause : openingFailed(path, cause as Error);
+    throw isCuframesError(cause) ? cause : openingFailed(path, cause as Error);
   }
   const version = symbols.cuframes_abi_version();
   if (version !== ABI_VERSION) {
@@ -73,7 +84,7 @@ function load(): Library {
       `the native library ${path} has ABI version ${version}, this release needs ${ABI_VERSION}: ${rightOne}`,
     );
   }
-  // Before anything is made, so that all of it ends with this thread.
+  // This comes before anything is made, so that all of it ends with this thread.
   const wakeups = symbols.cuframes_environment_open() < 0
     ? undefined
     : runtime.openWakeups((token) => waiters.get(token)?.(), symbols);
@@ -110,7 +121,7 @@ function openingFailed(path: string, cause: Error): CuframesError {
   }
   const said = cause.message.replaceAll(path, "it");
   let advice = reasons.find(([pattern]) => pattern.test(said))?.[1] ?? rightOne;
-  // So says glibc of another machine's library, too.
+  // glibc says the same of a library for another machine.
   if (said.includes("it: cannot open shared object file: No such file") && existsSync(path)) advice = foreign;
   return new CuframesError("UNSUPPORTED", `${tried}: ${advice}`, { cause });
 }

@@ -1,3 +1,5 @@
+// Native calls: the one room that knows which runtime this is.
+
 export * from "./layout.ts";
 export {
   checked,

@@ -1,3 +1,5 @@
+// What the library needs of Node.
+
 import process from "node:process";
 import { CuframesError } from "../core/mod.ts";
 import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";

@@ -1,3 +1,5 @@
+// Which of the native library's builds this process needs.
+
 import { closeSync, openSync, readSync } from "node:fs";
 import process from "node:process";
 
@@ -22,6 +24,8 @@ function usesMusl(): boolean {
 }
 
 const PT_INTERP = 3;
+/** The longest path, limits.h. */
+const PATH_MAX = 4096;
 
 /** The dynamic loader that a 64-bit ELF program asks for, elf(5); empty when it is linked statically. */
 export function interpreterOf(path: string): string {
@@ -38,7 +42,7 @@ export function interpreterOf(path: string): string {
     const table = read(tableOffset, entrySize * header.getUint16(56, true)).view;
     for (let entry = 0; entry < table.byteLength; entry += entrySize) {
       if (table.getUint32(entry, true) !== PT_INTERP) continue;
-      const size = Math.min(Number(table.getBigUint64(entry + 32, true)), 4096);
+      const size = Math.min(Number(table.getBigUint64(entry + 32, true)), PATH_MAX);
       const { bytes } = read(Number(table.getBigUint64(entry + 8, true)), size);
       return new TextDecoder().decode(bytes).replace(/\0.*$/s, "");
     }

@@ -1,3 +1,5 @@
+// What the library needs of any runtime, and how native functions look in TypeScript.
+
 import type { SYMBOLS } from "./symbols.ts";
 
 /** How each type name of the symbol table looks in TypeScript. */

@@ -1,3 +1,5 @@
+// C structs as bytes.
+
 /** Memory of one C struct, for passing to and fro. Little-endian, as every machine this library runs on. */
 export class Struct {
   readonly bytes: Uint8Array<ArrayBuffer>;

@@ -1,3 +1,5 @@
+// Waking an event loop through a socket, where native threads may not call into it.
+
 import type * as NodeNet from "node:net";
 import process from "node:process";
 import type { NativeCallback, NativeSymbols, Wakeups } from "./runtime.ts";
@@ -18,6 +20,8 @@ export function openWakeSocket(symbols: NativeSymbols): WakeSocket | undefined {
 }
 
 const TOKEN_SIZE = Uint32Array.BYTES_PER_ELEMENT;
+/** Bytes that are read at a time: as many tokens as may well have come together. */
+const READ_SIZE = 1024 * TOKEN_SIZE;
 
 /** Cuts a stream of bytes into the tokens it is made of, wherever it was cut before. */
 export class TokenStream {
@@ -48,7 +52,7 @@ export function readByNodeNet(
 ): Wakeups {
   const { Socket } = process.getBuiltinModule("node:net") as typeof NodeNet;
   const tokens = new TokenStream(listener);
-  const buffer = new Uint8Array(4096);
+  const buffer = new Uint8Array(READ_SIZE);
   const socket = new Socket({
     fd,
     readable: true,

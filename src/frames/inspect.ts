@@ -19,21 +19,11 @@ import { deviceName, type MemoryKind } from "../memory/mod.ts";
 import type { Policy } from "./publisher_options.ts";
 import type { Mode } from "./subscriber.ts";
 
-/**
- * One subscriber, as its publisher sees it. Counters are what the subscriber itself wrote.
- *
- * @example
- * ```ts
- * import { inspect } from "@cuframes/core";
- *
- * const report = await inspect("cam-parking");
- * for (const { name, lag, held } of report.subscribers) console.log(name, lag, held);
- * ```
- */
+/** One subscriber, as its publisher sees it. The counters are those that the subscriber itself wrote. */
 export interface SubscriberReport {
-  /** As it gave to `connect`. */
+  /** The name that it gave to `connect`. */
   name: string;
-  /** As the kernel knows it; 0 across PID namespaces. */
+  /** Its process id, from the kernel; 0 across PID namespaces. */
   pid: number;
   /** Which frames it is given. */
   mode: Mode;
@@ -47,27 +37,17 @@ export interface SubscriberReport {
   lag: number;
   /** Frames held now. */
   held: number;
-  /** Packets delivered, of its readers together. */
+  /** Packets delivered, to all of its packet readers together. */
   packetsReceived: number;
   /** Packets lost to the writer, which was faster, or passed over up to the next key packet. */
   packetsLost: number;
-  /** Seconds. */
+  /** How long it has been connected, in seconds. */
   connectedFor: number;
 }
 
-/**
- * What is published under a key, by whom, to whom.
- *
- * @example
- * ```ts
- * import { inspect } from "@cuframes/core";
- *
- * const report = await inspect("cam-parking");
- * console.log(report.format, report.frameRate, report.subscribers.length);
- * ```
- */
+/** What is published under a key, by whom, to whom. */
 export interface PublisherReport {
-  /** What it publishes under. */
+  /** The key that it publishes under. */
   key: string;
   /** The publisher's process id, as it says. */
   pid: number;
@@ -89,15 +69,15 @@ export interface PublisherReport {
   slotsLeased: number;
   /** Bytes of each slot. */
   slotSize: number;
-  /** Frames so far. */
+  /** Frames published so far. */
   published: number;
   /** Frames per second over the last ring of frames; 0 while there are fewer than two. */
   frameRate: number;
   /** Seconds since the last frame; undefined before the first. */
   lastFrameAge: number | undefined;
-  /** Seconds. */
+  /** How long it has been publishing, in seconds. */
   publishingFor: number;
-  /** Undefined without a packet ring. */
+  /** The packet ring; undefined where there is none. */
   packets: { codecId: number; published: number } | undefined;
   /** Connections dropped for what they sent or failed to send. */
   rejected: number;
@@ -105,16 +85,7 @@ export interface PublisherReport {
   subscribers: SubscriberReport[];
 }
 
-/**
- * Options of {@linkcode inspect}.
- *
- * @example
- * ```ts
- * import { inspect } from "@cuframes/core";
- *
- * console.log(await inspect("cam-parking", { runtimeDirectory: "/run/cuframes" }));
- * ```
- */
+/** Options of {@linkcode inspect}. */
 export interface InspectOptions {
   /** Milliseconds to wait for a publisher; default 0. */
   timeout?: number;
@@ -125,7 +96,7 @@ export interface InspectOptions {
 }
 
 /**
- * Asks a publisher what it does. Answered by its control thread, whatever its JavaScript is busy with; takes no
+ * Asks a publisher what it does. Its control thread answers, whatever its JavaScript is busy with, and the question takes no
  * subscriber's place.
  *
  * @throws {CuframesError} as `Subscriber.connect`
@@ -199,7 +170,7 @@ function readReport(key: string, report: Struct): PublisherReport {
   };
 }
 
-/** The name of a code; the first one for a code of a later release. */
+/** The name of a code; a code of a later release, which has none here, counts as the first one. */
 function nameOf<Name extends string>(table: Readonly<Record<Name, number>>, code: number): Name {
   const names = Object.keys(table) as Name[];
   return names.find((name) => table[name] === code) ?? names[0]!;

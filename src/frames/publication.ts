@@ -184,7 +184,7 @@ export class Publication {
   /** Cancels a slot that was acquired: it is free again, unpublished. */
   cancel(slot: number): void {
     checked(
-      this.#symbols.cuframes_publisher_abandon(this.handle, slot),
+      this.#symbols.cuframes_publisher_cancel(this.handle, slot),
       `cancelling a frame of ${this.key}`,
     );
   }

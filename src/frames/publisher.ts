@@ -19,17 +19,7 @@ import { Publication } from "./publication.ts";
 import type { PublisherOptions } from "./publisher_options.ts";
 import { WritableFrame } from "./writable_frame.ts";
 
-/**
- * Counters of a publisher.
- *
- * @example
- * ```ts
- * import { Publisher } from "@cuframes/core";
- *
- * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
- * console.log(publisher.stats().published, publisher.stats().subscribers);
- * ```
- */
+/** Counters of a publisher. */
 export interface PublisherStats {
   /** Frames published. */
   published: number;

@@ -3,16 +3,7 @@
 import type { PixelFormat, POLICIES } from "../core/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 
-/**
- * What a publisher does when no slot of its ring is free.
- *
- * @example
- * ```ts
- * import { Publisher } from "@cuframes/core";
- *
- * using publisher = Publisher.create({ key: "file", width: 1280, height: 720, policy: "wait" });
- * ```
- */
+/** What a publisher does when no slot of its ring is free. */
 export type Policy = keyof typeof POLICIES;
 
 /**

@@ -39,16 +39,7 @@ import { PacketRingReader, type PacketsOptions } from "../packets/mod.ts";
 import { Frame } from "./frame.ts";
 import { FrameContent } from "./frame_content.ts";
 
-/**
- * Which frames a subscriber is given.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking", { mode: "ordered" });
- * ```
- */
+/** Which frames a subscriber is given. */
 export type Mode = keyof typeof MODES;
 
 /**
@@ -84,18 +75,7 @@ export interface SubscriberOptions {
   runtimeDirectory?: string;
 }
 
-/**
- * Counters of a subscriber, over all its connections.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * const { received, dropped, lag } = camera.stats();
- * console.log(received, dropped, lag);
- * ```
- */
+/** Counters of a subscriber, over all its connections. */
 export interface SubscriberStats {
   /** Frames delivered. */
   received: number;
@@ -138,7 +118,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(FrameView.SIZE);
   readonly #connections: ReconnectingConnection;
-  /** Not where only packets are wanted. */
+  /** Reads the frames; undefined where only packets are wanted. */
   readonly #reader: FollowingReader<Frame> | undefined;
   readonly #readers = new Set<PacketRingReader>();
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
@@ -269,7 +249,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     );
     if (result >= 0) return this.#frame();
     if (result === ERROR_CODES.TIMEOUT) return undefined;
-    // Not yet, or too many frames held: only the latter has a sentence.
+    // There is no frame yet, or too many frames are held. Only the latter is an error.
     if (result === ERROR_CODES.WOULD_BLOCK) return this.#refuseWhenFull();
     throw nativeError(result, `reading the frames of ${this.key}`);
   }

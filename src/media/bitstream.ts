@@ -1,7 +1,7 @@
-/** FFmpeg's bitstream filters, as the demuxer uses them. */
+/** This file runs FFmpeg's bitstream filters as the demuxer needs them. */
 import type { BitStreamFilterContext, CodecParameters, Packet } from "node-av";
 import { Buffer } from "node:buffer";
-import { CODEC_IDS, CuframesError, isAnnexB } from "../core/mod.ts";
+import { CODEC_IDS, CuframesError, isAnnexB, isCuframesError } from "../core/mod.ts";
 
 import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";
 
@@ -67,7 +67,7 @@ export class AnnexBFilter {
       this.#context.free();
       this.#context = context;
     } catch (error) {
-      if (error instanceof CuframesError) return;
+      if (isCuframesError(error)) return;
       throw error;
     } finally {
       parameters.free();

@@ -1,4 +1,4 @@
-/** A video decoder: packets in, pictures in display order out. */
+/** This file decodes video: packets go in, pictures in display order come out. */
 import type { CodecContext, CodecParameters, Frame, Packet } from "node-av";
 import { CuframesError } from "../core/mod.ts";
 import type { Hardware } from "./hardware.ts";

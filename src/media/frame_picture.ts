@@ -1,4 +1,4 @@
-/** Frames of a ring as pictures that FFmpeg can convert and encode. */
+/** This file makes pictures that FFmpeg can convert and encode of a ring's frames. */
 import type { Frame as Picture } from "node-av";
 import { Buffer } from "node:buffer";
 import { invalid, type PixelFormat } from "../core/mod.ts";

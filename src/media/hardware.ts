@@ -1,4 +1,4 @@
-/** Decoding on a GPU: NVDEC through FFmpeg, in the primary context, which frame rings use too. */
+/** This file lets a GPU decode: NVDEC through FFmpeg, in the primary context, which frame rings use too. */
 import type { Frame, HardwareDeviceContext } from "node-av";
 import { CuframesError } from "../core/mod.ts";
 import { checked, library } from "../ffi/mod.ts";
@@ -60,8 +60,8 @@ export class Hardware {
   }
 
   /**
-   * Where a picture on the GPU is. Its planes are ordered by the legacy default stream, and stay valid until the decoder's
-   * next picture has passed on that stream.
+   * Where a picture on the GPU is. Its planes are ordered by the legacy default stream, and stay valid until the
+   * decoder's next picture has passed on that stream.
    */
   locate(picture: Frame): DevicePicture {
     const { runtime } = library();

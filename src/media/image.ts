@@ -1,4 +1,4 @@
-/** A frame as a picture file. */
+/** This file writes a frame as a picture file. */
 import type { CodecContext } from "node-av";
 import { checkInteger, CuframesError, type PixelFormat } from "../core/mod.ts";
 

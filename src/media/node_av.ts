@@ -1,4 +1,4 @@
-/** The media library (`node-av`: FFmpeg's own libraries), loaded on first use, and its errors as ours. */
+/** This file loads the media library (`node-av`: FFmpeg's own libraries) on first use, and makes its errors ours. */
 import { constants } from "node:os";
 import { CuframesError } from "../core/mod.ts";
 

@@ -1,4 +1,4 @@
-/** From a decoder's pictures to planes of one format and size. */
+/** This file brings a decoder's pictures into planes of one format and size. */
 import type { Frame, SoftwareScaleContext } from "node-av";
 import { Buffer } from "node:buffer";
 import { invalid, type PixelFormat, planCopy } from "../core/mod.ts";
@@ -175,7 +175,10 @@ export class PictureConverter implements Disposable {
   readonly #flags: string | undefined;
   #scaler: { context: SoftwareScaleContext; output: Frame } | undefined;
 
-  /** @param name FFmpeg's name of the pixel format @param flags libswscale's, as `"bicubic+accurate_rnd"`; default: its own */
+  /**
+   * @param name FFmpeg's name of the pixel format @param flags libswscale's, as `"bicubic+accurate_rnd"`; default:
+   * its own
+   */
   constructor(av: NodeAv, name: string, width: number, height: number, flags?: string) {
     this.#av = av;
     this.#name = name;
@@ -187,7 +190,8 @@ export class PictureConverter implements Disposable {
   /**
    * The converted picture; valid until the next call.
    *
-   * @param colours of the result; default: RGB and grey go from 0 to 255, YUV keeps the meaning that the stream declares
+   * @param colours of the result; default: RGB and grey go from 0 to 255, YUV keeps the meaning that the stream
+   * declares
    */
   convert(picture: Frame, colours?: Colours): Frame {
     this.#scaler ??= this.#open();

@@ -1,4 +1,4 @@
-/** The size of a stream's pictures, which the frames beside it need not have: a publisher may scale them. */
+/** This file finds the size of a stream's pictures, which the frames beside it need not have: a publisher may scale them. */
 import { Buffer } from "node:buffer";
 import { newPacket } from "./demuxer.ts";
 import type { NodeAv } from "./node_av.ts";

@@ -1,4 +1,4 @@
-/** Writing frames as they are, for programs that read raw video. */
+/** This file writes frames as they are, for programs that read raw video. */
 import type { CodecContext, FormatContext, Packet, Stream } from "node-av";
 import { CuframesError, type PixelFormat } from "../core/mod.ts";
 
@@ -23,8 +23,8 @@ export interface FrameRate {
 /** What a {@linkcode RawVideoWriter} writes. */
 export interface RawVideoOptions extends ColourOptions {
   /**
-   * `"yuv4mpeg"`: planar YUV with its size and rate in a header; `"rawvideo"`: the frames' pixels, one behind the other;
-   * `"nut"`: the frames with their timestamps.
+   * `"yuv4mpeg"`: planar YUV with its size and rate in a header; `"rawvideo"`: the frames' pixels, one behind the
+   * other; `"nut"`: the frames with their timestamps.
    */
   format: RawVideoFormat;
   /** What the header of yuv4mpeg says. */
@@ -49,8 +49,8 @@ const WRITTEN: Record<RawVideoFormat, Record<PixelFormat, string>> = {
 };
 
 /**
- * Frames as a stream of raw video, written to a descriptor. All have the size and format of the first one: later ones of
- * another size or format are converted.
+ * Frames as a stream of raw video, written to a descriptor. All have the size and format of the first one: later ones
+ * of another size or format are converted.
  */
 export class RawVideoWriter implements AsyncDisposable {
   readonly #av: NodeAv;

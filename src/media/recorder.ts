@@ -1,4 +1,4 @@
-/** Writing encoded packets to a file as they are. */
+/** This file writes encoded packets to a file as they are. */
 import type { FormatContext, Packet, Stream } from "node-av";
 import { Buffer } from "node:buffer";
 import { lstat, rm, truncate } from "node:fs/promises";
@@ -80,13 +80,13 @@ export interface RecorderOptions {
   /** Height in pixels. */
   codedHeight: number;
   /**
-   * `"mp4"`, `"mov"`, `"matroska"`, `"webm"`, `"mpegts"`, `"nut"`, or the bare streams `"h264"` and `"hevc"`; default: by
-   * the path's extension.
+   * `"mp4"`, `"mov"`, `"matroska"`, `"webm"`, `"mpegts"`, `"nut"`, or the bare streams `"h264"` and `"hevc"`;
+   * default: by the path's extension.
    */
   format?: string;
   /**
-   * Whether what was written can be played however the process ends, but for the last second; default: false for a path,
-   * true for a descriptor.
+   * Whether what was written can be played however the process ends, but for the last second; default: false for a
+   * path, true for a descriptor.
    */
   durable?: boolean;
 }
@@ -185,7 +185,8 @@ export class Recorder implements AsyncDisposable {
   /**
    * Creates the file, or empties it.
    *
-   * @param target a path, or the number of a descriptor to write to, which stays the caller's: `1` is the standard output
+   * @param target a path, or the number of a descriptor to write to, which stays the caller's: `1` is the standard
+   * output
    * @throws {CuframesError} `INVALID_ARGUMENT` for an extension that stands for no format here; `NOT_FOUND`,
    * `PERMISSION` or `IO` where the file cannot be created; `UNSUPPORTED` without node-av
    */

@@ -1,4 +1,4 @@
-/** A recording in several files, one after the other. */
+/** This file records into several files, one after the other. */
 import { Buffer } from "node:buffer";
 import { mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, extname } from "node:path";
@@ -7,11 +7,14 @@ import { isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
 import { isDiskFull, loadNodeAv } from "./node_av.ts";
 import { pictureSizeOf } from "./picture_size.ts";
 import { LONGEST_GAP_NS, Recorder, type RecorderPacket } from "./recorder.ts";
-import { type RingPacket, StreamClock } from "./time/stream_clock.ts";
+import { type RingTimes, Timeline } from "./time/timeline.ts";
 
 /** How a {@linkcode SegmentRecorder} cuts and names. */
 export interface SegmentOptions {
-  /** The path of a segment that begins at a time. Directories are made; a number is added to the name of a file that exists. */
+  /**
+   * The path of a segment that begins at a time. Directories are made; a number is added to the name of a file that
+   * exists.
+   */
   pathOf(start: Date): string;
   /** As `RecorderOptions.format`. */
   format?: string | undefined;
@@ -64,12 +67,13 @@ interface Current {
 }
 
 /**
- * Records packets into durable files. A file begins at a key packet, where the time of the last one is up or the codec's
- * parameters change; a break in the stream stays in its file, as the gap it was, up to 30 minutes: a longer one ends it.
+ * Records packets into durable files. A file begins at a key packet, where the time of the last one is up or the
+ * codec's parameters change; a break in the stream stays in its file, as the gap it was, up to 30 minutes: a longer
+ * one ends it.
  */
 export class SegmentRecorder implements AsyncDisposable {
   readonly #options: SegmentOptions;
-  readonly #clock = new StreamClock();
+  readonly #timeline = new Timeline();
   readonly #segmentNs: bigint | undefined;
   #current: Current | undefined;
   /** The first packet's time; cuts are due at whole segments from there, however late key packets come. */
@@ -99,8 +103,9 @@ export class SegmentRecorder implements AsyncDisposable {
    *
    * @throws {CuframesError} `IO` where the disk is full, unless `retryMs` is given, and as `Recorder.write`
    */
-  async write(packet: RingPacket, trackOf: () => PacketTrack): Promise<void> {
-    const placed = this.#clock.place(packet);
+  async write(packet: RecorderPacket & RingTimes, trackOf: () => PacketTrack): Promise<void> {
+    const { data, type } = packet;
+    const placed = { data, type, ...this.#timeline.follow(packet) };
     try {
       const last = this.#current?.decodeNs ?? placed.decodeTimestampNs;
       if (placed.decodeTimestampNs - last > LONGEST_GAP_NS) await this.#end();

@@ -1,4 +1,4 @@
-/** What is known about a video track, in WebCodecs' words. */
+/** This file says what is known of a video track, in WebCodecs' words. */
 import type { CodecParameters } from "node-av";
 import { codecString, isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
 
@@ -52,6 +52,14 @@ export interface VideoTrack {
   readonly description: Uint8Array;
   /** What its samples mean. */
   readonly colorSpace: ColorSpace;
+}
+
+/** FFmpeg's `AV_CODEC_ID_RAWVIDEO` and `_WRAPPED_AVFRAME`. */
+const PICTURES: readonly number[] = [13, 0x21001];
+
+/** Whether an input gives pictures instead of packets, as some devices do: every one can be the first. */
+export function isPictures(codecId: number): boolean {
+  return PICTURES.includes(codecId);
 }
 
 /** The most that a packet ring's header holds of a description, in bytes. */

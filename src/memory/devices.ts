@@ -5,17 +5,7 @@ import { DEVICES_MAX, UUID_SIZE } from "../core/mod.ts";
 
 import { deviceName } from "./device_name.ts";
 
-/**
- * A CUDA device that this process sees.
- *
- * @example
- * ```ts
- * import { type Device, devices } from "@cuframes/core";
- *
- * const [first]: Device[] = devices();
- * console.log(first);
- * ```
- */
+/** A CUDA device that this process sees. */
 export interface Device {
   /** Its number in this process, which `CUDA_VISIBLE_DEVICES` changes. */
   ordinal: number;

@@ -4,30 +4,10 @@ import { formatOfCode, MEMORY_KINDS, type PixelFormat, PLANES_MAX, UUID_SIZE } f
 import { PlanePlace, RingInfo, type Struct } from "../ffi/mod.ts";
 import { deviceName } from "./device_name.ts";
 
-/**
- * Where frames live.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * if (camera.memory === "cuda") console.log(camera.device);
- * ```
- */
+/** Where frames live. */
 export type MemoryKind = keyof typeof MEMORY_KINDS;
 
-/**
- * A plane's place in every slot of a ring. Bytes.
- *
- * @example
- * ```ts
- * import { Publisher } from "@cuframes/core";
- *
- * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
- * for (const { offset, stride, rows } of publisher.planes) console.log(offset, stride, rows);
- * ```
- */
+/** A plane's place in every slot of a ring. Bytes. */
 export interface PlaneGeometry {
   /** From the slot's first byte to the plane's. */
   readonly offset: number;

@@ -1,4 +1,4 @@
-// Options that several native structs have.
+// Options that several native structs have, checked and written.
 
 import { checkKey, environment, invalid, KEY_SIZE_MAX, shown } from "../core/mod.ts";
 import type { Struct } from "../ffi/mod.ts";

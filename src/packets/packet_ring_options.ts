@@ -2,16 +2,7 @@
 
 import type { CODEC_IDS } from "../core/mod.ts";
 
-/**
- * Codecs by name.
- *
- * @example
- * ```ts
- * import { type CodecName } from "@cuframes/core";
- *
- * const codec: CodecName = "h264";
- * ```
- */
+/** Codecs by name. */
 export type CodecName = keyof typeof CODEC_IDS;
 
 /**

@@ -29,18 +29,7 @@ import {
 } from "../ffi/mod.ts";
 import { Packet } from "./packet.ts";
 
-/**
- * What a WebCodecs `VideoDecoder` is configured with, for packets as they are here.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * using packets = camera.packets();
- * console.log(packets.decoderConfig.codec); // as "avc1.64001f"
- * ```
- */
+/** What a WebCodecs `VideoDecoder` is configured with, for packets as they are here. */
 export interface DecoderConfig {
   /** As `"avc1.64001f"`. */
   codec: string;
@@ -74,18 +63,7 @@ export interface PacketsOptions {
   sinceConnection?: boolean;
 }
 
-/**
- * Counters of a packet reader.
- *
- * @example
- * ```ts
- * import { Subscriber } from "@cuframes/core";
- *
- * using camera = await Subscriber.connect("cam-parking");
- * using packets = camera.packets();
- * console.log(packets.stats());
- * ```
- */
+/** Counters of a packet reader. */
 export interface PacketReaderStats {
   /** Packets delivered. */
   received: number;
@@ -175,7 +153,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   get description(): Uint8Array<ArrayBuffer> {
     this.#check();
     const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
-    const result = this.#symbols.cuframes_packet_reader_codec_parameters(this.#handle, buffer);
+    const result = this.#symbols.cuframes_packet_reader_extradata(this.#handle, buffer);
     return buffer.slice(0, checked(result, `reading the codec description of ${this.#key}`));
   }
 

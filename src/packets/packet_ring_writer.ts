@@ -15,18 +15,7 @@ import {
 import { checked, library, type NativeSymbols, PacketOptions, PacketRecord, Struct } from "../ffi/mod.ts";
 import type { CodecName, PacketRingOptions } from "./packet_ring_options.ts";
 
-/**
- * An encoded access unit and what goes with it.
- *
- * @example
- * ```ts
- * import { Publisher } from "@cuframes/core";
- *
- * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720 });
- * const ring = publisher.enablePackets({ codec: "h264" });
- * ring.write({ type: "key", timestamp: 0, data: new Uint8Array([0, 0, 0, 1, 0x65]) });
- * ```
- */
+/** An encoded access unit and what goes with it. */
 export interface PacketInit {
   /** The access unit: Annex B for H.264 and HEVC. Copied. */
   data: Uint8Array;
@@ -113,7 +102,7 @@ export class PacketRingWriter {
    */
   setDescription(description: Uint8Array): void {
     checkDescription(description);
-    const result = this.#symbols.cuframes_publisher_set_codec_parameters(
+    const result = this.#symbols.cuframes_publisher_set_extradata(
       this.#publisher.handle,
       description,
       description.length,

@@ -1,39 +1,15 @@
-import { connectSocket, WaitQueue } from "../connect/mod.ts";
-import {
-  ADDRESS_SIZE_MAX,
-  checkInteger,
-  CuframesError,
-  DIRECTIONS,
-  ERROR_CODES,
-  invalid,
-  shown,
-  SOCKET_DESCRIPTORS_MAX,
-  SOCKET_MESSAGE_SIZE_MAX,
-  type WaitOptions,
-} from "../core/mod.ts";
-import {
-  checked,
-  Credentials,
-  library,
-  nativeError,
-  type NativeSymbols,
-  offWake,
-  onWake,
-  Received,
-  Struct,
-} from "../ffi/mod.ts";
+// A connection for messages with file descriptors.
 
-/**
- * Who is on the other end of a socket, as the kernel says: the peer cannot choose it.
- *
- * @example
- * ```ts
- * import { DescriptorSocket } from "@cuframes/core";
- *
- * using socket = await DescriptorSocket.connect("/run/app.sock");
- * console.log(socket.peer.uid);
- * ```
- */
+import { connectSocket, type WaitQueue } from "../connect/mod.ts";
+import { invalid, SOCKET_DESCRIPTORS_MAX, SOCKET_MESSAGE_SIZE_MAX, type WaitOptions } from "../core/mod.ts";
+import { checked, Credentials, Received, Struct } from "../ffi/mod.ts";
+import { encodeAddress } from "./address.ts";
+import { DescriptorListener, type ListenOptions } from "./descriptor_listener.ts";
+import { DescriptorMessage } from "./descriptor_message.ts";
+import { checkDescriptor } from "./descriptors.ts";
+import { NativeSocket } from "./native_socket.ts";
+
+/** Who is on the other end of a socket, as the kernel says: the peer cannot choose it. */
 export interface PeerCredentials {
   /** Process id; 0 where the peer's process has none in this PID namespace. */
   pid: number;
@@ -41,174 +17,6 @@ export interface PeerCredentials {
   uid: number;
   /** Group id. */
   gid: number;
-}
-
-/**
- * Options of {@linkcode DescriptorSocket.listen}.
- *
- * @example
- * ```ts
- * import { DescriptorSocket } from "@cuframes/core";
- *
- * using listener = DescriptorSocket.listen("/run/app.sock", { mode: 0o600 });
- * ```
- */
-export interface ListenOptions {
-  /**
-   * Permission bits of the socket's file; default `0o660`. Who may not write to it cannot connect. An abstract address
-   * has none: everybody in the network namespace may connect; look at {@linkcode DescriptorSocket.peer}.
-   */
-  mode?: number;
-}
-
-/**
- * Closes a descriptor that this process was handed, such as one of {@linkcode DescriptorMessage.takeFds}; once.
- *
- * @example
- * ```ts
- * import { closeDescriptor, DescriptorSocket } from "@cuframes/core";
- *
- * using socket = await DescriptorSocket.connect("/run/app.sock");
- * using message = await socket.receive();
- * for (const fd of message.takeFds()) closeDescriptor(fd);
- * ```
- */
-export function closeDescriptor(fd: number): void {
-  checked(library().symbols.cuframes_descriptor_close(checkDescriptor("fd", fd)), `closing descriptor ${fd}`);
-}
-
-/** A number that can be a file descriptor. */
-export function checkDescriptor(name: string, fd: number): number {
-  return checkInteger(name, fd, 0, 0x7fffffff);
-}
-
-function encodeAddress(address: string): Uint8Array {
-  const bytes = new TextEncoder().encode(address);
-  if (typeof address !== "string" || bytes.length < 1 || bytes.length > ADDRESS_SIZE_MAX) {
-    throw invalid(
-      `address ${
-        shown(address)
-      }: it must be a path, or "@" and an abstract name, of 1 to ${ADDRESS_SIZE_MAX} bytes`,
-    );
-  }
-  return bytes;
-}
-
-/**
- * A message that arrived. Its descriptors belong to it until they are taken; `close()` closes the others. All are
- * close-on-exec.
- *
- * @example
- * ```ts
- * import { DescriptorSocket } from "@cuframes/core";
- *
- * using socket = await DescriptorSocket.connect("/run/app.sock");
- * using message = await socket.receive();
- * console.log(message.bytes.length, message.fds);
- * ```
- */
-export class DescriptorMessage implements Disposable {
-  /** The message's bytes; a copy, the receiver's. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly #fds: number[];
-
-  /** @internal Made by {@linkcode DescriptorSocket.receive}. */
-  constructor(bytes: Uint8Array<ArrayBuffer>, fds: number[]) {
-    this.bytes = bytes;
-    this.#fds = fds;
-  }
-
-  /** The descriptors that came with it and were not taken, in the sender's order. To be used until `close()`. */
-  get fds(): readonly number[] {
-    return this.#fds;
-  }
-
-  /**
-   * Takes all descriptors that are left: they are the caller's from now on, each to be closed once, with
-   * {@linkcode closeDescriptor} or by whatever takes it over.
-   */
-  takeFds(): number[] {
-    return this.#fds.splice(0);
-  }
-
-  /** Closes the descriptors that were not taken. Idempotent. */
-  close(): void {
-    for (const fd of this.#fds.splice(0)) closeDescriptor(fd);
-  }
-
-  /** Same as {@linkcode DescriptorMessage.close}. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
-}
-
-/** What a connection and a listener share: a native socket, waited for without blocking, closed once. */
-class NativeSocket {
-  readonly symbols: NativeSymbols = library().symbols;
-  readonly subject: string;
-  readonly #waits: WaitQueue<unknown>[] = [];
-  #handle: number | undefined;
-
-  constructor(handle: number, subject: string) {
-    this.#handle = handle;
-    this.subject = subject;
-    onWake(handle, () => this.#waits.forEach((waits) => waits.notify()));
-  }
-
-  get closed(): boolean {
-    return this.#handle === undefined;
-  }
-
-  handle(): number {
-    if (this.#handle === undefined) throw this.#isClosed();
-    return this.#handle;
-  }
-
-  #isClosed(): CuframesError {
-    return new CuframesError(
-      "DISCONNECTED",
-      `the socket ${this.subject} is closed: open another one to go on`,
-    );
-  }
-
-  /** Promises for what `attempt` gives when the socket is ready in that direction. */
-  waits<T>(what: string, direction: keyof typeof DIRECTIONS, attempt: () => T | undefined): WaitQueue<T> {
-    const waits = new WaitQueue<T>(
-      what,
-      attempt,
-      () =>
-        checked(
-          this.symbols.cuframes_socket_arm(this.handle(), DIRECTIONS[direction], library().wake),
-          `waiting for ${this.subject}`,
-        ),
-    );
-    this.#waits.push(waits as WaitQueue<unknown>);
-    return waits;
-  }
-
-  ref(): void {
-    for (const waits of this.#waits) waits.ref();
-  }
-
-  unref(): void {
-    for (const waits of this.#waits) waits.unref();
-  }
-
-  /** A native result that is not negative; undefined where it would block. */
-  attempt(result: number, tried: string): number | undefined {
-    if (result === ERROR_CODES.WOULD_BLOCK) return undefined;
-    if (result < 0) throw nativeError(result, tried);
-    return result;
-  }
-
-  close(): void {
-    const handle = this.#handle;
-    if (handle === undefined) return;
-    this.#handle = undefined;
-    offWake(handle);
-    this.symbols.cuframes_socket_close(handle);
-    for (const waits of this.#waits) waits.fail(this.#isClosed());
-  }
 }
 
 /**
@@ -245,8 +53,8 @@ export class DescriptorSocket implements Disposable {
   constructor(handle: number, subject: string) {
     this.#socket = new NativeSocket(handle, subject);
     this.#buffer = new Uint8Array(SOCKET_MESSAGE_SIZE_MAX);
-    this.#messages = this.#socket.waits(`message from ${subject}`, "readable", () => this.#tryReceive());
-    this.#room = this.#socket.waits<true>(`room to send to ${subject}`, "writable", () => undefined);
+    this.#messages = this.#socket.queue(`message from ${subject}`, "readable", () => this.#tryReceive());
+    this.#room = this.#socket.queue<true>(`room to send to ${subject}`, "writable", () => undefined);
   }
 
   /**
@@ -274,7 +82,7 @@ export class DescriptorSocket implements Disposable {
     return new DescriptorListener(address, options);
   }
 
-  /** Who is on the other end: of an accepted connection who connected, of the other kind who began to listen. */
+  /** Who is on the other end: of an accepted connection, who connected; of any other, who began to listen. */
   get peer(): PeerCredentials {
     const struct = new Struct(Credentials.SIZE);
     checked(
@@ -378,91 +186,6 @@ export class DescriptorSocket implements Disposable {
   }
 
   /** Same as {@linkcode DescriptorSocket.close}. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
-}
-
-/**
- * Accepts connections on an address, until it is closed or its process ends. Made by {@linkcode DescriptorSocket.listen}.
- *
- * @example
- * ```ts
- * import { DescriptorSocket } from "@cuframes/core";
- *
- * using listener = DescriptorSocket.listen("/run/app.sock");
- * for await (using socket of listener) console.log(socket.peer.pid);
- * ```
- */
-export class DescriptorListener implements Disposable, AsyncIterable<DescriptorSocket> {
-  /** As it was given to {@linkcode DescriptorSocket.listen}. */
-  readonly address: string;
-  readonly #socket: NativeSocket;
-  readonly #connections: WaitQueue<DescriptorSocket>;
-
-  /** @internal Made by {@linkcode DescriptorSocket.listen}. */
-  constructor(address: string, { mode = 0o660 }: ListenOptions) {
-    const bytes = encodeAddress(address);
-    checkInteger("mode", mode, 0, 0o777);
-    const handle = checked(
-      library().symbols.cuframes_socket_listen(bytes, bytes.length, mode),
-      `listening on ${address}`,
-    );
-    this.address = address;
-    this.#socket = new NativeSocket(handle, address);
-    this.#connections = this.#socket.waits(`connection to ${address}`, "readable", () => this.#tryAccept());
-  }
-
-  /**
-   * The next connection, oldest first.
-   *
-   * @throws {CuframesError} `TIMEOUT`, `WOULD_BLOCK`: none came in time; `DISCONNECTED`: closed; `IO`: no descriptor is left
-   */
-  accept(options: WaitOptions = {}): Promise<DescriptorSocket> {
-    return this.#connections.wait(options);
-  }
-
-  #tryAccept(): DescriptorSocket | undefined {
-    const result = this.#socket.symbols.cuframes_socket_accept(this.#socket.handle(), 0);
-    const handle = this.#socket.attempt(result, `accepting on ${this.address}`);
-    return handle === undefined ? undefined : new DescriptorSocket(handle, `a peer of ${this.address}`);
-  }
-
-  /** Every connection, until the listener is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<DescriptorSocket, void, void> {
-    while (!this.closed) {
-      try {
-        yield await this.accept();
-      } catch (error) {
-        if (this.closed && error instanceof CuframesError && error.code === "DISCONNECTED") return;
-        throw error;
-      }
-    }
-  }
-
-  /** Undoes {@linkcode DescriptorListener.unref}. */
-  ref(): this {
-    this.#socket.ref();
-    return this;
-  }
-
-  /** From now on no pending accept keeps the process alive. */
-  unref(): this {
-    this.#socket.unref();
-    return this;
-  }
-
-  /** Whether {@linkcode DescriptorListener.close} was called. */
-  get closed(): boolean {
-    return this.#socket.closed;
-  }
-
-  /** Stops listening, and removes the files. Connections that were accepted stay. Idempotent. */
-  close(): void {
-    this.#socket.close();
-  }
-
-  /** Same as {@linkcode DescriptorListener.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

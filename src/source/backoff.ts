@@ -1,4 +1,7 @@
-/** Waiting times between attempts: doubled each time, with jitter, so that many sources do not knock together. */
+/**
+ * This file says how long to wait between attempts: twice as long each time, with jitter, so that many sources do not
+ * knock together.
+ */
 
 const FIRST_MS = 500;
 

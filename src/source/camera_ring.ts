@@ -1,55 +1,35 @@
-/** The publishing side of a source: one ring that outlives the camera's connections, and one timeline across them. */
+/** This file is the publishing side of a camera: its ring outlives the camera's connections. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type MemoryKind, monotonicNow } from "../memory/mod.ts";
-import { CuframesError, type PixelFormat } from "../core/mod.ts";
-
-import type { MediaFrame, MediaPacket, MediaReader } from "../media/mod.ts";
-import type { PacketRingWriter } from "../packets/mod.ts";
+import { isCuframesError, type PixelFormat } from "../core/mod.ts";
 import { Publisher, type WritableFrame } from "../frames/mod.ts";
-
+import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
+import type { MemoryKind } from "../memory/mod.ts";
+import type { PacketRingWriter } from "../packets/mod.ts";
 import { encodeMetadata } from "./frame_metadata.ts";
-
-/** How a ring is made. */
-export interface RingSettings {
-  readonly key: string;
-  readonly place: { readonly runtimeDirectory?: string };
-  /** Frames in the ring. */
-  readonly ring: number;
-  readonly memory: MemoryKind | "auto";
-  /** The GPU's number in this process. */
-  readonly device: number;
-  readonly packets: boolean;
-  readonly packetSlots: number;
-  /** Bytes. */
-  readonly packetMemory: number;
-  readonly socketMode: number | undefined;
-}
+import { LARGEST_SHARE, type RingSettings } from "./options.ts";
 
 /** What a ring has been given so far. */
 export interface RingCounters {
+  /** Packets published. */
   packets: number;
   /** Payload of the packets, in bytes. */
   packetBytes: number;
-  /** Larger than the ring allows. */
+  /** Packets left out: larger than the ring allows. */
   packetsDropped: number;
+  /** Frames published. */
   frames: number;
-  /** Decoded while every slot was held. */
+  /** Frames left out: every slot was held when they were decoded. */
   framesDropped: number;
 }
 
 /** How long a frame waits for subscribers that may hold the source back. */
 const PATIENCE_MS = 5000;
 
-/** FFmpeg's `AV_CODEC_ID_RAWVIDEO` and `_WRAPPED_AVFRAME`: pictures, which some devices give instead of packets. */
-const PICTURES: readonly number[] = [13, 0x21001];
-
-/** The largest packet, as a share of the packet ring's memory. */
-const LARGEST_SHARE = 4;
+type PacketSettings = NonNullable<RingSettings["packets"]>;
 
 /** One key's publisher. Made when the camera's first connection tells the size. */
 export class CameraRing implements Disposable {
   readonly #settings: RingSettings;
-  readonly #timeline = new GapTimeline();
   readonly counters: RingCounters = {
     packets: 0,
     packetBytes: 0,
@@ -61,12 +41,12 @@ export class CameraRing implements Disposable {
   #writer: PacketRingWriter | undefined;
   #wait = false;
   #metadata: Uint8Array | undefined;
-  /** Whether any picture can be the first one, and none is a packet. */
-  #picturesOnly = false;
-  /** The connection's first key packet is shown then; undefined before it has come. */
+  /** The connection's first packet, which is a key packet, is shown then; undefined before it has come. */
   #beginNs: bigint | undefined;
-  /** What is published next does not continue what was published last. */
+  /** Whether what is published next does not continue what was published last. */
   #gap = { packet: false, frame: false };
+  /** Whether nothing was published yet that could be continued. */
+  #isNew = { packet: true, frame: true };
 
   constructor(settings: RingSettings) {
     this.#settings = settings;
@@ -103,18 +83,15 @@ export class CameraRing implements Disposable {
    */
   begin(media: MediaReader, { wait }: { wait: boolean }): void {
     const { codecId, description, colorSpace } = media.video;
+    const { packets } = this.#settings;
     if (this.#writer && this.#writer.codecId !== codecId) this.#close();
-    const again = this.#publisher !== undefined;
-    this.#publisher ??= this.#create(media, wait);
-    this.#picturesOnly = PICTURES.includes(codecId);
-    if (this.#settings.packets && !this.#picturesOnly) {
-      if (!this.#writer) this.#writer = this.#enablePackets(this.#publisher, media);
+    const publisher = this.#publisher ??= this.#create(media, wait);
+    if (packets && !isPictures(codecId)) {
+      if (!this.#writer) this.#writer = this.#enablePackets(publisher, media, packets);
       else this.#writer.setDescription(description);
     }
     this.#metadata = encodeMetadata({ colorSpace });
     this.#beginNs = undefined;
-    this.#timeline.begin();
-    this.#gap = { packet: again || this.#gap.packet, frame: again || this.#gap.frame };
   }
 
   /** Waits until so many subscribers are connected. */
@@ -123,22 +100,19 @@ export class CameraRing implements Disposable {
     while (this.subscribers < count) await sleep(20, undefined, { signal });
   }
 
-  /** Publishes a packet; those before a connection's first key packet are of no use to anybody. */
+  /** Publishes a packet. */
   packet(packet: MediaPacket): void {
-    if (this.#beginNs === undefined) {
-      if (packet.type !== "key" && !this.#picturesOnly) return;
-      this.#beginNs = packet.timestampNs;
-    }
-    const times = this.#timeline.place(packet);
-    this.#gap.packet ||= packet.discontinuity;
+    this.#beginNs ??= packet.timestampNs;
+    this.#gap.packet ||= packet.discontinuity && !this.#isNew.packet;
+    this.#isNew.packet = false;
     const writer = this.#writer;
     if (!writer) return;
     if (packet.description) writer.setDescription(packet.description);
     try {
-      const { data, type, corrupt } = packet;
-      writer.write({ data, type, corrupt, ...times, discontinuity: this.#gap.packet });
+      const { data, type, corrupt, timestampNs, decodeTimestampNs } = packet;
+      writer.write({ data, type, corrupt, timestampNs, decodeTimestampNs, discontinuity: this.#gap.packet });
     } catch (error) {
-      if (!isCode(error, "PACKET_OVERSIZED")) throw error;
+      if (!isCuframesError(error, "PACKET_OVERSIZED")) throw error;
       this.counters.packetsDropped++;
       this.#gap.packet = true;
       return;
@@ -152,7 +126,8 @@ export class CameraRing implements Disposable {
   async frame(frame: MediaFrame, signal: AbortSignal): Promise<void> {
     // Decoded without its references.
     if (this.#beginNs === undefined || frame.timestampNs < this.#beginNs) return;
-    this.#gap.frame ||= frame.discontinuity;
+    this.#gap.frame ||= frame.discontinuity && !this.#isNew.frame;
+    this.#isNew.frame = false;
     using slot = await this.#acquire(signal);
     if (slot === undefined) {
       this.counters.framesDropped++;
@@ -160,7 +135,7 @@ export class CameraRing implements Disposable {
     }
     frame.writeTo(slot);
     slot.publish({
-      timestampNs: this.#timeline.shift(frame.timestampNs),
+      timestampNs: frame.timestampNs,
       durationNs: frame.durationNs,
       corrupt: frame.corrupt,
       discontinuity: this.#gap.frame,
@@ -176,41 +151,33 @@ export class CameraRing implements Disposable {
   }
 
   async #acquire(signal: AbortSignal): Promise<WritableFrame | undefined> {
-    const publisher = this.#publisher!;
+    const publisher = this.#publisher;
     try {
-      if (!this.#wait) return publisher.acquire();
-      return await publisher.acquireAsync({ timeout: PATIENCE_MS, signal });
+      if (!this.#wait) return publisher?.acquire();
+      return await publisher?.acquireAsync({ timeout: PATIENCE_MS, signal });
     } catch (error) {
-      if (isCode(error, "WOULD_BLOCK") || isCode(error, "TIMEOUT")) return undefined;
+      if (isCuframesError(error, "WOULD_BLOCK", "TIMEOUT")) return undefined;
       throw error;
     }
   }
 
   #create({ width, height, format }: MediaReader, wait: boolean): Publisher {
     this.#wait = wait;
-    const { key, place, ring, memory, device, socketMode } = this.#settings;
-    return Publisher.create({
-      key,
-      ...place,
-      width,
-      height,
-      format,
-      slots: ring,
-      memory,
-      device,
-      policy: wait ? "wait" : "drop-oldest",
-      ...(socketMode !== undefined && { socketMode }),
-    });
+    this.#gap = { packet: false, frame: false };
+    this.#isNew = { packet: true, frame: true };
+    const { key, place, slots, memory, device } = this.#settings;
+    const policy = wait ? "wait" : "drop-oldest";
+    return Publisher.create({ key, ...place, width, height, format, slots, memory, device, policy });
   }
 
-  #enablePackets(publisher: Publisher, { video }: MediaReader): PacketRingWriter {
-    const { packetSlots, packetMemory } = this.#settings;
+  #enablePackets(publisher: Publisher, { video }: MediaReader, settings: PacketSettings): PacketRingWriter {
+    const { slots, dataSize } = settings;
     return publisher.enablePackets({
       codec: video.codecId,
-      description: video.description,
-      slots: packetSlots,
-      dataSize: packetMemory,
-      maxPacketSize: Math.floor(packetMemory / LARGEST_SHARE),
+      codecParameters: video.description,
+      slots,
+      dataSize,
+      maxPacketSize: Math.floor(dataSize / LARGEST_SHARE),
     });
   }
 
@@ -219,54 +186,4 @@ export class CameraRing implements Disposable {
     this.#publisher = undefined;
     this.#writer = undefined;
   }
-}
-
-/** A packet's times, in ns. */
-interface Times {
-  timestampNs: bigint;
-  decodeTimestampNs: bigint;
-}
-
-/**
- * One line of timestamps across connections, each of which counts from anywhere: they never go back, and a gap is as
- * long as it was on the clock.
- */
-export class GapTimeline {
-  #offset = 0n;
-  /** When the last packet is decoded and when all are over; undefined before the first. */
-  #last: { decodeNs: bigint; endNs: bigint; arrivedNs: bigint } | undefined;
-  #fresh = false;
-
-  /** The next packet comes from another connection. */
-  begin(): void {
-    this.#fresh = true;
-  }
-
-  /** Places a packet of the connection, in decode order. @param nowNs the monotonic clock */
-  place(packet: Times & { durationNs: bigint }, nowNs: bigint = monotonicNow()): Times {
-    const last = this.#last;
-    if (this.#fresh && last) {
-      const onTheClock = last.decodeNs + (nowNs - last.arrivedNs);
-      this.#offset = (onTheClock > last.endNs ? onTheClock : last.endNs) - packet.decodeTimestampNs;
-    }
-    this.#fresh = false;
-    const timestampNs = this.shift(packet.timestampNs);
-    const decodeTimestampNs = this.shift(packet.decodeTimestampNs);
-    const end = timestampNs + packet.durationNs;
-    this.#last = {
-      decodeNs: decodeTimestampNs,
-      endNs: last && last.endNs > end ? last.endNs : end,
-      arrivedNs: nowNs,
-    };
-    return { timestampNs, decodeTimestampNs };
-  }
-
-  /** A time of the connection on the line. */
-  shift(timeNs: bigint): bigint {
-    return timeNs + this.#offset;
-  }
-}
-
-function isCode(error: unknown, code: CuframesError["code"]): boolean {
-  return error instanceof CuframesError && error.code === code;
 }

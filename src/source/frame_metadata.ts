@@ -1,4 +1,4 @@
-/** What `cuframes source` says about each frame, in the frame's own metadata: a line of JSON. */
+/** This file writes and reads what a source says about each frame, in the frame's own metadata: a line of JSON. */
 import { type ColourOptions, isRgb, type Matrix } from "../media/mod.ts";
 import type { ColorSpace } from "../media/mod.ts";
 import type { Frame } from "../frames/mod.ts";

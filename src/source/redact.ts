@@ -1,4 +1,4 @@
-/** Credentials stay out of everything that is printed. */
+/** This file keeps credentials out of everything that is printed. */
 import { redact } from "../media/mod.ts";
 
 export { redact };

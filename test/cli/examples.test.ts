@@ -59,3 +59,15 @@ test("examples/mosaic.ts: each camera is in its quarter, what is not taken is bl
   expect([await deviation(0, 240), quarters[0]]).toEqual([0, 16]);
   expect([await deviation(320, 240), quarters[0]]).toEqual([0, 16]);
 }, 90_000);
+
+test("examples/source.ts: publishes frames and packets until Ctrl-C", async () => {
+  const example = start("examples/source.ts", [join(root, "test/fixtures/clip.mp4"), "cam"]);
+  expect((await example.event<{ line: string }>("line")).line).toBe("avc1.64000d 320×240 as cam");
+  using camera = await Subscriber.connect("cam", { runtimeDirectory: stage().directory, timeout: 30_000 });
+  using _frame = await camera.next({ timeout: 30_000 });
+  expect((await camera.packets().next({ timeout: 30_000 })).type).toBe("key");
+  example.kill("SIGINT");
+  const { line } = await example.event<{ line: string }>("line");
+  expect(line).toMatch(/^\d+ frames and \d+ packets in 1 connections$/);
+  expect(await example.exited).toEqual({ code: 0, signal: null });
+});

@@ -1,26 +1,15 @@
-// What the commands are made of, without a process: config files, credentials, delays, timelines, rates, parsers.
+// What the commands are made of, without a process: config files, rates, parsers.
 
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
-import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { makeClip } from "../../scripts/make_clip.ts";
-import { Backoff } from "../../src/source/backoff.ts";
-import { Camera } from "../../src/source/camera.ts";
-import { GapTimeline } from "../../src/source/camera_ring.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { ConfigFile } from "../../src/cli/cameras_config.ts";
-import { duration, nameVariables, size } from "../../src/cli/command.ts";
+import { duration, nameVariables, readEnvironment, size } from "../../src/cli/command.ts";
 import { exitCodeOf, UsageError } from "../../src/cli/exit.ts";
-import { coloursOfFrame, encodeMetadata } from "../../src/source/frame_metadata.ts";
 import { frameRate, frameRateOf } from "../../src/cli/frame_rate.ts";
 import { Rates } from "../../src/cli/rates.ts";
-import { redact, redactText } from "../../src/source/redact.ts";
+import { redactText } from "../../src/source/redact.ts";
 import { sourceCommand } from "../../src/cli/source.ts";
 import { printable, seconds } from "../../src/cli/tables.ts";
-import { StreamClock } from "../../src/media/time/stream_clock.ts";
 import { CuframesError, type PublisherReport } from "../../mod.ts";
 
 function config(text: string): ConfigFile {
@@ -79,6 +68,18 @@ cameras:
     ]);
   });
 
+  test("takes the names that options had before, and does not tell them", () => {
+    const [camera] = config(`cameras: { a: { url: x, decoder: cpu, ring: 4, packet-memory: 2 } }`).cameras();
+    expect(camera!.variables).toMatchObject({
+      CUFRAMES_DECODER: "cpu",
+      CUFRAMES_RING: "4",
+      CUFRAMES_PACKET_MEMORY: "2",
+    });
+    const [told] = mistakes(`cameras: { a: { url: x, decodr: cpu } }`);
+    expect(told).toMatch(/there are url, .*slots, .*hardware, .*data-size/);
+    expect(told).not.toMatch(/ring|decoder|packet-memory/);
+  });
+
   test("is refused with every mistake at its line", () => {
     expect(
       mistakes(`
@@ -116,128 +117,29 @@ kameras: {}
   });
 });
 
-test("credentials are taken out of URLs and of sentences", () => {
-  expect(redact("rtsp://user:p@ss/w:rd?@cam.local:554/a/b?token=1#x")).toBe("rtsp://cam.local:554/a/b");
-  expect(redact("/plain/path?x@y")).toBe("/plain/path?x@y");
-  expect(redactText("opening rtsp://u:p@h/s: refused; see http://v:q@w/x?k=1, (rtmp://a:b@c/d).")).toBe(
-    "opening rtsp://h/s: refused; see http://w/x, (rtmp://c/d).",
-  );
-});
-
-test("delays between attempts double up to the longest one, with jitter", () => {
-  const delays = new Backoff(3000);
-  const bounds = [500, 1000, 2000, 3000, 3000];
-  for (const bound of bounds) {
-    const delay = delays.next();
-    expect(delay).toBeGreaterThanOrEqual(bound / 2);
-    expect(delay).toBeLessThanOrEqual(bound);
-  }
-  delays.reset();
-  expect(delays.next()).toBeLessThanOrEqual(500);
-  delays.slow();
-  expect(delays.next()).toBeGreaterThanOrEqual(1500);
-  const drawn = Array.from({ length: 20 }, () => new Backoff(1000).next());
-  expect(new Set(drawn).size).toBeGreaterThan(1);
-});
-
-describe("a camera is knocked at", () => {
-  const directory = mkdtempSync(join(tmpdir(), "cuframes-parts-"));
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
-  /** The waits before the first attempts again, by a clock on which all takes 6 s. */
-  async function waits(input: string, count: number): Promise<number[]> {
-    let nowMs = 0;
-    const clock = vi.spyOn(performance, "now").mockImplementation(() => nowMs += 6000);
-    onTestFinished(() => clock.mockRestore());
-    const enough = new AbortController();
-    const seen: number[] = [];
-    using camera = new Camera({
-      ...{
-        key: "cam",
-        place: { runtimeDirectory: directory },
-        input,
-        inputFormat: "mpegts",
-        inputOptions: {},
-      },
-      ...{ ring: 4, memory: "host", device: 0, packets: true, packetSlots: 64, packetMemory: 1 << 20 },
-      ...{ decoder: undefined, realtime: false, loop: false, size: undefined, format: undefined },
-      ...{ transport: "tcp", timeout: 30_000, reconnect: true, longestDelay: 60_000, subscribers: 0 },
-      socketMode: undefined,
-    }, (event) => {
-      if (event.event !== "disconnected") return;
-      seen.push(event.retryIn);
-      if (seen.length === count) enough.abort();
-    });
-    await expect(camera.run(enough.signal)).rejects.toThrow();
-    return seen;
+describe("an option by the name that it had before", () => {
+  /** The values that a command line and the environment come to. */
+  function values(args: string[], env: Record<string, string> = {}): Record<string, unknown> {
+    const command = sourceCommand().exitOverride().action(() => {});
+    nameVariables(command);
+    Object.assign(process.env, env);
+    onTestFinished(() => Object.keys(env).forEach((name) => delete process.env[name]));
+    readEnvironment(command);
+    return command.parse(args, { from: "user" }).opts();
   }
 
-  test("less and less often while it does not answer, however long that takes", async () => {
-    const [first, second, third] = await waits("tcp://127.0.0.1:1", 3);
-    expect(first).toBeLessThanOrEqual(500);
-    expect(second).toBeGreaterThan(500);
-    expect(third).toBeGreaterThanOrEqual(1000);
+  test("is the option that it stands for", () => {
+    const args = ["--ring", "5", "--decoder", "cpu", "--packet-memory", "3"];
+    expect(values(args)).toMatchObject({ slots: 5, hardware: "none", dataSize: 3 });
+    expect(values(["--hardware", "cpu"])).toMatchObject({ hardware: "none" });
+    expect(values([])).toMatchObject({ slots: 8, hardware: "auto", dataSize: 16 });
   });
 
-  test("soon again after a connection that lasted", async () => {
-    const clip = join(directory, "clip.ts");
-    await makeClip(clip, { width: 160, height: 120, frames: 50 });
-    const server = createServer((socket) => {
-      socket.on("error", () => {});
-      socket.end(readFileSync(clip));
-    });
-    onTestFinished(() => void server.close());
-    await once(server.listen(0, "127.0.0.1"), "listening");
-    const { port } = server.address() as AddressInfo;
-    for (const wait of await waits(`tcp://127.0.0.1:${port}`, 3)) expect(wait).toBeLessThanOrEqual(500);
-  });
-});
-
-describe("a timeline across connections", () => {
-  const MS = 1_000_000n;
-  const at = (decodeMs: bigint, presentMs = decodeMs) => ({
-    timestampNs: presentMs * MS,
-    decodeTimestampNs: decodeMs * MS,
-    durationNs: 40n * MS,
-  });
-
-  test("has the gap that was on the clock, and never goes back", () => {
-    const line = new GapTimeline();
-    line.begin();
-    expect(line.place(at(5000n), 0n)).toMatchObject({ decodeTimestampNs: 5000n * MS });
-    line.place(at(5040n), 40n * MS);
-    line.begin();
-    // Three seconds later another connection counts from 0.
-    expect(line.place(at(0n, 80n), 3040n * MS)).toEqual({
-      timestampNs: 8120n * MS,
-      decodeTimestampNs: 8040n * MS,
-    });
-    expect(line.shift(120n * MS)).toBe(8160n * MS);
-    line.begin();
-    // At once, and far ahead: it goes on where the last packet ends.
-    expect(line.place(at(900_000n), 3041n * MS).decodeTimestampNs).toBe(8160n * MS);
-  });
-
-  test("of a recorder goes on where it was, when another clock is behind a break", () => {
-    let nowMs = 0;
-    const clock = new StreamClock(() => nowMs);
-    const packet = (decodeMs: bigint, discontinuity = false) => ({
-      data: new Uint8Array(1),
-      type: "key" as const,
-      discontinuity,
-      ...at(decodeMs),
-    });
-    expect(clock.place(packet(0n)).decodeTimestampNs).toBe(0n);
-    nowMs = 40;
-    expect(clock.place(packet(40n)).decodeTimestampNs).toBe(40n * MS);
-    // A gap of 5 s stays one.
-    nowMs = 5040;
-    expect(clock.place(packet(5040n, true)).decodeTimestampNs).toBe(5040n * MS);
-    // A publisher whose clock is hours ahead, a second later.
-    nowMs = 6040;
-    const placed = clock.place(packet(9_000_000n, true)).decodeTimestampNs;
-    expect(placed).toBeGreaterThan(5040n * MS);
-    expect(placed).toBeLessThan(7000n * MS);
+  test("comes behind it, and behind what is typed, in the environment", () => {
+    expect(values([], { CUFRAMES_RING: "5" })).toMatchObject({ slots: 5 });
+    expect(values([], { CUFRAMES_RING: "5", CUFRAMES_SLOTS: "6" })).toMatchObject({ slots: 6 });
+    expect(values(["--slots", "7"], { CUFRAMES_RING: "5" })).toMatchObject({ slots: 7 });
+    expect(values(["--ring", "7"], { CUFRAMES_SLOTS: "5" })).toMatchObject({ slots: 7 });
   });
 });
 
@@ -282,31 +184,6 @@ test("durations, sizes and rates are read, and anything else is refused", () => 
   expect(frameRateOf(33_366_667n, 0)).toEqual({ num: 30000, den: 1001 });
   expect(frameRateOf(0n, 24.9)).toEqual({ num: 25, den: 1 });
   expect(frameRateOf(0n, 0)).toBeUndefined();
-});
-
-test("a frame's colours are those asked for, else those its metadata states", () => {
-  const stated = encodeMetadata({
-    colorSpace: { primaries: null, transfer: null, matrix: "bt709", fullRange: true },
-  });
-  const nv12 = (metadata: Uint8Array) => ({ format: "NV12", metadata: metadata.slice() } as const);
-  expect(coloursOfFrame({}, nv12(stated))).toEqual({ matrix: "bt709", range: "full" });
-  expect(coloursOfFrame({ matrix: "bt601", range: "limited" }, nv12(stated))).toEqual({
-    matrix: "bt601",
-    range: "limited",
-  });
-  expect(coloursOfFrame({}, { ...nv12(stated), format: "GRAY8" })).toEqual({ matrix: "auto" });
-  // Metadata is whatever a publisher writes.
-  const others = [
-    "",
-    "\u{0}",
-    "null",
-    "[]",
-    '{"colorSpace":7}',
-    '{"colorSpace":{"matrix":"__proto__","fullRange":1}}',
-  ];
-  for (const text of others) {
-    expect(coloursOfFrame({}, nv12(new TextEncoder().encode(text)))).toEqual({ matrix: "auto" });
-  }
 });
 
 test("words of other processes do not steer the terminal", () => {

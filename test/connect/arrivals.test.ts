@@ -52,7 +52,7 @@ test(
     const waiting = done(waiters, { do: "connect", keys, each: 50, timeout: 60_000 });
     await eventually(
       "all of them wait",
-      () => threads(waiters, "cuframes-dial") === 200 && instances(waiters) > 0,
+      () => threads(waiters, "cuframes-conn") === 200 && instances(waiters) > 0,
     );
     expect(instances(waiters)).toBe(1);
     await Promise.all(keys.map(startPublisher));
@@ -62,7 +62,7 @@ test(
     await eventually("nothing is left of them", () => {
       const left = waiters.descriptors().filter((name) => !before.includes(name));
       return left.every((name) => name === "anon_inode:[eventpoll]") &&
-        threads(waiters, "cuframes-dial") === 0;
+        threads(waiters, "cuframes-conn") === 0;
     });
   },
   120_000,
@@ -96,10 +96,10 @@ test.skipIf(!canLimit()).each(["instances", "watches"])(
       abortAfter: 50,
     });
     expect(aborted.codes).toEqual({ aborted: 3 });
-    await eventually("their threads have ended", () => threads(waiters, "cuframes-dial") === 0, 2000);
+    await eventually("their threads have ended", () => threads(waiters, "cuframes-conn") === 0, 2000);
 
     const waiting = done(waiters, { do: "connect", keys: ["late"], each: 20, timeout: 60_000 });
-    await eventually("all of them wait", () => threads(waiters, "cuframes-dial") === 20);
+    await eventually("all of them wait", () => threads(waiters, "cuframes-conn") === 20);
     await startPublisher("late");
     expect((await waiting).codes).toEqual({ connected: 20 });
     expect(instances(waiters)).toBe(0);

@@ -59,6 +59,22 @@ describe("Annex B", () => {
     expect(parameterSets(h264, join([sei, sps, pps, slice]))).toHaveLength(2);
   });
 
+  it("gets the header's parameter sets, and tells where they are others", () => {
+    const header = new HeaderUnits(h264, join([sps, pps]));
+    expect(header.put(join([delimiter, sei, slice]))).toEqual({
+      data: join([delimiter, sps, pps, sei, slice]),
+      header: undefined,
+    });
+    const whole = join([sps, pps, slice]);
+    expect(header.put(whole).data).toBe(whole);
+    const otherSps = unit(7, 9, 9, 9);
+    const changed = join([otherSps, pps, slice]);
+    expect(header.put(changed)).toEqual({ data: changed, header: join([otherSps, pps]) });
+    // Its memory is used again.
+    changed.fill(0);
+    expect(header.put(join([slice])).data).toEqual(join([otherSps, pps, slice]));
+  });
+
   it("says again which picture parameter set holds where one of its number returns", () => {
     for (
       const [codecId, set, [a, b, other]] of [

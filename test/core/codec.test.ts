@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { CODEC_IDS, codecString, isAnnexB, nalUnits } from "../../src/core/codec.ts";
+import { CODEC_IDS, codecString, isAnnexB } from "../../src/core/codec.ts";
+import { nalUnits } from "../../src/core/nal_units.ts";
 import { randomNumbers } from "../support/ring.ts";
 
 /** Bytes written as hexadecimal numbers. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { CuframesError } from "../../mod.ts";
+import { CuframesError, isCuframesError } from "../../mod.ts";
 import { errorCodeOf } from "../../src/core/errors.ts";
 import { ERROR_CODES } from "../../src/core/constants.ts";
 import { createPublisher, expectCode, inProcess, runtimeDirectory } from "../support/ring.ts";
@@ -35,6 +35,18 @@ test("a CuframesError is an Error with a code, a sentence and, where there is on
   ]);
   expect(String(error)).toBe("CuframesError: nothing came");
   expect(error.stack).toContain("errors.test");
+});
+
+test("isCuframesError tells errors of these codes, or of any, from everything else that is thrown", () => {
+  const error = new CuframesError("TIMEOUT", "too late");
+  expect(isCuframesError(error)).toBe(true);
+  expect(isCuframesError(error, "TIMEOUT")).toBe(true);
+  expect(isCuframesError(error, "NOT_FOUND", "TIMEOUT")).toBe(true);
+  expect(isCuframesError(error, "NOT_FOUND")).toBe(false);
+  for (const other of [new Error("TIMEOUT"), { code: "TIMEOUT" }, "TIMEOUT", null, undefined]) {
+    expect(isCuframesError(other)).toBe(false);
+    expect(isCuframesError(other, "TIMEOUT")).toBe(false);
+  }
 });
 
 test("an error of the native library says what was tried, on what, and what to do", () => {

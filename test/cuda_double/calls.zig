@@ -257,7 +257,10 @@ fn checkProperties(properties: *const abi.CUmemAllocationProp, device: *u32) CUr
     if (result != ok) return result;
     return switch (properties.requestedHandleTypes) {
         .NONE => ok,
-        .POSIX_FILE_DESCRIPTOR => if (machine.lacks(machine.config.no_posix_fd, device.*)) .CUDA_ERROR_NOT_SUPPORTED else ok,
+        .POSIX_FILE_DESCRIPTOR => if (machine.lacks(
+            machine.config.no_posix_fd,
+            device.*,
+        )) .CUDA_ERROR_NOT_SUPPORTED else ok,
         _ => .CUDA_ERROR_NOT_SUPPORTED,
     };
 }
@@ -469,7 +472,12 @@ pub fn cuMemFreeHost(address: *anyopaque) CUresult {
 
 pub fn cuMemGetAddressRange_v2(start: ?*abi.CUdeviceptr, size: ?*usize, address: abi.CUdeviceptr) CUresult {
     // Memory that the device has no access to yet is not found.
-    const mapping = if (memory.resolve(address, 1, currentDevice(), false) == null) null else memory.mappings.find(address, 1);
+    const mapping = if (memory.resolve(
+        address,
+        1,
+        currentDevice(),
+        false,
+    ) == null) null else memory.mappings.find(address, 1);
     if (start) |out| out.* = if (mapping) |mapped| mapped.start else 0;
     if (size) |out| out.* = if (mapping) |mapped| mapped.size else 0;
     return if (mapping == null) .CUDA_ERROR_NOT_FOUND else ok;
@@ -498,7 +506,11 @@ pub fn cuPointerGetAttributes(
     for (attributes[0..count], values[0..count]) |attribute, value| {
         switch (attribute) {
             .CONTEXT => put(value, u64, context),
-            .MEMORY_TYPE => put(value, abi.CUmemorytype, if (pinned != null) .HOST else if (mapping != null) .DEVICE else .UNKNOWN),
+            .MEMORY_TYPE => put(
+                value,
+                abi.CUmemorytype,
+                if (pinned != null) .HOST else if (mapping != null) .DEVICE else .UNKNOWN,
+            ),
             .DEVICE_POINTER => put(value, u64, if (mapping != null or pinned != null) address else 0),
             .HOST_POINTER => put(value, u64, if (pinned != null) address else 0),
             .IS_MANAGED => put(value, c_uint, 0),
@@ -508,9 +520,17 @@ pub fn cuPointerGetAttributes(
             .RANGE_SIZE => if (range) |known| put(value, usize, known.size),
             .MAPPED => put(value, c_uint, @intFromBool(mapping != null or pinned != null)),
             .ACCESS_FLAGS => put(value, abi.CUmemAccess_flags, if (mapping) |mapped|
-                if (mapped.linear_context != 0) .READWRITE else mapped.access[contextDevice(streams.current()) orelse device.?]
+                if (mapped.linear_context != 0) .READWRITE else mapped.access[
+                    contextDevice(
+                        streams.current(),
+                    ) orelse device.?
+                ]
             else if (pinned != null) .READWRITE else .NONE),
-            .MAPPING_SIZE => put(value, usize, if (mapping) |mapped| std.mem.alignForward(usize, mapped.size, machine.granularity) else 0),
+            .MAPPING_SIZE => put(
+                value,
+                usize,
+                if (mapping) |mapped| std.mem.alignForward(usize, mapped.size, machine.granularity) else 0,
+            ),
             .MAPPING_BASE_ADDR => put(value, u64, if (mapping) |mapped| mapped.start else 0),
             _ => return invalid,
         }
@@ -534,7 +554,9 @@ pub fn cuMemcpy2DAsync_v2(copy: *const abi.CUDA_MEMCPY2D, stream: abi.CUstream) 
     if (copy.WidthInBytes == 0 or copy.Height == 0) return ok;
     var from: streams.Side = undefined;
     var to: streams.Side = undefined;
-    const source = if (copy.srcMemoryType == .ARRAY) arraySide(copy, &from) else side(copy.srcMemoryType, @intFromPtr(copy.srcHost), copy.srcDevice, .{
+    const source = if (copy.srcMemoryType == .ARRAY) arraySide(copy, &from) else side(copy.srcMemoryType, @intFromPtr(
+        copy.srcHost,
+    ), copy.srcDevice, .{
         .x = copy.srcXInBytes,
         .y = copy.srcY,
         .pitch = copy.srcPitch,
@@ -591,11 +613,21 @@ fn side(
 }
 
 pub fn cuMemcpyDtoHAsync_v2(to: *anyopaque, from: abi.CUdeviceptr, size: usize, stream: abi.CUstream) CUresult {
-    return copyLinear(.{ .address = @intFromPtr(to), .pitch = size, .host = true }, .{ .address = from, .pitch = size }, size, stream);
+    return copyLinear(
+        .{ .address = @intFromPtr(to), .pitch = size, .host = true },
+        .{ .address = from, .pitch = size },
+        size,
+        stream,
+    );
 }
 
 pub fn cuMemcpyHtoDAsync_v2(to: abi.CUdeviceptr, from: *const anyopaque, size: usize, stream: abi.CUstream) CUresult {
-    return copyLinear(.{ .address = to, .pitch = size }, .{ .address = @intFromPtr(from), .pitch = size, .host = true }, size, stream);
+    return copyLinear(
+        .{ .address = to, .pitch = size },
+        .{ .address = @intFromPtr(from), .pitch = size, .host = true },
+        size,
+        stream,
+    );
 }
 
 pub fn cuMemcpyDtoDAsync_v2(to: abi.CUdeviceptr, from: abi.CUdeviceptr, size: usize, stream: abi.CUstream) CUresult {
@@ -645,7 +677,8 @@ pub fn submit(transfer: streams.Transfer, stream: abi.CUstream) CUresult {
     const context = streams.find(handle).?.context;
     const device = contextDevice(context).?;
     var pageable = false;
-    for ([_]?streams.Side{ transfer.to, if (transfer.from == .memory) transfer.from.memory else null }, 0..) |maybe, index| {
+    const from: ?streams.Side = if (transfer.from == .memory) transfer.from.memory else null;
+    for ([_]?streams.Side{ transfer.to, from }, 0..) |maybe, index| {
         const where = maybe orelse continue;
         const size = transfer.extent(where);
         if (where.host) {
@@ -667,7 +700,12 @@ pub fn cuGraphicsEGLRegisterImage(resource: *abi.CUgraphicsResource, image: abi.
     return images.register(image, currentDevice(), resource);
 }
 
-pub fn cuGraphicsResourceGetMappedEglFrame(frame: *abi.CUeglFrame, resource: abi.CUgraphicsResource, index: c_uint, level: c_uint) CUresult {
+pub fn cuGraphicsResourceGetMappedEglFrame(
+    frame: *abi.CUeglFrame,
+    resource: abi.CUgraphicsResource,
+    index: c_uint,
+    level: c_uint,
+) CUresult {
     if (index != 0 or level != 0) return invalid;
     return images.frameOf(resource, frame);
 }

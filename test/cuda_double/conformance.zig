@@ -1,5 +1,6 @@
-//! Tests the double of libcuda.so.1 through the library's own driver table, across real processes; `zig build test` runs it.
-//! Every scenario has a process of its own: `conformance --hardware` runs only those that must hold on a real GPU too,
+//! Tests the double of libcuda.so.1 through the library's own driver table, across real processes; `zig build test`
+//! runs it. Every scenario has a process of its own: `conformance --hardware` runs only those that must hold on a real
+//! GPU too,
 //! `conformance NAME` one. The exit status is 0 when all have passed.
 
 const std = @import("std");
@@ -60,22 +61,64 @@ const on_the_double = [_]Scenario{
     .{ .name = "unmapping under work poisons the context", .run = unmappingUnderWorkPoisons },
     .{ .name = "the last release ends the context", .run = theLastReleaseEndsTheContext },
     .{ .name = "every function can be made to fail", .run = everyFunctionCanFail },
-    .{ .name = "the chosen call fails and no other", .run = theChosenCallFails, .settings = &.{"CUDA_DOUBLE_FAIL=cuMemCreate:3=2,cuEventCreate:*=304"} },
-    .{ .name = "a rule that cannot be read stops the test", .run = openFails, .settings = &.{"CUDA_DOUBLE_FAIL=cuMemCrate:3=2"}, .ends = 128 + 6 },
-    .{ .name = "memory runs out, and comes back from the dead", .run = memoryRunsOut, .settings = &.{"CUDA_DOUBLE_MEMORY=8388608"} },
+    .{
+        .name = "the chosen call fails and no other",
+        .run = theChosenCallFails,
+        .settings = &.{"CUDA_DOUBLE_FAIL=cuMemCreate:3=2,cuEventCreate:*=304"},
+    },
+    .{
+        .name = "a rule that cannot be read stops the test",
+        .run = openFails,
+        .settings = &.{"CUDA_DOUBLE_FAIL=cuMemCrate:3=2"},
+        .ends = 128 + 6,
+    },
+    .{
+        .name = "memory runs out, and comes back from the dead",
+        .run = memoryRunsOut,
+        .settings = &.{"CUDA_DOUBLE_MEMORY=8388608"},
+    },
     .{ .name = "descriptors run out", .run = descriptorsRunOut },
     .{ .name = "machines do not share memory", .run = machinesDoNotShareMemory },
-    .{ .name = "ordinals follow CUDA_VISIBLE_DEVICES", .run = ordinalsFollowVisibility, .settings = &.{"CUDA_DOUBLE_DEVICES=3"} },
-    .{ .name = "memory of a device that is not visible is refused", .run = memoryOfAnInvisibleDevice, .settings = &.{"CUDA_DOUBLE_DEVICES=2"} },
+    .{
+        .name = "ordinals follow CUDA_VISIBLE_DEVICES",
+        .run = ordinalsFollowVisibility,
+        .settings = &.{"CUDA_DOUBLE_DEVICES=3"},
+    },
+    .{
+        .name = "memory of a device that is not visible is refused",
+        .run = memoryOfAnInvisibleDevice,
+        .settings = &.{"CUDA_DOUBLE_DEVICES=2"},
+    },
     .{ .name = "no visible device", .run = noDevice, .settings = &.{"CUDA_VISIBLE_DEVICES="} },
     .{ .name = "no device at all", .run = noDevice, .settings = &.{"CUDA_DOUBLE_DEVICES=0"} },
     .{ .name = "an old driver", .run = oldDriver, .settings = &.{"CUDA_DOUBLE_DRIVER_VERSION=10010"} },
-    .{ .name = "a missing function", .run = missingFunction, .settings = &.{"CUDA_DOUBLE_MISSING=cuMemUnmap,cuMemSetAccess"} },
-    .{ .name = "missing optional functions", .run = missingOptionalFunctions, .settings = &.{"CUDA_DOUBLE_MISSING=cuDeviceGetUuid_v2,cuMemGetHandleForAddressRange"} },
+    .{
+        .name = "a missing function",
+        .run = missingFunction,
+        .settings = &.{"CUDA_DOUBLE_MISSING=cuMemUnmap,cuMemSetAccess"},
+    },
+    .{
+        .name = "missing optional functions",
+        .run = missingOptionalFunctions,
+        .settings = &.{"CUDA_DOUBLE_MISSING=cuDeviceGetUuid_v2,cuMemGetHandleForAddressRange"},
+    },
     .{ .name = "no permission", .run = noPermission, .settings = &.{"CUDA_DOUBLE_FAIL=cuInit:*=800"} },
     .{ .name = "driver mismatch", .run = driverMismatch, .settings = &.{"CUDA_DOUBLE_FAIL=cuInit:*=803"} },
-    .{ .name = "initialization fails once", .run = initializationFailsOnce, .settings = &.{"CUDA_DOUBLE_FAIL=cuInit:1=999"} },
-    .{ .name = "devices that cannot share", .run = devicesThatCannotShare, .settings = &.{ "CUDA_DOUBLE_DEVICES=3", "CUDA_DOUBLE_NO_VMM=0", "CUDA_DOUBLE_NO_POSIX_FD=1", "CUDA_DOUBLE_NO_DMA_BUF=0,1" } },
+    .{
+        .name = "initialization fails once",
+        .run = initializationFailsOnce,
+        .settings = &.{"CUDA_DOUBLE_FAIL=cuInit:1=999"},
+    },
+    .{
+        .name = "devices that cannot share",
+        .run = devicesThatCannotShare,
+        .settings = &.{
+            "CUDA_DOUBLE_DEVICES=3",
+            "CUDA_DOUBLE_NO_VMM=0",
+            "CUDA_DOUBLE_NO_POSIX_FD=1",
+            "CUDA_DOUBLE_NO_DMA_BUF=0,1",
+        },
+    },
     .{ .name = "a dma-buf is the memory", .run = aDmaBufIsTheMemory },
 };
 
@@ -95,7 +138,11 @@ pub fn main(init: std.process.Init.Minimal) !void {
         for (list) |scenario| if (std.mem.eql(u8, scenario.name, wanted)) return scenario.run();
     }
     var machine_buffer: [64]u8 = undefined;
-    const own_machine = try std.fmt.bufPrintZ(&machine_buffer, "CUDA_DOUBLE_MACHINE=conformance-{d}", .{linux.getpid()});
+    const own_machine = try std.fmt.bufPrintZ(
+        &machine_buffer,
+        "CUDA_DOUBLE_MACHINE=conformance-{d}",
+        .{linux.getpid()},
+    );
     var failed = try runAll(&on_any_machine, own_machine);
     if (std.mem.eql(u8, wanted, "--hardware")) {
         std.debug.print("{d} failed\n", .{failed});
@@ -456,7 +503,10 @@ fn everyFunctionCanFail() !void {
         try std.testing.expectEqualStrings("CUDA_ERROR_LAUNCH_FAILED", failure.call_failed.name);
         try expectEqual(1, control.cudoubleCalls(declaration.name));
     }
-    for ([_][*:0]const u8{ "cuMemCreate", "cuNothing:1=2", "cuMemCreate:x=2", "cuMemCreate:1=", "cuInit:1=2,", "=:" }) |rules| {
+    const malformed = [_][*:0]const u8{
+        "cuMemCreate", "cuNothing:1=2", "cuMemCreate:x=2", "cuMemCreate:1=", "cuInit:1=2,", "=:",
+    };
+    for (malformed) |rules| {
         try expectEqual(.CUDA_ERROR_INVALID_VALUE, control.cudoubleFail(rules));
     }
     try expectEqual(std.math.maxInt(u64), control.cudoubleCalls("cuNothing"));
@@ -527,7 +577,11 @@ fn descriptorsRunOut() !void {
     _ = linux.prlimit(0, .NOFILE, &.{ .cur = 0, .max = before.max }, null);
     var descriptor: c_int = -1;
     var handle: abi.CUmemGenericAllocationHandle = 0;
-    try rig.refused(.CUDA_ERROR_OPERATING_SYSTEM, .cuMemExportToShareableHandle, .{ &descriptor, shared.handle, .POSIX_FILE_DESCRIPTOR, 0 });
+    try rig.refused(
+        .CUDA_ERROR_OPERATING_SYSTEM,
+        .cuMemExportToShareableHandle,
+        .{ &descriptor, shared.handle, .POSIX_FILE_DESCRIPTOR, 0 },
+    );
     _ = linux.prlimit(0, .NOFILE, &before, null);
     try expectEqual(-1, descriptor);
     const count = rig_.descriptorCount();

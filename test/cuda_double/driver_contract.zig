@@ -107,7 +107,9 @@ pub fn pointersAreToldApart() !void {
         fn of(with: *Rig, address: u64) !@This() {
             // The driver leaves the range as it was for an address that it does not know.
             var seen: @This() = .{ .start = 7, .size = 7 };
-            const attributes = [_]abi.CUpointer_attribute{ .MEMORY_TYPE, .DEVICE_ORDINAL, .RANGE_START_ADDR, .RANGE_SIZE, .ACCESS_FLAGS };
+            const attributes = [_]abi.CUpointer_attribute{
+                .MEMORY_TYPE, .DEVICE_ORDINAL, .RANGE_START_ADDR, .RANGE_SIZE, .ACCESS_FLAGS,
+            };
             const values = [_]*anyopaque{ &seen.memory_type, &seen.ordinal, &seen.start, &seen.size, &seen.access };
             try with.call(.cuPointerGetAttributes, .{ attributes.len, &attributes, &values, address });
             return seen;
@@ -174,7 +176,11 @@ pub fn readOnlyMemoryIsNotWritten() !void {
     try rig.refused(.CUDA_ERROR_INVALID_VALUE, .cuMemsetD8Async, .{ readable.address, 1, 64, null });
     try rig.refused(.CUDA_ERROR_INVALID_VALUE, .cuMemsetD2D8Async, .{ readable.address, 64, 1, 32, 2, null });
     try rig.refused(.CUDA_ERROR_INVALID_VALUE, .cuMemcpyHtoDAsync_v2, .{ readable.address, bytes.ptr, 64, null });
-    try rig.refused(.CUDA_ERROR_INVALID_VALUE, .cuMemcpyDtoDAsync_v2, .{ readable.address, writable.address, 64, null });
+    try rig.refused(
+        .CUDA_ERROR_INVALID_VALUE,
+        .cuMemcpyDtoDAsync_v2,
+        .{ readable.address, writable.address, 64, null },
+    );
     try rig.refused(.CUDA_ERROR_INVALID_VALUE, .cuMemcpy2DAsync_v2, .{ &.{
         .srcMemoryType = .DEVICE,
         .srcDevice = writable.address,
@@ -440,7 +446,11 @@ pub fn wrongArgumentsAreRefused() !void {
     var private = rig_.properties(0);
     private.requestedHandleTypes = .NONE;
     try rig.call(.cuMemCreate, .{ &handle, granule, &private, 0 });
-    try rig.refused(.CUDA_ERROR_INVALID_VALUE, .cuMemExportToShareableHandle, .{ &descriptor, handle, .POSIX_FILE_DESCRIPTOR, 0 });
+    try rig.refused(
+        .CUDA_ERROR_INVALID_VALUE,
+        .cuMemExportToShareableHandle,
+        .{ &descriptor, handle, .POSIX_FILE_DESCRIPTOR, 0 },
+    );
     try rig.call(.cuMemRelease, .{handle});
     // A pitch narrower than the rows.
     try rig.refused(.CUDA_ERROR_INVALID_VALUE, .cuMemcpy2DAsync_v2, .{ &.{

@@ -40,8 +40,16 @@ pub fn Faults(comptime functions: anytype, comptime Result: type) type {
                     if (equals < colon) return false;
                     const function = indexOf(part[0..colon]) orelse return false;
                     const number = part[colon + 1 .. equals];
-                    const nth = if (std.mem.eql(u8, number, "*")) 0 else std.fmt.parseInt(u64, number, 10) catch return false;
-                    const code = std.fmt.parseInt(@typeInfo(Result).@"enum".tag_type, part[equals + 1 ..], 10) catch return false;
+                    const nth = if (std.mem.eql(u8, number, "*")) 0 else std.fmt.parseInt(
+                        u64,
+                        number,
+                        10,
+                    ) catch return false;
+                    const code = std.fmt.parseInt(
+                        @typeInfo(Result).@"enum".tag_type,
+                        part[equals + 1 ..],
+                        10,
+                    ) catch return false;
                     parsed[function] = .{ .nth = nth, .result = @enumFromInt(code) };
                 }
             }

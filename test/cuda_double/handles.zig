@@ -15,7 +15,14 @@ const Bits = packed struct(u32) {
 var base: usize = 0;
 
 pub fn reserve() void {
-    const result = std.os.linux.mmap(null, 1 << 32, .{}, .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .NORESERVE = true }, -1, 0);
+    const result = std.os.linux.mmap(
+        null,
+        1 << 32,
+        .{},
+        .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .NORESERVE = true },
+        -1,
+        0,
+    );
     assert(std.os.linux.errno(result) == .SUCCESS);
     base = result;
 }

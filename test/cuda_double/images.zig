@@ -44,7 +44,9 @@ const DescribeImage = *const fn (image: ?*anyopaque, description: *Description) 
 
 fn describe(image: abi.EGLImage) ?Description {
     const library = std.c.dlopen("libEGL.so.1", .{ .NOW = true, .NOLOAD = true }) orelse return null;
-    const describeImage: DescribeImage = @ptrCast(@alignCast(std.c.dlsym(library, "egldoubleDescribe") orelse return null));
+    const describeImage: DescribeImage = @ptrCast(
+        @alignCast(std.c.dlsym(library, "egldoubleDescribe") orelse return null),
+    );
     var description: Description = undefined;
     return if (describeImage(@ptrCast(image), &description) != 0) description else null;
 }

@@ -25,11 +25,11 @@
 //!     CUDA_DOUBLE_DELAY_US=0           how long each copy or fill takes at least
 //!     CUDA_VISIBLE_DEVICES             as for the real driver
 //!
-//! What it does not have: arrays but those of registered images, unified copies, per-thread default streams, peer access, contexts
-//! besides the primary ones, copies across two adjacent mappings, dma-bufs of a part of an allocation.
-//! Where it is stricter than a GPU (seen on an H200, driver 580): a host address is not taken for a device
-//! one nor the reverse, a pitch of 0 is refused, a released context does not come back to life. Each
-//! allocation holds one descriptor of the process, which a real one does not.
+//! What it does not have: arrays but those of registered images, unified copies, per-thread default streams, peer
+//! access, contexts besides the primary ones, copies across two adjacent mappings, dma-bufs of a part of an allocation.
+//! Where it is stricter than a GPU (seen on an H200, driver 580): a host address is not taken for a device one nor the
+//! reverse, a pitch of 0 is refused, a released context does not come back to life. Each allocation holds one
+//! descriptor of the process, which a real one does not.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -169,11 +169,23 @@ const controls = struct {
         return @intFromBool(streams.waitStopped(count, milliseconds));
     }
 
-    fn cudoubleSlowFill(to: abi.CUdeviceptr, value: u8, bytes: u64, milliseconds: u32, stream: abi.CUstream) callconv(.c) CUresult {
+    fn cudoubleSlowFill(
+        to: abi.CUdeviceptr,
+        value: u8,
+        bytes: u64,
+        milliseconds: u32,
+        stream: abi.CUstream,
+    ) callconv(.c) CUresult {
         return slow(to, .{ .value = value }, bytes, milliseconds, stream);
     }
 
-    fn cudoubleSlowCopy(to: abi.CUdeviceptr, from: abi.CUdeviceptr, bytes: u64, milliseconds: u32, stream: abi.CUstream) callconv(.c) CUresult {
+    fn cudoubleSlowCopy(
+        to: abi.CUdeviceptr,
+        from: abi.CUdeviceptr,
+        bytes: u64,
+        milliseconds: u32,
+        stream: abi.CUstream,
+    ) callconv(.c) CUresult {
         return slow(to, .{ .memory = .{ .address = from, .pitch = bytes } }, bytes, milliseconds, stream);
     }
 

@@ -1,6 +1,6 @@
 //! A test double of libEGL.so.1: the EGL functions that this library calls, beside the double of libcuda.so.1. Never
-//! shipped. It exports the table of zig/src/egl/abi.zig and the controls below. An image is made of the descriptors that
-//! it is given, memfds included, and keeps duplicates of them, as EGL does.
+//! shipped. It exports the table of zig/src/egl/abi.zig and the controls below. An image is made of the descriptors
+//! that it is given, memfds included, and keeps duplicates of them, as EGL does.
 //!
 //! The environment, read at each call that needs it, describes the machine:
 //!
@@ -65,9 +65,13 @@ fn denied(code: Code) abi.EGLBoolean {
     return 0;
 }
 
-const client_extensions = [_][:0]const u8{ "EGL_EXT_client_extensions", "EGL_EXT_device_base", "EGL_EXT_platform_base", "EGL_EXT_platform_device" };
+const client_extensions = [_][:0]const u8{
+    "EGL_EXT_client_extensions", "EGL_EXT_device_base", "EGL_EXT_platform_base", "EGL_EXT_platform_device",
+};
 const device_extensions = [_][:0]const u8{ "EGL_EXT_device_drm", "EGL_NV_device_cuda" };
-const display_extensions = [_][:0]const u8{ "EGL_KHR_image_base", "EGL_EXT_image_dma_buf_import", "EGL_EXT_image_dma_buf_import_modifiers" };
+const display_extensions = [_][:0]const u8{
+    "EGL_KHR_image_base", "EGL_EXT_image_dma_buf_import", "EGL_EXT_image_dma_buf_import_modifiers",
+};
 
 fn isMissing(name: []const u8) bool {
     var missing = std.mem.tokenizeScalar(u8, setting("EGL_DOUBLE_MISSING", ""), ',');
@@ -153,7 +157,9 @@ const exports = struct {
         lock();
         defer unlock();
         if (refused("eglQueryString")) return null;
-        if (display == null) return if (name == abi.EXTENSIONS) joined(&client_extensions, "") else @ptrCast(failed(.EGL_BAD_DISPLAY));
+        if (display == null) return if (name == abi.EXTENSIONS) joined(&client_extensions, "") else @ptrCast(
+            failed(.EGL_BAD_DISPLAY),
+        );
         const index = displayIndex(display) orelse return @ptrCast(failed(.EGL_BAD_DISPLAY));
         if (!initialized[index]) return @ptrCast(failed(.EGL_NOT_INITIALIZED));
         return switch (name) {
@@ -202,7 +208,11 @@ const exports = struct {
         }
     }
 
-    fn eglQueryDeviceAttribEXT(device: abi.EGLDevice, name: abi.EGLint, value: *abi.EGLAttrib) callconv(.c) abi.EGLBoolean {
+    fn eglQueryDeviceAttribEXT(
+        device: abi.EGLDevice,
+        name: abi.EGLint,
+        value: *abi.EGLAttrib,
+    ) callconv(.c) abi.EGLBoolean {
         lock();
         defer unlock();
         if (refused("eglQueryDeviceAttribEXT")) return 0;
@@ -212,7 +222,11 @@ const exports = struct {
         return 1;
     }
 
-    fn eglGetPlatformDisplayEXT(platform: abi.EGLenum, device: abi.EGLDevice, _: ?[*]const abi.EGLint) callconv(.c) abi.EGLDisplay {
+    fn eglGetPlatformDisplayEXT(
+        platform: abi.EGLenum,
+        device: abi.EGLDevice,
+        _: ?[*]const abi.EGLint,
+    ) callconv(.c) abi.EGLDisplay {
         lock();
         defer unlock();
         if (refused("eglGetPlatformDisplayEXT")) return null;
@@ -220,13 +234,21 @@ const exports = struct {
         return @ptrFromInt(display_base + (@intFromPtr(device) - device_base));
     }
 
-    fn eglCreateImageKHR(display: abi.EGLDisplay, context: abi.EGLContext, target: abi.EGLenum, buffer: abi.EGLClientBuffer, attributes: [*]const abi.EGLint) callconv(.c) abi.EGLImage {
+    fn eglCreateImageKHR(
+        display: abi.EGLDisplay,
+        context: abi.EGLContext,
+        target: abi.EGLenum,
+        buffer: abi.EGLClientBuffer,
+        attributes: [*]const abi.EGLint,
+    ) callconv(.c) abi.EGLImage {
         lock();
         defer unlock();
         if (refused("eglCreateImageKHR")) return null;
         const index = displayIndex(display) orelse return @ptrCast(failed(.EGL_BAD_DISPLAY));
         if (!initialized[index]) return @ptrCast(failed(.EGL_NOT_INITIALIZED));
-        if (context != null or target != abi.LINUX_DMA_BUF or buffer != null) return @ptrCast(failed(.EGL_BAD_PARAMETER));
+        if (context != null or target != abi.LINUX_DMA_BUF or buffer != null) return @ptrCast(
+            failed(.EGL_BAD_PARAMETER),
+        );
         remember(attributes);
         if (std.c.getenv("EGL_DOUBLE_REFUSE")) |number| {
             return @ptrCast(failed(@enumFromInt(std.fmt.parseInt(i32, std.mem.span(number), 0) catch unreachable)));
@@ -249,7 +271,12 @@ const exports = struct {
         return 1;
     }
 
-    fn eglQueryDmaBufFormatsEXT(display: abi.EGLDisplay, max: abi.EGLint, formats: ?[*]abi.EGLint, count: *abi.EGLint) callconv(.c) abi.EGLBoolean {
+    fn eglQueryDmaBufFormatsEXT(
+        display: abi.EGLDisplay,
+        max: abi.EGLint,
+        formats: ?[*]abi.EGLint,
+        count: *abi.EGLint,
+    ) callconv(.c) abi.EGLBoolean {
         lock();
         defer unlock();
         if (refused("eglQueryDmaBufFormatsEXT")) return 0;
@@ -258,12 +285,21 @@ const exports = struct {
         count.* = @intCast(@min(values.len + 1, @as(usize, @intCast(max))));
         const out = formats orelse return 1;
         // One that the library does not know comes first.
-        for (out[0..@intCast(count.*)], 0..) |*format, index| format.* = if (index == 0) 0x20203852 + 1 else @bitCast(@intFromEnum(values[index - 1]));
+        for (out[0..@intCast(count.*)], 0..) |*format, index| format.* = if (index == 0) 0x20203852 + 1 else @bitCast(
+            @intFromEnum(values[index - 1]),
+        );
         return 1;
     }
 
     /// YUYV is taken without a modifier only; every other format linear and tiled.
-    fn eglQueryDmaBufModifiersEXT(display: abi.EGLDisplay, format: abi.EGLint, max: abi.EGLint, modifiers: ?[*]u64, external_only: ?[*]abi.EGLBoolean, count: *abi.EGLint) callconv(.c) abi.EGLBoolean {
+    fn eglQueryDmaBufModifiersEXT(
+        display: abi.EGLDisplay,
+        format: abi.EGLint,
+        max: abi.EGLint,
+        modifiers: ?[*]u64,
+        external_only: ?[*]abi.EGLBoolean,
+        count: *abi.EGLint,
+    ) callconv(.c) abi.EGLBoolean {
         lock();
         defer unlock();
         if (refused("eglQueryDmaBufModifiersEXT")) return 0;
@@ -297,7 +333,10 @@ fn attribute(name: abi.EGLint) ?u32 {
 }
 
 fn create() error{ Attribute, Parameter, Alloc }!abi.EGLImage {
-    const format = std.enums.fromInt(drm_format.DrmFormat, attribute(abi.LINUX_DRM_FOURCC) orelse return error.Parameter) orelse return error.Attribute;
+    const format = std.enums.fromInt(
+        drm_format.DrmFormat,
+        attribute(abi.LINUX_DRM_FOURCC) orelse return error.Parameter,
+    ) orelse return error.Attribute;
     const shapes = drm_format.planesOf(format);
     var description: Description = std.mem.zeroes(Description);
     description.width = attribute(abi.WIDTH) orelse return error.Parameter;

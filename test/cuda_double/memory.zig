@@ -152,7 +152,8 @@ fn adopt(descriptor: c_int, size: usize, device: u32, exportable: bool, handle: 
     return .CUDA_SUCCESS;
 }
 
-/// Somebody else's memory, by a descriptor that stays theirs, as a device's at an address of its own; goes with `unmap`.
+/// Somebody else's memory, by a descriptor that stays theirs, as a device's at an address of its own; goes with
+/// `unmap`.
 pub fn borrow(descriptor: c_int, size: usize, device: u32, context: u64, start: *u64) CUresult {
     if (mappings.isFull()) return .CUDA_ERROR_OUT_OF_MEMORY;
     const duplicated = linux.fcntl(descriptor, linux.F.DUPFD_CLOEXEC, 0);

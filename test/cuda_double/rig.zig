@@ -224,7 +224,10 @@ pub const Peer = struct {
         close(peer.socket);
         var status: u32 = 0;
         while (linux.errno(linux.wait4(peer.pid, &status, 0, null)) == .INTR) {}
-        return if (linux.W.IFEXITED(status)) linux.W.EXITSTATUS(status) else 128 + @as(u32, @intFromEnum(linux.W.TERMSIG(status)));
+        return if (linux.W.IFEXITED(status)) linux.W.EXITSTATUS(status) else 128 + @as(
+            u32,
+            @intFromEnum(linux.W.TERMSIG(status)),
+        );
     }
 };
 

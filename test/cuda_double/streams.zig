@@ -341,7 +341,13 @@ fn transferNow(context_handle: u64, transfer: *const Transfer) void {
         lock.release();
         defer lock.acquire();
         if (transfer.delay_us > 0) sleep(transfer.delay_us * std.time.ns_per_us / steps);
-        move(transfer, to.bytes, if (from) |source| source.bytes else null, total * step / steps, total * (step + 1) / steps);
+        move(
+            transfer,
+            to.bytes,
+            if (from) |source| source.bytes else null,
+            total * step / steps,
+            total * (step + 1) / steps,
+        );
     }
 
     // Memory that was unmapped under the work is a fault too, though the pin kept it.

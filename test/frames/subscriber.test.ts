@@ -1,12 +1,12 @@
+// Connecting, both modes, all ways to wait for a frame, and going on after a publisher has gone.
+
 import { existsSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
-import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import {
-  CuframesError,
   type Frame,
   inspect,
   type Mode,
@@ -15,7 +15,6 @@ import {
   type SubscriberOptions,
   type WaitOptions,
 } from "../../mod.ts";
-import { WaitQueue } from "../../src/connect/wait_queue.ts";
 import {
   createPublisher,
   eventually,
@@ -438,18 +437,6 @@ describe("next", () => {
     await expectCode(waits[2]!, "DISCONNECTED", "every frame it left was delivered");
     expect(subscriber.stats().connected).toBe(false);
   });
-});
-
-test("a wait that cannot even begin fails, and takes nothing later", async () => {
-  const things = ["a", "b"];
-  let failing = true;
-  const waits = new WaitQueue("thing", () => failing ? undefined : things.shift(), () => {
-    if (failing) throw new CuframesError("OUT_OF_MEMORY", "no thread");
-  });
-  await expectCode(waits.wait(), "OUT_OF_MEMORY", "no thread");
-  failing = false;
-  waits.notify();
-  expect(await waits.wait()).toBe("a");
 });
 
 describe("nextSync", () => {

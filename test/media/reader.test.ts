@@ -4,8 +4,16 @@ import { readFile, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openMedia, type OpenMediaOptions } from "../../media.ts";
+import {
+  type MediaEvent,
+  type MediaFrame,
+  type MediaPacket,
+  openMedia,
+  type OpenMediaOptions,
+} from "../../media.ts";
 import { redact } from "../../src/media/node_av.ts";
+import { openConnection } from "../../src/media/reader.ts";
+import { Timeline } from "../../src/media/time/timeline.ts";
 import {
   CLIP,
   clip,
@@ -347,6 +355,41 @@ describe("reading", () => {
     expect(frames).toBeGreaterThanOrEqual(20);
     await media.close();
     await media.close();
+  });
+
+  it("of a connection begins with a key packet, on a line that goes on", async () => {
+    const whole = await clip("joined.ts", {
+      frames: 50,
+      encoderOptions: { ...X264, g: "25", keyint_min: "25" },
+    });
+    const path = join(directory, "joined-late.ts");
+    await writeFile(path, (await readFile(whole)).subarray(await positionOf(whole, 5)));
+    const { packets } = await readAll(path);
+    const before = packets.findIndex(({ type }) => type === "key");
+    expect(before).toBeGreaterThan(0);
+    let nowNs = 0n;
+    const timeline = new Timeline(undefined, undefined, () => nowNs);
+    const connection = async () => {
+      await using media = await openConnection(path, {}, timeline);
+      const events: MediaEvent[] = [];
+      for await (const event of media) events.push(event);
+      return events;
+    };
+    const first = await connection();
+    nowNs = 60n * SECOND;
+    const second = await connection();
+    for (const events of [first, second]) {
+      expect(events[0]).toMatchObject({ kind: "packet", type: "key" });
+      expect(events.filter(({ kind }) => kind === "packet")).toHaveLength(packets.length - before);
+      expect(events.filter(({ kind }) => kind === "frame")).toHaveLength(packets.length - before);
+    }
+    const marked = (events: MediaEvent[]) => events.filter(({ discontinuity }) => discontinuity);
+    expect(marked(first)).toEqual([]);
+    const begins = first.findLast((event) => event.kind === "packet")!.decodeTimestampNs + 60n * SECOND;
+    const [packet, frame] = marked(second) as [MediaPacket, MediaFrame];
+    expect(marked(second)).toHaveLength(2);
+    expect(packet.decodeTimestampNs).toBe(begins);
+    expect(frame.timestampNs).toBe(packet.timestampNs);
   });
 
   it("can be left and taken up again, by one loop at a time", async () => {

@@ -16,10 +16,9 @@
 //!     memfd SIZE SEALS [HOLE]                 -> fd; from HOLE on it has no pages
 //!     write FD OFFSET BYTES                   -> ok
 //!     read FD OFFSET SIZE                     -> BYTES
-//!     scribble FD SIZE MILLISECONDS [BYTE]    -> how many times the mapping was filled: with random bytes, or with BYTE
-//!     punch FD SIZE MILLISECONDS              -> how many times the mapping was filled with ones and its pages taken away
-//!     attack FD                               -> the ways in which the file could be changed
-//!     close FD                                -> ok
+//! scribble FD SIZE MILLISECONDS [BYTE] -> how many times the mapping was filled: with random bytes, or with BYTE punch
+//! FD SIZE MILLISECONDS -> how many times the mapping was filled with ones and its pages taken away attack FD -> the
+//! ways in which the file could be changed close FD -> ok
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -58,7 +57,10 @@ fn answer(line: []const u8) void {
         reply = .fixed(&reply_buffer);
         switch (failure) {
             error.System => reply.print("error {t}", .{failed_errno}) catch unreachable,
-            error.Usage, error.WriteFailed => reply.print("error usage: {s}", .{line[0..@min(line.len, 100)]}) catch unreachable,
+            error.Usage, error.WriteFailed => reply.print(
+                "error usage: {s}",
+                .{line[0..@min(line.len, 100)]},
+            ) catch unreachable,
         }
     };
     reply.writeByte('\n') catch unreachable;
@@ -75,7 +77,24 @@ fn check(result: usize) Failure!usize {
     return if (failed_errno == .SUCCESS) result else error.System;
 }
 
-const Command = enum { connect, @"connect-many", listen, accept, send, @"send-many", @"send-credentials", @"send-truncated", receive, memfd, write, read, scribble, punch, attack, close };
+const Command = enum {
+    connect,
+    @"connect-many",
+    listen,
+    accept,
+    send,
+    @"send-many",
+    @"send-credentials",
+    @"send-truncated",
+    receive,
+    memfd,
+    write,
+    read,
+    scribble,
+    punch,
+    attack,
+    close,
+};
 
 const Words = struct {
     iterator: std.mem.TokenIterator(u8, .scalar),
@@ -153,13 +172,23 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
         .receive => try receive(try words.fd(), reply),
         .memfd => {
             const size = try words.number(i64);
-            const fd: i32 = @intCast(try check(linux.memfd_create("peer", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING)));
+            const fd: i32 = @intCast(
+                try check(linux.memfd_create("peer", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING)),
+            );
             _ = try check(linux.ftruncate(fd, size));
             const seals = try words.number(usize);
-            const reserved = if (words.optional()) |word| std.fmt.parseInt(i64, word, 0) catch return error.Usage else size;
+            const reserved = if (words.optional()) |word| std.fmt.parseInt(
+                i64,
+                word,
+                0,
+            ) catch return error.Usage else size;
             if (reserved > 0) _ = try check(linux.fallocate(fd, 0, 0, reserved));
             // Before the seal that forbids it, as a publisher does; the other one forbids that there is any.
-            if (seals & linux.F.SEAL_WRITE == 0 and fd < mappings.len) mappings[@intCast(fd)] = try map(fd, @intCast(size), true);
+            if (seals & linux.F.SEAL_WRITE == 0 and fd < mappings.len) mappings[@intCast(fd)] = try map(
+                fd,
+                @intCast(size),
+                true,
+            );
             _ = try check(linux.fcntl(fd, linux.F.ADD_SEALS, seals));
             try reply.print("{d}", .{fd});
         },
@@ -186,7 +215,10 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             const fd = try words.fd();
             const size = try words.number(usize);
             const milliseconds = try words.number(u64);
-            const byte: ?u8 = if (words.optional()) |word| std.fmt.parseInt(u8, word, 0) catch return error.Usage else null;
+            const byte: ?u8 = if (words.optional()) |word|
+                std.fmt.parseInt(u8, word, 0) catch return error.Usage
+            else
+                null;
             try reply.print("{d}", .{try scribble(fd, size, milliseconds, byte)});
         },
         .punch => {
@@ -263,7 +295,14 @@ fn send(fd: i32, bytes: []const u8, descriptors: []const i32, flags: u32) Failur
 }
 
 /// `announced`: bytes that the control message says it has besides.
-fn sendControl(fd: i32, bytes: []const u8, kind: i32, descriptors: []const i32, announced: usize, flags: u32) Failure!void {
+fn sendControl(
+    fd: i32,
+    bytes: []const u8,
+    kind: i32,
+    descriptors: []const i32,
+    announced: usize,
+    flags: u32,
+) Failure!void {
     var control: ControlBuffer align(@alignOf(ControlHeader)) = @splat(0);
     const payload = std.mem.sliceAsBytes(descriptors);
     const header: *ControlHeader = @ptrCast(&control);
@@ -325,7 +364,9 @@ fn receive(fd: i32, reply: *Reply) Failure!void {
 
 fn map(fd: i32, size: usize, writable: bool) Failure![]align(std.heap.page_size_min) u8 {
     const protection: linux.PROT = .{ .READ = true, .WRITE = writable };
-    const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(try check(linux.mmap(null, size, protection, .{ .TYPE = .SHARED }, fd, 0)));
+    const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(
+        try check(linux.mmap(null, size, protection, .{ .TYPE = .SHARED }, fd, 0)),
+    );
     return pointer[0..size];
 }
 

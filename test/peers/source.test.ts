@@ -8,7 +8,7 @@ import process from "node:process";
 import { Buffer } from "node:buffer";
 import { describe, expect, test } from "vitest";
 import { type Frame, type Packet, type PacketRingReader, Subscriber } from "../../mod.ts";
-import { nalUnits } from "../../src/core/codec.ts";
+import { nalUnits } from "../../src/core/nal_units.ts";
 import { openMedia, type OpenMediaOptions } from "../../media.ts";
 import { eventually, outcomeOf, type Process, stages } from "../support/processes.ts";
 import { CLIP, FOOTAGE, Media, noCamera, serve, startCli } from "./support.ts";

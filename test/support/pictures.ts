@@ -1,7 +1,14 @@
 // Pictures in memory of another program's: each plane at an offset and a stride of its own, every byte told by its place.
 
 import { PIXEL_FORMATS } from "../../src/core/constants.ts";
-import type { DmabufPlane, DrmFormat, Frame, PixelFormat, Subscriber } from "../../mod.ts";
+import {
+  CuframesError,
+  type DmabufPlane,
+  type DrmFormat,
+  type Frame,
+  type PixelFormat,
+  type Subscriber,
+} from "../../mod.ts";
 import { Memfd } from "./memfd.ts";
 
 /** Bytes of a sample position, and the pixels it covers, for each plane: drm_fourcc.h. */
@@ -158,4 +165,15 @@ export async function frameOf(subscriber: Subscriber, sequence: bigint): Promise
     if (frame.sequence === sequence) return frame;
     frame.close();
   }
+}
+
+/** The error that an attempt is refused with. */
+export function refusalOf(attempt: () => unknown): CuframesError {
+  try {
+    attempt();
+  } catch (error) {
+    if (error instanceof CuframesError) return error;
+    throw error;
+  }
+  throw new Error("nothing was refused");
 }

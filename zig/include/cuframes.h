@@ -805,8 +805,8 @@ uint64_t cuframes_now_ns(void);
 int32_t cuframes_callback_open(cuframes_callback callback);
 
 /**
- * For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token, four
- * bytes, through a stream socket, and returns the end to read it from. The callback is open already.
+ * For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token,
+ * four bytes, through a stream socket, and returns the end to read it from. The callback is open already.
  */
 int32_t cuframes_callback_socket(uint64_t *callback);
 
@@ -814,8 +814,8 @@ int32_t cuframes_callback_socket(uint64_t *callback);
 void cuframes_callback_close(cuframes_callback callback);
 
 /**
- * Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript worker
- * may at any moment, or by cuframes_environment_close.
+ * Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript
+ * worker may at any moment, or by cuframes_environment_close.
  */
 int32_t cuframes_environment_open(void);
 
@@ -840,7 +840,7 @@ int32_t cuframes_context_enter(uint32_t context);
 /** Makes current on this thread what was so before cuframes_context_enter. */
 int32_t cuframes_context_leave(uint32_t context);
 
-/** Lets go of a context. */
+/** Releases a context. */
 int32_t cuframes_context_close(uint32_t context);
 
 /** Takes the key, makes the ring and describes it; returns the publisher's handle. */
@@ -850,7 +850,7 @@ int32_t cuframes_publisher_create(const struct cuframes_publisher_options *optio
 uint64_t cuframes_publisher_slot_address(uint32_t publisher, uint32_t slot);
 
 /**
- * Returns a slot to fill, the caller's until it is published or abandoned. WOULD_BLOCK, or TIMEOUT under the policy
+ * Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy
  * wait.
  */
 int32_t cuframes_publisher_acquire(uint32_t publisher, int32_t timeout_ms);
@@ -877,13 +877,13 @@ int32_t cuframes_publisher_download(uint32_t publisher, uint32_t slot, uint64_t 
 int32_t cuframes_publisher_copy_from(uint32_t publisher, uint32_t slot, const struct cuframes_copy_source *source);
 
 /** Gives a slot back unpublished. */
-int32_t cuframes_publisher_abandon(uint32_t publisher, uint32_t slot);
+int32_t cuframes_publisher_cancel(uint32_t publisher, uint32_t slot);
 
 /** Makes the packet ring, once, and hands it to the subscribers that are there and want it. */
 int32_t cuframes_publisher_enable_packets(uint32_t publisher, const struct cuframes_packet_options *options);
 
-/** Replaces the parameters that readers are given: at most 4096 bytes; 0 takes them away. */
-int32_t cuframes_publisher_set_codec_parameters(uint32_t publisher, const void *bytes, uint32_t size);
+/** Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away. */
+int32_t cuframes_publisher_set_extradata(uint32_t publisher, const void *bytes, uint32_t size);
 
 /** Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record. */
 int32_t cuframes_publisher_publish_packet(uint32_t publisher, struct cuframes_packet_record *record, const void *bytes);
@@ -923,7 +923,7 @@ int32_t cuframes_connect_wait(uint32_t attempt, int32_t timeout_ms);
 /** What cuframes_connect would have returned, or a connected socket's handle; after the callback. */
 int32_t cuframes_connect_finish(uint32_t attempt, struct cuframes_ring_info *info, struct cuframes_report *report);
 
-/** Gives up, or lets go after cuframes_connect_finish. */
+/** Cancels an attempt, or releases it after cuframes_connect_finish. */
 int32_t cuframes_connect_close(uint32_t attempt);
 
 /** Where a slot is in this process, until the subscriber is closed; only to be read. */
@@ -979,8 +979,8 @@ int32_t cuframes_packet_reader_next(uint32_t reader, int32_t timeout_ms, struct 
  */
 int32_t cuframes_packet_reader_copy(uint32_t reader, void *destination, uint32_t size);
 
-/** Copies the codec parameters into a buffer of 4096 bytes; returns their size. */
-int32_t cuframes_packet_reader_codec_parameters(uint32_t reader, uint8_t destination[4096]);
+/** Copies the extradata into a buffer of 4096 bytes; returns their size. */
+int32_t cuframes_packet_reader_extradata(uint32_t reader, uint8_t destination[4096]);
 
 /** Calls back once at the next packet or the connection's end. */
 int32_t cuframes_packet_reader_arm(uint32_t reader, cuframes_callback callback);
@@ -997,15 +997,16 @@ int32_t cuframes_packet_reader_close(uint32_t reader);
 int32_t cuframes_image_import(const struct cuframes_image_options *options, struct cuframes_image_info *info);
 
 /**
- * Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it for.
+ * Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it
+ * for.
  * `device` names a GPU, as in cuframes_publisher_options.
  */
 int32_t cuframes_image_import_egl(uint64_t display, uint64_t egl_image, uint32_t fourcc, const void *device,
                                   uint32_t device_size, struct cuframes_image_info *info);
 
 /**
- * Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU the
- * copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
+ * Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU
+ * the copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
  */
 int32_t cuframes_publisher_copy_image(uint32_t publisher, uint32_t slot, uint32_t image, int32_t plane,
                                       uint64_t stream, uint32_t has_stream);
@@ -1013,7 +1014,7 @@ int32_t cuframes_publisher_copy_image(uint32_t publisher, uint32_t slot, uint32_
 /** Ends an image. What was registered may be kept for the next import of the same buffer: see cuframes_images_trim. */
 int32_t cuframes_image_close(uint32_t image);
 
-/** Lets go of every registration that no image uses, and with it of the buffers. */
+/** Releases every registration that no image uses, and with it of the buffers. */
 void cuframes_images_trim(void);
 
 /** Fills a table of at most `capacity` layouts that EGL imports on a GPU; returns how many there are in it. */
@@ -1024,8 +1025,8 @@ int32_t cuframes_dmabuf_formats(const void *device, uint32_t device_size, struct
 int32_t cuframes_subscriber_export_dmabuf(uint32_t subscriber, uint32_t lease);
 
 /**
- * Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
- * name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
+ * Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an
+ * abstract name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
  */
 int32_t cuframes_socket_connect_start(const void *address, uint32_t size, int32_t timeout_ms,
                                       cuframes_callback callback, uint32_t token);
@@ -1041,8 +1042,8 @@ int32_t cuframes_socket_send(uint32_t socket, const void *bytes, uint32_t size, 
                              uint32_t descriptor_count, int32_t timeout_ms);
 
 /**
- * Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on every
- * error none of them is open.
+ * Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on
+ * every error none of them is open.
  */
 int32_t cuframes_socket_receive(uint32_t socket, void *bytes, uint32_t capacity, struct cuframes_received *received,
                                 int32_t timeout_ms);

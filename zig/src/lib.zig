@@ -5,16 +5,20 @@
 
 const std = @import("std");
 const errors = @import("core/errors.zig");
+const uuid = @import("core/uuid.zig");
 const handles = @import("abi/handles.zig");
 const packets = @import("ring/packets.zig");
 const clock = @import("os/clock.zig");
 const protocol = @import("ipc/protocol.zig");
 const publishing = @import("ipc/publisher.zig");
+const frame_publishing = @import("ipc/frames.zig");
+const packet_tracks = @import("ipc/packet_tracks.zig");
 const subscribing = @import("ipc/subscriber.zig");
-const connecting = @import("ipc/attempt.zig");
+const packet_reading = @import("ipc/packet_reader.zig");
+const attempts = @import("ipc/attempt.zig");
 const event_loop = @import("ipc/event_loop.zig");
 const environment = @import("abi/environment.zig");
-const dial = @import("ipc/connect.zig");
+const connecting = @import("ipc/connect.zig");
 const descriptor_socket = @import("ipc/descriptor_socket.zig");
 const DescriptorSocket = descriptor_socket.DescriptorSocket;
 const Place = @import("ipc/address.zig").Place;
@@ -36,7 +40,11 @@ pub const std_options: std.Options = .{ .signal_stack_size = null };
 pub const panic = std.debug.FullPanic(stop);
 
 fn stop(message: []const u8, _: ?usize) noreturn {
-    for ([_][]const u8{ "cuframes: assertion failed: ", message, "\n" }) |part| _ = std.os.linux.write(2, part.ptr, part.len);
+    for ([_][]const u8{ "cuframes: assertion failed: ", message, "\n" }) |part| _ = std.os.linux.write(
+        2,
+        part.ptr,
+        part.len,
+    );
     std.c.abort();
 }
 
@@ -78,7 +86,12 @@ pub export fn cuframes_abi_version() u32 {
 }
 
 /// Dl_info of <dlfcn.h>.
-const DlInfo = extern struct { file_name: ?[*:0]const u8, file_base: ?*anyopaque, symbol_name: ?[*:0]const u8, symbol_address: ?*anyopaque };
+const DlInfo = extern struct {
+    file_name: ?[*:0]const u8,
+    file_base: ?*anyopaque,
+    symbol_name: ?[*:0]const u8,
+    symbol_address: ?*anyopaque,
+};
 extern fn dladdr(address: *const anyopaque, info: *DlInfo) c_int;
 
 /// Copies the sentence for this thread's last failure, without a NUL; returns its size.
@@ -106,8 +119,8 @@ fn openCallback(callback: event_loop.Callback) Error!void {
     environment.callback = callback;
 }
 
-/// For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token, four
-/// bytes, through a stream socket, and returns the end to read it from. The callback is open already.
+/// For a runtime whose callbacks only its own threads may call: writes the address of a callback that sends its token,
+/// four bytes, through a stream socket, and returns the end to read it from. The callback is open already.
 pub export fn cuframes_callback_socket(callback: ?*u64) i32 {
     return codeOf(callbackSocket(callback));
 }
@@ -126,8 +139,8 @@ pub export fn cuframes_callback_close(callback: ?event_loop.Callback) void {
     event_loop.close(callback orelse return, .asked);
 }
 
-/// Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript worker
-/// may at any moment, or by cuframes_environment_close.
+/// Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript
+/// worker may at any moment, or by cuframes_environment_close.
 pub export fn cuframes_environment_open() i32 {
     return done(environment.open());
 }
@@ -158,7 +171,11 @@ pub export fn cuframes_context_open(ordinal: u32) i32 {
 }
 
 fn openContext(ordinal: u32) Error!i32 {
-    const context = std.heap.c_allocator.create(cuda_context.Context) catch return errors.fail(error.OutOfMemory, "no memory for a context", .{});
+    const context = std.heap.c_allocator.create(cuda_context.Context) catch return errors.fail(
+        error.OutOfMemory,
+        "no memory for a context",
+        .{},
+    );
     errdefer std.heap.c_allocator.destroy(context);
     context.* = try .open(.{ .ordinal = ordinal });
     errdefer context.deinit();
@@ -178,7 +195,7 @@ pub export fn cuframes_context_leave(handle: u32) i32 {
     return 0;
 }
 
-/// Lets go of a context.
+/// Releases a context.
 pub export fn cuframes_context_close(handle: u32) i32 {
     const context = handles.take(.context, handle) catch |failure| return codeOf(failure);
     context.deinit();
@@ -209,7 +226,7 @@ pub export fn cuframes_publisher_slot_address(handle: u32, slot: u32) u64 {
     return publisher.slots.address(slot);
 }
 
-/// Returns a slot to fill, the caller's until it is published or abandoned. WOULD_BLOCK, or TIMEOUT under the policy
+/// Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy
 /// wait.
 pub export fn cuframes_publisher_acquire(handle: u32, timeout_ms: i32) i32 {
     const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
@@ -232,13 +249,13 @@ fn requiredCallback(callback: ?event_loop.Callback) Error!event_loop.Callback {
 }
 
 /// Makes an acquired slot visible to every subscriber, and writes the frame's sequence into the record.
-pub export fn cuframes_publisher_publish(handle: u32, slot: u32, record: ?*publishing.PublishRecord) i32 {
+pub export fn cuframes_publisher_publish(handle: u32, slot: u32, record: ?*frame_publishing.PublishRecord) i32 {
     return done(publish(handle, slot, record));
 }
 
-fn publish(handle: u32, slot: u32, record: ?*publishing.PublishRecord) Error!void {
+fn publish(handle: u32, slot: u32, record: ?*frame_publishing.PublishRecord) Error!void {
     const publisher = try handles.get(.publisher, handle);
-    return publisher.publish(slot, try required(publishing.PublishRecord, record));
+    return publisher.publish(slot, try required(frame_publishing.PublishRecord, record));
 }
 
 /// Copies a picture without padding from host memory into an acquired slot on a GPU, ordered by the library's stream.
@@ -253,7 +270,14 @@ fn upload(handle: u32, slot: u32, bytes: ?[*]const u8, size: u32) Error!void {
 
 /// Copies an acquired slot's picture without padding to host memory, after the work so far of the CUstream, where
 /// `has_stream` is 1, else of the library's.
-pub export fn cuframes_publisher_download(handle: u32, slot: u32, stream: u64, has_stream: u32, bytes: ?[*]u8, size: u32) i32 {
+pub export fn cuframes_publisher_download(
+    handle: u32,
+    slot: u32,
+    stream: u64,
+    has_stream: u32,
+    bytes: ?[*]u8,
+    size: u32,
+) i32 {
     return done(download(handle, slot, if (has_stream != 0) stream else null, bytes, size));
 }
 
@@ -274,44 +298,44 @@ fn copyFrom(handle: u32, slot: u32, source: ?*const cuda.CopySource) Error!void 
 }
 
 /// Gives a slot back unpublished.
-pub export fn cuframes_publisher_abandon(handle: u32, slot: u32) i32 {
+pub export fn cuframes_publisher_cancel(handle: u32, slot: u32) i32 {
     const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
-    return done(publisher.abandon(slot));
+    return done(publisher.cancel(slot));
 }
 
 /// Makes the packet ring, once, and hands it to the subscribers that are there and want it.
-pub export fn cuframes_publisher_enable_packets(handle: u32, options: ?*const publishing.PacketOptions) i32 {
+pub export fn cuframes_publisher_enable_packets(handle: u32, options: ?*const packet_tracks.PacketOptions) i32 {
     return done(enablePackets(handle, options));
 }
 
-fn enablePackets(handle: u32, options: ?*const publishing.PacketOptions) Error!void {
+fn enablePackets(handle: u32, options: ?*const packet_tracks.PacketOptions) Error!void {
     const publisher = try handles.get(.publisher, handle);
     const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
     return publisher.enablePackets(wanted);
 }
 
-/// Replaces the parameters that readers are given: at most 4096 bytes; 0 takes them away.
-pub export fn cuframes_publisher_set_codec_parameters(handle: u32, bytes: ?[*]const u8, size: u32) i32 {
-    return done(setCodecParameters(handle, bytes, size));
+/// Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away.
+pub export fn cuframes_publisher_set_extradata(handle: u32, bytes: ?[*]const u8, size: u32) i32 {
+    return done(setExtradata(handle, bytes, size));
 }
 
-fn setCodecParameters(handle: u32, bytes: ?[*]const u8, size: u32) Error!void {
+fn setExtradata(handle: u32, bytes: ?[*]const u8, size: u32) Error!void {
     const publisher = try handles.get(.publisher, handle);
-    return publisher.setCodecParameters(try input(u8, bytes, size));
+    return publisher.setExtradata(try input(u8, bytes, size));
 }
 
 /// Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
 pub export fn cuframes_publisher_publish_packet(
     handle: u32,
-    record: ?*publishing.PacketRecord,
+    record: ?*packet_tracks.PacketRecord,
     bytes: ?[*]const u8,
 ) i32 {
     return done(publishPacket(handle, record, bytes));
 }
 
-fn publishPacket(handle: u32, record: ?*publishing.PacketRecord, bytes: ?[*]const u8) Error!void {
+fn publishPacket(handle: u32, record: ?*packet_tracks.PacketRecord, bytes: ?[*]const u8) Error!void {
     const publisher = try handles.get(.publisher, handle);
-    const packet = try required(publishing.PacketRecord, record);
+    const packet = try required(packet_tracks.PacketRecord, record);
     return publisher.publishPacket(try input(u8, bytes, packet.size), packet);
 }
 
@@ -336,19 +360,23 @@ pub export fn cuframes_publisher_close(handle: u32, keep_mapped: u32) i32 {
 
 /// Blocks until connected: fills `info` and returns the subscriber's handle; or, where a report is all that is wanted,
 /// fills `report` and returns 0. The pointer that is not needed may be null.
-pub export fn cuframes_connect(options: ?*const subscribing.Options, info: ?*publishing.Info, report: ?*protocol.Report) i32 {
+pub export fn cuframes_connect(
+    options: ?*const subscribing.Options,
+    info: ?*publishing.Info,
+    report: ?*protocol.Report,
+) i32 {
     return codeOf(connect(options, info, report));
 }
 
 fn connect(options: ?*const subscribing.Options, info: ?*publishing.Info, report: ?*protocol.Report) Error!i32 {
     const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
-    var call: dial.Call = try .init(wanted.timeout_ms);
+    var call: connecting.Call = try .init(wanted.timeout_ms);
     defer call.deinit();
-    return deliver(try connecting.connect(wanted, &call), info, report);
+    return deliver(try attempts.connect(wanted, &call), info, report);
 }
 
 /// A subscriber becomes a handle, a report is copied out: returns 0 for it.
-fn deliver(result: connecting.Result, info: ?*publishing.Info, report: ?*protocol.Report) Error!i32 {
+fn deliver(result: attempts.Result, info: ?*publishing.Info, report: ?*protocol.Report) Error!i32 {
     switch (result) {
         .subscriber => |subscriber| {
             errdefer subscriber.close();
@@ -371,7 +399,11 @@ fn deliver(result: connecting.Result, info: ?*publishing.Info, report: ?*protoco
 
 /// Starts connecting on another thread; returns a handle for cuframes_connect_finish, and calls back once. Without a
 /// callback: see cuframes_connect_arm and cuframes_connect_wait.
-pub export fn cuframes_connect_start(options: ?*const subscribing.Options, callback: ?event_loop.Callback, token: u32) i32 {
+pub export fn cuframes_connect_start(
+    options: ?*const subscribing.Options,
+    callback: ?event_loop.Callback,
+    token: u32,
+) i32 {
     return codeOf(connectStart(options, callback, token));
 }
 
@@ -380,8 +412,8 @@ fn connectStart(options: ?*const subscribing.Options, callback: ?event_loop.Call
     return startConnecting(.{ .publisher = wanted.* }, callback, token);
 }
 
-fn startConnecting(goal: connecting.Goal, callback: ?event_loop.Callback, token: u32) Error!i32 {
-    const started = try connecting.Connecting.start(goal, callback, token);
+fn startConnecting(goal: attempts.Goal, callback: ?event_loop.Callback, token: u32) Error!i32 {
+    const started = try attempts.Connecting.start(goal, callback, token);
     errdefer started.close();
     return handles.add(.{ .connecting = started });
 }
@@ -410,7 +442,7 @@ pub export fn cuframes_connect_finish(handle: u32, info: ?*publishing.Info, repo
     return codeOf(deliver(result, info, report));
 }
 
-/// Gives up, or lets go after cuframes_connect_finish.
+/// Cancels an attempt, or releases it after cuframes_connect_finish.
 pub export fn cuframes_connect_close(handle: u32) i32 {
     const started = handles.take(.connecting, handle) catch |failure| return codeOf(failure);
     started.close();
@@ -505,19 +537,19 @@ pub export fn cuframes_packet_reader_open(subscriber_handle: u32, wait: u32, sin
 
 fn openPacketReader(subscriber_handle: u32, wait: u32, since_connection: u32) Error!i32 {
     const subscriber = try handles.get(.subscriber, subscriber_handle);
-    const reader = try subscribing.PacketReader.open(subscriber, wait != 0, since_connection != 0);
+    const reader = try packet_reading.PacketReader.open(subscriber, wait != 0, since_connection != 0);
     errdefer reader.close();
     return handles.add(.{ .packet_reader = reader });
 }
 
 /// Describes the next packet; cuframes_packet_reader_copy takes it.
-pub export fn cuframes_packet_reader_next(handle: u32, timeout_ms: i32, packet: ?*subscribing.PacketView) i32 {
+pub export fn cuframes_packet_reader_next(handle: u32, timeout_ms: i32, packet: ?*packet_reading.PacketView) i32 {
     return done(nextPacket(handle, timeout_ms, packet));
 }
 
-fn nextPacket(handle: u32, timeout_ms: i32, packet: ?*subscribing.PacketView) Error!void {
+fn nextPacket(handle: u32, timeout_ms: i32, packet: ?*packet_reading.PacketView) Error!void {
     const reader = try handles.get(.packet_reader, handle);
-    return reader.next(timeout_ms, try required(subscribing.PacketView, packet));
+    return reader.next(timeout_ms, try required(packet_reading.PacketView, packet));
 }
 
 /// Copies the packet that was just described, and moves on. PACKET_OVERRUN when the writer was faster: the bytes are
@@ -531,12 +563,12 @@ fn copyPacket(handle: u32, destination: ?[*]u8, size: u32) Error!void {
     return reader.copy(try output(u8, destination, size));
 }
 
-/// Copies the codec parameters into a buffer of 4096 bytes; returns their size.
-pub export fn cuframes_packet_reader_codec_parameters(handle: u32, destination: ?*[packets.extradata_size_max]u8) i32 {
-    return codeOf(codecParameters(handle, destination));
+/// Copies the extradata into a buffer of 4096 bytes; returns their size.
+pub export fn cuframes_packet_reader_extradata(handle: u32, destination: ?*[packets.extradata_size_max]u8) i32 {
+    return codeOf(readExtradata(handle, destination));
 }
 
-fn codecParameters(handle: u32, destination: ?*[packets.extradata_size_max]u8) Error!i32 {
+fn readExtradata(handle: u32, destination: ?*[packets.extradata_size_max]u8) Error!i32 {
     const reader = try handles.get(.packet_reader, handle);
     return @intCast(try reader.extradata(try required([packets.extradata_size_max]u8, destination)));
 }
@@ -552,9 +584,9 @@ fn armPacketReader(handle: u32, callback: ?event_loop.Callback) Error!void {
 }
 
 /// Fills in the counters.
-pub export fn cuframes_packet_reader_stats(handle: u32, stats: ?*subscribing.PacketStats) i32 {
+pub export fn cuframes_packet_reader_stats(handle: u32, stats: ?*packet_reading.PacketStats) i32 {
     const reader = handles.get(.packet_reader, handle) catch |failure| return codeOf(failure);
-    const out = required(subscribing.PacketStats, stats) catch |failure| return codeOf(failure);
+    const out = required(packet_reading.PacketStats, stats) catch |failure| return codeOf(failure);
     out.* = reader.stats() catch |failure| return codeOf(failure);
     return 0;
 }
@@ -585,7 +617,8 @@ fn addImage(image: *Image, info: ?*images.Info) Error!i32 {
     return handles.add(.{ .image = image });
 }
 
-/// Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it for.
+/// Registers an EGLImage of the caller's with CUDA; returns an image's handle. `fourcc` 0: what the driver takes it
+/// for.
 /// `device` names a GPU, as in cuframes_publisher_options.
 pub export fn cuframes_image_import_egl(
     display: u64,
@@ -610,13 +643,20 @@ fn importEglImage(
 }
 
 fn deviceName(device: ?[*]const u8, size: u32) Error![]const u8 {
-    if (size > images.device_name_size) return errors.fail(error.InvalidArgument, "a device's name of {d} bytes", .{size});
+    if (size > uuid.name_size) return errors.fail(error.InvalidArgument, "a device's name of {d} bytes", .{size});
     return input(u8, device, size);
 }
 
-/// Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU the
-/// copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
-pub export fn cuframes_publisher_copy_image(handle: u32, slot: u32, image: u32, plane: i32, stream: u64, has_stream: u32) i32 {
+/// Copies an image into an acquired slot; with `plane` from 0 on, an image of one plane into that plane of it. On a GPU
+/// the copy is ordered by the CUstream, where `has_stream` is 1, else by the library's own.
+pub export fn cuframes_publisher_copy_image(
+    handle: u32,
+    slot: u32,
+    image: u32,
+    plane: i32,
+    stream: u64,
+    has_stream: u32,
+) i32 {
     return done(copyImage(handle, slot, image, plane, if (has_stream != 0) stream else null));
 }
 
@@ -632,7 +672,7 @@ pub export fn cuframes_image_close(handle: u32) i32 {
     return 0;
 }
 
-/// Lets go of every registration that no image uses, and with it of the buffers.
+/// Releases every registration that no image uses, and with it of the buffers.
 pub export fn cuframes_images_trim() void {
     registration.trim();
 }
@@ -660,8 +700,8 @@ pub export fn cuframes_subscriber_export_dmabuf(handle: u32, lease: u32) i32 {
 
 // Sockets that pass descriptors.
 
-/// Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an abstract
-/// name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
+/// Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an
+/// abstract name, of `size` bytes. timeout_ms: how long to wait for a listener; 0: it must be there.
 pub export fn cuframes_socket_connect_start(
     address: ?[*]const u8,
     size: u32,
@@ -731,13 +771,25 @@ fn socketSend(
     return connected.send(try input(u8, bytes, size), list, .fromMilliseconds(timeout_ms));
 }
 
-/// Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on every
-/// error none of them is open.
-pub export fn cuframes_socket_receive(handle: u32, bytes: ?[*]u8, capacity: u32, received: ?*descriptor_socket.Received, timeout_ms: i32) i32 {
+/// Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on
+/// every error none of them is open.
+pub export fn cuframes_socket_receive(
+    handle: u32,
+    bytes: ?[*]u8,
+    capacity: u32,
+    received: ?*descriptor_socket.Received,
+    timeout_ms: i32,
+) i32 {
     return done(socketReceive(handle, bytes, capacity, received, timeout_ms));
 }
 
-fn socketReceive(handle: u32, bytes: ?[*]u8, capacity: u32, received: ?*descriptor_socket.Received, timeout_ms: i32) Error!void {
+fn socketReceive(
+    handle: u32,
+    bytes: ?[*]u8,
+    capacity: u32,
+    received: ?*descriptor_socket.Received,
+    timeout_ms: i32,
+) Error!void {
     const connected = try handles.get(.socket, handle);
     const message = try required(descriptor_socket.Received, received);
     return connected.receive(try output(u8, bytes, capacity), message, .fromMilliseconds(timeout_ms));
@@ -750,7 +802,11 @@ pub export fn cuframes_socket_arm(handle: u32, direction: u32, callback: ?event_
 
 fn armSocket(handle: u32, direction: u32, callback: ?event_loop.Callback) Error!void {
     const connected = try handles.get(.socket, handle);
-    const known = std.enums.fromInt(descriptor_socket.Direction, direction) orelse return errors.fail(error.InvalidArgument, "direction {d}: 0 or 1", .{direction});
+    const known = std.enums.fromInt(descriptor_socket.Direction, direction) orelse return errors.fail(
+        error.InvalidArgument,
+        "direction {d}: 0 or 1",
+        .{direction},
+    );
     return connected.arm(known, try requiredCallback(callback), handle);
 }
 
@@ -785,6 +841,7 @@ test {
     _ = @import("ipc/waiter.zig");
     _ = @import("core/format.zig");
     _ = @import("os/fd.zig");
+    _ = @import("os/log.zig");
     _ = @import("os/memfd.zig");
     _ = @import("os/socket.zig");
     _ = @import("os/directory.zig");
@@ -794,9 +851,9 @@ test {
     _ = @import("egl/driver.zig");
     _ = egl_display;
     _ = @import("ring/frames.zig");
-    _ = @import("ipc/publisher.zig");
-    _ = dial;
+    _ = @import("ipc/admission.zig");
     _ = connecting;
+    _ = attempts;
     _ = cuda_context;
     _ = cuda_driver;
     _ = packets;

@@ -1,4 +1,8 @@
-/** Timestamps as sources have them, made into timestamps that can be used. All in nanoseconds. */
+/**
+ * This file puts the times that sources give on one line, in nanoseconds. It is the only place where a packet's time is
+ * moved: a camera's reader places it on its way into the ring, and a recorder follows the rings of one publisher after
+ * another by the same rules.
+ */
 
 const SECOND = 1_000_000_000n;
 /** A decode time this far back is a break in the source's clock, not a slip of it. */
@@ -7,6 +11,18 @@ const BREAK = SECOND;
 const LATE = 10n * SECOND;
 /** H.264 and HEVC hold at most 16 frames back. */
 const REORDERED_FRAMES = 16n;
+/** A packet that states no duration has this one, until the stream says what its rate is: 25 frames a second. */
+const USUAL_FRAME_NS = SECOND / 25n;
+/** A gap in a ring may be this much longer in the stream than on this machine's clock: packets wait in buffers. */
+const SLACK = 10n * SECOND;
+
+/** What a stream says of its times before its first packet. */
+export interface Cadence {
+  /** How long a packet is shown that states no duration, in ns. */
+  readonly frameNs: bigint;
+  /** How many frames the stream's encoder held back. */
+  readonly reorderFrames: number;
+}
 
 /** A packet's times on the timeline. */
 export interface Placed {
@@ -16,64 +32,119 @@ export interface Placed {
   readonly durationNs: bigint;
   /** The presentation time that the source gives, even where it is before the decode time. */
   readonly statedNs: bigint | undefined;
-  /** The source's clock started anew here; the timestamps go on where they were. */
+  /** What comes here does not continue what was placed last; the times go on all the same. */
+  readonly discontinuity: boolean;
+}
+
+/** The times of a ring's packet, and whether its publisher marks a gap before it. */
+export interface RingTimes {
+  readonly timestampNs: bigint;
+  readonly decodeTimestampNs: bigint;
+  /** Packets before this one are missing, or the stream itself was interrupted. */
   readonly discontinuity: boolean;
 }
 
 /**
- * Puts packets, in decode order, on one line: decode times strictly increase, no presentation time is before
- * its decode time, and a clock that starts anew (a loop, a splice) continues where the last one ended.
+ * One line for packets in decode order, across everything that their source's clock does: decode times strictly
+ * increase, and no presentation time is before its decode time.
+ *
+ * Where the source's clock jumps back it has started anew, and the line goes on where it was. Where the input is
+ * opened again, the line goes on where it was, too ({@linkcode Timeline.restart}), or after as long a gap as there
+ * was on this machine's clock ({@linkcode Timeline.reconnect}).
  */
 export class Timeline {
-  readonly #frameNs: bigint;
-  readonly #delayNs: bigint;
+  readonly #now: () => bigint;
+  #cadence: Cadence;
   #offset = 0n;
   /** The source's decode time that the next packet would have. */
   #expected: bigint | undefined;
-  #lastDecode: bigint | undefined;
+  /** The decode time of the last packet: the source's, and when it came by this machine's clock. */
+  #last: { readonly decode: bigint; readonly sourceDecode: bigint; readonly atNs: bigint } | undefined;
+  /** When the last of all packets has been shown. */
   #end: bigint | undefined;
-  #restarted = false;
+  #opened: "restart" | "reconnect" | undefined;
 
   /**
-   * @param frameNs duration of a packet that has none, in ns
-   * @param reorderFrames how many frames the stream's encoder held back
+   * @param frameNs as {@linkcode Cadence.frameNs} @param reorderFrames as {@linkcode Cadence.reorderFrames}
+   * @param now a clock that never goes back, in ns
    */
-  constructor(frameNs: bigint, reorderFrames: number) {
-    this.#frameNs = frameNs;
-    this.#delayNs = frameNs * BigInt(reorderFrames);
+  constructor(frameNs: bigint = USUAL_FRAME_NS, reorderFrames = 0, now: () => bigint = clockNs) {
+    this.#cadence = { frameNs, reorderFrames };
+    this.#now = now;
   }
 
-  /** The next packet comes from a source that was opened anew. */
+  /** The next packet comes from the same source, opened anew: the line goes on where it was. */
   restart(): void {
-    this.#restarted = true;
+    this.#opened = "restart";
+    this.#expected = undefined;
+  }
+
+  /**
+   * The next packet comes from another connection, whose clock counts from anywhere: the gap is as long as on this
+   * machine's clock, and none where packets had come ahead of it.
+   */
+  reconnect(cadence: Cadence): void {
+    this.#cadence = cadence;
+    this.#opened = "reconnect";
     this.#expected = undefined;
   }
 
   /** Places the next packet; times are the source's, `undefined` where it gives none. */
   place(pts: bigint | undefined, dts: bigint | undefined, duration: bigint): Placed {
-    const durationNs = duration > 0n ? duration : this.#frameNs;
+    const { frameNs, reorderFrames } = this.#cadence;
+    const durationNs = duration > 0n ? duration : frameNs;
     // What begins without any time is shown at 0.
     if (this.#expected === undefined && dts === undefined) pts ??= 0n;
-    let decode = dts ?? earlier(this.#expected, pts) ?? pts! - this.#delayNs;
-    const after = (pts ?? decode) - decode;
+    const sourceDecode = dts ?? earlier(this.#expected, pts) ?? pts! - frameNs * BigInt(reorderFrames);
+    const after = (pts ?? sourceDecode) - sourceDecode;
     const window = REORDERED_FRAMES * durationNs;
     const stated = after <= window + LATE && after >= -window ? pts : undefined;
-    const present = stated !== undefined && stated > decode ? stated : decode;
+    const present = stated !== undefined && stated > sourceDecode ? stated : sourceDecode;
 
-    const broken = this.#expected !== undefined && decode < this.#expected - durationNs - BREAK;
-    const discontinuity = this.#end !== undefined && (broken || this.#restarted);
-    if (discontinuity) this.#offset = this.#end! - present;
-    this.#restarted = false;
-    this.#expected = decode + durationNs;
+    const atNs = this.#now();
+    const broken = this.#expected !== undefined && sourceDecode < this.#expected - durationNs - BREAK;
+    const discontinuity = this.#last !== undefined && (broken || this.#opened !== undefined);
+    if (discontinuity) this.#offset = this.#goOn(present, sourceDecode, atNs);
+    this.#opened = undefined;
+    this.#expected = sourceDecode + durationNs;
 
-    decode += this.#offset;
-    if (this.#lastDecode !== undefined && decode <= this.#lastDecode) decode = this.#lastDecode + 1n;
-    this.#lastDecode = decode;
+    let decode = sourceDecode + this.#offset;
+    if (this.#last !== undefined && decode <= this.#last.decode) decode = this.#last.decode + 1n;
+    this.#last = { decode, sourceDecode, atNs };
     const timestampNs = later(present + this.#offset, decode);
     this.#end = later(this.#end ?? timestampNs, timestampNs + durationNs);
     const statedNs = stated === undefined ? undefined : stated + this.#offset;
     return { timestampNs, decodeTimestampNs: decode, durationNs, statedNs, discontinuity };
   }
+
+  /**
+   * The times at which a recorder takes the next packet of a ring. They are the packet's own, but for what a
+   * publisher cannot know: that the one before it had another clock. Then the packet jumps back, or further ahead
+   * than this machine saw time pass, and the line goes on where it was.
+   */
+  follow({ timestampNs, decodeTimestampNs, discontinuity }: RingTimes): {
+    readonly timestampNs: bigint;
+    readonly decodeTimestampNs: bigint;
+  } {
+    if (discontinuity && this.#last !== undefined) {
+      const passed = this.#now() - this.#last.atNs;
+      if (decodeTimestampNs - this.#last.sourceDecode > passed + SLACK) this.restart();
+    }
+    const placed = this.place(timestampNs, decodeTimestampNs, 0n);
+    return { timestampNs: placed.timestampNs, decodeTimestampNs: placed.decodeTimestampNs };
+  }
+
+  /** What is added to the source's times from a break on. */
+  #goOn(present: bigint, sourceDecode: bigint, atNs: bigint): bigint {
+    const end = this.#end!;
+    if (this.#opened !== "reconnect") return end - present;
+    const { decode, atNs: lastNs } = this.#last!;
+    return later(decode + (atNs - lastNs), end) - sourceDecode;
+  }
+}
+
+function clockNs(): bigint {
+  return BigInt(Math.round(performance.now() * 1e6));
 }
 
 function earlier(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
@@ -82,37 +153,4 @@ function earlier(a: bigint | undefined, b: bigint | undefined): bigint | undefin
 
 function later(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
-}
-
-/** How late a paced event may be before the pace starts anew instead of hurrying to catch up. */
-const TOO_LATE_MS = 1000;
-/** A longer wait is a jump of the source's clock: the slowest cameras and time lapses have a frame a minute. */
-const JUMP_MS = 60_000;
-
-/** What is paced on its own: frames come behind their packets by as long as the decoder takes, which may be seconds. */
-export type PacedKind = "packet" | "frame";
-
-/** Turns timestamps into waiting times: the stream at its own speed. */
-export class Pace {
-  readonly #origins = new Map<PacedKind, { timestampNs: bigint; atMs: number }>();
-
-  /**
-   * Milliseconds to wait, at `nowMs`, for what is due at `timestampNs`; 0 or less where it is due already.
-   * The first call of a kind, one after `reset()`, one that is more than a second late and one that is more than a
-   * minute ahead start its pace.
-   */
-  delay(kind: PacedKind, timestampNs: bigint, nowMs: number): number {
-    const origin = this.#origins.get(kind);
-    if (origin) {
-      const wait = origin.atMs + Number(timestampNs - origin.timestampNs) / 1e6 - nowMs;
-      if (wait >= -TOO_LATE_MS && wait <= JUMP_MS) return wait;
-    }
-    this.#origins.set(kind, { timestampNs, atMs: nowMs });
-    return 0;
-  }
-
-  /** The next timestamp of each kind is due at once. */
-  reset(): void {
-    this.#origins.clear();
-  }
 }

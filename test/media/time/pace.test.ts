@@ -1,7 +1,7 @@
 // Waiting times that keep a stream at its own speed.
 
 import { describe, expect, it } from "vitest";
-import { Pace } from "../../../src/media/time/timeline.ts";
+import { Pace } from "../../../src/media/time/pace.ts";
 import { SECOND } from "../../support/media.ts";
 
 describe("a pace", () => {

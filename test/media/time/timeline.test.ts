@@ -1,6 +1,6 @@
 // Times as sources give them, put on one line.
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { Timeline } from "../../../src/media/time/timeline.ts";
 
 describe("a timeline", () => {
@@ -43,4 +43,78 @@ describe("a timeline", () => {
     expect(place(timeline, 100_000, 0)).toEqual([0, 0, false]);
     expect(place(timeline, -5000, 10)).toEqual([10, 10, false]);
   });
+});
+
+describe("a timeline across connections", () => {
+  const MS = 1_000_000n;
+  const cadence = { frameNs: 40n * MS, reorderFrames: 0 };
+
+  /** A line on a clock of the test's, and the placing of a packet at a time of that clock. */
+  function lineOf() {
+    let nowNs = 0n;
+    const line = new Timeline(cadence.frameNs, 0, () => nowNs);
+    const place = (atMs: bigint, decodeMs: bigint, presentMs = decodeMs) => {
+      nowNs = atMs * MS;
+      return line.place(presentMs * MS, decodeMs * MS, 40n * MS);
+    };
+    return { line, place };
+  }
+
+  it("has the gap that was on the clock, and never goes back", () => {
+    const { line, place } = lineOf();
+    line.reconnect(cadence);
+    expect(place(0n, 5000n)).toMatchObject({ decodeTimestampNs: 5000n * MS, discontinuity: false });
+    place(40n, 5040n);
+    line.reconnect(cadence);
+    // Three seconds later another connection counts from 0.
+    expect(place(3040n, 0n, 80n)).toMatchObject({
+      timestampNs: 8120n * MS,
+      decodeTimestampNs: 8040n * MS,
+      discontinuity: true,
+    });
+    line.reconnect(cadence);
+    // At once, and far ahead: it goes on where the last packet ends.
+    expect(place(3041n, 900_000n).decodeTimestampNs).toBe(8160n * MS);
+  });
+
+  it("tells a decoder the times of the line", () => {
+    const { line, place } = lineOf();
+    place(0n, 5000n);
+    place(40n, 5040n);
+    line.reconnect(cadence);
+    place(3040n, 0n, 80n);
+    expect(place(3080n, 40n, 120n)).toMatchObject({ statedNs: 8160n * MS, discontinuity: false });
+  });
+
+  it("takes the cadence of each", () => {
+    const { line } = lineOf();
+    line.place(0n, 0n, 0n);
+    line.reconnect({ frameNs: 100n * MS, reorderFrames: 2 });
+    expect(line.place(1000n * MS, undefined, 0n)).toMatchObject({
+      timestampNs: 240n * MS,
+      decodeTimestampNs: 40n * MS,
+      durationNs: 100n * MS,
+    });
+  });
+});
+
+test("a recorder's line goes on where it was, when another clock is behind a break", () => {
+  const MS = 1_000_000n;
+  let nowMs = 0n;
+  const line = new Timeline(undefined, undefined, () => nowMs * MS);
+  const decodeTime = (decodeMs: bigint, discontinuity = false) => {
+    const [timestampNs, decodeTimestampNs] = [decodeMs * MS, decodeMs * MS];
+    return line.follow({ timestampNs, decodeTimestampNs, discontinuity }).decodeTimestampNs;
+  };
+  expect(decodeTime(0n)).toBe(0n);
+  nowMs = 40n;
+  expect(decodeTime(40n)).toBe(40n * MS);
+  // A gap of 5 s stays one.
+  nowMs = 5040n;
+  expect(decodeTime(5040n, true)).toBe(5040n * MS);
+  // A publisher whose clock is hours ahead, a second later.
+  nowMs = 6040n;
+  const placed = decodeTime(9_000_000n, true);
+  expect(placed).toBeGreaterThan(5040n * MS);
+  expect(placed).toBeLessThan(7000n * MS);
 });

@@ -1,5 +1,6 @@
 //! Environments: a JavaScript worker is a thread that may be ended at any moment, without a word to its libraries. What
-//! such a thread has made goes with it, or its subscriptions would hold a publisher up for as long as the process lives.
+//! such a thread has made goes with it, or its subscriptions would hold a publisher up for as long as the process
+//! lives.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -31,7 +32,11 @@ pub fn open() Error!void {
 }
 
 fn outOfKeys() Error {
-    return errors.fail(error.OutOfMemory, "this process has no room for another thread-specific value (PTHREAD_KEYS_MAX)", .{});
+    return errors.fail(
+        error.OutOfMemory,
+        "this process has no room for another thread-specific value (PTHREAD_KEYS_MAX)",
+        .{},
+    );
 }
 
 /// The callback that this thread has opened: none is called behind the end of its loop.

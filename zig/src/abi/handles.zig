@@ -4,7 +4,8 @@ const std = @import("std");
 const Mutex = @import("../os/mutex.zig").Mutex;
 const errors = @import("../core/errors.zig");
 const Publisher = @import("../ipc/publisher.zig").Publisher;
-const subscriber = @import("../ipc/subscriber.zig");
+const Subscriber = @import("../ipc/subscriber.zig").Subscriber;
+const PacketReader = @import("../ipc/packet_reader.zig").PacketReader;
 const Connecting = @import("../ipc/attempt.zig").Connecting;
 const Context = @import("../cuda/context.zig").Context;
 const DescriptorSocket = @import("../ipc/descriptor_socket.zig").DescriptorSocket;
@@ -12,8 +13,8 @@ const Image = @import("../image/image.zig").Image;
 
 pub const Object = union(enum) {
     publisher: *Publisher,
-    subscriber: *subscriber.Subscriber,
-    packet_reader: *subscriber.PacketReader,
+    subscriber: *Subscriber,
+    packet_reader: *PacketReader,
     connecting: *Connecting,
     context: *Context,
     socket: *DescriptorSocket,
@@ -64,7 +65,11 @@ pub fn add(object: Object) errors.Error!i32 {
         search_from = @intCast((index + 1) % handles_max);
         return @bitCast(Handle{ .index = @intCast(index), .use = entry.use() });
     }
-    return errors.fail(error.OutOfMemory, "this process has {d} publishers, subscribers, readers, sockets and images open, the most it may have", .{handles_max});
+    return errors.fail(
+        error.OutOfMemory,
+        "this process has {d} publishers, subscribers, readers, sockets and images open, the most it may have",
+        .{handles_max},
+    );
 }
 
 /// The object of a handle. The caller is the thread that may close it.

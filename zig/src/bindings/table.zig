@@ -14,7 +14,10 @@ const packets = @import("../ring/packets.zig");
 const memory = @import("../memory/memory.zig");
 const protocol = @import("../ipc/protocol.zig");
 const publishing = @import("../ipc/publisher.zig");
+const frame_publishing = @import("../ipc/frames.zig");
+const packet_tracks = @import("../ipc/packet_tracks.zig");
 const subscribing = @import("../ipc/subscriber.zig");
+const packet_reading = @import("../ipc/packet_reader.zig");
 const cuda = @import("../memory/cuda.zig");
 const socket = @import("../os/socket.zig");
 const place = @import("../ipc/address.zig");
@@ -178,15 +181,15 @@ pub const structs = [_]Struct{
     .{ .name = "Geometry", .type = format.Geometry, .typescript = false },
     .{ .name = "PublisherOptions", .type = publishing.Options, .text = &.{ "key", "directory", "device" } },
     .{ .name = "RingInfo", .type = publishing.Info },
-    .{ .name = "PublishRecord", .type = publishing.PublishRecord },
+    .{ .name = "PublishRecord", .type = frame_publishing.PublishRecord },
     .{ .name = "PublisherStats", .type = publishing.Stats },
-    .{ .name = "PacketOptions", .type = publishing.PacketOptions },
-    .{ .name = "PacketRecord", .type = publishing.PacketRecord },
+    .{ .name = "PacketOptions", .type = packet_tracks.PacketOptions },
+    .{ .name = "PacketRecord", .type = packet_tracks.PacketRecord },
     .{ .name = "SubscriberOptions", .type = subscribing.Options, .text = &.{ "key", "directory", "name" } },
     .{ .name = "FrameView", .type = subscribing.FrameView, .c = "frame" },
     .{ .name = "SubscriberStats", .type = subscribing.Stats },
-    .{ .name = "PacketView", .type = subscribing.PacketView, .c = "packet" },
-    .{ .name = "PacketStats", .type = subscribing.PacketStats },
+    .{ .name = "PacketView", .type = packet_reading.PacketView, .c = "packet" },
+    .{ .name = "PacketStats", .type = packet_reading.PacketStats },
     .{ .name = "Prefix", .type = protocol.Prefix, .typescript = false },
     .{ .name = "ReportSubscriber", .type = protocol.ReportSubscriber, .text = &.{"name"} },
     .{ .name = "Report", .type = protocol.Report },

@@ -37,7 +37,11 @@ pub const modifier_invalid: u64 = 0x00ff_ffff_ffff_ffff;
 pub const planes_max = 2;
 
 pub fn of(code: u32) Error!DrmFormat {
-    return std.enums.fromInt(DrmFormat, code) orelse errors.fail(error.Format, "fourcc 0x{x:0>8} is not one that can be imported", .{code});
+    return std.enums.fromInt(DrmFormat, code) orelse errors.fail(
+        error.Format,
+        "fourcc 0x{x:0>8} is not one that can be imported",
+        .{code},
+    );
 }
 
 pub fn planesOf(drm_format: DrmFormat) []const format.PlaneShape {
@@ -91,12 +95,17 @@ pub fn planCopies(
 ) Error![]PlaneCopy {
     const frame: format.Format = @enumFromInt(geometry.format);
     if (plane) |index| {
-        if (index >= geometry.plane_count) return errors.fail(error.InvalidArgument, "plane {d}: a frame in {t} has {d}", .{ index, frame, geometry.plane_count });
+        if (index >= geometry.plane_count) return errors.fail(
+            error.InvalidArgument,
+            "plane {d}: a frame in {t} has {d}",
+            .{ index, frame, geometry.plane_count },
+        );
         const shapes = planesOf(drm_format);
         const extent = extentOf(shapes[0], width, height);
         const to = geometry.planes[index];
         // Bytes (R8) can be those of any plane: not every driver has images of two channels.
-        const fits = shapes.len == 1 and (drm_format == .R8 or shapes[0].bytes == format.planesOf(frame)[index].bytes) and
+        const same_bytes = drm_format == .R8 or shapes[0].bytes == format.planesOf(frame)[index].bytes;
+        const fits = shapes.len == 1 and same_bytes and
             extent.row_bytes == to.row_bytes and extent.rows == to.rows;
         if (!fits) return errors.fail(
             error.Format,
@@ -107,25 +116,41 @@ pub fn planCopies(
         return copies[0..1];
     }
     if (width != geometry.width or height != geometry.height) {
-        return errors.fail(error.Format, "an image of {d}×{d} does not fill a frame of {d}×{d}", .{ width, height, geometry.width, geometry.height });
+        return errors.fail(
+            error.Format,
+            "an image of {d}×{d} does not fill a frame of {d}×{d}",
+            .{ width, height, geometry.width, geometry.height },
+        );
     }
     if (!becomes(drm_format, frame)) {
-        return errors.fail(error.Format, "an image in {t} cannot become a frame in {t} without conversion: give the ring another format", .{ drm_format, frame });
+        return errors.fail(
+            error.Format,
+            "an image in {t} cannot become a frame in {t} without conversion: give the ring another format",
+            .{ drm_format, frame },
+        );
     }
-    for (copies[0..geometry.plane_count], 0..) |*copy, index| copy.* = .{ .from = @intCast(index), .to = @intCast(index) };
+    for (copies[0..geometry.plane_count], 0..) |*copy, index| copy.* = .{
+        .from = @intCast(index),
+        .to = @intCast(index),
+    };
     return copies[0..geometry.plane_count];
 }
 
 const testing = std.testing;
 
 test "an image becomes a frame only where each row of the frame is a row of the image" {
-    inline for (@typeInfo(DrmFormat).@"enum".fields) |drm| inline for (@typeInfo(format.Format).@"enum".fields) |frame| {
+    inline for (@typeInfo(DrmFormat).@"enum".fields) |drm| inline for (@typeInfo(
+        format.Format,
+    ).@"enum".fields) |frame| {
         const from: DrmFormat = @enumFromInt(drm.value);
         const to: format.Format = @enumFromInt(frame.value);
         if (becomes(from, to)) {
             const geometry = try format.Geometry.init(frame.value, 63, 31, 64);
             for (geometry.planes[0..geometry.plane_count], planesOf(from)[0..geometry.plane_count]) |plane, shape| {
-                try testing.expectEqual(Extent{ .row_bytes = plane.row_bytes, .rows = plane.rows }, extentOf(shape, 63, 31));
+                try testing.expectEqual(
+                    Extent{ .row_bytes = plane.row_bytes, .rows = plane.rows },
+                    extentOf(shape, 63, 31),
+                );
             }
         }
     };

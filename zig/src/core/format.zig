@@ -17,7 +17,11 @@ pub const PlaneShape = struct { bytes: u32, x: u32, y: u32 };
 pub fn planesOf(format: Format) []const PlaneShape {
     return switch (format) {
         .NV12 => &.{ .{ .bytes = 1, .x = 1, .y = 1 }, .{ .bytes = 2, .x = 2, .y = 2 } },
-        .I420 => &.{ .{ .bytes = 1, .x = 1, .y = 1 }, .{ .bytes = 1, .x = 2, .y = 2 }, .{ .bytes = 1, .x = 2, .y = 2 } },
+        .I420 => &.{
+            .{ .bytes = 1, .x = 1, .y = 1 },
+            .{ .bytes = 1, .x = 2, .y = 2 },
+            .{ .bytes = 1, .x = 2, .y = 2 },
+        },
         .P010 => &.{ .{ .bytes = 2, .x = 1, .y = 1 }, .{ .bytes = 4, .x = 2, .y = 2 } },
         .RGBA, .RGBX, .BGRA, .BGRX => &.{.{ .bytes = 4, .x = 1, .y = 1 }},
         .GRAY8 => &.{.{ .bytes = 1, .x = 1, .y = 1 }},
@@ -59,7 +63,11 @@ pub const Geometry = extern struct {
             return errors.fail(error.Format, "pixel format code {d} is not known", .{format_code});
         };
         if (width < 1 or width > dimension_max or height < 1 or height > dimension_max) {
-            return errors.fail(error.InvalidArgument, "a frame of {d}×{d}: each side must be 1 to {d}", .{ width, height, dimension_max });
+            return errors.fail(
+                error.InvalidArgument,
+                "a frame of {d}×{d}: each side must be 1 to {d}",
+                .{ width, height, dimension_max },
+            );
         }
         var geometry: Geometry = .{
             .format = format_code,

@@ -4,6 +4,7 @@ const std = @import("std");
 const errors = @import("../core/errors.zig");
 const clock = @import("../os/clock.zig");
 const futex = @import("../os/futex.zig");
+const log = @import("../os/log.zig");
 const thread = @import("../os/thread.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
 const Context = @import("context.zig").Context;
@@ -111,6 +112,8 @@ pub const Completions = struct {
 
     fn run(completions: *Completions, context: *const Context, owner: Owner) void {
         const current = if (context.enter()) true else |_| false;
+        log.debug("waits for the GPU's work", .{});
+        defer log.debug("ends", .{});
         while (true) {
             const seen = @atomicLoad(u32, &completions.signal, .seq_cst);
             const item = completions.next() orelse {
@@ -119,6 +122,7 @@ pub const Completions = struct {
                 continue;
             };
             const succeeded = current and await_(context, completions.events[item]);
+            log.debug("the GPU's work on {d} is {s}", .{ item, if (succeeded) "done" else "lost: it failed" });
             owner.done(owner.context, item, succeeded);
             completions.mutex.lock();
             completions.first = (completions.first + 1) % queue_size;

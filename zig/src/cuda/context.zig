@@ -68,11 +68,20 @@ fn ordinalOf(driver: *const cuda.Driver, selection: Selection) Error!u32 {
     switch (selection) {
         .ordinal => |ordinal| {
             if (ordinal < count) return ordinal;
-            return errors.fail(error.InvalidArgument, "there is no CUDA device {d}: this process sees {d}", .{ ordinal, count });
+            return errors.fail(
+                error.InvalidArgument,
+                "there is no CUDA device {d}: this process sees {d}",
+                .{ ordinal, count },
+            );
         },
         .uuid => |uuid| {
             for (described[0..count]) |device| if (std.mem.eql(u8, &device.uuid, &uuid)) return device.ordinal;
-            return errors.fail(error.DeviceMismatch, "the CUDA device GPU-{x} is not visible to this process, which sees {d} (CUDA_VISIBLE_DEVICES, container device access)", .{ uuid, count });
+            return errors.fail(
+                error.DeviceMismatch,
+                "the CUDA device GPU-{x} is not visible to this process, which sees {d} (CUDA_VISIBLE_DEVICES, " ++
+                    "container device access)",
+                .{ uuid, count },
+            );
         },
     }
 }
@@ -123,7 +132,12 @@ pub const Context = struct {
         var failure: cuda.Failure = .none;
         cuda.devices.requireShareable(driver, ordinal, &failure) catch return explain(failure);
         const described = cuda.devices.describe(driver, ordinal, &failure) catch return explain(failure);
-        var context: Context = .{ .driver = driver, .device = @intCast(ordinal), .uuid = described.uuid, .handle = null };
+        var context: Context = .{
+            .driver = driver,
+            .device = @intCast(ordinal),
+            .uuid = described.uuid,
+            .handle = null,
+        };
         try context.call(.cuDeviceGet, .{ &context.device, @as(c_int, @intCast(ordinal)) });
         try context.retainPrimary();
         errdefer context.releasePrimary();
@@ -176,7 +190,11 @@ pub const Context = struct {
         _ = context.driver.functions.cuCtxPopCurrent_v2(&popped);
     }
 
-    pub fn call(context: *const Context, comptime function: abi.Function, arguments: abi.Arguments(function)) Error!void {
+    pub fn call(
+        context: *const Context,
+        comptime function: abi.Function,
+        arguments: abi.Arguments(function),
+    ) Error!void {
         var failure: cuda.Failure = .none;
         context.driver.call(function, arguments, &failure) catch return explain(failure);
     }

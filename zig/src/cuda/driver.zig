@@ -171,7 +171,10 @@ pub const Driver = struct {
         return .{
             .function = @tagName(function),
             .result = result,
-            .name = if (name) |known| std.mem.span(known) else std.enums.tagName(CUresult, result) orelse "unknown CUresult",
+            .name = if (name) |known| std.mem.span(known) else std.enums.tagName(
+                CUresult,
+                result,
+            ) orelse "unknown CUresult",
             .text = if (text) |known| std.mem.span(known) else "the driver gives no reason",
         };
     }

@@ -49,7 +49,13 @@ pub const LINUX_DMA_BUF: EGLenum = 0x3270;
 pub const LINUX_DRM_FOURCC: EGLint = 0x3271;
 
 /// The attributes of one plane of a dma-buf: EGL_DMA_BUF_PLANEn_…
-pub const PlaneAttributes = struct { fd: EGLint, offset: EGLint, pitch: EGLint, modifier_lo: EGLint, modifier_hi: EGLint };
+pub const PlaneAttributes = struct {
+    fd: EGLint,
+    offset: EGLint,
+    pitch: EGLint,
+    modifier_lo: EGLint,
+    modifier_hi: EGLint,
+};
 
 pub const plane_attributes = [_]PlaneAttributes{
     .{ .fd = 0x3272, .offset = 0x3273, .pitch = 0x3274, .modifier_lo = 0x3443, .modifier_hi = 0x3444 },
@@ -88,7 +94,11 @@ pub const functions = [_]Declaration{
     extension("eglDestroyImageKHR", &.{ EGLDisplay, EGLImage }, EGLBoolean),
     // EGL_EXT_image_dma_buf_import_modifiers
     extension("eglQueryDmaBufFormatsEXT", &.{ EGLDisplay, EGLint, ?[*]EGLint, *EGLint }, EGLBoolean),
-    extension("eglQueryDmaBufModifiersEXT", &.{ EGLDisplay, EGLint, EGLint, ?[*]u64, ?[*]EGLBoolean, *EGLint }, EGLBoolean),
+    extension(
+        "eglQueryDmaBufModifiersEXT",
+        &.{ EGLDisplay, EGLint, EGLint, ?[*]u64, ?[*]EGLBoolean, *EGLint },
+        EGLBoolean,
+    ),
 };
 
 const table = function_table.FunctionTable(&functions);

@@ -35,8 +35,8 @@ pub const Display = struct {
     pairs: [pairs_max]Pair = undefined,
     pair_count: usize = 0,
 
-    /// Unsupported, with the reason, where EGL or an extension is missing or no EGL device is this CUDA device. The display
-    /// is never terminated: others in the process may use the same.
+    /// Unsupported, with the reason, where EGL or an extension is missing or no EGL device is this CUDA device. The
+    /// display is never terminated: others in the process may use the same.
     pub fn open(cuda_device: c_int) Error!Display {
         const driver = try egl.open();
         try requireDevices(driver);
@@ -47,21 +47,38 @@ pub const Display = struct {
         const client = driver.call(.eglQueryString, .{ null, abi.EXTENSIONS });
         if (client == null) _ = driver.lastError();
         const enumerates = egl.hasExtension(client, "EGL_EXT_device_base") or
-            (egl.hasExtension(client, "EGL_EXT_device_enumeration") and egl.hasExtension(client, "EGL_EXT_device_query"));
+            (egl.hasExtension(client, "EGL_EXT_device_enumeration") and
+                egl.hasExtension(client, "EGL_EXT_device_query"));
         if (!enumerates) return lacks("EGL_EXT_device_base");
         if (!egl.hasExtension(client, "EGL_EXT_platform_device")) return lacks("EGL_EXT_platform_device");
-        try driver.require(&.{ .eglQueryDevicesEXT, .eglQueryDeviceStringEXT, .eglQueryDeviceAttribEXT, .eglGetPlatformDisplayEXT });
+        try driver.require(
+            &.{ .eglQueryDevicesEXT, .eglQueryDeviceStringEXT, .eglQueryDeviceAttribEXT, .eglGetPlatformDisplayEXT },
+        );
     }
 
     fn onDevice(driver: *const egl.Driver, device: abi.EGLDevice) Error!Display {
-        const handle = driver.call(.eglGetPlatformDisplayEXT, .{ abi.PLATFORM_DEVICE, device, null }) orelse return driver.explain(.eglGetPlatformDisplayEXT);
+        const handle = driver.call(
+            .eglGetPlatformDisplayEXT,
+            .{ abi.PLATFORM_DEVICE, device, null },
+        ) orelse return driver.explain(.eglGetPlatformDisplayEXT);
         if (driver.call(.eglInitialize, .{ handle, null, null }) == 0) return driver.explain(.eglInitialize);
-        const extensions = driver.call(.eglQueryString, .{ handle, abi.EXTENSIONS }) orelse return driver.explain(.eglQueryString);
+        const extensions = driver.call(
+            .eglQueryString,
+            .{ handle, abi.EXTENSIONS },
+        ) orelse return driver.explain(.eglQueryString);
         if (!egl.hasExtension(extensions, "EGL_EXT_image_dma_buf_import")) return lacks("EGL_EXT_image_dma_buf_import");
-        if (!egl.hasExtension(extensions, "EGL_KHR_image_base") and !egl.hasExtension(extensions, "EGL_KHR_image")) return lacks("EGL_KHR_image_base");
+        if (!egl.hasExtension(
+            extensions,
+            "EGL_KHR_image_base",
+        ) and !egl.hasExtension(extensions, "EGL_KHR_image")) return lacks(
+            "EGL_KHR_image_base",
+        );
         try driver.require(&.{ .eglCreateImageKHR, .eglDestroyImageKHR });
 
-        const device_extensions = driver.call(.eglQueryDeviceStringEXT, .{ device, abi.EXTENSIONS }) orelse return driver.explain(.eglQueryDeviceStringEXT);
+        const device_extensions = driver.call(
+            .eglQueryDeviceStringEXT,
+            .{ device, abi.EXTENSIONS },
+        ) orelse return driver.explain(.eglQueryDeviceStringEXT);
         var display: Display = .{
             .driver = driver,
             .handle = handle,
@@ -86,20 +103,31 @@ pub const Display = struct {
     fn find(driver: *const egl.Driver, cuda_device: c_int) Error!abi.EGLDevice {
         var devices: [devices_max]abi.EGLDevice = undefined;
         var reported: abi.EGLint = 0;
-        if (driver.call(.eglQueryDevicesEXT, .{ devices_max, &devices, &reported }) == 0) return driver.explain(.eglQueryDevicesEXT);
+        if (driver.call(.eglQueryDevicesEXT, .{ devices_max, &devices, &reported }) == 0) return driver.explain(
+            .eglQueryDevicesEXT,
+        );
         const count: usize = @intCast(std.math.clamp(reported, 0, devices_max));
         var cuda_count: usize = 0;
         for (devices[0..count]) |device| {
-            const extensions = driver.call(.eglQueryDeviceStringEXT, .{ device, abi.EXTENSIONS }) orelse return driver.explain(.eglQueryDeviceStringEXT);
+            const extensions = driver.call(
+                .eglQueryDeviceStringEXT,
+                .{ device, abi.EXTENSIONS },
+            ) orelse return driver.explain(.eglQueryDeviceStringEXT);
             if (!egl.hasExtension(extensions, "EGL_NV_device_cuda")) continue;
             var ordinal: abi.EGLAttrib = -1;
-            if (driver.call(.eglQueryDeviceAttribEXT, .{ device, abi.CUDA_DEVICE, &ordinal }) == 0) return driver.explain(.eglQueryDeviceAttribEXT);
+            if (driver.call(
+                .eglQueryDeviceAttribEXT,
+                .{ device, abi.CUDA_DEVICE, &ordinal },
+            ) == 0) return driver.explain(
+                .eglQueryDeviceAttribEXT,
+            );
             if (ordinal == cuda_device) return device;
             cuda_count += 1;
         }
         return errors.fail(
             error.Unsupported,
-            "no EGL device is the CUDA device {d}: EGL has {d} devices, {d} of them with EGL_NV_device_cuda (NVIDIA's EGL is its vendor library libEGL_nvidia.so.0; in a container, the graphics capability)",
+            "no EGL device is the CUDA device {d}: EGL has {d} devices, {d} of them with EGL_NV_device_cuda " ++
+                "(NVIDIA's EGL is its vendor library libEGL_nvidia.so.0; in a container, the graphics capability)",
             .{ cuda_device, count, cuda_count },
         );
     }
@@ -110,13 +138,21 @@ pub const Display = struct {
         try driver.require(&.{ .eglQueryDmaBufFormatsEXT, .eglQueryDmaBufModifiersEXT });
         var formats: [formats_max]abi.EGLint = undefined;
         var reported: abi.EGLint = 0;
-        if (driver.call(.eglQueryDmaBufFormatsEXT, .{ display.handle, formats_max, &formats, &reported }) == 0) return driver.explain(.eglQueryDmaBufFormatsEXT);
+        if (driver.call(
+            .eglQueryDmaBufFormatsEXT,
+            .{ display.handle, formats_max, &formats, &reported },
+        ) == 0) return driver.explain(
+            .eglQueryDmaBufFormatsEXT,
+        );
         const count: usize = @intCast(std.math.clamp(reported, 0, formats_max));
         for (formats[0..count]) |code| {
             const known = std.enums.fromInt(drm_format.DrmFormat, @as(u32, @bitCast(code))) orelse continue;
             var modifiers: [modifiers_max]u64 = undefined;
             var external_only: [modifiers_max]abi.EGLBoolean = @splat(0);
-            if (driver.call(.eglQueryDmaBufModifiersEXT, .{ display.handle, code, modifiers_max, &modifiers, &external_only, &reported }) == 0) {
+            if (driver.call(
+                .eglQueryDmaBufModifiersEXT,
+                .{ display.handle, code, modifiers_max, &modifiers, &external_only, &reported },
+            ) == 0) {
                 return driver.explain(.eglQueryDmaBufModifiersEXT);
             }
             var modifier_count: usize = @intCast(std.math.clamp(reported, 0, modifiers_max));
@@ -127,7 +163,11 @@ pub const Display = struct {
             }
             for (modifiers[0..modifier_count], external_only[0..modifier_count]) |modifier, external| {
                 if (display.pair_count == pairs_max) return; // a format listed twice
-                display.pairs[display.pair_count] = .{ .modifier = modifier, .fourcc = @intFromEnum(known), .external_only = @intFromBool(external != 0) };
+                display.pairs[display.pair_count] = .{
+                    .modifier = modifier,
+                    .fourcc = @intFromEnum(known),
+                    .external_only = @intFromBool(external != 0),
+                };
                 display.pair_count += 1;
             }
         }
@@ -137,7 +177,11 @@ pub const Display = struct {
     pub fn requirePair(display: *const Display, wanted: drm_format.DrmFormat, modifier: ?u64) Error!void {
         if (!display.has_modifiers) {
             if (modifier == null) return;
-            return errors.fail(error.Unsupported, "modifier 0x{x}: this EGL has no EGL_EXT_image_dma_buf_import_modifiers", .{modifier.?});
+            return errors.fail(
+                error.Unsupported,
+                "modifier 0x{x}: this EGL has no EGL_EXT_image_dma_buf_import_modifiers",
+                .{modifier.?},
+            );
         }
         // A display that lists nothing may still have its own words for why.
         if (display.pair_count == 0) return;
@@ -148,17 +192,26 @@ pub const Display = struct {
             if (modifier == null or pair.modifier == modifier.?) return;
         }
         if (!has_format) return errors.fail(error.Format, "fourcc {t} is not one that EGL imports here", .{wanted});
-        return errors.fail(error.Format, "modifier 0x{x} is not one that EGL imports here for {t}", .{ modifier.?, wanted });
+        return errors.fail(
+            error.Format,
+            "modifier 0x{x} is not one that EGL imports here for {t}",
+            .{ modifier.?, wanted },
+        );
     }
 
     /// EGL keeps references of its own to the descriptors' buffers.
     pub fn createImage(display: *const Display, attributes: [*]const abi.EGLint) Error!abi.EGLImage {
         const driver = display.driver;
-        if (driver.call(.eglCreateImageKHR, .{ display.handle, null, abi.LINUX_DMA_BUF, null, attributes })) |image| return image;
+        if (driver.call(
+            .eglCreateImageKHR,
+            .{ display.handle, null, abi.LINUX_DMA_BUF, null, attributes },
+        )) |image| return image;
         const code = driver.lastError();
         if (code == .EGL_BAD_ALLOC and !display.has_drm_node) return errors.fail(
             error.Unsupported,
-            "eglCreateImageKHR failed: EGL_BAD_ALLOC. This GPU has no DRM node here, which importing a dma-buf needs: load nvidia-drm with modeset=1 and give this process /dev/dri/renderD*; or import with memory: \"host\"",
+            "eglCreateImageKHR failed: EGL_BAD_ALLOC. This GPU has no DRM node here, which importing a dma-buf " ++
+                "needs: load nvidia-drm with modeset=1 and give this process /dev/dri/renderD*; or import with " ++
+                "memory: \"host\"",
             .{},
         );
         return errors.fail(egl.kindOf(code), "eglCreateImageKHR failed: {s}", .{egl.nameOf(code)});
@@ -188,7 +241,13 @@ test "displays on the EGL devices of this machine open, or lack something that i
             continue;
         };
         // A plane without a descriptor: the driver's refusal is told by its name, and leaves no image.
-        const list = @import("attributes.zig").list(64, 64, @intFromEnum(drm_format.DrmFormat.XRGB8888), &.{.{ .fd = -1, .offset = 0, .pitch = 256 }}, null);
+        const list = @import("attributes.zig").list(
+            64,
+            64,
+            @intFromEnum(drm_format.DrmFormat.XRGB8888),
+            &.{.{ .fd = -1, .offset = 0, .pitch = 256 }},
+            null,
+        );
         if (display.createImage(&list)) |image| {
             display.destroyImage(image);
             return error.TestUnexpectedResult;

@@ -15,7 +15,11 @@ pub const Driver = struct {
     functions: abi.Functions,
 
     /// Calls a function; one that is not there was not looked for in the extensions.
-    pub inline fn call(driver: *const Driver, comptime function: abi.Function, arguments: abi.Arguments(function)) abi.declarationOf(function).result {
+    pub inline fn call(
+        driver: *const Driver,
+        comptime function: abi.Function,
+        arguments: abi.Arguments(function),
+    ) abi.declarationOf(function).result {
         const pointer = @field(driver.functions, @tagName(function));
         return @call(.auto, if (comptime abi.declarationOf(function).optional) pointer.? else pointer, arguments);
     }
@@ -34,7 +38,11 @@ pub const Driver = struct {
     /// Unsupported unless the functions are there.
     pub fn require(driver: *const Driver, comptime wanted: []const abi.Function) Error!void {
         inline for (wanted) |function| {
-            if (@field(driver.functions, @tagName(function)) == null) return errors.fail(error.Unsupported, "this EGL has no {t}", .{function});
+            if (@field(driver.functions, @tagName(function)) == null) return errors.fail(
+                error.Unsupported,
+                "this EGL has no {t}",
+                .{function},
+            );
         }
     }
 };
@@ -71,20 +79,26 @@ pub fn open() Error!*const Driver {
 fn load(name: [:0]const u8) Error!Driver {
     const library = std.c.dlopen(name, .{ .NOW = true }) orelse {
         const reason = std.c.dlerror();
-        return errors.fail(error.Unsupported, "EGL cannot be loaded: {s} (Debian's package is libegl1; in a container, the graphics capability of the driver)", .{
+        return errors.fail(error.Unsupported, "EGL cannot be loaded: {s} (Debian's package is libegl1; in a " ++
+            "container, the graphics capability of the driver)", .{
             if (reason) |text| std.mem.span(text) else name,
         });
     };
     var driver: Driver = .{ .functions = undefined };
     inline for (abi.functions) |declaration| {
         if (!declaration.optional) {
-            @field(driver.functions, declaration.name) = @ptrCast(@alignCast(std.c.dlsym(library, declaration.name) orelse {
+            @field(
+                driver.functions,
+                declaration.name,
+            ) = @ptrCast(@alignCast(std.c.dlsym(library, declaration.name) orelse {
                 return errors.fail(error.Unsupported, "{s} is not EGL: it has no {s}", .{ name, declaration.name });
             }));
         }
     }
     inline for (abi.functions) |declaration| {
-        if (declaration.optional) @field(driver.functions, declaration.name) = @ptrCast(@alignCast(driver.functions.eglGetProcAddress(declaration.name)));
+        if (declaration.optional) @field(driver.functions, declaration.name) = @ptrCast(
+            @alignCast(driver.functions.eglGetProcAddress(declaration.name)),
+        );
     }
     return driver;
 }

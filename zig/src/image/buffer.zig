@@ -25,22 +25,39 @@ pub const Buffer = struct {
     const Kind = enum { dmabuf, memfd };
 
     pub fn open(caller_fd: i32, plane: usize) Error!Buffer {
-        if (caller_fd < 0) return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}: it must be a descriptor", .{ plane, caller_fd });
+        if (caller_fd < 0) return errors.fail(
+            error.InvalidArgument,
+            "planes[{d}].fd is {d}: it must be a descriptor",
+            .{ plane, caller_fd },
+        );
         const duplicated = linux.fcntl(caller_fd, linux.F.DUPFD_CLOEXEC, 0);
-        if (linux.errno(duplicated) == .BADF) return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}, which is not open", .{ plane, caller_fd });
+        if (linux.errno(duplicated) == .BADF) return errors.fail(
+            error.InvalidArgument,
+            "planes[{d}].fd is {d}, which is not open",
+            .{ plane, caller_fd },
+        );
         const fd: i32 = @intCast(try errors.check(duplicated, "fcntl", "F_DUPFD_CLOEXEC"));
         errdefer os_fd.close(fd);
         const filesystem = memfd.filesystemOf(fd);
         const kind = kindOf(fd, filesystem) orelse {
-            return errors.fail(error.InvalidArgument, "planes[{d}].fd is {d}, which is neither a dma-buf nor a memfd", .{ plane, caller_fd });
+            return errors.fail(
+                error.InvalidArgument,
+                "planes[{d}].fd is {d}, which is neither a dma-buf nor a memfd",
+                .{ plane, caller_fd },
+            );
         };
         var status: linux.Statx = undefined;
-        _ = try errors.check(linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true, .INO = true }, &status), "statx", "planes[].fd");
+        _ = try errors.check(
+            linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true, .INO = true }, &status),
+            "statx",
+            "planes[].fd",
+        );
         return .{
             .fd = fd,
             .kind = kind,
             // Memory that can shrink could be cut off under the mapping, and huge pages may not be there to be had.
-            .mappable = kind == .dmabuf or (filesystem == memfd.tmpfs_magic and linux.fcntl(fd, linux.F.GET_SEALS, 0) & linux.F.SEAL_SHRINK != 0),
+            .mappable = kind == .dmabuf or
+                (filesystem == memfd.tmpfs_magic and linux.fcntl(fd, linux.F.GET_SEALS, 0) & linux.F.SEAL_SHRINK != 0),
             // A dma-buf's inode has no size; its end can be sought.
             .size = switch (kind) {
                 .memfd => status.size,
@@ -72,12 +89,24 @@ pub const Buffer = struct {
         if (!buffer.mappable) return;
         buffer.mapping = memfd.map(buffer.fd, size, .read_only) catch |failure| {
             if (buffer.kind == .memfd) return failure;
-            return errors.fail(error.Unsupported, "planes[{d}].fd is a dma-buf that its exporter does not map for the CPU", .{buffer.plane});
+            return errors.fail(
+                error.Unsupported,
+                "planes[{d}].fd is a dma-buf that its exporter does not map for the CPU",
+                .{buffer.plane},
+            );
         };
     }
 
     /// Copies rows out, inside what was made readable.
-    pub fn copyRows(buffer: *const Buffer, offset: u64, stride: u64, row_bytes: usize, rows: usize, to: [*]u8, to_stride: usize) Error!void {
+    pub fn copyRows(
+        buffer: *const Buffer,
+        offset: u64,
+        stride: u64,
+        row_bytes: usize,
+        rows: usize,
+        to: [*]u8,
+        to_stride: usize,
+    ) Error!void {
         const whole = stride == row_bytes and to_stride == row_bytes;
         const run = if (whole) row_bytes * rows else row_bytes;
         if (buffer.kind == .dmabuf) try buffer.sync(.start);
@@ -95,7 +124,11 @@ pub const Buffer = struct {
             const result = linux.pread(buffer.fd, target.ptr + filled, target.len - filled, @intCast(start + filled));
             if (linux.errno(result) == .INTR) continue;
             const count = try errors.check(result, "pread", "planes[].fd");
-            if (count == 0) return errors.fail(error.Io, "planes[{d}]: its memory has become smaller since it was imported", .{buffer.plane});
+            if (count == 0) return errors.fail(
+                error.Io,
+                "planes[{d}]: its memory has become smaller since it was imported",
+                .{buffer.plane},
+            );
             filled += count;
         }
     }
@@ -152,7 +185,14 @@ test "a dma-buf is read between the start and the end of a CPU access" {
     exporter.memory = try memfd.map(fd, 4096, .read_write);
     defer memfd.unmap(@alignCast(exporter.memory));
     @memset(exporter.memory, '-');
-    var buffer: Buffer = .{ .fd = fd, .kind = .dmabuf, .mappable = true, .size = 4096, .identity = undefined, .plane = 0 };
+    var buffer: Buffer = .{
+        .fd = fd,
+        .kind = .dmabuf,
+        .mappable = true,
+        .size = 4096,
+        .identity = undefined,
+        .plane = 0,
+    };
     try buffer.makeReadable(100);
     defer memfd.unmap(buffer.mapping.?);
 

@@ -4,6 +4,7 @@
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 const format = @import("../core/format.zig");
+const uuid = @import("../core/uuid.zig");
 const memory = @import("../memory/memory.zig");
 const cuda = @import("../memory/cuda.zig");
 const drm_format = @import("../core/drm_format.zig");
@@ -16,7 +17,6 @@ const allocator = std.heap.c_allocator;
 
 /// Planes of an image: with a modifier, those of the format may have others beside them.
 pub const planes_max = 4;
-pub const device_name_size = 48;
 
 /// One plane of somebody else's picture.
 pub const SourcePlane = extern struct {
@@ -44,7 +44,7 @@ pub const Options = extern struct {
     memory: u32,
     planes: [planes_max]SourcePlane,
     /// For CUDA: its number or UUID; empty: the first.
-    device: [device_name_size]u8,
+    device: [uuid.name_size]u8,
 };
 
 /// How the planes of an image are in a GPU's memory: rows at a distance, or an array of CUDA's.
@@ -78,7 +78,7 @@ pub const Info = extern struct {
     layout: u32,
     planes: [drm_format.planes_max]Plane,
     /// The GPU's UUID; all zero for the host.
-    device: [16]u8,
+    device: [uuid.size]u8,
 };
 
 comptime {
@@ -116,8 +116,20 @@ pub const Image = struct {
 
     /// Registers an EGLImage of the caller's, which stays the caller's. `fourcc` 0: what the driver takes it for.
     pub fn importEgl(display: u64, egl_image: u64, fourcc: u32, device: []const u8) Error!*Image {
-        const registered = try registration.importEglImage(display, egl_image, if (fourcc == 0) null else try drm_format.of(fourcc), device);
-        return create(.{ .format = registered.format, .width = registered.width, .height = registered.height, .place = .{ .cuda = registered } });
+        const registered = try registration.importEglImage(
+            display,
+            egl_image,
+            if (fourcc == 0) null else try drm_format.of(fourcc),
+            device,
+        );
+        return create(
+            .{
+                .format = registered.format,
+                .width = registered.width,
+                .height = registered.height,
+                .place = .{ .cuda = registered },
+            },
+        );
     }
 
     fn create(value: Image) Error!*Image {
@@ -132,21 +144,34 @@ pub const Image = struct {
 
     fn checkPicture(options: *const Options) Error!drm_format.DrmFormat {
         for ([_]u32{ options.width, options.height }, [_][]const u8{ "width", "height" }) |value, name| {
-            if (value < 1 or value > format.dimension_max) return errors.fail(error.InvalidArgument, "{s} is {d}: it must be 1 to {d}", .{ name, value, format.dimension_max });
+            if (value < 1 or value > format.dimension_max) return errors.fail(
+                error.InvalidArgument,
+                "{s} is {d}: it must be 1 to {d}",
+                .{ name, value, format.dimension_max },
+            );
         }
         const wanted = try drm_format.of(options.fourcc);
         const count = drm_format.planesOf(wanted).len;
         // A tiled or compressed layout may have planes of its own.
-        const most = if (options.has_modifier != 0 and options.modifier != drm_format.modifier_linear) planes_max else count;
+        const linear = options.has_modifier == 0 or options.modifier == drm_format.modifier_linear;
+        const most = if (linear) count else planes_max;
         if (options.plane_count < count or options.plane_count > most) {
-            return errors.fail(error.InvalidArgument, "planes has {d} entries: {t} has {d}", .{ options.plane_count, wanted, count });
+            return errors.fail(
+                error.InvalidArgument,
+                "planes has {d} entries: {t} has {d}",
+                .{ options.plane_count, wanted, count },
+            );
         }
         return wanted;
     }
 
     fn importHost(options: *const Options, wanted: drm_format.DrmFormat) Error!Host {
         if (options.has_modifier != 0 and options.modifier != drm_format.modifier_linear) {
-            return errors.fail(error.Format, "modifier 0x{x}: the CPU reads linear buffers only (modifier 0)", .{options.modifier});
+            return errors.fail(
+                error.Format,
+                "modifier 0x{x}: the CPU reads linear buffers only (modifier 0)",
+                .{options.modifier},
+            );
         }
         var host: Host = .{ .buffers = undefined, .sources = undefined };
         errdefer for (host.buffers[0..host.count]) |*buffer| buffer.deinit();
@@ -162,7 +187,12 @@ pub const Image = struct {
     }
 
     /// How many pairs of planes a copy into a frame has.
-    fn copiesInto(image: *const Image, geometry: *const format.Geometry, plane: ?u32, copies: *[format.planes_max]drm_format.PlaneCopy) Error![]drm_format.PlaneCopy {
+    fn copiesInto(
+        image: *const Image,
+        geometry: *const format.Geometry,
+        plane: ?u32,
+        copies: *[format.planes_max]drm_format.PlaneCopy,
+    ) Error![]drm_format.PlaneCopy {
         return drm_format.planCopies(image.format, image.width, image.height, geometry, plane, copies);
     }
 
@@ -185,7 +215,14 @@ pub const Image = struct {
     }
 
     /// Copies the picture into a slot of a GPU's ring, ordered by the stream; null: the ring's own.
-    pub fn copyToDevice(image: *const Image, slots: *cuda.Slots, slot: u32, geometry: *const format.Geometry, plane: ?u32, stream: ?u64) Error!void {
+    pub fn copyToDevice(
+        image: *const Image,
+        slots: *cuda.Slots,
+        slot: u32,
+        geometry: *const format.Geometry,
+        plane: ?u32,
+        stream: ?u64,
+    ) Error!void {
         var buffer: [format.planes_max]drm_format.PlaneCopy = undefined;
         const copies = try image.copiesInto(geometry, plane, &buffer);
         switch (image.place) {
@@ -223,7 +260,13 @@ pub const Image = struct {
         result.plane_count = @intCast(shapes.len);
         for (shapes, 0..) |shape, index| {
             const extent = drm_format.extentOf(shape, image.width, image.height);
-            result.planes[index] = .{ .address = 0, .offset = 0, .stride = 0, .rows = extent.rows, .row_bytes = extent.row_bytes };
+            result.planes[index] = .{
+                .address = 0,
+                .offset = 0,
+                .stride = 0,
+                .rows = extent.rows,
+                .row_bytes = extent.row_bytes,
+            };
             switch (image.place) {
                 .host => |*host| {
                     result.planes[index].offset = host.sources[index].offset;
@@ -257,13 +300,26 @@ pub const Image = struct {
 };
 
 /// Where a linear plane ends in its buffer. Every field is named that puts it outside.
-pub fn requireInside(buffer: *const Buffer, shape: format.PlaneShape, source: SourcePlane, options: *const Options) Error!u64 {
+pub fn requireInside(
+    buffer: *const Buffer,
+    shape: format.PlaneShape,
+    source: SourcePlane,
+    options: *const Options,
+) Error!u64 {
     const extent = drm_format.extentOf(shape, options.width, options.height);
     if (source.stride < extent.row_bytes or source.stride > std.math.maxInt(i32)) {
-        return errors.fail(error.InvalidArgument, "planes[{d}].stride is {d}: a row has {d} bytes", .{ buffer.plane, source.stride, extent.row_bytes });
+        return errors.fail(
+            error.InvalidArgument,
+            "planes[{d}].stride is {d}: a row has {d} bytes",
+            .{ buffer.plane, source.stride, extent.row_bytes },
+        );
     }
     if (source.offset >= buffer.size) {
-        return errors.fail(error.InvalidArgument, "planes[{d}].offset is {d}: the buffer has {d} bytes", .{ buffer.plane, source.offset, buffer.size });
+        return errors.fail(
+            error.InvalidArgument,
+            "planes[{d}].offset is {d}: the buffer has {d} bytes",
+            .{ buffer.plane, source.offset, buffer.size },
+        );
     }
     const end = source.offset + @as(u64, source.stride) * (extent.rows - 1) + extent.row_bytes;
     if (end > buffer.size) {

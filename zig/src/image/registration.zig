@@ -1,5 +1,5 @@
-//! Images as CUDA sees them: registered through EGL, kept for the next import of the same buffer, and let go when others
-//! have been used since.
+//! Images as CUDA sees them: registered through EGL, kept for the next import of the same buffer, and let go when
+//! others have been used since.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -87,7 +87,12 @@ pub const Registration = struct {
     /// The source's half of a copy of one plane.
     fn source(registered: *const Registration, plane: u32, to: format.Plane) abi.CUDA_MEMCPY2D {
         const from = registered.planes[plane];
-        var copy: abi.CUDA_MEMCPY2D = .{ .srcMemoryType = .ARRAY, .dstMemoryType = .DEVICE, .WidthInBytes = to.row_bytes, .Height = to.rows };
+        var copy: abi.CUDA_MEMCPY2D = .{
+            .srcMemoryType = .ARRAY,
+            .dstMemoryType = .DEVICE,
+            .WidthInBytes = to.row_bytes,
+            .Height = to.rows,
+        };
         switch (registered.layout) {
             .array => copy.srcArray = @ptrFromInt(from.address),
             .pitch => {
@@ -137,7 +142,12 @@ pub const Registration = struct {
     }
 
     /// Into a frame in host memory; done when this returns.
-    pub fn copyToHost(registered: *Registration, geometry: *const format.Geometry, copies: []const drm_format.PlaneCopy, frame: [*]u8) Error!void {
+    pub fn copyToHost(
+        registered: *Registration,
+        geometry: *const format.Geometry,
+        copies: []const drm_format.PlaneCopy,
+        frame: [*]u8,
+    ) Error!void {
         const context = &registered.importer.context;
         try context.enter();
         defer context.leave();
@@ -203,12 +213,16 @@ const Importer = struct {
     fn find(importer: *Importer, key: *const Key) ?*Registration {
         var each = importer.registrations;
         while (each) |registered| : (each = registered.next) {
-            if (registered.key) |*other| if (std.mem.eql(u8, std.mem.asBytes(other), std.mem.asBytes(key))) return registered;
+            if (registered.key) |*other| if (std.mem.eql(
+                u8,
+                std.mem.asBytes(other),
+                std.mem.asBytes(key),
+            )) return registered;
         }
         return null;
     }
 
-    /// Lets go of what was used longest ago, until at most so many are idle.
+    /// Releases what was used longest ago, until at most so many are idle.
     fn evict(importer: *Importer, keep: usize) void {
         while (true) {
             var idle: usize = 0;
@@ -225,7 +239,12 @@ const Importer = struct {
     }
 
     /// `wanted` null: what the driver takes a caller's image for. `value` has taken nothing over when this fails.
-    fn register(importer: *Importer, value: Registration, egl_image: egl.abi.EGLImage, wanted: ?drm_format.DrmFormat) Error!*Registration {
+    fn register(
+        importer: *Importer,
+        value: Registration,
+        egl_image: egl.abi.EGLImage,
+        wanted: ?drm_format.DrmFormat,
+    ) Error!*Registration {
         const context = &importer.context;
         const driver = context.driver;
         if (!driver.has(.cuGraphicsEGLRegisterImage) or !driver.has(.cuGraphicsResourceGetMappedEglFrame)) {
@@ -236,13 +255,18 @@ const Importer = struct {
         registered.* = value;
         try context.enter();
         defer context.leave();
-        const arguments = .{ &registered.resource, @as(abi.EGLImage, @ptrCast(egl_image)), abi.CU_GRAPHICS_REGISTER_FLAGS_READ_ONLY };
+        const arguments = .{
+            &registered.resource,
+            @as(abi.EGLImage, @ptrCast(egl_image)),
+            abi.CU_GRAPHICS_REGISTER_FLAGS_READ_ONLY,
+        };
         var failure: cuda.Failure = .none;
         driver.call(.cuGraphicsEGLRegisterImage, arguments, &failure) catch {
             if (failure.call_failed.result != .CUDA_ERROR_NOT_SUPPORTED) return cuda_context.explain(failure);
             return errors.fail(
                 error.Unsupported,
-                "{f}: this driver registers no image of this format (NVIDIA's on an H200 none of two channels: draw chroma into an R8 image twice as wide)",
+                "{f}: this driver registers no image of this format (NVIDIA's on an H200 none of two channels: " ++
+                    "draw chroma into an R8 image twice as wide)",
                 .{failure},
             );
         };
@@ -296,7 +320,8 @@ fn nextUse() u64 {
 /// What the driver made of the image, checked against what was asked for.
 fn describe(registered: *Registration, context: *const Context, frame: *const abi.CUeglFrame) Error!void {
     const shapes = drm_format.planesOf(registered.format);
-    if (frame.width != registered.width or frame.height != registered.height or frame.planeCount != shapes.len) return errors.fail(
+    const same_size = frame.width == registered.width and frame.height == registered.height;
+    if (!same_size or frame.planeCount != shapes.len) return errors.fail(
         error.Format,
         "CUDA sees {d} planes of {d}×{d} where the image has {d} of {d}×{d}",
         .{ frame.planeCount, frame.width, frame.height, shapes.len, registered.width, registered.height },
@@ -304,7 +329,11 @@ fn describe(registered: *Registration, context: *const Context, frame: *const ab
     registered.layout = switch (frame.frameType) {
         .ARRAY => .array,
         .PITCH => .pitch,
-        _ => return errors.fail(error.Unsupported, "CUDA gives the image as a frame of type {d}", .{@intFromEnum(frame.frameType)}),
+        _ => return errors.fail(
+            error.Unsupported,
+            "CUDA gives the image as a frame of type {d}",
+            .{@intFromEnum(frame.frameType)},
+        ),
     };
     for (shapes, frame.frame[0..shapes.len], registered.planes[0..shapes.len], 0..) |shape, address, *plane, index| {
         const extent = drm_format.extentOf(shape, registered.width, registered.height);
@@ -325,6 +354,25 @@ fn describe(registered: *Registration, context: *const Context, frame: *const ab
     }
 }
 
+/// What EGL can be told of where a plane is.
+fn requirePlace(buffer: *const Buffer, source: image.SourcePlane) Error!void {
+    if (source.offset >= buffer.size or source.offset > std.math.maxInt(i32)) {
+        return errors.fail(
+            error.InvalidArgument,
+            "planes[{d}].offset is {d}: the buffer has {d} bytes, and EGL takes 31 bits",
+            .{ buffer.plane, source.offset, buffer.size },
+        );
+    }
+    if (source.stride == 0 or source.stride > std.math.maxInt(i32)) {
+        return errors.fail(
+            error.InvalidArgument,
+            "planes[{d}].stride is {d}: it must have 1 to 31 bits",
+            .{ buffer.plane, source.stride },
+        );
+    }
+}
+
+/// Registers a dma-buf, or finds the registration that an earlier import of the same buffer has left.
 pub fn importDmabuf(options: *const image.Options, wanted: drm_format.DrmFormat) Error!*Registration {
     const count = options.plane_count;
     var key = std.mem.zeroes(Key);
@@ -348,14 +396,14 @@ pub fn importDmabuf(options: *const image.Options, wanted: drm_format.DrmFormat)
         // How large a tiled plane is only its driver knows.
         const linear = index < shapes.len and (modifier == null or modifier.? == drm_format.modifier_linear);
         if (linear) _ = try image.requireInside(buffer, shapes[index], source, options);
-        if (source.offset >= buffer.size or source.offset > std.math.maxInt(i32)) {
-            return errors.fail(error.InvalidArgument, "planes[{d}].offset is {d}: the buffer has {d} bytes, and EGL takes 31 bits", .{ index, source.offset, buffer.size });
-        }
-        if (source.stride == 0 or source.stride > std.math.maxInt(i32)) {
-            return errors.fail(error.InvalidArgument, "planes[{d}].stride is {d}: it must have 1 to 31 bits", .{ index, source.stride });
-        }
+        try requirePlace(buffer, source);
         planes[index] = .{ .fd = buffer.fd, .offset = @intCast(source.offset), .pitch = source.stride };
-        key.planes[index] = .{ .device = buffer.identity.device, .inode = buffer.identity.inode, .offset = source.offset, .stride = source.stride };
+        key.planes[index] = .{
+            .device = buffer.identity.device,
+            .inode = buffer.identity.inode,
+            .offset = source.offset,
+            .stride = source.stride,
+        };
     }
 
     mutex.lock();
@@ -370,7 +418,9 @@ pub fn importDmabuf(options: *const image.Options, wanted: drm_format.DrmFormat)
     }
     const display = try importer.displayOf();
     try display.requirePair(wanted, modifier);
-    const egl_image = try display.createImage(&attributes.list(options.width, options.height, options.fourcc, planes[0..count], modifier));
+    const egl_image = try display.createImage(
+        &attributes.list(options.width, options.height, options.fourcc, planes[0..count], modifier),
+    );
     errdefer display.destroyImage(egl_image);
     var value: Registration = .{
         .importer = importer,
@@ -386,9 +436,17 @@ pub fn importDmabuf(options: *const image.Options, wanted: drm_format.DrmFormat)
 }
 
 /// `wanted` null: what the driver takes the image for.
-pub fn importEglImage(display: u64, egl_image: u64, wanted: ?drm_format.DrmFormat, device: []const u8) Error!*Registration {
+pub fn importEglImage(
+    display: u64,
+    egl_image: u64,
+    wanted: ?drm_format.DrmFormat,
+    device: []const u8,
+) Error!*Registration {
     const driver = try egl.open();
-    if (display == 0 or driver.call(.eglQueryString, .{ @as(egl.abi.EGLDisplay, @ptrFromInt(display)), egl.abi.VENDOR }) == null) {
+    if (display == 0 or driver.call(
+        .eglQueryString,
+        .{ @as(egl.abi.EGLDisplay, @ptrFromInt(display)), egl.abi.VENDOR },
+    ) == null) {
         _ = driver.lastError();
         return errors.fail(error.InvalidArgument, "display 0x{x} is not an EGLDisplay that is initialised", .{display});
     }
@@ -399,14 +457,27 @@ pub fn importEglImage(display: u64, egl_image: u64, wanted: ?drm_format.DrmForma
     defer mutex.unlock();
     const importer: *Importer = try .open(device);
     errdefer importer.endIfUnused();
-    const value: Registration = .{ .importer = importer, .next = null, .key = null, .format = undefined, .width = 0, .height = 0 };
+    const value: Registration = .{
+        .importer = importer,
+        .next = null,
+        .key = null,
+        .format = undefined,
+        .width = 0,
+        .height = 0,
+    };
     return importer.register(value, handle, wanted);
 }
 
 /// The size and the format of a caller's image are the driver's to tell.
 fn takeGeometry(registered: *Registration, frame: *const abi.CUeglFrame, wanted: ?drm_format.DrmFormat) Error!void {
-    if (frame.width < 1 or frame.width > format.dimension_max or frame.height < 1 or frame.height > format.dimension_max) {
-        return errors.fail(error.Format, "the image has {d}×{d} pixels: each side must be 1 to {d}", .{ frame.width, frame.height, format.dimension_max });
+    const shorter = @min(frame.width, frame.height);
+    const longer = @max(frame.width, frame.height);
+    if (shorter < 1 or longer > format.dimension_max) {
+        return errors.fail(
+            error.Format,
+            "the image has {d}×{d} pixels: each side must be 1 to {d}",
+            .{ frame.width, frame.height, format.dimension_max },
+        );
     }
     registered.width = frame.width;
     registered.height = frame.height;
@@ -442,7 +513,7 @@ pub fn pairs(device: []const u8, result: []Pair) Error!usize {
     return count;
 }
 
-/// Lets go of every registration that no image uses.
+/// Releases every registration that no image uses.
 pub fn trim() void {
     mutex.lock();
     defer mutex.unlock();

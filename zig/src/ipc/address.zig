@@ -22,7 +22,11 @@ pub const Place = struct {
 
     pub fn parse(address_text: []const u8) Error!Place {
         if (address_text.len == 0 or address_text.len > size_max or std.mem.findScalar(u8, address_text, 0) != null) {
-            return errors.fail(error.InvalidArgument, "an address has 1 to {d} bytes without NUL: a path, or \"@\" and an abstract name; this one has {d}", .{ size_max, address_text.len });
+            return errors.fail(
+                error.InvalidArgument,
+                "an address has 1 to {d} bytes without NUL: a path, or \"@\" and an abstract name; this one has {d}",
+                .{ size_max, address_text.len },
+            );
         }
         if (address_text.len == 1 and address_text[0] == '@') {
             return errors.fail(error.InvalidArgument, "the address \"@\" has no name behind it", .{});
@@ -52,7 +56,7 @@ pub const Place = struct {
     }
 };
 
-/// A place that is taken, until it is given back or its process dies.
+/// A place that is taken, until it is released or its process dies.
 pub const Listener = struct {
     fd: i32,
     place: Place,
@@ -62,15 +66,19 @@ pub const Listener = struct {
     /// A stale socket of a dead listener is replaced; AlreadyExists where one lives, or where something else is.
     pub fn open(place: Place, mode: u32) Error!Listener {
         if (place.kind == .abstract) {
-            const fd = socket.listenAbstract(place.text()[1..]) catch |failure| return if (failure == error.AlreadyExists) taken(&place) else failure;
+            const fd = socket.listenAbstract(place.text()[1..]) catch |failure| return explain(failure, &place);
             return .{ .fd = fd, .place = place };
         }
         if (place.text().len > listening_size_max) {
-            return errors.fail(error.InvalidArgument, "the path to listen on has {d} bytes: at most {d}, since its lock has a longer name", .{ place.text().len, listening_size_max });
+            return errors.fail(
+                error.InvalidArgument,
+                "the path to listen on has {d} bytes: at most {d}, since its lock has a longer name",
+                .{ place.text().len, listening_size_max },
+            );
         }
         const lock_path = try place.beside(lock_suffix);
         const temporary = try place.beside(temporary_suffix);
-        const lock = directory.Lock.acquire(&lock_path) catch |failure| return if (failure == error.AlreadyExists) taken(&place) else failure;
+        const lock = directory.Lock.acquire(&lock_path) catch |failure| return explain(failure, &place);
         errdefer lock.release(&lock_path);
         try requireStale(&place);
         return .{ .fd = try socket.listen(place.text(), temporary.slice(), mode), .place = place, .lock = lock };
@@ -79,11 +87,21 @@ pub const Listener = struct {
     /// Somebody else's socket, or file, is left alone.
     fn requireStale(place: *const Place) Error!void {
         var status: linux.Statx = undefined;
-        const result = linux.statx(linux.AT.FDCWD, place.path.z(), linux.AT.SYMLINK_NOFOLLOW, .{ .TYPE = true }, &status);
+        const result = linux.statx(
+            linux.AT.FDCWD,
+            place.path.z(),
+            linux.AT.SYMLINK_NOFOLLOW,
+            .{ .TYPE = true },
+            &status,
+        );
         if (linux.errno(result) == .NOENT) return;
         _ = try errors.check(result, "statx", place.text());
         if (status.mode & linux.S.IFMT != linux.S.IFSOCK) {
-            return errors.fail(error.AlreadyExists, "{s} is there and is not a socket: remove it or choose another path", .{place.text()});
+            return errors.fail(
+                error.AlreadyExists,
+                "{s} is there and is not a socket: remove it or choose another path",
+                .{place.text()},
+            );
         }
         const probe = socket.connect(&try place.address(), place.text(), 1) catch |failure| return switch (failure) {
             error.NotFound => {},
@@ -94,12 +112,20 @@ pub const Listener = struct {
         return taken(place);
     }
 
+    fn explain(failure: Error, place: *const Place) Error {
+        return if (failure == error.AlreadyExists) taken(place) else failure;
+    }
+
     fn taken(place: *const Place) Error {
-        return errors.fail(error.AlreadyExists, "somebody listens on {s} already: close it or choose another address", .{place.text()});
+        return errors.fail(
+            error.AlreadyExists,
+            "somebody listens on {s} already: close it or choose another address",
+            .{place.text()},
+        );
     }
 
     /// Makes the place free. The socket stays its owner's to close.
-    pub fn giveUp(listener: *const Listener) void {
+    pub fn release(listener: *const Listener) void {
         const lock = listener.lock orelse return;
         _ = linux.unlink(listener.place.path.z());
         const lock_path = listener.place.beside(lock_suffix) catch unreachable;

@@ -6,9 +6,10 @@ const errors = @import("../core/errors.zig");
 const os_fd = @import("../os/fd.zig");
 const clock = @import("../os/clock.zig");
 const futex = @import("../os/futex.zig");
+const log = @import("../os/log.zig");
 const thread = @import("../os/thread.zig");
 const protocol = @import("protocol.zig");
-const dial = @import("connect.zig");
+const handshakes = @import("connect.zig");
 const event_loop = @import("event_loop.zig");
 const subscriber = @import("subscriber.zig");
 const Subscriber = subscriber.Subscriber;
@@ -44,11 +45,11 @@ pub const Goal = union(enum) {
         };
     }
 
-    fn reach(goal: *const Goal, call: *dial.Call) Error!Result {
+    fn connectTo(goal: *const Goal, call: *handshakes.Call) Error!Result {
         switch (goal.*) {
             .publisher => |*options| return connect(options, call),
             .socket => |*wanted| {
-                const fd = try dial.reach(&wanted.place, call);
+                const fd = try handshakes.connect(&wanted.place, call);
                 errdefer os_fd.close(fd);
                 return .{ .socket = try .adopt(fd) };
             },
@@ -59,7 +60,7 @@ pub const Goal = union(enum) {
 /// One attempt. It goes on whoever waits for it, and for how long: a thread that is blocked, a callback, or nobody now.
 pub const Connecting = struct {
     goal: Goal,
-    call: dial.Call,
+    call: handshakes.Call,
     /// The thread's and the owner's.
     references: u32 = 2,
     /// A futex; a State.
@@ -76,28 +77,38 @@ pub const Connecting = struct {
 
     /// The time-out begins now. With a callback: armed from the start.
     pub fn start(goal: Goal, callback: ?event_loop.Callback, token: u32) Error!*Connecting {
-        var call: dial.Call = try .init(goal.timeoutMs());
+        var call: handshakes.Call = try .init(goal.timeoutMs());
         errdefer call.deinit();
-        const connecting = allocator.create(Connecting) catch return errors.fail(error.OutOfMemory, "no memory to connect", .{});
+        const connecting = allocator.create(Connecting) catch return errors.fail(
+            error.OutOfMemory,
+            "no memory to connect",
+            .{},
+        );
         errdefer allocator.destroy(connecting);
         connecting.* = .{ .goal = goal, .call = call };
         if (callback) |function| {
             const armed = connecting.arm(function, token) catch unreachable; // it has not begun
             std.debug.assert(armed);
         }
-        try thread.spawn("cuframes-dial", run, .{connecting});
+        try thread.spawn("cuframes-conn", run, .{connecting});
         return connecting;
     }
 
     fn run(connecting: *Connecting) void {
         defer connecting.unref();
-        connecting.outcome = connecting.goal.reach(&connecting.call);
+        log.debug("connects to {s}", .{connecting.subject()});
+        connecting.outcome = connecting.goal.connectTo(&connecting.call);
+        if (connecting.outcome) |_| {
+            log.debug("connected to {s}", .{connecting.subject()});
+        } else |_| {
+            log.debug("failed to connect to {s}: {s}", .{ connecting.subject(), errors.message() });
+        }
         const message = errors.message();
         @memcpy(connecting.message[0..message.len], message);
         connecting.message_size = message.len;
         const before = @atomicRmw(u32, &connecting.state, .Xchg, @intFromEnum(State.finished), .seq_cst);
         futex.wakeAll(&connecting.state);
-        // Given up in the meantime: nobody listens.
+        // Cancelled in the meantime: nobody listens.
         if (@atomicLoad(u32, &connecting.references, .seq_cst) != 2) return;
         if (before == @intFromEnum(State.armed)) event_loop.call(connecting.callback, connecting.token);
     }
@@ -131,17 +142,26 @@ pub const Connecting = struct {
         }
     }
 
-    fn unfinished(connecting: *const Connecting) Error {
-        const who, const subject = switch (connecting.goal) {
-            .publisher => |*options| .{ "publisher of", protocol.text(&options.key) },
-            .socket => |*wanted| .{ "listener on", wanted.place.text() },
+    /// A publisher's key, or a listener's address.
+    fn subject(connecting: *const Connecting) []const u8 {
+        return switch (connecting.goal) {
+            .publisher => |*options| protocol.text(&options.key),
+            .socket => |*wanted| wanted.place.text(),
         };
+    }
+
+    fn unfinished(connecting: *const Connecting) Error {
+        const who = if (connecting.goal == .publisher) "publisher of" else "listener on";
         const unanswered_ms = connecting.call.unansweredMs() orelse
-            return errors.fail(error.Timeout, "no {s} {s} has accepted a connection yet", .{ who, subject });
+            return errors.fail(
+                error.Timeout,
+                "no {s} {s} has accepted a connection yet",
+                .{ who, connecting.subject() },
+            );
         return errors.fail(
             error.Timeout,
             "the {s} {s} accepted the connection but has not answered for {d} ms: its process is stopped or busy",
-            .{ who, subject, unanswered_ms },
+            .{ who, connecting.subject(), unanswered_ms },
         );
     }
 
@@ -153,7 +173,7 @@ pub const Connecting = struct {
         return outcome catch |failure| errors.fail(failure, "{s}", .{connecting.message[0..connecting.message_size]});
     }
 
-    /// Gives up, or lets go after `finish`. What was connected and not taken is closed.
+    /// Cancels the attempt, or releases it after `finish`. What was connected and not taken is closed.
     pub fn close(connecting: *Connecting) void {
         connecting.call.cancel();
         connecting.unref();
@@ -168,15 +188,19 @@ pub const Connecting = struct {
 };
 
 /// Connects, or fetches the publisher's report where that is what is wanted.
-pub fn connect(options: *const subscriber.Options, call: *dial.Call) Error!Result {
+pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error!Result {
     if (options.wants & protocol.want_report == 0) return .{ .subscriber = try Subscriber.connect(options, call) };
 
     const hello: protocol.Hello = .{ .wants = protocol.want_report, .mode = 0, .name = options.name };
-    var reply = try dial.greet(protocol.text(&options.key), protocol.text(&options.directory), &hello, call);
+    var reply = try handshakes.handshake(protocol.text(&options.key), protocol.text(&options.directory), &hello, call);
     defer reply.descriptors.deinit();
     defer os_fd.close(reply.fd);
     const bytes = reply.bytes();
-    const report = allocator.create(protocol.Report) catch return errors.fail(error.OutOfMemory, "no memory for a report", .{});
+    const report = allocator.create(protocol.Report) catch return errors.fail(
+        error.OutOfMemory,
+        "no memory for a report",
+        .{},
+    );
     errdefer allocator.destroy(report);
     report.* = std.mem.zeroes(protocol.Report);
     const prefix = std.mem.bytesToValue(protocol.Prefix, bytes[0..@sizeOf(protocol.Prefix)]);
@@ -242,18 +266,18 @@ test "who waits for too short a time leaves the attempt going on, and is woken a
     try testing.expectError(error.Internal, alone.finish());
 }
 
-test "giving up ends the thread at once, whatever it waits for" {
+test "cancelling ends the thread at once, whatever it waits for" {
     const address = try std.fmt.allocPrint(testing.allocator, "/tmp/cuframes-connecting-test-{d}", .{linux.getpid()});
     defer testing.allocator.free(address);
     for ([_][]const u8{ address, "@cuframes-connecting-test-nobody" }) |text| {
         const goal: Goal = .{ .socket = .{ .place = try .parse(text), .timeout_ms = -1 } };
-        const given_up: *Connecting = try .start(goal, null, 0);
+        const cancelled: *Connecting = try .start(goal, null, 0);
         // So that it can be looked at behind its end.
-        _ = @atomicRmw(u32, &given_up.references, .Add, 1, .seq_cst);
-        try testing.expectError(error.Timeout, given_up.wait(20));
-        given_up.close();
-        try given_up.wait(30_000);
-        try testing.expectError(error.Timeout, given_up.finish());
-        given_up.unref();
+        _ = @atomicRmw(u32, &cancelled.references, .Add, 1, .seq_cst);
+        try testing.expectError(error.Timeout, cancelled.wait(20));
+        cancelled.close();
+        try cancelled.wait(30_000);
+        try testing.expectError(error.Timeout, cancelled.finish());
+        cancelled.unref();
     }
 }

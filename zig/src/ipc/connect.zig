@@ -8,11 +8,12 @@ const socket = @import("../os/socket.zig");
 const directory = @import("../os/directory.zig");
 const arrivals = @import("../os/arrivals.zig");
 const clock = @import("../os/clock.zig");
+const log = @import("../os/log.zig");
 const Deadline = clock.Deadline;
 const Path = directory.Path;
 const Event = @import("../os/event.zig").Event;
 const protocol = @import("protocol.zig");
-const isKey = @import("publisher.zig").isKey;
+const requireKey = @import("publisher.zig").requireKey;
 const Place = @import("address.zig").Place;
 const Error = errors.Error;
 
@@ -30,7 +31,7 @@ pub const Call = struct {
     at_once: bool,
     /// The end of the caller's time-out; never where there is none, and where somebody must be there.
     deadline: Deadline,
-    /// Posted at the two kinds of news: something has appeared, or the owner has given up.
+    /// Posted at the two kinds of news: something has appeared, or the owner has cancelled the call.
     news: Event,
     /// Atomic.
     cancelled: bool = false,
@@ -50,7 +51,7 @@ pub const Call = struct {
         call.news.deinit();
     }
 
-    /// Gives up, at once. Called by the owner, as `unansweredMs`.
+    /// Ends the wait at once. Called by the owner, as `unansweredMs`.
     pub fn cancel(call: *Call) void {
         @atomicStore(bool, &call.cancelled, true, .seq_cst);
         call.news.post();
@@ -67,7 +68,7 @@ pub const Call = struct {
         return if (call.at_once) .fromMilliseconds(answer_timeout_ms) else call.deadline;
     }
 
-    /// Sleeps until a descriptor can be read, if it is not -1, or until there is news. A call that was given up ends
+    /// Sleeps until a descriptor can be read, if it is not -1, or until there is news. A call that was cancelled ends
     /// with an error that nobody sees.
     fn sleep(call: *Call, fd: i32, until: Deadline) Error!enum { readable, news, late } {
         // poll ignores a negative descriptor.
@@ -108,10 +109,8 @@ pub const Reply = struct {
 
 /// Says hello to the publisher of a key, and waits for one to appear where the call has a time-out. NotFound, Timeout,
 /// Permission, Protocol, or what the publisher refused with.
-pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protocol.Hello, call: *Call) Error!Reply {
-    if (!isKey(key)) {
-        return errors.fail(error.InvalidArgument, "a key is 1 to {d} characters of A–Z a–z 0–9 _ -", .{layout.key_size_max});
-    }
+pub fn handshake(key: []const u8, directory_option: []const u8, hello: *const protocol.Hello, call: *Call) Error!Reply {
+    try requireKey(key);
     const folder = try directory.forSubscriber(directory_option, key);
     const path: Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
     const address: socket.Address = try .init(path.slice());
@@ -121,9 +120,10 @@ pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protoc
     var arrival: Arrival = .init(call, &path);
     defer arrival.watcher.stop();
     var hangups: u32 = 0;
+    var waiting = false;
     while (true) {
-        if (connect(&address, path.slice(), end)) |fd| {
-            if (try ask(fd, &path, hello, call, end)) |reply| return reply;
+        if (connectSocket(&address, path.slice(), end)) |fd| {
+            if (try exchangeOrClose(fd, &path, hello, call, end)) |reply| return reply;
             // It ends, which the next attempt will see; or others who connected since have pushed us out.
             hangups += 1;
             if (hangups == hangups_max) return hungUp(error.Protocol, &path);
@@ -134,6 +134,8 @@ pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protoc
             else => return failure,
         }
         if (call.at_once) return absent(error.NotFound, key, &path, begun_ns);
+        if (!waiting) log.debug("waits for somebody to listen on {s}", .{path.slice()});
+        waiting = true;
         if (!arrival.watcher.isWatching()) try directory.create(&folder);
         if (!try arrival.wait(&folder)) return absent(error.Timeout, key, &path, begun_ns);
         hangups = 0;
@@ -141,7 +143,7 @@ pub fn greet(key: []const u8, directory_option: []const u8, hello: *const protoc
 }
 
 /// As socket.connect: until a time, for no longer than a publisher may take to answer.
-fn connect(address: *const socket.Address, path: []const u8, end: Deadline) Error!i32 {
+fn connectSocket(address: *const socket.Address, path: []const u8, end: Deadline) Error!i32 {
     return socket.connect(address, path, @intCast(end.earlier(.fromMilliseconds(answer_timeout_ms)).remainingMs()));
 }
 
@@ -165,7 +167,7 @@ const Arrival = struct {
 
 /// Connects to whoever listens, and waits for somebody to do so where the call has a time-out. NotFound, Timeout,
 /// Permission, Protocol.
-pub fn reach(place: *const Place, call: *Call) Error!i32 {
+pub fn connect(place: *const Place, call: *Call) Error!i32 {
     const address = try place.address();
     const folder = try place.folder();
     const begun_ns = clock.monotonicNs();
@@ -173,7 +175,7 @@ pub fn reach(place: *const Place, call: *Call) Error!i32 {
     var arrival: Arrival = .init(call, &place.path);
     defer arrival.watcher.stop();
     while (true) {
-        return connect(&address, place.text(), end) catch |failure| {
+        return connectSocket(&address, place.text(), end) catch |failure| {
             if (failure != error.NotFound) return failure;
             if (call.at_once) return unheard(error.NotFound, place, begun_ns);
             const look_again = switch (place.kind) {
@@ -200,7 +202,7 @@ fn unheard(failure: Error, place: *const Place, begun_ns: u64) Error {
 }
 
 /// As `exchange`; closes the connection unless it returns a reply.
-fn ask(fd: i32, path: *const Path, hello: *const protocol.Hello, call: *Call, end: Deadline) Error!?Reply {
+fn exchangeOrClose(fd: i32, path: *const Path, hello: *const protocol.Hello, call: *Call, end: Deadline) Error!?Reply {
     errdefer os_fd.close(fd);
     const reply = try exchange(fd, path, hello, call, end) orelse {
         os_fd.close(fd);
@@ -252,14 +254,30 @@ fn exchange(fd: i32, path: *const Path, hello: *const protocol.Hello, call: *Cal
     var reply: Reply = .{ .fd = fd };
     const bytes = socket.receive(fd, &reply.buffer, &reply.descriptors) catch |failure| switch (failure) {
         error.Disconnected, error.WouldBlock => return null,
-        error.Truncated => return errors.fail(error.Protocol, "{s} sent more than a cuframes publisher would", .{path.slice()}),
-        error.DescriptorsExhausted => return errors.fail(error.Io, "this process has too few file descriptors left for those that {s} hands over (ulimit -n)", .{path.slice()}),
+        error.Truncated => return errors.fail(
+            error.Protocol,
+            "{s} sent more than a cuframes publisher would",
+            .{path.slice()},
+        ),
+        error.DescriptorsExhausted => return errors.fail(
+            error.Io,
+            "this process has too few file descriptors left for those that {s} hands over (ulimit -n)",
+            .{path.slice()},
+        ),
     };
     reply.size = bytes.len;
     errdefer reply.descriptors.deinit();
     if (protocol.prefixProblem(bytes)) |problem| return switch (problem) {
-        .other_version => errors.fail(error.Protocol, "the publisher at {s} speaks another protocol version than {d}: use the same release on both sides", .{ path.slice(), layout.version }),
-        .not_cuframes, .wrong_size => errors.fail(error.Protocol, "{s} is not the socket of a cuframes publisher", .{path.slice()}),
+        .other_version => errors.fail(
+            error.Protocol,
+            "the publisher at {s} speaks another protocol version than {d}: use the same release on both sides",
+            .{ path.slice(), layout.version },
+        ),
+        .not_cuframes, .wrong_size => errors.fail(
+            error.Protocol,
+            "{s} is not the socket of a cuframes publisher",
+            .{path.slice()},
+        ),
     };
     if (protocol.parse(protocol.Refusal, .refusal, bytes)) |refusal| {
         var message = refusal.message;
@@ -300,7 +318,7 @@ const Deaf = struct {
     const key = "deaf";
 
     fn init(kind: enum { silent, full }) !Deaf {
-        const folder: Path = try .init("/tmp/cuframes-dial-test-{d}", .{linux.getpid()});
+        const folder: Path = try .init("/tmp/cuframes-connect-test-{d}", .{linux.getpid()});
         try directory.create(&folder);
         const path: Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
         const temporary: Path = try .init("{s}.new", .{path.slice()});
@@ -321,14 +339,14 @@ const Deaf = struct {
     }
 
     /// Connects to it in vain; returns how many milliseconds that took.
-    fn tryFor(deaf: *const Deaf, comptime way: enum { greet, reach }, timeout_ms: i32) !u64 {
+    fn tryFor(deaf: *const Deaf, comptime way: enum { handshake, connect }, timeout_ms: i32) !u64 {
         const begun_ns = clock.monotonicNs();
         var call: Call = try .init(timeout_ms);
         defer call.deinit();
         const hello: protocol.Hello = .{ .wants = protocol.want_report, .mode = 0, .name = @splat(0) };
         switch (way) {
-            .greet => try testing.expectError(error.Timeout, greet(key, deaf.folder.slice(), &hello, &call)),
-            .reach => try testing.expectError(error.Timeout, reach(&try .parse(deaf.path.slice()), &call)),
+            .handshake => try testing.expectError(error.Timeout, handshake(key, deaf.folder.slice(), &hello, &call)),
+            .connect => try testing.expectError(error.Timeout, connect(&try .parse(deaf.path.slice()), &call)),
         }
         return millisecondsSince(begun_ns);
     }
@@ -348,12 +366,12 @@ test "a publisher that does not answer takes no longer than the time-out; one th
     const deaf: Deaf = try .init(.silent);
     defer deaf.deinit();
     for ([_]i32{ 1, 50 }) |timeout_ms| {
-        try expectWithin(@intCast(timeout_ms), 1000, try deaf.tryFor(.greet, timeout_ms));
+        try expectWithin(@intCast(timeout_ms), 1000, try deaf.tryFor(.handshake, timeout_ms));
         try expectSaid("deaf.sock accepted the connection but has not answered for ");
         try expectSaid("all that was left of the time-out");
     }
     for ([_]i32{ 0, -1 }) |timeout_ms| {
-        try expectWithin(1990, 30_000, try deaf.tryFor(.greet, timeout_ms));
+        try expectWithin(1990, 30_000, try deaf.tryFor(.handshake, timeout_ms));
         try expectSaid("is stopped or is not a cuframes publisher");
     }
 }
@@ -361,13 +379,13 @@ test "a publisher that does not answer takes no longer than the time-out; one th
 test "a full queue takes no longer than the time-out; one that must be there has two seconds" {
     const deaf: Deaf = try .init(.full);
     defer deaf.deinit();
-    inline for (.{ .greet, .reach }) |way| {
+    inline for (.{ .handshake, .connect }) |way| {
         for ([_]i32{ 1, 50 }) |timeout_ms| {
             try expectWithin(@intCast(timeout_ms), 1000, try deaf.tryFor(way, timeout_ms));
             try expectSaid("deaf.sock has not accepted the connection for ");
         }
     }
-    try expectWithin(1990, 30_000, try deaf.tryFor(.reach, 0));
+    try expectWithin(1990, 30_000, try deaf.tryFor(.connect, 0));
 }
 
 test "an abstract address is waited for until the time-out, not until the next look" {
@@ -377,9 +395,9 @@ test "an abstract address is waited for until the time-out, not until the next l
         var call: Call = try .init(1);
         defer call.deinit();
         const begun_ns = clock.monotonicNs();
-        try testing.expectError(error.Timeout, reach(&try .parse("@cuframes-dial-test-nobody"), &call));
+        try testing.expectError(error.Timeout, connect(&try .parse("@cuframes-connect-test-nobody"), &call));
         quickest_ms = @min(quickest_ms, millisecondsSince(begun_ns));
     }
     try expectWithin(1, abstract_interval_ms, quickest_ms);
-    try expectSaid("nobody came to listen on @cuframes-dial-test-nobody within ");
+    try expectSaid("nobody came to listen on @cuframes-connect-test-nobody within ");
 }

@@ -46,24 +46,36 @@ pub const DescriptorSocket = struct {
     }
 
     pub fn listen(at: place.Place, mode: u32) Error!*DescriptorSocket {
-        if (mode & ~@as(u32, 0o777) != 0) return errors.fail(error.InvalidArgument, "mode 0o{o}: only permission bits", .{mode});
+        if (mode & ~@as(u32, 0o777) != 0) return errors.fail(
+            error.InvalidArgument,
+            "mode 0o{o}: only permission bits",
+            .{mode},
+        );
         const listener: place.Listener = try .open(at, mode);
         errdefer {
-            listener.giveUp();
+            listener.release();
             os_fd.close(listener.fd);
         }
         return create(.{ .fd = listener.fd, .listener = listener });
     }
 
     fn create(value: DescriptorSocket) Error!*DescriptorSocket {
-        const self = allocator.create(DescriptorSocket) catch return errors.fail(error.OutOfMemory, "no memory for a socket", .{});
+        const self = allocator.create(DescriptorSocket) catch return errors.fail(
+            error.OutOfMemory,
+            "no memory for a socket",
+            .{},
+        );
         self.* = value;
         return self;
     }
 
     /// WouldBlock with a deadline of now, else Timeout.
     pub fn accept(self: *DescriptorSocket, deadline: clock.Deadline) Error!*DescriptorSocket {
-        if (self.listener == null) return errors.fail(error.InvalidArgument, "this socket is connected: only a listener accepts", .{});
+        if (self.listener == null) return errors.fail(
+            error.InvalidArgument,
+            "this socket is connected: only a listener accepts",
+            .{},
+        );
         while (true) {
             const fd = socket.accept(self.fd) catch |failure| switch (failure) {
                 error.WouldBlock => {
@@ -71,7 +83,11 @@ pub const DescriptorSocket = struct {
                     continue;
                 },
                 error.Aborted => continue, // that peer has gone; the queue is one shorter
-                error.DescriptorsExhausted => return errors.fail(error.Io, "this process has no file descriptor left to accept a connection (ulimit -n)", .{}),
+                error.DescriptorsExhausted => return errors.fail(
+                    error.Io,
+                    "this process has no file descriptor left to accept a connection (ulimit -n)",
+                    .{},
+                ),
             };
             errdefer os_fd.close(fd);
             return adopt(fd);
@@ -79,13 +95,26 @@ pub const DescriptorSocket = struct {
     }
 
     /// The descriptors stay the caller's, whatever happens.
-    pub fn send(self: *DescriptorSocket, bytes: []const u8, descriptors: []const i32, deadline: clock.Deadline) Error!void {
+    pub fn send(
+        self: *DescriptorSocket,
+        bytes: []const u8,
+        descriptors: []const i32,
+        deadline: clock.Deadline,
+    ) Error!void {
         try self.requireConnected();
         if (bytes.len < 1 or bytes.len > message_size_max) {
-            return errors.fail(error.InvalidArgument, "a message of {d} bytes: 1 to {d}", .{ bytes.len, message_size_max });
+            return errors.fail(
+                error.InvalidArgument,
+                "a message of {d} bytes: 1 to {d}",
+                .{ bytes.len, message_size_max },
+            );
         }
         if (descriptors.len > descriptors_max) {
-            return errors.fail(error.InvalidArgument, "{d} descriptors: the kernel passes at most {d} with a message", .{ descriptors.len, descriptors_max });
+            return errors.fail(
+                error.InvalidArgument,
+                "{d} descriptors: the kernel passes at most {d} with a message",
+                .{ descriptors.len, descriptors_max },
+            );
         }
         for (descriptors, 0..) |fd, index| {
             if (os_fd.isOpen(fd)) continue;
@@ -94,8 +123,16 @@ pub const DescriptorSocket = struct {
         while (true) switch (socket.trySend(self.fd, bytes, descriptors)) {
             .SUCCESS => return,
             .AGAIN, .NOBUFS => try self.wait(.writable, deadline),
-            .PIPE, .CONNRESET, .NOTCONN => return errors.fail(error.Disconnected, "the peer has closed the connection", .{}),
-            .TOOMANYREFS => return errors.fail(error.Io, "too many descriptors are on their way and not received yet (ulimit -n)", .{}),
+            .PIPE, .CONNRESET, .NOTCONN => return errors.fail(
+                error.Disconnected,
+                "the peer has closed the connection",
+                .{},
+            ),
+            .TOOMANYREFS => return errors.fail(
+                error.Io,
+                "too many descriptors are on their way and not received yet (ulimit -n)",
+                .{},
+            ),
             else => |errno| return errors.failErrno(errno, "sendmsg", "SCM_RIGHTS"),
         };
     }
@@ -103,7 +140,11 @@ pub const DescriptorSocket = struct {
     /// One message. On every error no descriptor of it is open.
     pub fn receive(self: *DescriptorSocket, buffer: []u8, received: *Received, deadline: clock.Deadline) Error!void {
         try self.requireConnected();
-        if (buffer.len < message_size_max) return errors.fail(error.InvalidArgument, "room for {d} bytes: a message may have {d}", .{ buffer.len, message_size_max });
+        if (buffer.len < message_size_max) return errors.fail(
+            error.InvalidArgument,
+            "room for {d} bytes: a message may have {d}",
+            .{ buffer.len, message_size_max },
+        );
         var descriptors: socket.Descriptors = .{ .limit = descriptors_max };
         const bytes = while (true) {
             break socket.receive(self.fd, buffer[0..message_size_max], &descriptors) catch |failure| switch (failure) {
@@ -112,8 +153,16 @@ pub const DescriptorSocket = struct {
                     continue;
                 },
                 error.Disconnected => return errors.fail(error.Disconnected, "the peer has closed the connection", .{}),
-                error.Truncated => return errors.fail(error.Protocol, "the peer sent a message of more than {d} bytes: it was dropped, its descriptors are closed", .{message_size_max}),
-                error.DescriptorsExhausted => return errors.fail(error.Io, "this process has too few file descriptors left for those of a message (ulimit -n): it was dropped", .{}),
+                error.Truncated => return errors.fail(
+                    error.Protocol,
+                    "the peer sent a message of more than {d} bytes: it was dropped, its descriptors are closed",
+                    .{message_size_max},
+                ),
+                error.DescriptorsExhausted => return errors.fail(
+                    error.Io,
+                    "this process has too few file descriptors left for those of a message (ulimit -n): it was dropped",
+                    .{},
+                ),
             };
         };
         received.size = @intCast(bytes.len);
@@ -127,19 +176,35 @@ pub const DescriptorSocket = struct {
     }
 
     fn requireConnected(self: *const DescriptorSocket) Error!void {
-        if (self.listener != null) return errors.fail(error.InvalidArgument, "this socket listens: accept a connection from it", .{});
+        if (self.listener != null) return errors.fail(
+            error.InvalidArgument,
+            "this socket listens: accept a connection from it",
+            .{},
+        );
     }
 
     fn wait(self: *const DescriptorSocket, direction: Direction, deadline: clock.Deadline) Error!void {
         if (deadline.at_ns == 0) return error.WouldBlock;
-        if (!poll(self.fd, direction, deadline)) return errors.fail(error.Timeout, "the other side did nothing in time", .{});
+        if (!poll(self.fd, direction, deadline)) return errors.fail(
+            error.Timeout,
+            "the other side did nothing in time",
+            .{},
+        );
     }
 
     /// Calls back once when the next receive, accept or send has something to do, or the end to tell.
     pub fn arm(self: *DescriptorSocket, direction: Direction, callback: event_loop.Callback, token: u32) Error!void {
         const started = switch (direction) {
-            .readable => try self.readable.arm(.{ .context = self, .block = blockReadable, .unref = unrefOpaque }, callback, token),
-            .writable => try self.writable.arm(.{ .context = self, .block = blockWritable, .unref = unrefOpaque }, callback, token),
+            .readable => try self.readable.arm(
+                .{ .context = self, .block = blockReadable, .unref = unrefOpaque },
+                callback,
+                token,
+            ),
+            .writable => try self.writable.arm(
+                .{ .context = self, .block = blockWritable, .unref = unrefOpaque },
+                callback,
+                token,
+            ),
         };
         if (started) _ = @atomicRmw(u32, &self.references, .Add, 1, .seq_cst);
     }
@@ -156,7 +221,11 @@ pub const DescriptorSocket = struct {
 
     /// False when the deadline passes first.
     fn poll(fd: i32, direction: Direction, deadline: clock.Deadline) bool {
-        var polled = [1]linux.pollfd{.{ .fd = fd, .events = if (direction == .readable) linux.POLL.IN else linux.POLL.OUT, .revents = 0 }};
+        var polled = [1]linux.pollfd{.{
+            .fd = fd,
+            .events = if (direction == .readable) linux.POLL.IN else linux.POLL.OUT,
+            .revents = 0,
+        }};
         while (true) {
             const result = linux.poll(&polled, 1, deadline.remainingMs());
             if (linux.errno(result) == .SUCCESS and result > 0) return true;
@@ -166,7 +235,7 @@ pub const DescriptorSocket = struct {
 
     /// Ends the connection, or the listening, at once; what the peer has not read yet it still can.
     pub fn close(self: *DescriptorSocket) void {
-        if (self.listener) |*listener| listener.giveUp();
+        if (self.listener) |*listener| listener.release();
         self.readable.stop();
         self.writable.stop();
         // The waiting threads' poll returns with that; the number stays taken until they have left.

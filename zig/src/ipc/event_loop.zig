@@ -1,5 +1,5 @@
-//! How the library's threads wake a JavaScript event loop: by a callback, or by a socket that the loop reads. A callback
-//! may only be called while its event loop lives, which is what this file sees to.
+//! How the library's threads wake a JavaScript event loop: by a callback, or by a socket that the loop reads. A
+//! callback may only be called while its event loop lives, which is what this file sees to.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -36,7 +36,10 @@ const Reader = struct {
     inode: u64,
 
     fn of(fd: i32) errors.Error!Reader {
-        return .{ .fd = fd, .inode = inodeOf(fd) orelse return errors.fail(error.Io, "fstat of a new socket failed", .{}) };
+        return .{
+            .fd = fd,
+            .inode = inodeOf(fd) orelse return errors.fail(error.Io, "fstat of a new socket failed", .{}),
+        };
     }
 
     /// Closes it, unless the runtime has done so.
@@ -65,8 +68,8 @@ pub fn open(callback: Callback) errors.Error!void {
     (try unused()).callback = callback;
 }
 
-/// For a runtime whose callbacks foreign threads had better not call: a callback that sends its token, four bytes, through
-/// a socket, until `close`. Returns the other end, which is the caller's to read and to close.
+/// For a runtime whose callbacks foreign threads had better not call: a callback that sends its token, four bytes,
+/// through a socket, until `close`. Returns the other end, which is the caller's to read and to close.
 pub fn openSocket(callback: *Callback) errors.Error!i32 {
     mutex.lock();
     defer mutex.unlock();
@@ -94,9 +97,17 @@ fn Sender(comptime index: usize) type {
         fn send(token: u32) callconv(.c) void {
             const bytes = std.mem.asBytes(&token);
             var sent: usize = 0;
-            // Waits while the socket is full: a wake-up must not be lost. Fails when the reader has gone, or `close` came.
+            // Waits while the socket is full: a wake-up must not be lost. Fails when the reader has gone, or `close`
+            // came.
             while (sent < bytes.len) {
-                const result = linux.sendto(loops[index].socket.?, bytes[sent..].ptr, bytes.len - sent, linux.MSG.NOSIGNAL, null, 0);
+                const result = linux.sendto(
+                    loops[index].socket.?,
+                    bytes[sent..].ptr,
+                    bytes.len - sent,
+                    linux.MSG.NOSIGNAL,
+                    null,
+                    0,
+                );
                 switch (linux.errno(result)) {
                     .SUCCESS => sent += result,
                     .INTR => {},
@@ -108,7 +119,11 @@ fn Sender(comptime index: usize) type {
 }
 
 fn unused() errors.Error!*Loop {
-    return find(null) orelse errors.fail(error.OutOfMemory, "{d} workers of this process use cuframes, the most that may", .{loops_max});
+    return find(null) orelse errors.fail(
+        error.OutOfMemory,
+        "{d} workers of this process use cuframes, the most that may",
+        .{loops_max},
+    );
 }
 
 fn find(callback: ?Callback) ?*Loop {
@@ -143,7 +158,7 @@ pub fn close(callback: Callback, reason: Reason) void {
     loop.callback = null;
     const reader = loop.reader;
     loop.reader = null;
-    // Lets go of a thread that waits for room in it, whoever still holds the other end.
+    // Ends the wait of a thread that waits for room in it, whoever still holds the other end.
     if (loop.socket) |socket| _ = linux.shutdown(socket, linux.SHUT.RDWR);
     if (reason == .thread_ended) if (reader) |left| left.closeIfOpen();
     loop.closeUnused();

@@ -50,7 +50,8 @@ pub const Welcome = extern struct {
     packets_size: u64,
     /// Frames after this sequence are delivered.
     cursor: u64,
-    /// Packets from this sequence on can be decoded by whoever misses none published since: the last key packet's, or 0.
+    /// Packets from this sequence on can be decoded by whoever misses none published since: the last key packet's, or
+    /// 0.
     packet_cursor: u64,
     publisher_pid: u64,
     device: [uuid_size]u8,

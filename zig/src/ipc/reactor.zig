@@ -7,6 +7,7 @@ const errors = @import("../core/errors.zig");
 const os_fd = @import("../os/fd.zig");
 const clock = @import("../os/clock.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
+const log = @import("../os/log.zig");
 const thread = @import("../os/thread.zig");
 const Error = errors.Error;
 
@@ -55,7 +56,11 @@ pub fn add(fd: i32, handler: Handler, deadline: ?clock.Deadline) Error!Token {
     const index = for (0..entries_max) |offset| {
         const index = (search_from + offset) % entries_max;
         if (entries[index].handler == null) break index;
-    } else return errors.fail(error.OutOfMemory, "this process has {d} cuframes connections, the most it may have", .{entries_max});
+    } else return errors.fail(
+        error.OutOfMemory,
+        "this process has {d} cuframes connections, the most it may have",
+        .{entries_max},
+    );
     search_from = @intCast((index + 1) % entries_max);
 
     const entry = &entries[index];
@@ -107,6 +112,7 @@ fn ensureStarted() Error!void {
 }
 
 fn run(fd: i32) void {
+    log.debug("serves the sockets of this process", .{});
     var events: [64]linux.epoll_event = undefined;
     var timeout_ms: i32 = -1;
     while (true) {

@@ -6,13 +6,13 @@ const errors = @import("../core/errors.zig");
 const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
 const frames = @import("../ring/frames.zig");
-const packets = @import("../ring/packets.zig");
 const channel = @import("../ring/channel.zig");
 const memory = @import("../memory/memory.zig");
 const os_fd = @import("../os/fd.zig");
 const memfd = @import("../os/memfd.zig");
 const socket = @import("../os/socket.zig");
 const clock = @import("../os/clock.zig");
+const log = @import("../os/log.zig");
 const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
 const cuda = @import("../memory/cuda.zig");
@@ -21,7 +21,7 @@ const visibleUuids = @import("../cuda/context.zig").visibleUuids;
 const CUstream = @import("../cuda/driver.zig").abi.CUstream;
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
-const dial = @import("connect.zig");
+const connecting = @import("connect.zig");
 const Waiter = waiters.Waiter;
 const Error = errors.Error;
 const Info = @import("publisher.zig").Info;
@@ -67,33 +67,8 @@ pub const Stats = extern struct {
     disconnected: u32,
 };
 
-/// A packet that can be copied.
-pub const PacketView = extern struct {
-    timestamp_ns: i64,
-    decode_timestamp_ns: i64,
-    /// The packet's number, from 0.
-    sequence: u64,
-    /// Bytes of the packet.
-    size: u32,
-    /// Flags of a packet.
-    flags: u32,
-};
-
-/// A packet reader's counters.
-pub const PacketStats = extern struct {
-    /// Packets delivered.
-    received: u64,
-    /// Packets that were overwritten before they could be read.
-    lost: u64,
-    /// Published after the last packet delivered.
-    lag: u64,
-    /// FFmpeg's AVCodecID; 0 while there is no ring.
-    codec_id: u32,
-    reserved: u32 = 0,
-};
-
 /// The packet ring: still to come, there, or come while this process lacked what it takes to map it.
-const Packets = enum(u32) { absent, ready, no_descriptor, no_memory };
+pub const Packets = enum(u32) { absent, ready, no_descriptor, no_memory };
 
 pub const Subscriber = struct {
     references: u32 = 1,
@@ -121,19 +96,20 @@ pub const Subscriber = struct {
     packets_since: u64 = 0,
     frame_waiter: Waiter = .{},
     completions: completion.Completions = .{},
-    /// Leases that end with work of the GPU's, as a mask, until they are taken again. Written by the owner alone.
-    given_back: u32 = 0,
+    /// Leases whose release waits for work of the GPU's, as a mask, until they are taken again. Written by the owner
+    /// alone.
+    releasing: u32 = 0,
     host_copies: cuda.HostCopies = .{},
 
     /// For as long as the call allows.
-    pub fn connect(options: *const Options, call: *dial.Call) Error!*Subscriber {
+    pub fn connect(options: *const Options, call: *connecting.Call) Error!*Subscriber {
         const mode = std.enums.fromInt(frames.Mode, options.mode) orelse {
             return errors.fail(error.InvalidArgument, "mode {d} is not known", .{options.mode});
         };
         var hello: protocol.Hello = .{ .wants = options.wants, .mode = options.mode, .name = options.name };
         const key = protocol.text(&options.key);
         const folder = protocol.text(&options.directory);
-        var reply = dial.greet(key, folder, &hello, call) catch |failure| reply: {
+        var reply = connecting.handshake(key, folder, &hello, call) catch |failure| reply: {
             // Frames on a GPU: only now is the driver loaded, which takes a while.
             if (failure != error.DeviceMismatch) return failure;
             hello.device_count = visibleUuids(&hello.devices) catch |reason| return withContext(reason);
@@ -143,7 +119,7 @@ pub const Subscriber = struct {
                     "longer one",
                 .{key},
             );
-            break :reply try dial.greet(key, folder, &hello, call);
+            break :reply try connecting.handshake(key, folder, &hello, call);
         };
         defer reply.descriptors.deinit();
         errdefer os_fd.close(reply.fd);
@@ -161,23 +137,20 @@ pub const Subscriber = struct {
     }
 
     /// Takes over the connection and the descriptors when it succeeds.
-    fn init(welcome: *const protocol.Welcome, reply: *dial.Reply, wants: u32, mode: frames.Mode) Error!*Subscriber {
+    fn init(
+        welcome: *const protocol.Welcome,
+        reply: *connecting.Reply,
+        wants: u32,
+        mode: frames.Mode,
+    ) Error!*Subscriber {
         const kind = try memory.kindOf(welcome.memory);
         const told = welcome.geometry;
         const geometry: format.Geometry = try .init(told.format, told.width, told.height, memory.alignmentOf(kind));
         const wants_frames = wants & protocol.want_frames != 0;
         const has_packets = welcome.packets_size != 0;
         const slot_count = welcome.slot_count;
-        if (slot_count < layout.slots_min or slot_count > layout.slots_max or
-            welcome.slot_size < geometry.frame_size or welcome.slot_size > 1 << 40 or
-            welcome.packets_size > 1 << 40 or welcome.cursor > layout.sequence_max)
-        {
-            return errors.fail(error.Protocol, "the publisher announced an impossible ring", .{});
-        }
         const frame_descriptors: usize = if (wants_frames) slot_count else 0;
-        if (reply.descriptors.count != 2 + frame_descriptors + @intFromBool(has_packets)) {
-            return errors.fail(error.Protocol, "the publisher sent {d} descriptors, not what it announced", .{reply.descriptors.count});
-        }
+        try checkWelcome(welcome, &geometry, reply.descriptors.count, frame_descriptors);
 
         const control = try memfd.mapForeign(reply.descriptors.items[0], layout.control_size, .read_only);
         errdefer memfd.unmap(control);
@@ -190,12 +163,21 @@ pub const Subscriber = struct {
         errdefer if (has_packets) memfd.unmap(packet_region);
         var slots: ?memory.Slots = null;
         if (wants_frames) {
-            slots = try .adopt(kind, welcome.device, reply.descriptors.items[2..][0..frame_descriptors], welcome.slot_size);
+            slots = try .adopt(
+                kind,
+                welcome.device,
+                reply.descriptors.items[2..][0..frame_descriptors],
+                welcome.slot_size,
+            );
             for (0..frame_descriptors) |index| _ = reply.descriptors.take(2 + index);
         }
         errdefer if (slots) |*some| some.deinit();
 
-        const subscriber = allocator.create(Subscriber) catch return errors.fail(error.OutOfMemory, "no memory for a subscriber", .{});
+        const subscriber = allocator.create(Subscriber) catch return errors.fail(
+            error.OutOfMemory,
+            "no memory for a subscriber",
+            .{},
+        );
         errdefer allocator.destroy(subscriber);
         const lease_page: *layout.LeasePage = @ptrCast(page.ptr);
         subscriber.* = .{
@@ -217,6 +199,29 @@ pub const Subscriber = struct {
         defer reactor.unlock();
         subscriber.token = try reactor.add(reply.fd, .{ .context = subscriber, .ready = onPublisher }, null);
         return subscriber;
+    }
+
+    /// What a publisher announces is held against what it sent, and against what there can be.
+    fn checkWelcome(
+        welcome: *const protocol.Welcome,
+        geometry: *const format.Geometry,
+        received: usize,
+        frame_descriptors: usize,
+    ) Error!void {
+        const slot_count = welcome.slot_count;
+        if (slot_count < layout.slots_min or slot_count > layout.slots_max or
+            welcome.slot_size < geometry.frame_size or welcome.slot_size > layout.region_size_max or
+            welcome.packets_size > layout.region_size_max or welcome.cursor > layout.sequence_max)
+        {
+            return errors.fail(error.Protocol, "the publisher announced an impossible ring", .{});
+        }
+        if (received != 2 + frame_descriptors + @intFromBool(welcome.packets_size != 0)) {
+            return errors.fail(
+                error.Protocol,
+                "the publisher sent {d} descriptors, not what it announced",
+                .{received},
+            );
+        }
     }
 
     pub fn info(subscriber: *const Subscriber) Info {
@@ -241,13 +246,19 @@ pub const Subscriber = struct {
             error.WouldBlock => return,
             error.Disconnected, error.Truncated => return subscriber.disconnect(token),
             // Only the ring comes with one.
-            error.DescriptorsExhausted => return if (subscriber.packets == .absent) subscriber.settlePackets(.no_descriptor) else subscriber.disconnect(token),
+            error.DescriptorsExhausted => return if (subscriber.packets == .absent) subscriber.settlePackets(
+                .no_descriptor,
+            ) else subscriber.disconnect(token),
         };
         defer descriptors.deinit();
         const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);
-        const possible = descriptors.count == 1 and message.size >= 1 and message.size <= 1 << 40;
+        const possible = descriptors.count == 1 and message.size >= 1 and message.size <= layout.region_size_max;
         if (!possible or subscriber.packets != .absent) return subscriber.disconnect(token);
-        subscriber.packet_region = memfd.mapForeign(descriptors.items[0], message.size, .read_only) catch |failure| switch (failure) {
+        subscriber.packet_region = memfd.mapForeign(
+            descriptors.items[0],
+            message.size,
+            .read_only,
+        ) catch |failure| switch (failure) {
             // No fault of the publisher's, whose frames still come.
             error.OutOfMemory => return subscriber.settlePackets(.no_memory),
             else => return subscriber.disconnect(token),
@@ -255,7 +266,7 @@ pub const Subscriber = struct {
         subscriber.settlePackets(.ready);
     }
 
-    fn packetsNow(subscriber: *const Subscriber) Packets {
+    pub fn packetsNow(subscriber: *const Subscriber) Packets {
         return @atomicLoad(Packets, &subscriber.packets, .seq_cst);
     }
 
@@ -269,6 +280,7 @@ pub const Subscriber = struct {
         @atomicStore(bool, &subscriber.disconnected, true, .seq_cst);
         channel.interrupt(&subscriber.page.frames);
         channel.interrupt(&subscriber.page.packets);
+        log.debug("the publisher of connection {d} has gone", .{subscriber.fd});
     }
 
     // Frames: called by the owner's thread.
@@ -295,11 +307,16 @@ pub const Subscriber = struct {
             .releasing => return false,
             .none => {},
         }
-        if (ended) return errors.fail(error.Disconnected, "the publisher has closed or died, and every frame it left was delivered: connect again, or with reconnect, for the next one", .{});
+        if (ended) return errors.fail(
+            error.Disconnected,
+            "the publisher has closed or died, and every frame it left was delivered: connect again, or with " ++
+                "reconnect, for the next one",
+            .{},
+        );
         return false;
     }
 
-    fn isDisconnected(subscriber: *const Subscriber) bool {
+    pub fn isDisconnected(subscriber: *const Subscriber) bool {
         return @atomicLoad(bool, &subscriber.disconnected, .seq_cst);
     }
 
@@ -310,7 +327,7 @@ pub const Subscriber = struct {
 
     /// No frame can be held now, but the GPU will let go of one: `onCompletion` says when.
     fn isReleasing(subscriber: *Subscriber) bool {
-        return !subscriber.reader.hasRoom() and @atomicLoad(u32, &subscriber.given_back, .seq_cst) != 0;
+        return !subscriber.reader.hasRoom() and @atomicLoad(u32, &subscriber.releasing, .seq_cst) != 0;
     }
 
     fn spin(subscriber: *Subscriber, spin_us: u32, deadline: clock.Deadline) void {
@@ -328,28 +345,40 @@ pub const Subscriber = struct {
     const Attempt = enum { leased, none, releasing };
 
     fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!Attempt {
-        if (subscriber.slots == null) return errors.fail(error.InvalidArgument, "this subscriber asked for packets only", .{});
+        if (subscriber.slots == null) return errors.fail(
+            error.InvalidArgument,
+            "this subscriber asked for packets only",
+            .{},
+        );
         defer if (subscriber.reader.withdrew) {
             subscriber.reader.withdrew = false;
             subscriber.announceRelease();
         };
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
-            error.TooManyLeases => return if (subscriber.given_back != 0) .releasing else tooManyLeases(),
-            error.Protocol => return errors.fail(error.Protocol, "the publisher's control region announces a frame that it does not have", .{}),
+            error.TooManyLeases => return if (subscriber.releasing != 0) .releasing else tooManyLeases(),
+            error.Protocol => return errors.fail(
+                error.Protocol,
+                "the publisher's control region announces a frame that it does not have",
+                .{},
+            ),
         } orelse return .none;
-        subscriber.markGivenBack(lease.index, false);
+        subscriber.markReleasing(lease.index, false);
         subscriber.describe(lease, view);
         return .leased;
     }
 
-    fn markGivenBack(subscriber: *Subscriber, lease: u32, given_back: bool) void {
+    fn markReleasing(subscriber: *Subscriber, lease: u32, releasing: bool) void {
         const bit = @as(u32, 1) << @intCast(lease);
-        const others = subscriber.given_back & ~bit;
-        @atomicStore(u32, &subscriber.given_back, if (given_back) others | bit else others, .seq_cst);
+        const others = subscriber.releasing & ~bit;
+        @atomicStore(u32, &subscriber.releasing, if (releasing) others | bit else others, .seq_cst);
     }
 
     fn tooManyLeases() Error {
-        return errors.fail(error.WouldBlock, "{d} frames are held, the most a subscriber may hold: close one first", .{layout.leases_max});
+        return errors.fail(
+            error.WouldBlock,
+            "{d} frames are held, the most a subscriber may hold: close one first",
+            .{layout.leases_max},
+        );
     }
 
     fn describe(subscriber: *const Subscriber, lease: frames.Reader.Lease, view: *FrameView) void {
@@ -373,13 +402,13 @@ pub const Subscriber = struct {
             error.InvalidArgument => unreachable, // it is held
             error.TooManyLeases => return tooManyLeases(),
         };
-        subscriber.markGivenBack(copy.index, false);
+        subscriber.markReleasing(copy.index, false);
         return copy.index;
     }
 
     pub fn release(subscriber: *Subscriber, lease: u32) Error!void {
         _ = try subscriber.requireHeld(lease);
-        subscriber.letGo(lease);
+        subscriber.endLease(lease);
     }
 
     /// Ends the lease when the stream's work so far, which reads the frame, is done.
@@ -388,16 +417,16 @@ pub const Subscriber = struct {
         const slots = try subscriber.slotsOnDevice();
         try slots.context.enter();
         defer slots.context.leave();
-        if (try subscriber.completions.announce(&slots.context, stream, lease)) return subscriber.letGo(lease);
+        if (try subscriber.completions.announce(&slots.context, stream, lease)) return subscriber.endLease(lease);
         const owner: completion.Owner = .{ .context = subscriber, .done = onCompletion, .unref = unrefOpaque };
         if (try subscriber.completions.push(&slots.context, owner, lease)) subscriber.ref();
-        subscriber.markGivenBack(lease, true);
+        subscriber.markReleasing(lease, true);
     }
 
     /// Work that failed reads nothing any more.
     fn onCompletion(context: *anyopaque, lease: u32, _: bool) void {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
-        subscriber.letGo(lease);
+        subscriber.endLease(lease);
         // Whoever waits for a lease.
         channel.interrupt(&subscriber.page.frames);
     }
@@ -426,12 +455,12 @@ pub const Subscriber = struct {
     /// The caller's lease: not one that has ended, nor one that it has left to the GPU to end.
     fn requireHeld(subscriber: *const Subscriber, lease: u32) Error!frames.Reader.Lease {
         if (subscriber.reader.held(lease)) |held| {
-            if (subscriber.given_back & @as(u32, 1) << @intCast(lease) == 0) return held;
+            if (subscriber.releasing & @as(u32, 1) << @intCast(lease) == 0) return held;
         }
         return errors.fail(error.InvalidArgument, "lease {d} is not held", .{lease});
     }
 
-    fn letGo(subscriber: *Subscriber, lease: u32) void {
+    fn endLease(subscriber: *Subscriber, lease: u32) void {
         subscriber.reader.release(lease) catch unreachable;
         subscriber.announceRelease();
     }
@@ -466,7 +495,9 @@ pub const Subscriber = struct {
     pub fn stats(subscriber: *const Subscriber) Stats {
         const newest = layout.Ticket.from(@atomicLoad(u64, &subscriber.control.newest, .seq_cst));
         var held: u32 = 0;
-        for (&subscriber.reader.leases) |*lease| held += @intFromBool(@atomicLoad(u64, lease, .acquire) != layout.Ticket.none);
+        for (&subscriber.reader.leases) |*lease| held += @intFromBool(
+            @atomicLoad(u64, lease, .acquire) != layout.Ticket.none,
+        );
         return .{
             .received = subscriber.reader.received,
             .dropped = subscriber.reader.dropped,
@@ -518,7 +549,7 @@ pub const Subscriber = struct {
         subscriber.unref();
     }
 
-    fn unref(subscriber: *Subscriber) void {
+    pub fn unref(subscriber: *Subscriber) void {
         if (@atomicRmw(u32, &subscriber.references, .Sub, 1, .seq_cst) != 1) return;
         if (subscriber.slots) |*slots| {
             if (slots.* == .cuda) {
@@ -534,163 +565,5 @@ pub const Subscriber = struct {
         memfd.unmap(page[0..layout.lease_page_size]);
         os_fd.close(subscriber.fd);
         allocator.destroy(subscriber);
-    }
-};
-
-/// One reader of a connection's packet ring, which may still be to come. Keeps the connection's mappings alive.
-pub const PacketReader = struct {
-    references: u32 = 1,
-    subscriber: *Subscriber,
-    /// Written once by the owner's thread, before `begun`.
-    reader: packets.Reader = undefined,
-    since_connection: bool,
-    begun: bool = false,
-    received: u64 = 0,
-    /// Atomic copy of the reader's position, for the waiting thread.
-    awaited: u64 = 0,
-    closing: bool = false,
-    waiter: Waiter = .{},
-
-    /// `wait`: where there is no ring yet, `next` waits for it. `since_connection`: begins at the packet that was the last
-    /// key packet when the connection was made, not at the one that is it now.
-    pub fn open(subscriber: *Subscriber, wait: bool, since_connection: bool) Error!*PacketReader {
-        if (subscriber.wants & protocol.want_packets == 0) {
-            return errors.fail(error.NoPacketRing, "this subscriber did not ask for packets", .{});
-        }
-        const packet_reader = allocator.create(PacketReader) catch return errors.fail(error.OutOfMemory, "no memory for a packet reader", .{});
-        errdefer allocator.destroy(packet_reader);
-        packet_reader.* = .{ .subscriber = subscriber, .since_connection = since_connection };
-        if (!try packet_reader.begin() and !wait) return noPacketRing();
-        subscriber.ref();
-        return packet_reader;
-    }
-
-    fn noPacketRing() Error {
-        return errors.fail(error.NoPacketRing, "the publisher has no packet ring: it has not called enablePackets", .{});
-    }
-
-    /// Whether the ring is there and can be read. Io, OutOfMemory: it has come, and this process had no room for it.
-    fn begin(packet_reader: *PacketReader) Error!bool {
-        if (packet_reader.begun) return true;
-        switch (packet_reader.subscriber.packetsNow()) {
-            .absent => return false,
-            .ready => {},
-            .no_descriptor => return errors.fail(error.Io, "the packet ring came while this process had no file descriptor left for it (ulimit -n): close some and connect again", .{}),
-            .no_memory => return errors.fail(error.OutOfMemory, "the packet ring came while this process had no room in memory to map it: make some and connect again", .{}),
-        }
-        packet_reader.reader = packets.Reader.init(packet_reader.subscriber.packet_region) catch {
-            return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
-        };
-        if (packet_reader.since_connection) packet_reader.reader.next = packet_reader.subscriber.packets_since;
-        packet_reader.awaited = packet_reader.reader.next;
-        @atomicStore(bool, &packet_reader.begun, true, .seq_cst);
-        return true;
-    }
-
-    /// Describes the next packet, waiting for it until the deadline. `copy` takes it.
-    pub fn next(packet_reader: *PacketReader, timeout_ms: i32, view: *PacketView) Error!void {
-        const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
-        while (true) {
-            if (try packet_reader.tryNext(view)) return;
-            if (timeout_ms == 0) return error.WouldBlock;
-            if (deadline.passed()) return error.Timeout;
-            _ = channel.wait(&packet_reader.subscriber.page.packets, packet_reader, hasNews, deadline);
-        }
-    }
-
-    fn tryNext(packet_reader: *PacketReader, view: *PacketView) Error!bool {
-        // Looked at first: what was written before the end is seen by the peek that follows.
-        const ended = packet_reader.subscriber.isDisconnected();
-        const peeked: packets.Peek = if (try packet_reader.begin()) packet_reader.reader.peek() else .empty;
-        if (packet_reader.begun) @atomicStore(u64, &packet_reader.awaited, packet_reader.reader.next, .seq_cst);
-        switch (peeked) {
-            .packet => |packet| {
-                view.* = .{
-                    .timestamp_ns = packet.pts_ns,
-                    .decode_timestamp_ns = packet.dts_ns,
-                    .sequence = packet.sequence,
-                    .size = packet.size,
-                    .flags = packet.flags,
-                };
-                return true;
-            },
-            .empty => if (!ended) return false,
-            .overrun => return packet_reader.overrun(),
-            .disconnected => {},
-        }
-        return errors.fail(error.Disconnected, "the publisher has closed or died, and every packet it left was delivered: connect again, or with reconnect, for the next one", .{});
-    }
-
-    fn overrun(packet_reader: *PacketReader) Error {
-        @atomicStore(u64, &packet_reader.subscriber.page.packets_lost, packet_reader.reader.lost, .monotonic);
-        return errors.fail(error.PacketOverrun, "this reader was overtaken and lost packets ({d} so far); it goes on at the next key packet", .{packet_reader.reader.lost});
-    }
-
-    pub fn copy(packet_reader: *PacketReader, destination: []u8) Error!void {
-        if (!packet_reader.begun) return noPacketRing();
-        packet_reader.reader.copy(destination) catch |failure| switch (failure) {
-            error.PacketOverrun => return packet_reader.overrun(),
-            error.InvalidArgument => return errors.fail(error.InvalidArgument, "{d} bytes are not the size of the next packet", .{destination.len}),
-        };
-        @atomicStore(u64, &packet_reader.awaited, packet_reader.reader.next, .seq_cst);
-        packet_reader.received += 1;
-        @atomicStore(u64, &packet_reader.subscriber.page.packets_received, packet_reader.received, .monotonic);
-    }
-
-    pub fn extradata(packet_reader: *PacketReader, destination: *[packets.extradata_size_max]u8) Error!usize {
-        if (!try packet_reader.begin()) return noPacketRing();
-        const bytes = packet_reader.reader.extradata(destination) catch |failure| switch (failure) {
-            error.NoCodecParameters => return errors.fail(error.NoCodecParameters, "the publisher has not set codec parameters", .{}),
-            error.Protocol => return errors.fail(error.Protocol, "the packet ring's codec parameters are malformed", .{}),
-        };
-        return bytes.len;
-    }
-
-    pub fn stats(packet_reader: *PacketReader) Error!PacketStats {
-        if (!try packet_reader.begin()) return std.mem.zeroes(PacketStats);
-        return .{
-            .received = packet_reader.received,
-            .lost = packet_reader.reader.lost,
-            .lag = packet_reader.reader.lag(),
-            .codec_id = packet_reader.reader.codec_id,
-        };
-    }
-
-    fn hasNews(packet_reader: *PacketReader) bool {
-        if (@atomicLoad(bool, &packet_reader.closing, .seq_cst)) return true;
-        if (packet_reader.subscriber.isDisconnected()) return true;
-        if (!@atomicLoad(bool, &packet_reader.begun, .seq_cst)) return packet_reader.subscriber.packetsNow() != .absent;
-        return packet_reader.reader.hasNewsFrom(@atomicLoad(u64, &packet_reader.awaited, .seq_cst));
-    }
-
-    pub fn arm(packet_reader: *PacketReader, callback: event_loop.Callback, token: u32) Error!void {
-        const owner: waiters.Owner = .{ .context = packet_reader, .block = blockForPacket, .unref = unrefOpaque };
-        if (try packet_reader.waiter.arm(owner, callback, token)) {
-            _ = @atomicRmw(u32, &packet_reader.references, .Add, 1, .seq_cst);
-        }
-    }
-
-    fn blockForPacket(context: *anyopaque) void {
-        const packet_reader: *PacketReader = @ptrCast(@alignCast(context));
-        const woken = channel.wait(&packet_reader.subscriber.page.packets, packet_reader, hasNews, .never);
-        std.debug.assert(woken);
-    }
-
-    pub fn close(packet_reader: *PacketReader) void {
-        @atomicStore(bool, &packet_reader.closing, true, .seq_cst);
-        packet_reader.waiter.stop();
-        channel.interrupt(&packet_reader.subscriber.page.packets);
-        packet_reader.unref();
-    }
-
-    fn unrefOpaque(context: *anyopaque) void {
-        const packet_reader: *PacketReader = @ptrCast(@alignCast(context));
-        packet_reader.unref();
-    }
-
-    fn unref(packet_reader: *PacketReader) void {
-        if (@atomicRmw(u32, &packet_reader.references, .Sub, 1, .seq_cst) != 1) return;
-        packet_reader.subscriber.unref();
-        allocator.destroy(packet_reader);
     }
 };

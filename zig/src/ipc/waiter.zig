@@ -3,6 +3,7 @@
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 const futex = @import("../os/futex.zig");
+const log = @import("../os/log.zig");
 const thread = @import("../os/thread.zig");
 const event_loop = @import("event_loop.zig");
 const Callback = event_loop.Callback;
@@ -39,9 +40,20 @@ pub const Waiter = struct {
         }
         std.debug.assert(waiter.token == token);
         if (waiter.callback != callback) {
-            return errors.fail(error.InvalidArgument, "this object was armed with another callback before: an object has one", .{});
+            return errors.fail(
+                error.InvalidArgument,
+                "this object was armed with another callback before: an object has one",
+                .{},
+            );
         }
-        if (@cmpxchgStrong(u32, &waiter.state, @intFromEnum(State.idle), @intFromEnum(State.armed), .seq_cst, .seq_cst) == null) {
+        if (@cmpxchgStrong(
+            u32,
+            &waiter.state,
+            @intFromEnum(State.idle),
+            @intFromEnum(State.armed),
+            .seq_cst,
+            .seq_cst,
+        ) == null) {
             futex.wakeAll(&waiter.state);
         }
         return false;
@@ -56,6 +68,8 @@ pub const Waiter = struct {
 
     fn run(waiter: *Waiter, owner: Owner) void {
         defer owner.unref(owner.context);
+        log.debug("waits for object {d}", .{waiter.token});
+        defer log.debug("ends", .{});
         while (true) {
             const state: State = @enumFromInt(@atomicLoad(u32, &waiter.state, .seq_cst));
             switch (state) {
@@ -63,8 +77,16 @@ pub const Waiter = struct {
                 .idle => futex.wait(&waiter.state, @intFromEnum(State.idle), .never),
                 .armed => {
                     owner.block(owner.context);
-                    const previous = @cmpxchgStrong(u32, &waiter.state, @intFromEnum(State.armed), @intFromEnum(State.idle), .seq_cst, .seq_cst);
+                    const previous = @cmpxchgStrong(
+                        u32,
+                        &waiter.state,
+                        @intFromEnum(State.armed),
+                        @intFromEnum(State.idle),
+                        .seq_cst,
+                        .seq_cst,
+                    );
                     if (previous != null) return;
+                    log.debug("calls back for object {d}", .{waiter.token});
                     event_loop.call(waiter.callback, waiter.token);
                 },
             }

@@ -75,7 +75,10 @@ pub const Slots = struct {
         defer slots.context.leave();
         for (received, 0..) |fd, index| {
             var handle: abi.CUmemGenericAllocationHandle = 0;
-            try slots.context.call(.cuMemImportFromShareableHandle, .{ &handle, @as(usize, @intCast(fd)), .POSIX_FILE_DESCRIPTOR });
+            try slots.context.call(
+                .cuMemImportFromShareableHandle,
+                .{ &handle, @as(usize, @intCast(fd)), .POSIX_FILE_DESCRIPTOR },
+            );
             defer _ = slots.context.driver.functions.cuMemRelease(handle);
             slots.addresses[index] = try slots.map(handle, .READ);
             slots.descriptors[index] = -1;
@@ -93,14 +96,21 @@ pub const Slots = struct {
         };
     }
 
-    fn map(slots: *const Slots, handle: abi.CUmemGenericAllocationHandle, access: abi.CUmemAccess_flags) Error!abi.CUdeviceptr {
+    fn map(
+        slots: *const Slots,
+        handle: abi.CUmemGenericAllocationHandle,
+        access: abi.CUmemAccess_flags,
+    ) Error!abi.CUdeviceptr {
         const functions = &slots.context.driver.functions;
         var start: abi.CUdeviceptr = 0;
         try slots.context.call(.cuMemAddressReserve, .{ &start, slots.size, 0, 0, 0 });
         errdefer _ = functions.cuMemAddressFree(start, slots.size);
         try slots.context.call(.cuMemMap, .{ start, slots.size, 0, handle, 0 });
         errdefer _ = functions.cuMemUnmap(start, slots.size);
-        const description = [1]abi.CUmemAccessDesc{.{ .location = .{ .type = .DEVICE, .id = slots.context.device }, .flags = access }};
+        const description = [1]abi.CUmemAccessDesc{.{
+            .location = .{ .type = .DEVICE, .id = slots.context.device },
+            .flags = access,
+        }};
         try slots.context.call(.cuMemSetAccess, .{ start, slots.size, &description, 1 });
         return start;
     }
@@ -143,12 +153,22 @@ pub const Slots = struct {
     pub fn exportDmabuf(slots: *const Slots, slot: u32) Error!i32 {
         var supported: c_int = 0;
         const known = slots.context.driver.has(.cuMemGetHandleForAddressRange);
-        if (known) try slots.context.call(.cuDeviceGetAttribute, .{ &supported, .DMA_BUF_SUPPORTED, slots.context.device });
-        if (supported == 0) return errors.fail(error.Unsupported, "this GPU or its driver exports no memory as a dma-buf (CUDA 11.7, an open kernel module)", .{});
+        if (known) try slots.context.call(
+            .cuDeviceGetAttribute,
+            .{ &supported, .DMA_BUF_SUPPORTED, slots.context.device },
+        );
+        if (supported == 0) return errors.fail(
+            error.Unsupported,
+            "this GPU or its driver exports no memory as a dma-buf (CUDA 11.7, an open kernel module)",
+            .{},
+        );
         try slots.context.enter();
         defer slots.context.leave();
         var fd: c_int = -1;
-        try slots.context.call(.cuMemGetHandleForAddressRange, .{ &fd, slots.address(slot), slots.size, .DMA_BUF_FD, 0 });
+        try slots.context.call(
+            .cuMemGetHandleForAddressRange,
+            .{ &fd, slots.address(slot), slots.size, .DMA_BUF_FD, 0 },
+        );
         errdefer os_fd.close(fd);
         try os_fd.closeOnExec(fd);
         return fd;
@@ -191,14 +211,21 @@ pub const Slots = struct {
     /// the stream has passed.
     pub fn copyFrom(slots: *Slots, slot: u32, geometry: *const format.Geometry, source: *const CopySource) Error!void {
         if (source.plane_count != geometry.plane_count) {
-            return errors.fail(error.InvalidArgument, "the source has {d} planes, the frame {d}", .{ source.plane_count, geometry.plane_count });
+            return errors.fail(
+                error.InvalidArgument,
+                "the source has {d} planes, the frame {d}",
+                .{ source.plane_count, geometry.plane_count },
+            );
         }
         try slots.context.enter();
         defer slots.context.leave();
         for (source.planes[0..source.plane_count], geometry.planes[0..geometry.plane_count], 0..) |from, to, index| {
             try slots.checkSource(from, to, index);
         }
-        const stream = if (source.has_stream != 0) @as(abi.CUstream, @ptrFromInt(source.stream)) else slots.context.stream;
+        const stream = if (source.has_stream != 0) @as(
+            abi.CUstream,
+            @ptrFromInt(source.stream),
+        ) else slots.context.stream;
         try slots.beginCopies(slot, stream);
         errdefer slots.cancelCopies(stream);
         for (source.planes[0..source.plane_count], geometry.planes[0..geometry.plane_count]) |from, to| {
@@ -218,9 +245,17 @@ pub const Slots = struct {
 
     /// A pointer of the caller's is checked against what the driver knows of it, before the GPU follows it.
     fn checkSource(slots: *const Slots, from: SourcePlane, to: format.Plane, index: usize) Error!void {
-        if (from.address == 0) return errors.fail(error.InvalidArgument, "planes[{d}]: the device pointer is null", .{index});
+        if (from.address == 0) return errors.fail(
+            error.InvalidArgument,
+            "planes[{d}]: the device pointer is null",
+            .{index},
+        );
         if (from.stride < to.row_bytes) {
-            return errors.fail(error.InvalidArgument, "planes[{d}]: a stride of {d} bytes, but a row has {d}", .{ index, from.stride, to.row_bytes });
+            return errors.fail(
+                error.InvalidArgument,
+                "planes[{d}]: a stride of {d} bytes, but a row has {d}",
+                .{ index, from.stride, to.row_bytes },
+            );
         }
         var memory_type: abi.CUmemorytype = .UNKNOWN;
         var ordinal: c_int = -1;
@@ -230,16 +265,28 @@ pub const Slots = struct {
         const values = [_]*anyopaque{ &memory_type, &ordinal, @ptrCast(&start), @ptrCast(&size) };
         try slots.context.call(.cuPointerGetAttributes, .{ wanted.len, &wanted, &values, from.address });
         if (memory_type != .DEVICE) {
-            return errors.fail(error.InvalidArgument, "planes[{d}]: 0x{x} is not device memory", .{ index, from.address });
+            return errors.fail(
+                error.InvalidArgument,
+                "planes[{d}]: 0x{x} is not device memory",
+                .{ index, from.address },
+            );
         }
         if (ordinal != slots.context.device) {
-            return errors.fail(error.DeviceMismatch, "planes[{d}]: 0x{x} is on device {d}, the ring on device {d}", .{ index, from.address, ordinal, slots.context.device });
+            return errors.fail(
+                error.DeviceMismatch,
+                "planes[{d}]: 0x{x} is on device {d}, the ring on device {d}",
+                .{ index, from.address, ordinal, slots.context.device },
+            );
         }
         const rows_before_last = std.math.mul(u64, from.stride, to.rows - 1) catch std.math.maxInt(u64);
         const needed = rows_before_last +| to.row_bytes;
         const available = (start +| size) -| from.address;
         if (start > from.address or available < needed) {
-            return errors.fail(error.InvalidArgument, "planes[{d}]: the allocation at 0x{x} has {d} bytes from there on, {d} rows need {d}", .{ index, from.address, available, to.rows, needed });
+            return errors.fail(
+                error.InvalidArgument,
+                "planes[{d}]: the allocation at 0x{x} has {d} bytes from there on, {d} rows need {d}",
+                .{ index, from.address, available, to.rows, needed },
+            );
         }
     }
 
@@ -261,8 +308,8 @@ pub const Slots = struct {
         }
     };
 
-    /// As `upload`, of the planes that the picture has: `has(plane)` says so, `fill(plane, place, offset, target)` writes
-    /// one without padding, which is at `offset` where all of them are there.
+    /// As `upload`, of the planes that the picture has: `has(plane)` says so, `fill(plane, place, offset, target)`
+    /// writes one without padding, which is at `offset` where all of them are there.
     pub fn uploadPlanes(slots: *Slots, slot: u32, geometry: *const format.Geometry, picture: anytype) Error!void {
         try slots.context.enter();
         defer slots.context.leave();
@@ -298,7 +345,13 @@ pub const Slots = struct {
 
     /// Copies a slot's picture without padding to host memory, after the copies into it and the stream's work so far;
     /// done when this returns.
-    pub fn download(slots: *Slots, slot: u32, geometry: *const format.Geometry, stream: abi.CUstream, bytes: []u8) Error!void {
+    pub fn download(
+        slots: *Slots,
+        slot: u32,
+        geometry: *const format.Geometry,
+        stream: abi.CUstream,
+        bytes: []u8,
+    ) Error!void {
         try slots.context.enter();
         defer slots.context.leave();
         const staging = try slots.stagingFor();
@@ -349,7 +402,14 @@ pub const HostCopies = struct {
 
     /// The copy of a held frame. `held` are the tickets of all frames held, at most one of which is this one's, so
     /// that some buffer is always free to take. `refresh` copies again.
-    pub fn of(copies: *HostCopies, slots: *const Slots, ticket: u64, frame_size: usize, held: []const u64, refresh: bool) Error!Copy {
+    pub fn of(
+        copies: *HostCopies,
+        slots: *const Slots,
+        ticket: u64,
+        frame_size: usize,
+        held: []const u64,
+        refresh: bool,
+    ) Error!Copy {
         const cached_index = std.mem.indexOfScalar(u64, &copies.tickets, ticket);
         if (cached_index) |index| if (!refresh) return copies.at(index);
         const index = cached_index orelse for (copies.tickets, 0..) |cached, index| {
@@ -364,7 +424,10 @@ pub const HostCopies = struct {
             copies.buffers[index] = @ptrCast(memory.?);
         }
         const slot = layout.Ticket.from(ticket).slot;
-        try slots.context.call(.cuMemcpyDtoHAsync_v2, .{ copies.buffers[index].?, slots.addresses[slot], frame_size, slots.context.stream });
+        try slots.context.call(
+            .cuMemcpyDtoHAsync_v2,
+            .{ copies.buffers[index].?, slots.addresses[slot], frame_size, slots.context.stream },
+        );
         try slots.context.call(.cuStreamSynchronize, .{slots.context.stream});
         copies.tickets[index] = ticket;
         return copies.at(index);

@@ -60,8 +60,8 @@ pub const Slots = struct {
         return @intFromPtr(slots.mappings[slot].ptr);
     }
 
-    /// A dma-buf with a copy of a slot, the caller's. Of the slot itself there can be none: it is sealed against writers,
-    /// which a dma-buf would let in.
+    /// A dma-buf with a copy of a slot, the caller's. Of the slot itself there can be none: it is sealed against
+    /// writers, which a dma-buf would let in.
     pub fn exportDmabuf(slots: *const Slots, slot: u32) Error!i32 {
         std.debug.assert(slot < slots.count);
         return udmabuf.copyOf(slots.mappings[slot]);

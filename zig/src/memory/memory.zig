@@ -13,7 +13,11 @@ const Error = errors.Error;
 pub const Kind = enum(u32) { host = 0, cuda = 1 };
 
 pub fn kindOf(code: u32) Error!Kind {
-    return std.enums.fromInt(Kind, code) orelse errors.fail(error.Unsupported, "frame memory of kind {d} is not known to this release", .{code});
+    return std.enums.fromInt(Kind, code) orelse errors.fail(
+        error.Unsupported,
+        "frame memory of kind {d} is not known to this release",
+        .{code},
+    );
 }
 
 pub fn alignmentOf(kind: Kind) u32 {
@@ -103,7 +107,8 @@ pub const Slots = union(Kind) {
         }
         return errors.fail(
             error.DeviceMismatch,
-            "the frames are on the CUDA device GPU-{x}, which is not among the {d} that the subscriber sees (driver, CUDA_VISIBLE_DEVICES, container device access)",
+            "the frames are on the CUDA device GPU-{x}, which is not among the {d} that the subscriber sees " ++
+                "(driver, CUDA_VISIBLE_DEVICES, container device access)",
             .{ uuid, visible.len },
         );
     }

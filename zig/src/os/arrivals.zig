@@ -7,6 +7,7 @@ const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
 const os_fd = @import("fd.zig");
 const memfd = @import("memfd.zig");
+const log = @import("log.zig");
 const thread = @import("thread.zig");
 const directory = @import("directory.zig");
 const Event = @import("event.zig").Event;
@@ -113,7 +114,9 @@ fn addWatch(fd: i32, folder: *const directory.Path) Error!?i32 {
 
 /// Reads the instance until nobody waits any more.
 fn serve(fd: i32) void {
+    log.debug("watches directories", .{});
     while (readOnce(fd)) {}
+    log.debug("ends: nobody waits for a name", .{});
     os_fd.close(fd);
 }
 

@@ -1,3 +1,5 @@
+//! Time as the library counts it: CLOCK_MONOTONIC, and deadlines on it.
+
 const std = @import("std");
 
 /// CLOCK_MONOTONIC in nanoseconds: one clock for every process on the machine. libc's call, because it

@@ -16,7 +16,8 @@ pub const Path = struct {
         const written = std.fmt.bufPrint(path.buffer[0 .. path.buffer.len - 1], format, arguments) catch {
             return errors.fail(
                 error.InvalidArgument,
-                "the path " ++ format ++ " is longer than the {d} bytes that Linux allows for a socket: choose a shorter runtime directory",
+                "the path " ++ format ++ " is longer than the {d} bytes that Linux allows for a socket: choose a " ++
+                    "shorter runtime directory",
                 arguments ++ .{socket.path_size_max - 1},
             );
         };
@@ -113,11 +114,21 @@ pub fn create(path: *const Path) Error!void {
 /// /tmp is everybody's: a directory there that another user made could feed us frames.
 fn requirePrivate(path: *const Path) Error!void {
     var status: linux.Statx = undefined;
-    const result = linux.statx(linux.AT.FDCWD, path.z(), linux.AT.SYMLINK_NOFOLLOW, .{ .TYPE = true, .MODE = true, .UID = true }, &status);
+    const result = linux.statx(
+        linux.AT.FDCWD,
+        path.z(),
+        linux.AT.SYMLINK_NOFOLLOW,
+        .{ .TYPE = true, .MODE = true, .UID = true },
+        &status,
+    );
     _ = try errors.check(result, "statx", path.slice());
     const is_directory = status.mode & linux.S.IFMT == linux.S.IFDIR;
     if (is_directory and status.uid == linux.geteuid() and status.mode & 0o022 == 0) return;
-    return errors.fail(error.Permission, "{s} is not a directory that only this user can write: remove it or set CUFRAMES_RUNTIME_DIR", .{path.slice()});
+    return errors.fail(
+        error.Permission,
+        "{s} is not a directory that only this user can write: remove it or set CUFRAMES_RUNTIME_DIR",
+        .{path.slice()},
+    );
 }
 
 /// An exclusive lock on a file, dropped by the kernel on any death of its holder.
@@ -151,10 +162,11 @@ pub const Lock = struct {
 
     fn isStill(fd: i32, path: *const Path) bool {
         var held: linux.Statx = undefined;
-        var named_now: linux.Statx = undefined;
-        if (linux.errno(linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .INO = true }, &held)) != .SUCCESS) return false;
-        if (linux.errno(linux.statx(linux.AT.FDCWD, path.z(), 0, .{ .INO = true }, &named_now)) != .SUCCESS) return false;
-        return held.ino == named_now.ino and held.dev_major == named_now.dev_major and held.dev_minor == named_now.dev_minor;
+        var now: linux.Statx = undefined;
+        const of_held = linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .INO = true }, &held);
+        const of_path = linux.statx(linux.AT.FDCWD, path.z(), 0, .{ .INO = true }, &now);
+        if (linux.errno(of_held) != .SUCCESS or linux.errno(of_path) != .SUCCESS) return false;
+        return held.ino == now.ino and held.dev_major == now.dev_major and held.dev_minor == now.dev_minor;
     }
 
     pub fn release(lock: Lock, path: *const Path) void {

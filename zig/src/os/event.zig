@@ -1,3 +1,5 @@
+//! Waking a thread that sleeps on descriptors: eventfd(2).
+
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/errors.zig");

@@ -28,7 +28,10 @@ pub fn wait(word: *const u32, expected: u32, deadline: clock.Deadline) void {
 
 /// So that a peer that takes the page away again and again keeps no thread busy.
 fn pause(deadline: clock.Deadline) void {
-    const time: linux.timespec = .{ .sec = 0, .nsec = @intCast(@min(deadline.remainingNs() orelse pause_ns, pause_ns)) };
+    const time: linux.timespec = .{
+        .sec = 0,
+        .nsec = @intCast(@min(deadline.remainingNs() orelse pause_ns, pause_ns)),
+    };
     _ = linux.nanosleep(&time, null);
 }
 

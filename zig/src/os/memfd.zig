@@ -49,26 +49,38 @@ pub fn seal(fd: i32, writers: enum { keep_writable, no_future_writers }) Error!v
     };
     const result = linux.fcntl(fd, linux.F.ADD_SEALS, seals);
     if (linux.errno(result) == .INVAL) {
-        return errors.fail(error.Unsupported, "this kernel cannot seal shared memory against writers; Linux 5.1 or later can", .{});
+        return errors.fail(
+            error.Unsupported,
+            "this kernel cannot seal shared memory against writers; Linux 5.1 or later can",
+            .{},
+        );
     }
     _ = try errors.check(result, "fcntl", "F_ADD_SEALS");
 }
 
 /// Maps a descriptor of another process only if it has at least `size` bytes and all of their pages, and can never lose
-/// them: else the peer could take them away, and every access here would end in SIGBUS. Memory that the peer shall write
-/// and we too, it can still take away; the next access then gets a new page.
+/// them: else the peer could take them away, and every access here would end in SIGBUS. Memory that the peer shall
+/// write and we too, it can still take away; the next access then gets a new page.
 pub fn mapForeign(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_size_min) u8 {
     const result = linux.fcntl(fd, linux.F.GET_SEALS, 0);
     const seals = if (linux.errno(result) == .SUCCESS) result else 0;
     if (seals & linux.F.SEAL_SHRINK == 0) {
-        return errors.fail(error.Protocol, "the publisher handed over memory that is not sealed against shrinking", .{});
+        return errors.fail(
+            error.Protocol,
+            "the publisher handed over memory that is not sealed against shrinking",
+            .{},
+        );
     }
     // Either of them keeps holes from being punched.
     if (access == .read_only and seals & (linux.F.SEAL_WRITE | linux.F.SEAL_FUTURE_WRITE) == 0) {
         return errors.fail(error.Protocol, "the publisher handed over memory that is not sealed against writers", .{});
     }
     if (filesystemOf(fd) == hugetlbfs_magic) {
-        return errors.fail(error.Protocol, "the publisher handed over memory of huge pages, which may not be there to be had", .{});
+        return errors.fail(
+            error.Protocol,
+            "the publisher handed over memory of huge pages, which may not be there to be had",
+            .{},
+        );
     }
     const status = try statusOf(fd);
     if (status.size < size) {
@@ -99,14 +111,22 @@ const StatFs = extern struct { kind: c_long, rest: [14]c_long };
 
 fn statusOf(fd: i32) Error!linux.Statx {
     var status: linux.Statx = undefined;
-    _ = try errors.check(linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true, .BLOCKS = true }, &status), "statx", "memfd");
+    _ = try errors.check(
+        linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true, .BLOCKS = true }, &status),
+        "statx",
+        "memfd",
+    );
     return status;
 }
 
 pub fn map(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_size_min) u8 {
     std.debug.assert(size > 0);
     const protection: linux.PROT = .{ .READ = true, .WRITE = access == .read_write };
-    const address = try errors.check(linux.mmap(null, size, protection, .{ .TYPE = .SHARED }, fd, 0), "mmap", "shared memory");
+    const address = try errors.check(
+        linux.mmap(null, size, protection, .{ .TYPE = .SHARED }, fd, 0),
+        "mmap",
+        "shared memory",
+    );
     const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(address);
     return pointer[0..size];
 }
@@ -115,7 +135,8 @@ pub fn unmap(memory: []align(std.heap.page_size_min) const u8) void {
     _ = linux.munmap(memory.ptr, memory.len);
 }
 
-/// Gives the memory up, and keeps the addresses, at which there are zeros from now on: for whoever may still look there.
+/// Gives the memory up, and keeps the addresses, at which there are zeros from now on: for whoever may still look
+/// there.
 pub fn vacate(memory: []align(std.heap.page_size_min) const u8) void {
     const protection: linux.PROT = .{ .READ = true, .WRITE = true };
     const flags: linux.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .FIXED = true, .NORESERVE = true };
@@ -175,7 +196,13 @@ test "memory that could shrink, lose a page or fault is not mapped, nor is too l
     unmap(try mapForeign(fd, 4096, .read_write));
     try expectRefused(fd, 4096, .read_only, "against writers");
 
-    const sparse: i32 = @intCast(try errors.check(linux.memfd_create("test", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING), "memfd_create", "test"));
+    const sparse: i32 = @intCast(
+        try errors.check(
+            linux.memfd_create("test", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING),
+            "memfd_create",
+            "test",
+        ),
+    );
     defer os_fd.close(sparse);
     const page = std.heap.pageSize();
     _ = try errors.check(linux.ftruncate(sparse, @intCast(2 * page)), "ftruncate", "test");

@@ -55,7 +55,11 @@ pub const Address = struct {
     pub fn initAbstract(name: []const u8) Error!Address {
         // The first byte of the path is a NUL; every other one counts, so the name needs none behind it.
         if (name.len < 1 or name.len > path_size_max - 1) {
-            return errors.fail(error.InvalidArgument, "an abstract address has 1 to {d} bytes, not {d}", .{ path_size_max - 1, name.len });
+            return errors.fail(
+                error.InvalidArgument,
+                "an abstract address has 1 to {d} bytes, not {d}",
+                .{ path_size_max - 1, name.len },
+            );
         }
         var storage: linux.sockaddr.un = .{ .path = @splat(0) };
         @memcpy(storage.path[1..][0..name.len], name);
@@ -115,8 +119,21 @@ pub fn connect(address: *const Address, path: []const u8, timeout_ms: u31) Error
     while (true) {
         // Anew after each signal; one microsecond more than none, which would be no limit.
         const left_us = deadline.remainingNs().? / std.time.ns_per_us + 1;
-        const timeout: linux.timeval = .{ .sec = @intCast(left_us / std.time.us_per_s), .usec = @intCast(left_us % std.time.us_per_s) };
-        _ = try errors.check(linux.setsockopt(fd, linux.SOL.SOCKET, linux.SO.SNDTIMEO, std.mem.asBytes(&timeout), @sizeOf(linux.timeval)), "setsockopt", path);
+        const timeout: linux.timeval = .{
+            .sec = @intCast(left_us / std.time.us_per_s),
+            .usec = @intCast(left_us % std.time.us_per_s),
+        };
+        _ = try errors.check(
+            linux.setsockopt(
+                fd,
+                linux.SOL.SOCKET,
+                linux.SO.SNDTIMEO,
+                std.mem.asBytes(&timeout),
+                @sizeOf(linux.timeval),
+            ),
+            "setsockopt",
+            path,
+        );
         const result = linux.connect(fd, &address.storage, address.size);
         switch (linux.errno(result)) {
             .SUCCESS => break,
@@ -129,7 +146,8 @@ pub fn connect(address: *const Address, path: []const u8, timeout_ms: u31) Error
             ),
             .PROTOTYPE => return errors.fail(
                 error.Protocol,
-                "{s} is a socket of another type than SOCK_SEQPACKET: its owner is not a cuframes publisher of this generation",
+                "{s} is a socket of another type than SOCK_SEQPACKET: its owner is not a cuframes publisher of " ++
+                    "this generation",
                 .{path},
             ),
             else => |errno| return errors.failErrno(errno, "connect", path),
@@ -417,7 +435,11 @@ test "connecting to a full queue ends in time, however many signals come" {
         }
     };
     var previous: linux.Sigaction = undefined;
-    _ = linux.sigaction(.USR1, &.{ .handler = .{ .handler = Interruption.ignore }, .mask = linux.sigemptyset(), .flags = 0 }, &previous);
+    _ = linux.sigaction(
+        .USR1,
+        &.{ .handler = .{ .handler = Interruption.ignore }, .mask = linux.sigemptyset(), .flags = 0 },
+        &previous,
+    );
     defer _ = linux.sigaction(.USR1, &previous, null);
     var interruption: Interruption = .{ .thread = linux.gettid() };
     const thread: std.Thread = try .spawn(.{}, Interruption.run, .{&interruption});

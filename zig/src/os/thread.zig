@@ -1,25 +1,37 @@
+//! Starting the threads of the library, which take no signals and carry a name.
+
 const std = @import("std");
+const linux = std.os.linux;
 const errors = @import("../core/errors.zig");
+
+/// What Linux keeps of a thread's name.
+const name_size_max = 15;
 
 /// Starts a detached thread that takes no signals: they belong to the runtime that loaded the library.
 pub fn spawn(comptime name: [:0]const u8, comptime function: anytype, arguments: anytype) errors.Error!void {
+    comptime std.debug.assert(name.len <= name_size_max);
     // libc's functions leave out the signals of its own, by which setuid() and the like reach every thread.
     var blocked: std.c.sigset_t = undefined;
     var previous: std.c.sigset_t = undefined;
     _ = std.c.sigfillset(&blocked);
     _ = std.c.pthread_sigmask(std.c.SIG.BLOCK, &blocked, &previous);
     defer _ = std.c.pthread_sigmask(std.c.SIG.SETMASK, &previous, &blocked);
+    const Named = struct {
+        fn run(its_arguments: @TypeOf(arguments)) void {
+            // Before it does anything that is told of it. For ps, debuggers and the log; it cannot fail.
+            _ = linux.prctl(@intFromEnum(linux.PR.SET_NAME), @intFromPtr(name.ptr), 0, 0, 0);
+            @call(.auto, function, its_arguments);
+        }
+    };
     // What a thread has by default with glibc, since the CUDA driver runs on some of these. Only reserved.
-    const thread = std.Thread.spawn(.{ .stack_size = 8 << 20 }, function, arguments) catch |failure| {
+    const thread = std.Thread.spawn(.{ .stack_size = 8 << 20 }, Named.run, .{arguments}) catch |failure| {
         return errors.fail(error.OutOfMemory, "starting the thread {s} failed: {s}", .{ name, @errorName(failure) });
     };
-    _ = std.c.pthread_setname_np(thread.getHandle(), name); // for ps and debuggers; an unnamed thread works as well
     thread.detach();
 }
 
 test "a thread takes no signal but libc's own, and its starter's mask stays" {
     const testing = std.testing;
-    const linux = std.os.linux;
     const futex = @import("futex.zig");
     const Probe = struct {
         var mask: linux.sigset_t = undefined;

@@ -19,7 +19,12 @@ const flag_close_on_exec = 1;
 pub fn copyOf(bytes: []const u8) Error!i32 {
     const opened = linux.open(device, .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0);
     switch (linux.errno(opened)) {
-        .NOENT, .NXIO, .NODEV => return errors.fail(error.Unsupported, "this machine has no " ++ device ++ " to make a dma-buf of host memory (kernel option CONFIG_UDMABUF; in a container, the device node)", .{}),
+        .NOENT, .NXIO, .NODEV => return errors.fail(
+            error.Unsupported,
+            "this machine has no " ++ device ++ " to make a dma-buf of host memory (kernel option CONFIG_UDMABUF; " ++
+                "in a container, the device node)",
+            .{},
+        ),
         else => {},
     }
     const driver: i32 = @intCast(try errors.check(opened, "open", device));
@@ -34,5 +39,7 @@ pub fn copyOf(bytes: []const u8) Error!i32 {
     // The driver wants memory that cannot shrink, and refuses any that is sealed against writing.
     _ = try errors.check(linux.fcntl(fd, linux.F.ADD_SEALS, linux.F.SEAL_SHRINK), "fcntl", "F_ADD_SEALS");
     const request: Create = .{ .memfd = @intCast(fd), .flags = flag_close_on_exec, .offset = 0, .size = size };
-    return @intCast(try errors.check(linux.ioctl(driver, ioctl_create, @intFromPtr(&request)), "ioctl", "UDMABUF_CREATE"));
+    return @intCast(
+        try errors.check(linux.ioctl(driver, ioctl_create, @intFromPtr(&request)), "ioctl", "UDMABUF_CREATE"),
+    );
 }

@@ -27,7 +27,12 @@ fn change(channel: *layout.Channel) void {
 }
 
 /// Sleeps until `ready` holds or the deadline has passed; returns whether it holds.
-pub fn wait(channel: *layout.Channel, context: anytype, comptime ready: fn (@TypeOf(context)) bool, deadline: Deadline) bool {
+pub fn wait(
+    channel: *layout.Channel,
+    context: anytype,
+    comptime ready: fn (@TypeOf(context)) bool,
+    deadline: Deadline,
+) bool {
     while (true) {
         const seen = @atomicLoad(u32, &channel.wake, .seq_cst);
         @atomicStore(u32, &channel.waiting, 1, .seq_cst);

@@ -10,30 +10,30 @@ const channel = @import("channel.zig");
 const Ticket = layout.Ticket;
 
 /// The lease pages the writer must respect. Pages are written by other processes; only the masks are trusted.
-pub const Audience = struct {
+pub const Subscribers = struct {
     pages: [layout.subscribers_max]*layout.LeasePage = undefined,
     active: u64 = 0,
     /// Those that are to get every frame: the policy "wait" waits for them.
     ordered: u64 = 0,
 
-    pub fn add(audience: *Audience, index: u6, page: *layout.LeasePage, is_ordered: bool) void {
+    pub fn add(subscribers: *Subscribers, index: u6, page: *layout.LeasePage, is_ordered: bool) void {
         const bit = @as(u64, 1) << index;
-        std.debug.assert(audience.active & bit == 0);
-        audience.pages[index] = page;
-        audience.active |= bit;
-        if (is_ordered) audience.ordered |= bit;
+        std.debug.assert(subscribers.active & bit == 0);
+        subscribers.pages[index] = page;
+        subscribers.active |= bit;
+        if (is_ordered) subscribers.ordered |= bit;
     }
 
-    pub fn remove(audience: *Audience, index: u6) void {
+    pub fn remove(subscribers: *Subscribers, index: u6) void {
         const bit = @as(u64, 1) << index;
-        std.debug.assert(audience.active & bit != 0);
-        audience.active &= ~bit;
-        audience.ordered &= ~bit;
+        std.debug.assert(subscribers.active & bit != 0);
+        subscribers.active &= ~bit;
+        subscribers.ordered &= ~bit;
     }
 
     /// Its leases still count, and nothing waits for what it has not been given.
-    pub fn neglect(audience: *Audience, index: u6) void {
-        audience.ordered &= ~(@as(u64, 1) << index);
+    pub fn neglect(subscribers: *Subscribers, index: u6) void {
+        subscribers.ordered &= ~(@as(u64, 1) << index);
     }
 
     fn iterator(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
@@ -42,11 +42,11 @@ pub const Audience = struct {
     }
 
     /// Slots that some lease names, as a mask.
-    pub fn leased(audience: *const Audience) u64 {
+    pub fn leased(subscribers: *const Subscribers) u64 {
         var slots: u64 = 0;
-        var indexes = iterator(audience.active);
+        var indexes = iterator(subscribers.active);
         while (indexes.next()) |index| {
-            for (&audience.pages[index].leases) |*lease| {
+            for (&subscribers.pages[index].leases) |*lease| {
                 const word = @atomicLoad(u64, lease, .seq_cst);
                 if (word != Ticket.none) slots |= @as(u64, 1) << Ticket.from(word).slot;
             }
@@ -55,23 +55,23 @@ pub const Audience = struct {
     }
 
     /// The sequence that every ordered subscriber has been given.
-    fn deliveredToAll(audience: *const Audience) u64 {
+    fn deliveredToAll(subscribers: *const Subscribers) u64 {
         var lowest: u64 = layout.sequence_max;
-        var indexes = iterator(audience.ordered);
+        var indexes = iterator(subscribers.ordered);
         while (indexes.next()) |index| {
-            lowest = @min(lowest, @atomicLoad(u64, &audience.pages[index].cursor, .seq_cst));
+            lowest = @min(lowest, @atomicLoad(u64, &subscribers.pages[index].cursor, .seq_cst));
         }
         return lowest;
     }
 
-    pub fn notifyFrames(audience: *const Audience) void {
-        var indexes = iterator(audience.active);
-        while (indexes.next()) |index| channel.notify(&audience.pages[index].frames);
+    pub fn notifyFrames(subscribers: *const Subscribers) void {
+        var indexes = iterator(subscribers.active);
+        while (indexes.next()) |index| channel.notify(&subscribers.pages[index].frames);
     }
 
-    pub fn notifyPackets(audience: *const Audience) void {
-        var indexes = iterator(audience.active);
-        while (indexes.next()) |index| channel.notify(&audience.pages[index].packets);
+    pub fn notifyPackets(subscribers: *const Subscribers) void {
+        var indexes = iterator(subscribers.active);
+        while (indexes.next()) |index| channel.notify(&subscribers.pages[index].packets);
     }
 };
 
@@ -96,14 +96,14 @@ pub const Writer = struct {
         return .{ .control = control, .slot_count = slot_count, .policy = policy };
     }
 
-    /// A slot that nobody reads, invalidated and owned by the caller until `complete` or `abandon`; null when
+    /// A slot that nobody reads, invalidated and owned by the caller until `complete` or `cancel`; null when
     /// every slot is leased, busy, the newest, or (policy "wait") not yet delivered to every ordered subscriber.
-    pub fn acquire(writer: *Writer, audience: *const Audience) ?u6 {
-        var excluded, const overwritable = writer.limits(audience);
+    pub fn acquire(writer: *Writer, subscribers: *const Subscribers) ?u6 {
+        var excluded, const overwritable = writer.limits(subscribers);
         for (0..writer.slot_count) |_| {
             const slot = writer.oldest(excluded, overwritable) orelse return null;
             const bit = @as(u64, 1) << slot;
-            if (writer.invalidate(slot, audience)) {
+            if (writer.invalidate(slot, subscribers)) {
                 writer.busy |= bit;
                 return slot;
             }
@@ -113,18 +113,18 @@ pub const Writer = struct {
     }
 
     /// Whether `acquire` would find a slot; takes none.
-    pub fn hasFree(writer: *const Writer, audience: *const Audience) bool {
-        const excluded, const overwritable = writer.limits(audience);
+    pub fn hasFree(writer: *const Writer, subscribers: *const Subscribers) bool {
+        const excluded, const overwritable = writer.limits(subscribers);
         return writer.oldest(excluded, overwritable) != null;
     }
 
     /// The slots that must not be written, and the highest sequence that may be overwritten.
-    fn limits(writer: *const Writer, audience: *const Audience) struct { u64, u64 } {
-        var excluded = audience.leased() | writer.busy;
+    fn limits(writer: *const Writer, subscribers: *const Subscribers) struct { u64, u64 } {
+        var excluded = subscribers.leased() | writer.busy;
         if (writer.newest_slot) |newest| excluded |= @as(u64, 1) << newest;
         return .{ excluded, switch (writer.policy) {
             .drop_oldest => layout.sequence_max,
-            .wait => audience.deliveredToAll(),
+            .wait => subscribers.deliveredToAll(),
         } };
     }
 
@@ -139,13 +139,13 @@ pub const Writer = struct {
         return found;
     }
 
-    fn invalidate(writer: *Writer, slot: u6, audience: *const Audience) bool {
+    fn invalidate(writer: *Writer, slot: u6, subscribers: *const Subscribers) bool {
         const sequence = writer.sequences[slot];
         // An empty slot has no sequence that a lease could have been checked against.
         if (sequence == layout.sequence_none) return true;
         const shared = &writer.control.slots[slot].sequence;
         @atomicStore(u64, shared, layout.sequence_none, .seq_cst);
-        if (audience.leased() & (@as(u64, 1) << slot) != 0) {
+        if (subscribers.leased() & (@as(u64, 1) << slot) != 0) {
             // A lease came first: its frame is whole and stays.
             @atomicStore(u64, shared, sequence, .seq_cst);
             return false;
@@ -178,7 +178,7 @@ pub const Writer = struct {
     }
 
     /// Gives a slot back unpublished.
-    pub fn abandon(writer: *Writer, slot: u6) void {
+    pub fn cancel(writer: *Writer, slot: u6) void {
         std.debug.assert(writer.owns(slot));
         writer.busy &= ~(@as(u64, 1) << slot);
     }
@@ -214,7 +214,13 @@ pub const Reader = struct {
 
     pub const Lease = struct { index: u32, slot: u6, sequence: u64 };
 
-    pub fn init(control: *const layout.Control, page: *layout.LeasePage, slot_count: u32, mode: Mode, cursor: u64) Reader {
+    pub fn init(
+        control: *const layout.Control,
+        page: *layout.LeasePage,
+        slot_count: u32,
+        mode: Mode,
+        cursor: u64,
+    ) Reader {
         std.debug.assert(slot_count <= layout.slots_max);
         @atomicStore(u64, &page.cursor, cursor, .seq_cst);
         return .{ .control = control, .page = page, .slot_count = slot_count, .mode = mode, .cursor = cursor };
@@ -321,12 +327,12 @@ pub const Reader = struct {
 
     pub fn release(reader: *Reader, index: u32) error{InvalidArgument}!void {
         if (reader.held(index) == null) return error.InvalidArgument;
-        reader.giveBack(reader.entries[index]);
+        reader.releaseEntry(reader.entries[index]);
         @atomicStore(u64, &reader.leases[index], Ticket.none, .release);
     }
 
     /// The last share clears the entry: in the page first, since then it can be taken again.
-    fn giveBack(reader: *Reader, entry: u32) void {
+    fn releaseEntry(reader: *Reader, entry: u32) void {
         const shares = &reader.shares[entry];
         while (true) {
             const count = @atomicLoad(u32, shares, .acquire);
@@ -346,7 +352,7 @@ const testing = std.testing;
 const TestRing = struct {
     control: *layout.Control,
     writer: Writer,
-    audience: Audience = .{},
+    subscribers: Subscribers = .{},
     pages: []layout.LeasePage,
 
     fn init(slot_count: u32, readers: usize, policy: Policy) !TestRing {
@@ -363,12 +369,12 @@ const TestRing = struct {
     }
 
     fn reader(ring: *TestRing, index: u6, mode: Mode) Reader {
-        ring.audience.add(index, &ring.pages[index], mode == .ordered);
+        ring.subscribers.add(index, &ring.pages[index], mode == .ordered);
         return .init(ring.control, &ring.pages[index], ring.writer.slot_count, mode, ring.writer.completed);
     }
 
     fn publish(ring: *TestRing) ?u64 {
-        const slot = ring.writer.acquire(&ring.audience) orelse return null;
+        const slot = ring.writer.acquire(&ring.subscribers) orelse return null;
         const sequence = ring.writer.number();
         ring.writer.complete(slot, sequence);
         return sequence;
@@ -382,7 +388,7 @@ test "a leased slot and the newest one are never handed out" {
     _ = ring.publish();
     const lease = (try reader.next()).?;
     for (0..100) |_| {
-        const slot = ring.writer.acquire(&ring.audience).?;
+        const slot = ring.writer.acquire(&ring.subscribers).?;
         try testing.expect(slot != lease.slot);
         try testing.expect(slot != ring.writer.newest_slot.?);
         ring.writer.complete(slot, ring.writer.number());
@@ -401,9 +407,9 @@ test "no slot is free when all are leased, busy or the newest; and again after a
     try testing.expectEqual(@as(?u64, 2), ring.publish());
     try testing.expectEqual(@as(?u64, null), ring.publish());
     try reader.release(first.index);
-    const slot = ring.writer.acquire(&ring.audience).?;
-    try testing.expectEqual(@as(?u6, null), ring.writer.acquire(&ring.audience));
-    ring.writer.abandon(slot);
+    const slot = ring.writer.acquire(&ring.subscribers).?;
+    try testing.expectEqual(@as(?u6, null), ring.writer.acquire(&ring.subscribers));
+    ring.writer.cancel(slot);
     try testing.expectEqual(@as(?u64, 3), ring.publish());
 }
 
@@ -417,7 +423,7 @@ test "a lease that lands between the writer's two looks keeps its frame" {
     const victim = ring.writer.oldest(@as(u64, 1) << ring.writer.newest_slot.?, layout.sequence_max).?;
     const lease = (try reader.next()).?;
     try testing.expectEqual(victim, lease.slot);
-    try testing.expect(!ring.writer.invalidate(victim, &ring.audience));
+    try testing.expect(!ring.writer.invalidate(victim, &ring.subscribers));
     try testing.expectEqual(lease.sequence, ring.control.slots[victim].sequence);
 }
 
@@ -459,7 +465,7 @@ test "policy wait: nothing is overwritten before every ordered subscriber had it
         _ = ring.publish().?;
     }
     try testing.expectEqual(@as(u64, 0), ordered.dropped);
-    ring.audience.remove(0);
+    ring.subscribers.remove(0);
     for (0..10) |_| _ = ring.publish().?;
 }
 
@@ -479,7 +485,7 @@ test "several leases, clones, one too many, and a double release" {
     try testing.expectError(error.InvalidArgument, reader.release(0));
     try testing.expectError(error.InvalidArgument, reader.release(layout.leases_max));
     for (0..100) |_| {
-        const slot = ring.writer.acquire(&ring.audience).?;
+        const slot = ring.writer.acquire(&ring.subscribers).?;
         try testing.expect(slot != first.slot);
         ring.writer.complete(slot, ring.writer.number());
     }
@@ -511,18 +517,18 @@ test "any bytes in a lease page: the writer goes on with the slots they do not n
     var random: std.Random.DefaultPrng = .init(1);
     for (0..20_000) |_| {
         random.random().bytes(std.mem.asBytes(&ring.pages[0]));
-        if (ring.writer.acquire(&ring.audience)) |slot| {
+        if (ring.writer.acquire(&ring.subscribers)) |slot| {
             if (random.random().boolean()) {
                 ring.writer.complete(slot, ring.writer.number());
             } else {
-                ring.writer.abandon(slot);
+                ring.writer.cancel(slot);
             }
         }
     }
     // Once the hostile subscriber is removed, every slot but the newest is free.
-    ring.audience.remove(0);
-    for (0..7) |_| try testing.expect(ring.writer.acquire(&ring.audience) != null);
-    try testing.expectEqual(@as(?u6, null), ring.writer.acquire(&ring.audience));
+    ring.subscribers.remove(0);
+    for (0..7) |_| try testing.expect(ring.writer.acquire(&ring.subscribers) != null);
+    try testing.expectEqual(@as(?u6, null), ring.writer.acquire(&ring.subscribers));
 }
 
 test "any bytes in the control region: the reader gets an error, a frame in bounds or nothing" {
@@ -616,7 +622,7 @@ test "stress: one writer, three readers, no torn frame" {
     }
     var published: u64 = 0;
     for (0..20_000) |_| {
-        const slot = ring.writer.acquire(&ring.audience) orelse continue;
+        const slot = ring.writer.acquire(&ring.subscribers) orelse continue;
         const sequence = ring.writer.number();
         @memset(&payloads[slot], sequence);
         ring.writer.complete(slot, sequence);

@@ -19,6 +19,9 @@ pub const metadata_size_max = 1024;
 pub const key_size_max = 63;
 pub const name_size_max = 31;
 
+/// Bytes of a slot, and of a packet ring: whoever announces more is broken.
+pub const region_size_max: u64 = 1 << 40;
+
 /// Frames are numbered from 1; 0 is no frame.
 pub const sequence_none: u64 = 0;
 pub const sequence_max: u64 = (1 << 58) - 1;

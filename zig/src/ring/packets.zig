@@ -372,8 +372,8 @@ pub const Reader = struct {
     /// Copies the payload of the packet that `peek` has just given to the start of `destination`, and moves on.
     ///
     /// `PacketOverrun`: the writer was faster; the bytes copied are worth nothing, the loss counts as reported, and the
-    /// next `peek` resumes as after `Peek.overrun`. `InvalidArgument`: the last `peek` gave no packet, it has been taken,
-    /// or `destination` is shorter than it; nothing has changed.
+    /// next `peek` resumes as after `Peek.overrun`. `InvalidArgument`: the last `peek` gave no packet, it has been
+    /// taken, or `destination` is shorter than it; nothing has changed.
     pub fn copy(reader: *Reader, destination: []u8) error{ InvalidArgument, PacketOverrun }!void {
         const located = reader.peeked orelse return error.InvalidArgument;
         if (destination.len < located.info.size) return error.InvalidArgument;

@@ -1,0 +1,136 @@
+/** This file opens an input: its options are checked here, and the demuxer, the GPU and the decoder are opened. */
+import {
+  checkDimension,
+  checkInteger,
+  formatCode,
+  invalid,
+  type PixelFormat,
+  timeoutMilliseconds,
+} from "../core/mod.ts";
+import { CallQueue } from "./call_queue.ts";
+import { Decoder } from "./decoder.ts";
+import { Demuxer, type Source } from "./demuxer.ts";
+import { Hardware } from "./hardware.ts";
+import { loadNodeAv, type NodeAv } from "./node_av.ts";
+
+/**
+ * How {@linkcode openMedia} opens an input.
+ *
+ * @example
+ * ```ts
+ * import { openMedia } from "@cuframes/core/media";
+ *
+ * await using media = await openMedia("rtsp://camera/stream", { decode: false, options: { rtsp_transport: "tcp" } });
+ * console.log(media.video.codedWidth);
+ * ```
+ */
+export interface OpenMediaOptions {
+  /** Whether frames are decoded beside the packets; default true. */
+  decode?: boolean;
+  /**
+   * The frames' format; default: the one that keeps most of the decoder's, of NV12 (8-bit YUV), P010 (deeper
+   * YUV), GRAY8 and RGBA.
+   */
+  format?: PixelFormat;
+  /** The frames' width in pixels; default: the track's. */
+  width?: number;
+  /** The frames' height in pixels; default: the track's. */
+  height?: number;
+  /** Whether events come at the stream's own pace instead of as fast as they can; default false. */
+  realtime?: boolean;
+  /** Whether the input is opened again at its end, its timestamps going on; default false. */
+  loop?: boolean;
+  /** Ends opening, reading and waiting; they throw its reason. */
+  signal?: AbortSignal;
+  /** FFmpeg's name of the input's format, such as `"v4l2"` or `"lavfi"`; default: found out. */
+  inputFormat?: string;
+  /**
+   * How long opening may take (5 s more with the look at the streams), and how long an input may give no packet,
+   * until they throw `TIMEOUT`. Milliseconds; default: for ever. Looking up a host name, and a device's driver,
+   * cannot be interrupted.
+   */
+  timeout?: number;
+  /** FFmpeg's options of the demuxer and the protocol, such as `{ rtsp_transport: "tcp" }`. */
+  options?: Record<string, string>;
+  /**
+   * Where frames are decoded: `"none"` (default) on the CPU; `"cuda"` on the GPU, for the codecs that it has a decoder
+   * for; `"auto"`: on the GPU where there is one.
+   */
+  hardware?: "none" | "cuda" | "auto";
+  /** The CUDA device's number in this process; default 0. */
+  device?: number;
+}
+
+/** An input that was opened, and what is to be made of it. */
+export interface Opened {
+  readonly options: OpenMediaOptions;
+  readonly source: Source;
+  /** Ends every wait for the source; the options' signal ends it, too. */
+  readonly stop: AbortController;
+  readonly demuxer: Demuxer;
+  /** Undefined where no frames are wanted. */
+  readonly decoder: Decoder | undefined;
+  /** Undefined where the CPU decodes. */
+  readonly hardware: Hardware | undefined;
+}
+
+/** Opens an input, as `openMedia` says. */
+export async function openInput(input: string, options: OpenMediaOptions): Promise<Opened> {
+  check(input, options);
+  const { signal, hardware: wanted = "none", device = 0, decode = true } = options;
+  signal?.throwIfAborted();
+  const av = await loadNodeAv();
+  const stop = new AbortController();
+  const abort = () => stop.abort(signal?.reason);
+  signal?.addEventListener("abort", abort);
+  const source: Source = {
+    av,
+    input,
+    inputFormat: options.inputFormat,
+    options: options.options ?? {},
+    timeout: options.timeout ?? Infinity,
+    calls: new CallQueue(),
+    signal: stop.signal,
+  };
+  let demuxer: Demuxer | undefined;
+  let hardware: Hardware | undefined;
+  try {
+    signal?.throwIfAborted();
+    demuxer = await Demuxer.open(source);
+    if (decode) hardware = openHardware(av, wanted, device);
+    const decoder = decode
+      ? await Decoder.open(av, source.calls, demuxer.parameters, demuxer.live, hardware)
+      : undefined;
+    return { options, source, stop, demuxer, decoder, hardware };
+  } catch (error) {
+    hardware?.close();
+    await demuxer?.close();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+function check(input: string, options: OpenMediaOptions): void {
+  // FFmpeg's binding would dereference it.
+  if (input === "") throw invalid("the input is empty: it must be a path or a URL");
+  const { format, width, height, hardware = "none", device = 0, timeout = Infinity } = options;
+  if (format !== undefined) formatCode(format);
+  if (width !== undefined) checkDimension("width", width);
+  if (height !== undefined) checkDimension("height", height);
+  if (!["none", "cuda", "auto"].includes(hardware)) {
+    throw invalid(`hardware is ${JSON.stringify(hardware)}: it must be none, cuda or auto`);
+  }
+  checkInteger("device", device, 0, 255);
+  timeoutMilliseconds("timeout", timeout);
+}
+
+function openHardware(av: NodeAv, wanted: "none" | "cuda" | "auto", device: number): Hardware | undefined {
+  if (wanted === "none") return undefined;
+  try {
+    return Hardware.open(av, device);
+  } catch (error) {
+    if (wanted === "cuda") throw error;
+    return undefined; // "auto": the CPU does it
+  }
+}
