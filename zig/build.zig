@@ -66,7 +66,7 @@ pub fn build(b: *std.Build) void {
         .glibc_version = oldest_glibc,
     } });
     const optimize = b.option(std.builtin.OptimizeMode, "optimize", "How to optimise the library") orelse .ReleaseSafe;
-    const test_filters = b.option([]const []const u8, "test-filter", "Run the tests with this in their name") orelse &.{};
+    const test_filters = b.option([]const []const u8, "test-filter", "Run tests with this in their name") orelse &.{};
 
     const options: Options = .{ .target = target, .optimize = optimize, .test_filters = test_filters };
 
