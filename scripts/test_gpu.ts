@@ -35,13 +35,14 @@ const parts: Part[] = [
       arguments: [
         "test/frames/",
         "test/packets/",
+        "test/connect/",
         "test/ipc/",
-        "test/connect/liveness",
+        "test/ffi/threads",
         "test/sockets/processes",
         "test/images/dmabuf_example",
         "test/cli/examples",
       ],
-      seconds: 240,
+      seconds: 300,
     },
     { name: "cuda", runtime, arguments: ["test/cuda/"], seconds: 240 },
     // Alone with the GPU: it looks at free memory, as the next part does.

@@ -1,5 +1,5 @@
-//! Builds the library, what other languages see of it, the doubles of the drivers' libraries, and the tests of all
-//! that.
+//! This script builds the library, what other languages see of it, the doubles of the drivers' libraries, and the tests
+//! of all that.
 
 const std = @import("std");
 

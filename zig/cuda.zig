@@ -1,4 +1,4 @@
-//! What a test double of libcuda.so.1 and its tests share with the library.
+//! This module is what a test double of libcuda.so.1 and its tests share with the library.
 
 const driver = @import("src/cuda/driver.zig");
 pub const Driver = driver.Driver;

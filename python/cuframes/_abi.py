@@ -30,6 +30,10 @@ PLANES_MAX = 3
 UUID_SIZE = 16
 # The most devices that are listed: what the driver calls a machine's limit.
 DEVICES_MAX = 64
+# Packets of a ring.
+PACKETS_MAX = 1024
+# Bytes; some 18 minutes of a stream of 8 Mbit/s.
+PACKET_DATA_SIZE_MAX = 1073741824
 # Bytes of codec parameters.
 EXTRADATA_SIZE_MAX = 4096
 # Bytes of an address to connect to: a path needs a NUL behind it, an abstract name its "@".
@@ -220,7 +224,7 @@ class PublisherOptions(Structure):
     """What a publisher is to be. Text is NUL-padded."""
 
     _fields_ = (
-        # 1 to 63 of A-Z, a-z, 0-9, _ and -.
+        # 1 to KEY_SIZE_MAX of A-Z, a-z, 0-9, _ and -.
         ("key", c_char * 64),
         # The runtime directory. Empty: the first that can be used, by docs/protocol.md.
         ("directory", c_char * 108),
@@ -229,7 +233,7 @@ class PublisherOptions(Structure):
         # Pixels.
         ("width", c_uint32),
         ("height", c_uint32),
-        # 2 to 64.
+        # SLOTS_MIN to SLOTS_MAX.
         ("slot_count", c_uint32),
         ("policy", c_uint32),
         # A kind of memory.
@@ -301,7 +305,7 @@ class PacketOptions(Structure):
     """What a packet ring is to be."""
 
     _fields_ = (
-        # Packets that it remembers, 1 to 1024.
+        # Packets that it remembers, 1 to PACKETS_MAX.
         ("ring_slots", c_uint32),
         # Bytes of them together, at most 1 GiB.
         ("data_size", c_uint32),
@@ -573,7 +577,7 @@ class ImageOptions(Structure):
     """What is to be imported."""
 
     _fields_ = (
-        # Pixels, 1 to 16384.
+        # Pixels, 1 to DIMENSION_MAX.
         ("width", c_uint32),
         ("height", c_uint32),
         # Of drm_fourcc.h.
@@ -692,6 +696,10 @@ FUNCTIONS = {
     # cuframes_now_ns()
     # CLOCK_MONOTONIC in nanoseconds, the clock of every frame's published_ns.
     "cuframes_now_ns": (c_uint64, ()),
+    # cuframes_runtime_directories(option, option_size, buffer, size)
+    # Writes the directories where publishers of this user may be, best first, each with a NUL behind it; returns how many
+    # bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
+    "cuframes_runtime_directories": (c_int32, (c_void_p, c_uint32, c_void_p, c_uint32)),
     # cuframes_callback_open(callback)
     # Lets the library's threads call this callback; to be called before it is given to any function.
     "cuframes_callback_open": (c_int32, (Callback,)),
@@ -753,17 +761,8 @@ FUNCTIONS = {
     # Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream.
     "cuframes_publisher_copy_from": (c_int32, (c_uint32, c_uint32, POINTER(CopySource))),
     # cuframes_publisher_cancel(publisher, slot)
-    # Gives a slot back unpublished.
+    # Cancels a slot: it is free again, and nobody sees it.
     "cuframes_publisher_cancel": (c_int32, (c_uint32, c_uint32)),
-    # cuframes_publisher_enable_packets(publisher, options)
-    # Makes the packet ring, once, and hands it to the subscribers that are there and want it.
-    "cuframes_publisher_enable_packets": (c_int32, (c_uint32, POINTER(PacketOptions))),
-    # cuframes_publisher_set_extradata(publisher, bytes, size)
-    # Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away.
-    "cuframes_publisher_set_extradata": (c_int32, (c_uint32, c_void_p, c_uint32)),
-    # cuframes_publisher_publish_packet(publisher, record, bytes)
-    # Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
-    "cuframes_publisher_publish_packet": (c_int32, (c_uint32, POINTER(PacketRecord), c_void_p)),
     # cuframes_publisher_stats(publisher, stats)
     # Fills in the counters.
     "cuframes_publisher_stats": (c_int32, (c_uint32, POINTER(PublisherStats))),
@@ -812,8 +811,8 @@ FUNCTIONS = {
     # Ends a lease on a GPU frame when the CUstream's work so far is done.
     "cuframes_subscriber_release_when_done": (c_int32, (c_uint32, c_uint32, c_uint64)),
     # cuframes_subscriber_to_host(subscriber, lease, refresh, address)
-    # Copies a held GPU frame to page-locked host memory, once unless `refresh` is 1; returns which of 8 buffers, and its
-    # address. The bytes stay as they are for as long as the frame is held.
+    # Copies a held GPU frame to page-locked host memory, once unless `refresh` is 1; returns which of
+    # LEASES_MAX buffers, and its address. The bytes stay as they are for as long as the frame is held.
     "cuframes_subscriber_to_host": (c_int32, (c_uint32, c_uint32, c_uint32, POINTER(c_uint64))),
     # cuframes_subscriber_stats(subscriber, stats)
     # Fills in the counters.
@@ -822,6 +821,15 @@ FUNCTIONS = {
     # Ends the connection and all leases. keep_mapped: as for cuframes_publisher_close, the copies in host memory
     # included.
     "cuframes_subscriber_close": (c_int32, (c_uint32, c_uint32)),
+    # cuframes_publisher_enable_packets(publisher, options)
+    # Makes the packet ring, once, and hands it to the subscribers that are there and want it.
+    "cuframes_publisher_enable_packets": (c_int32, (c_uint32, POINTER(PacketOptions))),
+    # cuframes_publisher_set_extradata(publisher, bytes, size)
+    # Replaces the extradata that readers are given: at most EXTRADATA_SIZE_MAX bytes; 0 takes them away.
+    "cuframes_publisher_set_extradata": (c_int32, (c_uint32, c_void_p, c_uint32)),
+    # cuframes_publisher_publish_packet(publisher, record, bytes)
+    # Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
+    "cuframes_publisher_publish_packet": (c_int32, (c_uint32, POINTER(PacketRecord), c_void_p)),
     # cuframes_packet_reader_open(subscriber, wait, since_connection)
     # Returns the handle of a reader of the connection's packets.
     # wait: 1 to wait for a ring that is still to come, in cuframes_packet_reader_next; 0 for NO_PACKET_RING.
@@ -835,7 +843,7 @@ FUNCTIONS = {
     # then worth nothing.
     "cuframes_packet_reader_copy": (c_int32, (c_uint32, c_void_p, c_uint32)),
     # cuframes_packet_reader_extradata(reader, destination)
-    # Copies the extradata into a buffer of 4096 bytes; returns their size.
+    # Copies the extradata into a buffer of EXTRADATA_SIZE_MAX bytes; returns their size.
     "cuframes_packet_reader_extradata": (c_int32, (c_uint32, c_void_p)),
     # cuframes_packet_reader_arm(reader, callback)
     # Calls back once at the next packet or the connection's end.
@@ -881,11 +889,12 @@ FUNCTIONS = {
     # Returns the handle of a listener's next connection. WOULD_BLOCK with a time-out of 0, else TIMEOUT.
     "cuframes_socket_accept": (c_int32, (c_uint32, c_int32)),
     # cuframes_socket_send(socket, bytes, size, descriptors, descriptor_count, timeout_ms)
-    # Sends one message of 1 to 65 536 bytes with up to 253 descriptors, which stay the caller's.
+    # Sends one message of 1 to SOCKET_MESSAGE_SIZE_MAX bytes with up to SOCKET_DESCRIPTORS_MAX descriptors, which stay
+    # the caller's.
     "cuframes_socket_send": (c_int32, (c_uint32, c_void_p, c_uint32, POINTER(c_int32), c_uint32, c_int32)),
     # cuframes_socket_receive(socket, bytes, capacity, received, timeout_ms)
-    # Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on
-    # every error none of them is open.
+    # Takes one message into a buffer of at least SOCKET_MESSAGE_SIZE_MAX bytes. The descriptors that came with it are the
+    # caller's; on every error none of them is open.
     "cuframes_socket_receive": (c_int32, (c_uint32, c_void_p, c_uint32, POINTER(Received), c_int32)),
     # cuframes_socket_arm(socket, direction, callback)
     # Calls back once when there is something to receive or accept (direction 0), or room to send (1), or the end to tell.

@@ -1,7 +1,7 @@
 /** This file has what all commands have in common: options, environment variables, and what they are run with. */
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { environment, type Size } from "../core/mod.ts";
+import { DIMENSION_MAX, environment, type Size } from "../core/mod.ts";
 import { cancellation } from "./cancel.ts";
 import { UsageError } from "./exit.ts";
 import { type Level, Log } from "./terminal.ts";
@@ -138,8 +138,10 @@ export function durationOption(flags: string, description: string, value: string
 /** Parses a size as `1280x720`. */
 export function size(text: string): Size {
   const [, width, height] = /^(\d+)[x×](\d+)$/.exec(text) ?? [];
-  const valid = (pixels: number) => pixels >= 1 && pixels <= 16384;
+  const valid = (pixels: number) => pixels >= 1 && pixels <= DIMENSION_MAX;
   const value = { width: Number(width), height: Number(height) };
   if (valid(value.width) && valid(value.height)) return value;
-  throw new InvalidArgumentError("It must be WIDTHxHEIGHT in pixels, 1x1 to 16384x16384.");
+  throw new InvalidArgumentError(
+    `It must be WIDTHxHEIGHT in pixels, 1x1 to ${DIMENSION_MAX}x${DIMENSION_MAX}.`,
+  );
 }

@@ -1,7 +1,6 @@
 /** This file finds the keys that have a publisher here, and asks each what it does. */
 import { readdirSync } from "node:fs";
-import process from "node:process";
-import { environment, isCuframesError } from "../core/mod.ts";
+import { isCuframesError, isKey } from "../core/mod.ts";
 
 import { inspect, type PublisherReport } from "../frames/mod.ts";
 import type { Context } from "./command.ts";
@@ -22,19 +21,6 @@ export interface Silent {
 
 export type Found = { readonly report: PublisherReport } | { readonly silent: Silent };
 
-/** The directories where publishers may be, as docs/protocol.md says under "Runtime directory". */
-export function runtimeDirectories(chosen: string | undefined): string[] {
-  const named = chosen ?? environment("CUFRAMES_RUNTIME_DIR");
-  if (named !== undefined) return [named];
-  const session = environment("XDG_RUNTIME_DIR");
-  const user = process.geteuid?.() ?? 0;
-  return [
-    "/run/cuframes",
-    ...(session === undefined ? [] : [`${session}/cuframes`]),
-    `/tmp/cuframes-${user}`,
-  ];
-}
-
 /** The keys that have a socket, in order. */
 export function keysIn(directories: readonly string[]): string[] {
   const names = directories.flatMap((directory) => {
@@ -44,10 +30,8 @@ export function keysIn(directories: readonly string[]): string[] {
       return []; // not there, or not ours to read
     }
   });
-  const keys = names.filter((name) => /^[A-Za-z0-9_-]{1,63}\.sock$/.test(name)).map((name) =>
-    name.slice(0, -5)
-  );
-  return [...new Set(keys)].sort();
+  const keys = names.filter((name) => name.endsWith(".sock")).map((name) => name.slice(0, -".sock".length));
+  return [...new Set(keys.filter(isKey))].sort();
 }
 
 /** Asks the publisher of each key what it does. */

@@ -5,7 +5,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import process from "node:process";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
-import { checkKey, environment, PIXEL_FORMATS, type PixelFormat, type Size } from "../core/mod.ts";
+import {
+  checkKey,
+  environment,
+  PACKETS_MAX,
+  PIXEL_FORMATS,
+  type PixelFormat,
+  type Size,
+} from "../core/mod.ts";
 
 import type { MemoryKind } from "../memory/mod.ts";
 import { CameraSource, type CameraSourceEvent, type CameraSourceOptions } from "../source/mod.ts";
@@ -81,9 +88,9 @@ export function sourceCommand(): Command {
     .option("--no-packets", "publish frames only")
     .option(
       "--packet-slots <count>",
-      "packets in the packet ring, 1 to 1024",
-      integer(1, 1024),
-      1024,
+      `packets in the packet ring, 1 to ${PACKETS_MAX}`,
+      integer(1, PACKETS_MAX),
+      PACKETS_MAX,
     )
     .option("--data-size <MiB>", "payload in the packet ring, 1 to 1024", integer(1, 1024), 16)
     .option("--realtime", "read a file at its own pace, not as fast as it goes")

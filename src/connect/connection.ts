@@ -3,6 +3,7 @@
 import { LEASES_MAX } from "../core/mod.ts";
 import {
   checked,
+  isOver,
   library,
   type NativeSymbols,
   offWake,
@@ -68,7 +69,7 @@ export class Connection {
 
   /** Ends a lease; with a stream, once the stream's work so far is done. */
   release(lease: number, stream?: bigint): void {
-    if (this.#closed) return;
+    if (this.#closed || isOver()) return;
     const result = stream === undefined
       ? this.#symbols.cuframes_subscriber_release(this.handle, lease)
       : this.#symbols.cuframes_subscriber_release_when_done(this.handle, lease, stream);

@@ -62,12 +62,10 @@ export class WaitQueue<T> {
     attempt: () => T | undefined = this.#attempt,
   ): Promise<T> {
     const milliseconds = timeoutMilliseconds("timeout", timeout);
-    signal?.throwIfAborted();
+    // First: whoever asks again and again with a signal that is aborted has no other wait.
     const turn = eventLoopTurnIfDue();
-    if (turn !== undefined) {
-      await turn;
-      signal?.throwIfAborted();
-    }
+    if (turn !== undefined) await turn;
+    signal?.throwIfAborted();
     if (this.#waits.size === 0) {
       const value = attempt();
       if (value !== undefined) return value;

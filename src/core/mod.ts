@@ -32,6 +32,7 @@ export {
   checkKey,
   checkName,
   INT32_MAX,
+  isKey,
   LONGEST_TIMER_MS,
   microseconds,
   nanoseconds,

@@ -30,6 +30,11 @@ export const LONGEST_TIMER_MS: number = INT32_MAX;
 const keyPattern = new RegExp(`^[A-Za-z0-9_-]{1,${KEY_SIZE_MAX}}$`);
 
 /** Passes a publisher's key through. */
+/** Whether a publisher can have this key. */
+export function isKey(key: string): boolean {
+  return keyPattern.test(key);
+}
+
 export function checkKey(key: string): string {
   if (typeof key !== "string" || !keyPattern.test(key)) {
     throw invalid(

@@ -1,5 +1,7 @@
 // What the library needs of Deno.
 
+import process from "node:process";
+import type * as WorkerThreads from "node:worker_threads";
 import type { NativeCallback, NativeSymbols, Runtime, Wakeups } from "./runtime.ts";
 import { SYMBOLS } from "./symbols.ts";
 import { openWakeSocket, readByNodeNet } from "./wake_socket.ts";
@@ -64,7 +66,9 @@ export const deno: Runtime = {
   },
 };
 
+/** Deno has two kinds of workers, and each is told by something that the other one lacks. */
 function isWorker(): boolean {
   const { WorkerGlobalScope } = globalThis as { WorkerGlobalScope?: new () => unknown };
-  return WorkerGlobalScope !== undefined && globalThis instanceof WorkerGlobalScope;
+  if (WorkerGlobalScope !== undefined && globalThis instanceof WorkerGlobalScope) return true;
+  return !(process.getBuiltinModule("node:worker_threads") as typeof WorkerThreads).isMainThread;
 }

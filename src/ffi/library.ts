@@ -53,6 +53,13 @@ export function waitEnds(): void {
   if (--pending === 0) library().wakeups.unref();
 }
 
+let over = false;
+
+/** Whether this program or worker is exiting, and everything native that it had is closed. */
+export function isOver(): boolean {
+  return over;
+}
+
 let loaded: Library | undefined;
 
 /** The shim, loaded at the first call. */
@@ -93,7 +100,10 @@ function load(): Library {
   }
   // A native thread must not call into an event loop that is being taken down. A worker that is ended from outside has no
   // such event; there the library notices the end of the thread.
-  process.on("exit", () => symbols.cuframes_environment_close());
+  process.on("exit", () => {
+    over = true;
+    symbols.cuframes_environment_close();
+  });
   return { symbols, runtime, wake: wakeups.callback, wakeups };
 }
 

@@ -3,6 +3,7 @@
 export * from "./layout.ts";
 export {
   checked,
+  isOver,
   library,
   nativeError,
   nativeMessage,

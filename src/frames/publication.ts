@@ -21,6 +21,7 @@ import {
 } from "../core/mod.ts";
 import {
   checked,
+  isOver,
   library,
   type NativeSymbols,
   offWake,
@@ -183,6 +184,7 @@ export class Publication {
 
   /** Cancels a slot that was acquired: it is free again, unpublished. */
   cancel(slot: number): void {
+    if (isOver()) return;
     checked(
       this.#symbols.cuframes_publisher_cancel(this.handle, slot),
       `cancelling a frame of ${this.key}`,

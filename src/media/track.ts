@@ -1,6 +1,6 @@
 /** This file says what is known of a video track, in WebCodecs' words. */
 import type { CodecParameters } from "node-av";
-import { codecString, isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
+import { codecString, EXTRADATA_SIZE_MAX, isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
 
 import type { NodeAv } from "./node_av.ts";
 
@@ -62,9 +62,6 @@ export function isPictures(codecId: number): boolean {
   return PICTURES.includes(codecId);
 }
 
-/** The most that a packet ring's header holds of a description, in bytes. */
-const MAX_DESCRIPTION = 4096;
-
 // WebCodecs' names of ITU-T H.273's code points, which are FFmpeg's too.
 const PRIMARIES: Record<number, string> = {
   1: "bt709",
@@ -118,5 +115,5 @@ export function describeTrack(
 function descriptionOf({ codecId, extradata }: CodecParameters): Uint8Array {
   const all = new Uint8Array(extradata ?? []);
   // x265 adds its settings to the parameter sets, as an SEI message of any length.
-  return isAnnexB(codecId) && all.length > MAX_DESCRIPTION ? joinUnits(parameterSets(codecId, all)) : all;
+  return isAnnexB(codecId) && all.length > EXTRADATA_SIZE_MAX ? joinUnits(parameterSets(codecId, all)) : all;
 }

@@ -6,10 +6,12 @@ import {
   EXTRADATA_SIZE_MAX,
   invalid,
   nanoseconds,
+  PACKET_DATA_SIZE_MAX,
   PACKET_FLAG_CORRUPT,
   PACKET_FLAG_DISCONTINUITY,
   PACKET_FLAG_KEY,
   PACKET_FLAG_LAST_IN_AU,
+  PACKETS_MAX,
   shown,
 } from "../core/mod.ts";
 import { checked, library, type NativeSymbols, PacketOptions, PacketRecord, Struct } from "../ffi/mod.ts";
@@ -36,10 +38,6 @@ export interface PacketInit {
 }
 
 const MIB = 2 ** 20;
-/** The most packets that a ring may have. */
-const PACKET_SLOTS_MAX = 1024;
-/** The most bytes of payload that a ring may have. */
-const PACKET_DATA_SIZE_MAX = 1024 * MIB;
 
 /** The publisher that a packet ring belongs to. */
 export interface PublisherHandle {
@@ -80,7 +78,7 @@ export class PacketRingWriter {
     this.#symbols = library().symbols;
     this.codecId = codecIdOf(codec);
     const struct = new Struct(PacketOptions.SIZE);
-    struct.setU32(PacketOptions.ringSlots, checkInteger("slots", slots, 1, PACKET_SLOTS_MAX));
+    struct.setU32(PacketOptions.ringSlots, checkInteger("slots", slots, 1, PACKETS_MAX));
     struct.setU32(PacketOptions.dataSize, checkInteger("dataSize", dataSize, 1, PACKET_DATA_SIZE_MAX));
     const { maxPacketSize = Math.min(2 * MIB, dataSize) } = options; // of a data size that is checked by now
     struct.setU32(PacketOptions.maxPacketSize, checkInteger("maxPacketSize", maxPacketSize, 1, dataSize));

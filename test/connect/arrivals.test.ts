@@ -1,9 +1,11 @@
 // Waiting for a publisher that is still to come: any number at a time, and where the system has nothing left for that.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { Publisher, Subscriber } from "../../mod.ts";
 import { succeedsSync } from "../../scripts/lib/process.ts";
+import { testMemory } from "../support/memory.ts";
 import { eventually, type Process, stages } from "../support/processes.ts";
 import type { Command } from "../support/programs/waiters.ts";
 
@@ -105,3 +107,24 @@ test.skipIf(!canLimit()).each(["instances", "watches"])(
     expect(instances(waiters)).toBe(0);
   },
 );
+
+test("a publisher is found behind a directory that was renamed and made again above the one waited in", async () => {
+  const above = join(stage().directory, "above");
+  const runtimeDirectory = join(above, "cuframes");
+  mkdirSync(runtimeDirectory, { recursive: true });
+  const connecting = Subscriber.connect("moved", { runtimeDirectory, timeout: 30_000 });
+  const watches = () => readdirSync("/proc/self/task").some((task) => commandOf(task) === "cuframes-watch");
+  await eventually("it waits", watches);
+  renameSync(above, `${above}.old`);
+  mkdirSync(runtimeDirectory, { recursive: true });
+  using _ = Publisher.create({ key: "moved", ...size, runtimeDirectory, memory: testMemory });
+  (await connecting).close();
+});
+
+function commandOf(task: string): string | undefined {
+  try {
+    return readFileSync(`/proc/self/task/${task}/comm`, "utf8").trim();
+  } catch {
+    return undefined; // ended meanwhile
+  }
+}

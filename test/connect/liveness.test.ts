@@ -154,6 +154,12 @@ test("frames that come at the end, when exit is called", async () => {
   }
 });
 
+test("what is held can be closed by a handler of the exit", async () => {
+  const publisher = await startPublisher();
+  await publisher.ask({ do: "publish", frames: 1 }, "published");
+  await expectPromptEnd(startPending("frames that a handler of the exit closes"));
+});
+
 test("an open publisher keeps no process alive, and the key is free behind it", async () => {
   const runtimeDirectory = stage().directory;
   for (const ending of ["publisher", "acquireAsync"] as const) {

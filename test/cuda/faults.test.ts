@@ -21,7 +21,9 @@ const injectedName = "CUDA_ERROR_OPERATING_SYSTEM";
 
 /** Every function of the driver table, but for the one that the test itself asks with. */
 const functions = [
-  ...readFileSync(join(root, "zig/src/cuda/abi.zig"), "utf8").matchAll(/\.name = "(cu\w+)"/g),
+  ...readFileSync(join(root, "zig/src/cuda/abi.zig"), "utf8").matchAll(
+    /(?:required|optional)\(\s*"(cu\w+)"/g,
+  ),
 ]
   .map(([, name]) => name!)
   .filter((name) => name !== "cuStreamQuery");

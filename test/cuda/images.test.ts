@@ -488,7 +488,9 @@ claim("a GPU that makes no dma-bufs says so", async () => {
 
 /** Every function of a driver table. */
 const declaredIn = (table: string) =>
-  [...readFileSync(join(root, table), "utf8").matchAll(/\.name = "(\w+)"/g)].map(([, name]) => name!);
+  [...readFileSync(join(root, table), "utf8").matchAll(/^ +\w+\(\s*"((?:cu|egl)\w+)"/gm)].map(([, name]) =>
+    name!
+  );
 
 const CUDA_ERROR_OPERATING_SYSTEM = 304;
 const EGL_BAD_ACCESS = 0x3002;

@@ -1,4 +1,4 @@
-//! The driver's functions, by name. Each runs with the lock held, its preconditions checked (see
+//! This file has the driver's functions, by name. Each runs with the lock held, its preconditions checked (see
 //! `needsOf`), and outside of injected failures.
 
 const std = @import("std");

@@ -1,7 +1,6 @@
-//! Tests the double of libcuda.so.1 through the library's own driver table, across real processes; `zig build test`
-//! runs it. Every scenario has a process of its own: `conformance --hardware` runs only those that must hold on a real
-//! GPU too,
-//! `conformance NAME` one. The exit status is 0 when all have passed.
+//! This program tests the double of libcuda.so.1 through the library's own driver table, across real processes; `zig
+//! build test` runs it. Every scenario has a process of its own: `conformance --hardware` runs only those that must
+//! hold on a real GPU too, `conformance NAME` one. The exit status is 0 when all have passed.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,4 +1,4 @@
-//! What the double exports besides CUDA, for tests: the functions of `Control` by their names.
+//! This file is what the double exports besides CUDA, for tests: the functions of `Control` by their names.
 
 const std = @import("std");
 const cuda = @import("cuda");

@@ -1,4 +1,4 @@
-//! Scenarios that hold on a GPU as they do on the double: what makes the double a double.
+//! These scenarios hold on a GPU as they do on the double: they are the contract that makes it a double.
 
 const std = @import("std");
 const cuda = @import("cuda");

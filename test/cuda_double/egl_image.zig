@@ -1,4 +1,4 @@
-//! What the double of libEGL.so.1 tells that of libcuda.so.1 of an image.
+//! This is what the double of libEGL.so.1 tells that of libcuda.so.1 of an image.
 
 pub const Description = extern struct {
     width: u32,

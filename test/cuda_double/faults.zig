@@ -1,4 +1,4 @@
-//! Counts every call of a table of functions and makes chosen ones fail. `Result` is an enum of numbers.
+//! This file counts every call of a table of functions and makes chosen ones fail. `Result` is an enum of numbers.
 
 const std = @import("std");
 

@@ -1,4 +1,4 @@
-//! Handles that say when they are stale: an index and the generation of what it held, put into an
+//! These handles say when they are stale. Each is an index and the generation of what it held, put into an
 //! address range that no one can read, so that a handle taken for a pointer crashes at once.
 
 const std = @import("std");

@@ -1,5 +1,5 @@
-//! EGLImages of the double of libEGL.so.1 as CUDA sees them: their memory at device addresses, as pitched planes or as
-//! arrays, whichever that double says.
+//! This file has the EGLImages of libEGL.so.1's double as CUDA sees them: their memory at device addresses, as pitched
+//! planes or as arrays, whichever that double says.
 
 const std = @import("std");
 const cuda = @import("cuda");

@@ -1,4 +1,4 @@
-//! A test double of libcuda.so.1: the driver functions that this library calls, without a GPU, across
+//! This is a test double of libcuda.so.1: the driver functions that this library calls, without a GPU, across
 //! real processes. Never shipped. Built as a file of that name in a directory of its own, which tests
 //! put into LD_LIBRARY_PATH; in the root of the repository:
 //!

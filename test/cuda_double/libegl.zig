@@ -1,6 +1,6 @@
-//! A test double of libEGL.so.1: the EGL functions that this library calls, beside the double of libcuda.so.1. Never
-//! shipped. It exports the table of zig/src/egl/abi.zig and the controls below. An image is made of the descriptors
-//! that it is given, memfds included, and keeps duplicates of them, as EGL does.
+//! This is a test double of libEGL.so.1: the EGL functions that this library calls, beside the double of libcuda.so.1.
+//! Never shipped. It exports the table of zig/src/egl/abi.zig and the controls below. An image is made of the
+//! descriptors that it is given, memfds included, and keeps duplicates of them, as EGL does.
 //!
 //! The environment, read at each call that needs it, describes the machine:
 //!

@@ -1,4 +1,4 @@
-//! The one lock of the double, held for the whole of every driver call, and the one condition on
+//! This is the one lock of the double, held for the whole of every driver call, and the one condition on
 //! which everything that waits, waits.
 
 const std = @import("std");

@@ -1,4 +1,4 @@
-//! The machine that the double plays, as the environment describes it (see libcuda.zig).
+//! This is the machine that the double plays, as the environment describes it (see libcuda.zig).
 
 const std = @import("std");
 const cuda = @import("cuda");

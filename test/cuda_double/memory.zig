@@ -1,4 +1,4 @@
-//! Device memory: memfds. A device address lies in a range that the CPU cannot touch (PROT_NONE); the
+//! Device memory is made of memfds. A device address lies in a range that the CPU cannot touch (PROT_NONE); the
 //! double itself copies through a mapping of its own, elsewhere.
 
 const std = @import("std");

@@ -1,4 +1,4 @@
-//! What the smoke test's scenarios are made of: an open driver, shareable memory, other processes.
+//! The scenarios of the conformance run are made of this: an open driver, shareable memory, other processes.
 
 const std = @import("std");
 const linux = std.os.linux;

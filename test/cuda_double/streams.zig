@@ -1,4 +1,4 @@
-//! Contexts, streams and events: each stream a queue and a thread, so that GPU work really is
+//! This file has contexts, streams and events. Each stream is a queue and a thread, so that GPU work really is
 //! asynchronous.
 
 const std = @import("std");

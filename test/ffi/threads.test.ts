@@ -12,8 +12,8 @@ const stage = stages();
 const key = "threads";
 const size = { width: 64, height: 48 };
 
-function startThreads(): Process {
-  return stage().start("threads", { key });
+function startThreads(ofNode = false): Process {
+  return stage().start("threads", { key, ofNode });
 }
 
 async function subscribers(): Promise<number> {
@@ -121,3 +121,19 @@ test.each(everything)("20 workers one behind the other: %s", async (does) => {
   await publisher.ask({ do: "halt" }, "halted");
   expect(await threads.end()).toEqual({ code: 0, signal: null });
 }, 120_000);
+
+// Node has no others. A worker that a native thread called into, where Deno took it for the main thread, ended the process.
+test.skipIf(thisRuntime === "node").each(["subscribe and wait", "read packets"] as const)(
+  "20 workers of node:worker_threads one behind the other: %s",
+  async (does) => {
+    const publisher = stage().start("publisher", { key, ...size, packets: true });
+    await publisher.event("ready");
+    await publisher.ask({ do: "run", packets: true }, "running");
+    const threads = startThreads(true);
+    await threads.ask({ do: "rounds", does, rounds: 20 }, "rounds");
+    await eventually("the places are free", async () => await subscribers() === 0);
+    expect(threads.taken("failed")).toBeUndefined();
+    expect(await threads.end()).toEqual({ code: 0, signal: null });
+  },
+  120_000,
+);

@@ -17,6 +17,10 @@ async function oneFrame(key: string, env: Record<string, string>): Promise<[Proc
   await subscriber.event("ready");
   await subscriber.ask({ do: "connect" }, "connected");
   const took = subscriber.ask({ do: "take", timeout: 30_000 }, "took");
+  // A frame that was there already would be taken without a wait.
+  if (env["CUFRAMES_LOG"] === "debug") {
+    await eventually("the subscriber waits", () => subscriber.errors.includes("waits for object"));
+  }
   await publisher.ask({ do: "publish", frames: 1 }, "published");
   await took;
   await subscriber.end();

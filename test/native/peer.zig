@@ -1,5 +1,5 @@
-//! A process on the other end of a cuframes socket that sends exactly what a test says: neither runtime's own
-//! sockets speak SOCK_SEQPACKET or pass descriptors.
+//! This program is a process on the other end of a cuframes socket. It sends exactly what a test says, which neither
+//! runtime can: their own sockets do not speak SOCK_SEQPACKET or pass descriptors.
 //!
 //! One command a line on standard input, one answer a line on standard output. Descriptors are named by their numbers
 //! in this process; bytes are written in hexadecimal. A system call that fails is answered with `error <errno>`.
@@ -16,9 +16,10 @@
 //!     memfd SIZE SEALS [HOLE]                 -> fd; from HOLE on it has no pages
 //!     write FD OFFSET BYTES                   -> ok
 //!     read FD OFFSET SIZE                     -> BYTES
-//! scribble FD SIZE MILLISECONDS [BYTE] -> how many times the mapping was filled: with random bytes, or with BYTE punch
-//! FD SIZE MILLISECONDS -> how many times the mapping was filled with ones and its pages taken away attack FD -> the
-//! ways in which the file could be changed close FD -> ok
+//!     scribble FD SIZE MILLISECONDS [BYTE]    -> how often the mapping was filled: with random bytes, or with BYTE
+//!     punch FD SIZE MILLISECONDS              -> how often it was filled with ones and its pages taken away
+//!     attack FD                               -> the ways in which the file could be changed
+//!     close FD                                -> ok
 
 const std = @import("std");
 const linux = std.os.linux;

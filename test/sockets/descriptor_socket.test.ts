@@ -1,11 +1,14 @@
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+// Messages with descriptors: arriving, waiting, ending.
+
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { closeDescriptor, CuframesError, type DescriptorListener, DescriptorSocket } from "../../mod.ts";
+import { closeDescriptor, DescriptorSocket } from "../../mod.ts";
 import { isCloseOnExec, Memfd, memfdDescriptors, openDescriptors } from "../support/memfd.ts";
 import { eventually, outcomeOf } from "../support/processes.ts";
+import { bytes, codeOf, connected } from "../support/sockets.ts";
 
 let directory: string;
 let address: string;
@@ -14,38 +17,6 @@ beforeEach(() => {
   address = join(directory, "socket");
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
-
-interface Pair extends Disposable {
-  listener: DescriptorListener;
-  client: DescriptorSocket;
-  server: DescriptorSocket;
-}
-
-async function connected(at: string = address): Promise<Pair> {
-  const listener = DescriptorSocket.listen(at);
-  const client = await DescriptorSocket.connect(at);
-  const server = await listener.accept();
-  return {
-    listener,
-    client,
-    server,
-    [Symbol.dispose]() {
-      for (const each of [client, server, listener]) each.close();
-    },
-  };
-}
-
-function codeOf(attempt: () => unknown): string {
-  try {
-    attempt();
-  } catch (error) {
-    if (error instanceof CuframesError) return error.code;
-    throw error;
-  }
-  return "success";
-}
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
 
 describe("messages", () => {
   test.each(["path", "abstract"])("arrive whole with their descriptors, in order: %s", async (kind) => {
@@ -68,7 +39,7 @@ describe("messages", () => {
   test("belong to their receiver: close() closes what was not taken, and nothing else", async () => {
     // Not by their numbers, which whoever opens a file next is given again.
     const open = () => memfdDescriptors().length;
-    using pair = await connected();
+    using pair = await connected(address);
     using file = new Memfd(4096);
     await pair.client.send(bytes(1), [file.fd]);
     await pair.client.send(bytes(1), [file.fd]);
@@ -91,7 +62,7 @@ describe("messages", () => {
   });
 
   test("of the largest size and with the most descriptors", async () => {
-    using pair = await connected();
+    using pair = await connected(address);
     using file = new Memfd(4096);
     const large = new Uint8Array(DescriptorSocket.maxMessageSize).map((_, index) => index);
     const many = new Array<number>(DescriptorSocket.maxDescriptors).fill(file.fd);
@@ -109,7 +80,7 @@ describe("messages", () => {
     ["a descriptor that is not open", bytes(1), [0, 1_000_000]],
     ["something else than bytes", "text" as unknown as Uint8Array, []],
   ])("with %s are refused, and nothing is sent", async (_, content, fds) => {
-    using pair = await connected();
+    using pair = await connected(address);
     const outcome = await outcomeOf(pair.client.send(content, fds));
     expect(outcome.code).toBe("INVALID_ARGUMENT");
     if (fds.length === 2) expect(outcome.message).toMatch(/fds\[1\] is 1000000/);
@@ -117,7 +88,7 @@ describe("messages", () => {
   });
 
   test("wait for room, in the order of their calls", async () => {
-    using pair = await connected();
+    using pair = await connected(address);
     const count = 40;
     let sent = 0;
     const sends = Array.from({ length: count }, (_, index) => {
@@ -137,7 +108,7 @@ describe("messages", () => {
 
 describe("waiting", () => {
   test("ends with a time-out, a signal, or the socket", async () => {
-    using pair = await connected();
+    using pair = await connected(address);
     const controller = new AbortController();
     const reason = new Error("enough");
     const aborted = pair.server.receive({ signal: controller.signal });
@@ -157,7 +128,7 @@ describe("waiting", () => {
   });
 
   test("a peer that closes is noticed, after what it had sent", async () => {
-    using pair = await connected();
+    using pair = await connected(address);
     const waiting = pair.server.receive();
     await pair.client.send(bytes(1));
     await waiting;
@@ -185,53 +156,8 @@ describe("waiting", () => {
   });
 });
 
-describe("addresses", () => {
-  test("a path is there with its mode while somebody listens, and not afterwards", () => {
-    const listener = DescriptorSocket.listen(address, { mode: 0o600 });
-    expect(statSync(address).mode & 0o777).toBe(0o600);
-    expect(codeOf(() => DescriptorSocket.listen(address))).toBe("ALREADY_EXISTS");
-    expect(existsSync(address)).toBe(true);
-    listener.close();
-    listener.close();
-    expect(existsSync(address) || existsSync(`${address}.lock`)).toBe(false);
-    DescriptorSocket.listen(address).close();
-  });
-
-  test("what is not a socket is left alone", () => {
-    writeFileSync(address, "precious");
-    expect(codeOf(() => DescriptorSocket.listen(address))).toBe("ALREADY_EXISTS");
-    expect(statSync(address).size).toBe(8);
-    expect(existsSync(`${address}.lock`)).toBe(false);
-  });
-
-  test("an abstract address is taken once", () => {
-    const at = `@cuframes-test-${process.pid}-${Math.random()}`;
-    using _listener = DescriptorSocket.listen(at);
-    expect(codeOf(() => DescriptorSocket.listen(at))).toBe("ALREADY_EXISTS");
-  });
-
-  test.each(["", "@", `@${"x".repeat(107)}`, `/tmp/${"x".repeat(103)}`, "a\0b"])(
-    "%j is none",
-    async (wrong) => {
-      expect(codeOf(() => DescriptorSocket.listen(wrong))).toBe("INVALID_ARGUMENT");
-      expect((await outcomeOf(DescriptorSocket.connect(wrong))).code).toBe("INVALID_ARGUMENT");
-    },
-  );
-
-  test("of the largest size", async () => {
-    const name = `@${process.pid}-`;
-    using longest = await connected(name + "x".repeat(107 - name.length));
-    await longest.client.send(bytes(1));
-    const path = `${directory}/`;
-    using _path = await connected(path + "x".repeat(102 - path.length));
-    expect(codeOf(() => DescriptorSocket.listen(path + "x".repeat(103 - path.length)))).toBe(
-      "INVALID_ARGUMENT",
-    );
-  });
-});
-
 test("the peer's credentials are the kernel's", async () => {
-  using pair = await connected();
+  using pair = await connected(address);
   const { pid } = process;
   const [uid, gid] = [process.getuid!(), process.getgid!()];
   expect(pair.client.peer).toEqual({ pid, uid, gid });
@@ -240,7 +166,7 @@ test("the peer's credentials are the kernel's", async () => {
 
 test("nothing is left of any of it", async () => {
   {
-    using warm = await connected();
+    using warm = await connected(address);
     await warm.client.send(bytes(1));
     await warm.server.receive();
   }
@@ -248,7 +174,7 @@ test("nothing is left of any of it", async () => {
   // Threads of the pairs so far may still hold theirs, and with Bun another file's tests have some; a leak is 20 and more.
   const before = openDescriptors().length;
   for (let round = 0; round < 20; round++) {
-    using pair = await connected();
+    using pair = await connected(address);
     const waiting = pair.server.receive();
     await pair.client.send(bytes(1), [file.fd]);
     (await waiting).close();

@@ -37,6 +37,10 @@
 #define CUFRAMES_UUID_SIZE 16
 /** The most devices that are listed: what the driver calls a machine's limit. */
 #define CUFRAMES_DEVICES_MAX 64
+/** Packets of a ring. */
+#define CUFRAMES_PACKETS_MAX 1024
+/** Bytes; some 18 minutes of a stream of 8 Mbit/s. */
+#define CUFRAMES_PACKET_DATA_SIZE_MAX 1073741824
 /** Bytes of codec parameters. */
 #define CUFRAMES_EXTRADATA_SIZE_MAX 4096
 /** Bytes of an address to connect to: a path needs a NUL behind it, an abstract name its "@". */
@@ -220,7 +224,7 @@ struct cuframes_geometry {
 
 /** What a publisher is to be. Text is NUL-padded. */
 struct cuframes_publisher_options {
-  /** 1 to 63 of A-Z, a-z, 0-9, _ and -. */
+  /** 1 to KEY_SIZE_MAX of A-Z, a-z, 0-9, _ and -. */
   char key[64];
   /** The runtime directory. Empty: the first that can be used, by docs/protocol.md. */
   char directory[108];
@@ -229,7 +233,7 @@ struct cuframes_publisher_options {
   /** Pixels. */
   uint32_t width;
   uint32_t height;
-  /** 2 to 64. */
+  /** SLOTS_MIN to SLOTS_MAX. */
   uint32_t slot_count;
   uint32_t policy;
   /** A kind of memory. */
@@ -291,7 +295,7 @@ struct cuframes_publisher_stats {
 
 /** What a packet ring is to be. */
 struct cuframes_packet_options {
-  /** Packets that it remembers, 1 to 1024. */
+  /** Packets that it remembers, 1 to PACKETS_MAX. */
   uint32_t ring_slots;
   /** Bytes of them together, at most 1 GiB. */
   uint32_t data_size;
@@ -516,7 +520,7 @@ struct cuframes_image_source_plane {
 
 /** What is to be imported. */
 struct cuframes_image_options {
-  /** Pixels, 1 to 16384. */
+  /** Pixels, 1 to DIMENSION_MAX. */
   uint32_t width;
   uint32_t height;
   /** Of drm_fourcc.h. */
@@ -801,6 +805,12 @@ int32_t cuframes_error_message(void *buffer, uint32_t size);
 /** CLOCK_MONOTONIC in nanoseconds, the clock of every frame's published_ns. */
 uint64_t cuframes_now_ns(void);
 
+/**
+ * Writes the directories where publishers of this user may be, best first, each with a NUL behind it; returns how many
+ * bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
+ */
+int32_t cuframes_runtime_directories(const void *option, uint32_t option_size, void *buffer, uint32_t size);
+
 /** Lets the library's threads call this callback; to be called before it is given to any function. */
 int32_t cuframes_callback_open(cuframes_callback callback);
 
@@ -876,17 +886,8 @@ int32_t cuframes_publisher_download(uint32_t publisher, uint32_t slot, uint64_t 
 /** Copies a picture that is on the same GPU into an acquired slot, ordered by the source's stream. */
 int32_t cuframes_publisher_copy_from(uint32_t publisher, uint32_t slot, const struct cuframes_copy_source *source);
 
-/** Gives a slot back unpublished. */
+/** Cancels a slot: it is free again, and nobody sees it. */
 int32_t cuframes_publisher_cancel(uint32_t publisher, uint32_t slot);
-
-/** Makes the packet ring, once, and hands it to the subscribers that are there and want it. */
-int32_t cuframes_publisher_enable_packets(uint32_t publisher, const struct cuframes_packet_options *options);
-
-/** Replaces the extradata that readers are given: at most 4096 bytes; 0 takes them away. */
-int32_t cuframes_publisher_set_extradata(uint32_t publisher, const void *bytes, uint32_t size);
-
-/** Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record. */
-int32_t cuframes_publisher_publish_packet(uint32_t publisher, struct cuframes_packet_record *record, const void *bytes);
 
 /** Fills in the counters. */
 int32_t cuframes_publisher_stats(uint32_t publisher, struct cuframes_publisher_stats *stats);
@@ -949,8 +950,8 @@ int32_t cuframes_subscriber_release(uint32_t subscriber, uint32_t lease);
 int32_t cuframes_subscriber_release_when_done(uint32_t subscriber, uint32_t lease, uint64_t stream);
 
 /**
- * Copies a held GPU frame to page-locked host memory, once unless `refresh` is 1; returns which of 8 buffers, and its
- * address. The bytes stay as they are for as long as the frame is held.
+ * Copies a held GPU frame to page-locked host memory, once unless `refresh` is 1; returns which of
+ * LEASES_MAX buffers, and its address. The bytes stay as they are for as long as the frame is held.
  */
 int32_t cuframes_subscriber_to_host(uint32_t subscriber, uint32_t lease, uint32_t refresh, uint64_t *address);
 
@@ -962,6 +963,15 @@ int32_t cuframes_subscriber_stats(uint32_t subscriber, struct cuframes_subscribe
  * included.
  */
 int32_t cuframes_subscriber_close(uint32_t subscriber, uint32_t keep_mapped);
+
+/** Makes the packet ring, once, and hands it to the subscribers that are there and want it. */
+int32_t cuframes_publisher_enable_packets(uint32_t publisher, const struct cuframes_packet_options *options);
+
+/** Replaces the extradata that readers are given: at most EXTRADATA_SIZE_MAX bytes; 0 takes them away. */
+int32_t cuframes_publisher_set_extradata(uint32_t publisher, const void *bytes, uint32_t size);
+
+/** Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record. */
+int32_t cuframes_publisher_publish_packet(uint32_t publisher, struct cuframes_packet_record *record, const void *bytes);
 
 /**
  * Returns the handle of a reader of the connection's packets.
@@ -979,7 +989,7 @@ int32_t cuframes_packet_reader_next(uint32_t reader, int32_t timeout_ms, struct 
  */
 int32_t cuframes_packet_reader_copy(uint32_t reader, void *destination, uint32_t size);
 
-/** Copies the extradata into a buffer of 4096 bytes; returns their size. */
+/** Copies the extradata into a buffer of EXTRADATA_SIZE_MAX bytes; returns their size. */
 int32_t cuframes_packet_reader_extradata(uint32_t reader, uint8_t destination[4096]);
 
 /** Calls back once at the next packet or the connection's end. */
@@ -1037,13 +1047,16 @@ int32_t cuframes_socket_listen(const void *address, uint32_t size, uint32_t mode
 /** Returns the handle of a listener's next connection. WOULD_BLOCK with a time-out of 0, else TIMEOUT. */
 int32_t cuframes_socket_accept(uint32_t listener, int32_t timeout_ms);
 
-/** Sends one message of 1 to 65 536 bytes with up to 253 descriptors, which stay the caller's. */
+/**
+ * Sends one message of 1 to SOCKET_MESSAGE_SIZE_MAX bytes with up to SOCKET_DESCRIPTORS_MAX descriptors, which stay
+ * the caller's.
+ */
 int32_t cuframes_socket_send(uint32_t socket, const void *bytes, uint32_t size, const int32_t *descriptors,
                              uint32_t descriptor_count, int32_t timeout_ms);
 
 /**
- * Takes one message into a buffer of at least 65 536 bytes. The descriptors that came with it are the caller's; on
- * every error none of them is open.
+ * Takes one message into a buffer of at least SOCKET_MESSAGE_SIZE_MAX bytes. The descriptors that came with it are the
+ * caller's; on every error none of them is open.
  */
 int32_t cuframes_socket_receive(uint32_t socket, void *bytes, uint32_t capacity, struct cuframes_received *received,
                                 int32_t timeout_ms);

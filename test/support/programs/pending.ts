@@ -27,6 +27,7 @@ export type Ending =
   | "publisher"
   | "an idle listener"
   | "next again and again, until exit is called"
+  | "frames that a handler of the exit closes"
   // The script waits at its top level:
   | "await connect"
   | "await next"
@@ -112,6 +113,20 @@ const endings: Record<Ending, () => unknown> = {
     (await subscriber.next()).close();
     takeAgainAndAgain(subscriber);
     setImmediate(() => process.exit());
+  },
+  "frames that a handler of the exit closes": async () => {
+    const subscriber = await connect();
+    const publisher = Publisher.create({
+      ...place,
+      key: `${key}-2`,
+      width: 64,
+      height: 48,
+      memory: testMemory,
+    });
+    const held = [await subscriber.next(), publisher.acquire()];
+    process.on("exit", () => {
+      for (const each of [...held, subscriber, publisher]) each.close();
+    });
   },
   "await connect": async () => (await connect({ timeout: Infinity })).close(),
   "await next": async () => {

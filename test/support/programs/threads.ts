@@ -13,7 +13,8 @@ export type Command =
   /** Starts and ends so many of them, one behind the other, while frames come; reports "rounds". */
   | { do: "rounds"; does: Task["does"]; rounds: number };
 
-const place = optionsOf<Omit<Task, "does">>();
+/** `node:worker_threads` by name, on a runtime that has workers of its own besides. */
+const { ofNode = false, ...place } = optionsOf<Omit<Task, "does"> & { ofNode?: boolean }>();
 
 interface Thread {
   begun: Promise<void>;
@@ -32,7 +33,7 @@ async function start(does: Task["does"]): Promise<Thread> {
     if (said === "failed") begun.reject(new Error(detail));
   };
   const ended = (code: unknown) => begun.reject(new Error(`the worker ended with ${code}`));
-  if ("Deno" in globalThis || "Bun" in globalThis) {
+  if (!ofNode && ("Deno" in globalThis || "Bun" in globalThis)) {
     const worker = new Worker(script, { type: "module" });
     worker.postMessage(task);
     worker.onmessage = ({ data }) => hear(data);

@@ -1,12 +1,13 @@
-//! Environments: a JavaScript worker is a thread that may be ended at any moment, without a word to its libraries. What
-//! such a thread has made goes with it, or its subscriptions would hold a publisher up for as long as the process
-//! lives.
+//! An environment is a thread whose objects end with it. A JavaScript worker is a thread that may be ended at any
+//! moment, without a word to its libraries: what it has made goes with it, or its subscriptions would hold a publisher
+//! up for as long as the process lives.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
 const handles = @import("handles.zig");
 const event_loop = @import("../ipc/event_loop.zig");
 const Mutex = @import("../os/mutex.zig").Mutex;
+const done = @import("arguments.zig").done;
 const Error = errors.Error;
 
 var mutex: Mutex = .{};
@@ -39,13 +40,10 @@ fn outOfKeys() Error {
     );
 }
 
-/// The callback that this thread has opened: none is called behind the end of its loop.
-pub threadlocal var callback: ?event_loop.Callback = null;
-
 /// Closes everything that this thread has made since `open`.
 pub fn close(reason: event_loop.Reason) void {
-    if (callback) |opened_here| event_loop.close(opened_here, reason);
-    callback = null;
+    // None is called behind the end of its loop.
+    event_loop.closeOfThread(reason);
     if (handles.owner == handles.nobody) return;
     // Of two that need each other, such as a reader and its subscriber, each keeps the other alive as long as it must.
     while (handles.takeOwned(handles.owner)) |object| handles.vacate(object);
@@ -54,6 +52,18 @@ pub fn close(reason: event_loop.Reason) void {
 fn onThreadEnd(_: *anyopaque) callconv(.c) void {
     close(.thread_ended);
     handles.owner = handles.nobody;
+}
+
+/// Makes this thread an environment: everything that it makes from here on is closed when it ends, as a JavaScript
+/// worker may at any moment, or by cuframes_environment_close.
+pub export fn cuframes_environment_open() i32 {
+    return done(open());
+}
+
+/// Closes everything that this thread has made since cuframes_environment_open. Memory that it could reach can still be
+/// read and written, but is nobody else's any more.
+pub export fn cuframes_environment_close() void {
+    close(.asked);
 }
 
 test "what a thread has made in an environment goes with the thread, what it made before does not" {

@@ -1,4 +1,5 @@
-//! Numbers that stand for native objects across the C ABI. A number of a closed object is refused, not followed.
+//! Handles are numbers that stand for native objects across the C ABI. The number of a closed object is refused, not
+//! followed.
 
 const std = @import("std");
 const Mutex = @import("../os/mutex.zig").Mutex;

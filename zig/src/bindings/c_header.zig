@@ -1,4 +1,4 @@
-//! cuframes.h, for C99 and later and for C++.
+//! This file writes cuframes.h, for C99 and later and for C++.
 
 const std = @import("std");
 const Allocator = std.mem.Allocator;
@@ -132,7 +132,7 @@ fn writeFunctions(sources: *Sources, writer: *Writer) !void {
     try writer.writeAll(");\n");
 
     inline for (table.functions) |function| {
-        const declaration = try sources.in(table.lib, function.name);
+        const declaration = try sources.in(function.file, function.name);
         try writer.writeByte('\n');
         try writeComment(writer, "", try declaration.requiredComment());
         try writePrototype(sources, writer, function, try declaration.parameters());

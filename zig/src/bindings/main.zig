@@ -1,5 +1,5 @@
-//! Writes what other languages see of the C ABI to standard output: `bindings constants`, `layout` and `symbols` for
-//! TypeScript, `bindings header` for C and C++, `bindings python`.
+//! This program writes what other languages see of the C ABI to standard output: `bindings constants`, `layout` and
+//! `symbols` for TypeScript, `bindings header` for C and C++, `bindings python`.
 
 const std = @import("std");
 const typescript = @import("typescript.zig");

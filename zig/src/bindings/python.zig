@@ -1,4 +1,4 @@
-//! _abi.py, for Python 3.9 and later with nothing but its standard library.
+//! This file writes _abi.py, which needs Python 3.9 or later and nothing but its standard library.
 
 const std = @import("std");
 const Allocator = std.mem.Allocator;
@@ -127,7 +127,7 @@ fn writeFunctions(sources: *Sources, writer: *Writer) !void {
     try writer.writeAll(")\n\n# Of each function what it returns and what it takes.\nFUNCTIONS = {\n");
 
     inline for (table.functions) |function| {
-        const declaration = try sources.in(table.lib, function.name);
+        const declaration = try sources.in(function.file, function.name);
         const parameters = try declaration.parameters();
         try writer.print("    # {s}(", .{function.name});
         for (parameters, 0..) |name, index| {

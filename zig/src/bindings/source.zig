@@ -1,4 +1,4 @@
-//! What reflection does not tell, read from the Zig sources: comments, and the names of parameters.
+//! This file reads from the Zig sources what reflection does not tell: comments, and the names of parameters.
 
 const std = @import("std");
 const Ast = std.zig.Ast;

@@ -1,11 +1,12 @@
-//! What the other languages see of the C ABI, and what they call it. The declarations are in the other rooms; the
-//! functions are those that lib.zig exports.
+//! This table says what the other languages see of the C ABI, and what they call it. The declarations are in the other
+//! rooms; the functions are those that the files of lib.zig export.
 
 const std = @import("std");
 const source = @import("source.zig");
 const Sources = source.Sources;
 const Declaration = source.Declaration;
-pub const lib = @import("../lib.zig");
+const lib = @import("../lib.zig");
+const library = @import("../abi/library.zig");
 const errors = @import("../core/errors.zig");
 const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
@@ -40,7 +41,7 @@ pub const Constant = struct {
 };
 
 pub const constants = [_]Constant{
-    .{ .name = "ABI_VERSION", .file = lib, .declaration = "abi_version" },
+    .{ .name = "ABI_VERSION", .file = library, .declaration = "abi_version" },
     .{ .name = "SLOTS_MIN", .file = layout, .declaration = "slots_min" },
     .{ .name = "SLOTS_MAX", .file = layout, .declaration = "slots_max" },
     .{ .name = "SUBSCRIBERS_MAX", .file = layout, .declaration = "subscribers_max" },
@@ -52,6 +53,8 @@ pub const constants = [_]Constant{
     .{ .name = "PLANES_MAX", .file = format, .declaration = "planes_max" },
     .{ .name = "UUID_SIZE", .file = protocol, .declaration = "uuid_size" },
     .{ .name = "DEVICES_MAX", .file = cuda_devices, .declaration = "devices_max" },
+    .{ .name = "PACKETS_MAX", .file = packets, .declaration = "ring_slots_max" },
+    .{ .name = "PACKET_DATA_SIZE_MAX", .file = packets, .declaration = "data_size_max" },
     .{ .name = "EXTRADATA_SIZE_MAX", .file = packets, .declaration = "extradata_size_max" },
     .{ .name = "ADDRESS_SIZE_MAX", .file = place, .declaration = "size_max" },
     .{ .name = "SOCKET_MESSAGE_SIZE_MAX", .file = descriptor_socket, .declaration = "message_size_max" },
@@ -209,16 +212,23 @@ pub const structs = [_]Struct{
 pub const callback = .{ .file = event_loop, .declaration = "Callback" };
 pub const Callback = @field(callback.file, callback.declaration);
 
-pub const Function = struct { name: []const u8, signature: std.builtin.Type.Fn };
+pub const Function = struct {
+    name: []const u8,
+    /// Where it is declared.
+    file: type,
+    signature: std.builtin.Type.Fn,
+};
 
-/// In the order of lib.zig.
+/// In the order of lib.zig's files, and in that of each file.
 pub const functions: []const Function = blk: {
     @setEvalBranchQuota(100_000);
     var result: []const Function = &.{};
-    for (@typeInfo(lib).@"struct".decls) |declaration| {
-        if (!std.mem.startsWith(u8, declaration.name, "cuframes_")) continue;
-        const signature = @typeInfo(@TypeOf(@field(lib, declaration.name))).@"fn";
-        result = result ++ .{Function{ .name = declaration.name, .signature = signature }};
+    for (lib.exporting) |file| {
+        for (@typeInfo(file).@"struct".decls) |declaration| {
+            if (!std.mem.startsWith(u8, declaration.name, "cuframes_")) continue;
+            const signature = @typeInfo(@TypeOf(@field(file, declaration.name))).@"fn";
+            result = result ++ .{Function{ .name = declaration.name, .file = file, .signature = signature }};
+        }
     }
     break :blk result;
 };
@@ -275,7 +285,7 @@ fn flat(comptime T: type, comptime base: usize, comptime text: []const []const u
     return result;
 }
 
-/// What a function's parameter `handle` is a handle of. In lib.zig that name will do: the next line fetches the object.
+/// What a function's parameter `handle` is a handle of. In abi/ that name will do: the next line fetches the object.
 const handle_names = .{
     .{ "cuframes_context_", "context" },
     .{ "cuframes_publisher_", "publisher" },

@@ -1,4 +1,5 @@
-//! The TypeScript side: codes and constants in constants.ts, byte offsets in layout.ts, functions in symbols.ts.
+//! This file writes the TypeScript side: codes and constants in constants.ts, byte offsets in layout.ts, functions in
+//! symbols.ts.
 
 const std = @import("std");
 const Writer = std.Io.Writer;

@@ -1,5 +1,5 @@
-//! The pixel formats of dma-bufs that can be imported, as drm_fourcc.h names them, and what frames they can become. The
-//! table is also written into the TypeScript side.
+//! This file knows the pixel formats of dma-bufs that can be imported, as drm_fourcc.h names them, and the frames that
+//! they can become. The table is also written into the TypeScript side.
 
 const std = @import("std");
 const errors = @import("errors.zig");

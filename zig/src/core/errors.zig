@@ -1,4 +1,4 @@
-//! Error codes of the C ABI, and the sentence that goes with the last failure of each thread.
+//! This file has the error codes of the C ABI, and keeps the sentence that goes with the last failure of each thread.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,4 +1,5 @@
-//! Pixel formats and where their planes lie. The table is also written into the TypeScript side.
+//! This file knows the pixel formats of frames, and where their planes lie. The table is also written into the
+//! TypeScript side.
 
 const std = @import("std");
 const errors = @import("errors.zig");

@@ -1,4 +1,5 @@
-//! What the list of a dynamic library's functions determines: how each is called, and the table of pointers to them.
+//! This file derives, from the list of a dynamic library's functions, how each is called and the table of pointers to
+//! them.
 
 const std = @import("std");
 

@@ -1,4 +1,4 @@
-//! How a device is named across processes: by the UUID that the CUDA driver gives it.
+//! A device is named across processes by the UUID that the CUDA driver gives it.
 
 /// Bytes of a UUID.
 pub const size = 16;

@@ -1,4 +1,4 @@
-//! The CUDA driver API as this library uses it: types, constants and one table of functions.
+//! This file declares the CUDA driver API as this library uses it: types, constants and one table of functions.
 //!
 //! Names are NVIDIA's own, so that each can be looked up in the CUDA Driver API reference. The
 //! layouts are those of CUDA 10.2 to 13; they have not changed since the versions in the table.

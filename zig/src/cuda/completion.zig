@@ -1,4 +1,4 @@
-//! Waiting for GPU work in the order in which it was announced, on a thread of its own: first spinning, then asleep.
+//! A thread of its own waits for GPU work, in the order in which it was announced: it spins first, then it sleeps.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -56,6 +56,7 @@ pub const Completions = struct {
     /// Queues an announced item for the thread. True when the thread was started by this call: the owner counts
     /// a reference for it.
     pub fn push(completions: *Completions, context: *const Context, owner: Owner, item: u32) Error!bool {
+        std.debug.assert(item < capacity and completions.events[item] != null);
         const first = !completions.started;
         if (first) try thread.spawn("cuframes-gpu", run, .{ completions, context, owner });
         completions.started = true;
@@ -125,6 +126,7 @@ pub const Completions = struct {
             log.debug("the GPU's work on {d} is {s}", .{ item, if (succeeded) "done" else "lost: it failed" });
             owner.done(owner.context, item, succeeded);
             completions.mutex.lock();
+            std.debug.assert(completions.count >= 1 and completions.queue[completions.first] == item);
             completions.first = (completions.first + 1) % queue_size;
             completions.count -= 1;
             completions.mutex.unlock();

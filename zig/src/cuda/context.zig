@@ -1,5 +1,5 @@
-//! One device as this library uses it: its primary context, which other CUDA users of the process share, and a
-//! stream of the library's own.
+//! A context is one device as this library uses it: its primary context, which it shares with other CUDA users of the
+//! process, and a stream of the library's own.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -108,6 +108,7 @@ var mutex: Mutex = .{};
 var primaries: [cuda.devices.devices_max]Primary = @splat(.{});
 
 fn primaryOf(uuid: abi.CUuuid) ?*Primary {
+    std.debug.assert(mutex.isHeld());
     for (&primaries) |*primary| if (primary.users > 0 and std.mem.eql(u8, &primary.uuid, &uuid)) return primary;
     return null;
 }

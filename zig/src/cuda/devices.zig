@@ -1,4 +1,4 @@
-//! The CUDA devices that this process sees. No context is created: listing leaves no trace on a GPU.
+//! This file lists the CUDA devices that this process sees. It creates no context: listing leaves no trace on a GPU.
 
 const std = @import("std");
 const assert = std.debug.assert;

@@ -1,4 +1,4 @@
-//! The CUDA driver, opened at run time: nothing is linked and no toolkit is needed.
+//! This file opens the CUDA driver at run time: nothing is linked and no toolkit is needed.
 //!
 //! Symbols are looked up with `dlsym` under their suffixed names rather than asked of
 //! `cuGetProcAddress`: a suffixed export has one ABI for ever (where `cuGetProcAddress` picks one by a

@@ -1,6 +1,6 @@
-//! EGL as this library uses it: types, constants and one table of functions. Names are Khronos's own, without the
-//! prefix EGL_ of constants and the suffixes of extensions that they come from, so that each can be looked up in the
-//! registry.
+//! This file declares EGL as this library uses it: types, constants and one table of functions. Names are Khronos's
+//! own, without the prefix EGL_ of constants and the suffixes of extensions that they come from, so that each can be
+//! looked up in the registry.
 
 const function_table = @import("../core/function_table.zig");
 

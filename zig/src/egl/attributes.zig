@@ -1,4 +1,4 @@
-//! The attribute list of EGL_EXT_image_dma_buf_import and EGL_EXT_image_dma_buf_import_modifiers.
+//! This file builds the attribute list of EGL_EXT_image_dma_buf_import and EGL_EXT_image_dma_buf_import_modifiers.
 
 const std = @import("std");
 const abi = @import("abi.zig");

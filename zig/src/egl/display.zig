@@ -1,4 +1,4 @@
-//! The EGL display on the device that a CUDA device is, and the dma-bufs that it takes.
+//! This file finds the EGL display on the device that a CUDA device is, and asks it which dma-bufs it takes.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,4 +1,4 @@
-//! EGL, opened at run time: nothing is linked.
+//! This file opens EGL at run time: nothing is linked.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

@@ -1,4 +1,5 @@
-//! A dma-buf or memfd of another program, by its descriptor: what it is, how large, and reading it without trusting it.
+//! A buffer is a dma-buf or memfd of another program, known by its descriptor. This file tells what it is and how
+//! large, and reads it without trusting it.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,5 +1,5 @@
-//! A picture that other software made, to be copied into frames: dma-bufs read by the CPU or registered with CUDA
-//! through EGL, and EGLImages of the caller's.
+//! An image is a picture that other software made and that is to be copied into frames: a dma-buf that the CPU reads or
+//! that is registered with CUDA through EGL, or an EGLImage of the caller's.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -30,7 +30,7 @@ pub const SourcePlane = extern struct {
 
 /// What is to be imported.
 pub const Options = extern struct {
-    /// Pixels, 1 to 16384.
+    /// Pixels, 1 to DIMENSION_MAX.
     width: u32,
     height: u32,
     /// Of drm_fourcc.h.

@@ -1,5 +1,5 @@
-//! Images as CUDA sees them: registered through EGL, kept for the next import of the same buffer, and let go when
-//! others have been used since.
+//! A registration is an image as CUDA sees it, through EGL. It is kept for the next import of the same buffer, and
+//! released when others have been used since.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

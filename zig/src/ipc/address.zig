@@ -1,4 +1,5 @@
-//! Where a socket of the caller's own listens: a path, or "@" and a name in the kernel's abstract namespace.
+//! An address says where a socket of the caller's own listens: at a path, or under "@" and a name in the kernel's
+//! abstract namespace.
 
 const std = @import("std");
 const linux = std.os.linux;

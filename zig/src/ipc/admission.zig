@@ -1,8 +1,9 @@
-//! Who comes to a publisher and who goes: accepting, the hello and its answer, the connection's end. All of it is
-//! called by the reactor, with its lock held.
+//! This file decides who comes to a publisher and who goes: it accepts, answers the hello, and sees the connection's
+//! end. The reactor calls all of it, with its lock held.
 
 const std = @import("std");
 const linux = std.os.linux;
+const assert = std.debug.assert;
 const errors = @import("../core/errors.zig");
 const layout = @import("../ring/layout.zig");
 const frame_ring = @import("../ring/frames.zig");
@@ -33,7 +34,7 @@ const messages_per_turn = 32;
 /// Bytes to receive a hello in. A later version's may be larger, and is told apart from noise.
 const hello_room = 4096;
 comptime {
-    std.debug.assert(hello_room > @sizeOf(protocol.Hello));
+    assert(hello_room > @sizeOf(protocol.Hello));
 }
 
 pub const Connection = struct {
@@ -73,14 +74,16 @@ pub fn handlerOf(publisher: *Publisher) reactor.Handler {
 
 /// Closes every connection that has said nothing yet.
 pub fn dropAllPending(publisher: *Publisher) void {
+    assert(reactor.isLocked());
     while (publisher.admission.pending_count > 0) os_fd.close(removePending(publisher, 0).fd);
 }
 
 /// Ends every connection, with both locks held.
 pub fn dropAll(publisher: *Publisher) void {
+    assert(reactor.isLocked() and publisher.mutex.isHeld());
     var indexes = indexesOf(publisher.subscribers.active);
     while (indexes.next()) |index| drop(publisher, @intCast(index));
-    std.debug.assert(publisher.subscribers.active == 0);
+    assert(publisher.subscribers.active == 0);
 }
 
 /// The indexes of the subscribers in a mask.
@@ -146,6 +149,7 @@ fn onPauseOver(_: *anyopaque, token: reactor.Token, _: i32) void {
 
 /// Gives a silent connection its time; the one that has been silent the longest makes room.
 fn postpone(publisher: *Publisher, fd: i32) void {
+    assert(reactor.isLocked() and publisher.admission.pending_count <= pending_max);
     if (publisher.admission.pending_count == pending_max) dropPending(publisher, 0);
     const deadline: clock.Deadline = .fromMilliseconds(handshake_timeout_ms);
     const handler: reactor.Handler = .{ .context = publisher, .ready = onPending, .expired = onExpired };
@@ -171,6 +175,7 @@ fn dropPending(publisher: *Publisher, index: usize) void {
 }
 
 fn removePending(publisher: *Publisher, index: usize) Pending {
+    assert(reactor.isLocked() and index < publisher.admission.pending_count);
     const pending = publisher.admission.pending[index];
     reactor.remove(pending.token);
     std.mem.copyForwards(
@@ -211,6 +216,7 @@ const other_version_message = std.fmt.comptimePrint(
 /// Takes the hello and answers it. WouldBlock: nothing was said yet, the descriptor is still the caller's.
 /// Done: it is not, whatever happened.
 fn handshake(publisher: *Publisher, fd: i32) error{ WouldBlock, Done }!void {
+    assert(reactor.isLocked() and fd >= 0);
     var buffer: [hello_room]u8 = undefined;
     const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
         error.WouldBlock => return error.WouldBlock,
@@ -326,6 +332,8 @@ const SharedPage = struct {
 
 /// Hands over what the hello asked for. With the mutex held.
 fn welcome(publisher: *const Publisher, fd: i32, hello: *const protocol.Hello, page: *const SharedPage) Error!void {
+    assert(publisher.mutex.isHeld());
+    assert(page.address.cursor <= publisher.writer.completed);
     var message: protocol.Welcome = .{
         .memory = publisher.control.memory,
         .slot_count = publisher.writer.slot_count,
@@ -343,7 +351,7 @@ fn welcome(publisher: *const Publisher, fd: i32, hello: *const protocol.Hello, p
     var count: usize = 2;
     if (hello.wants & protocol.want_frames != 0) {
         const slots = publisher.slots.descriptors();
-        std.debug.assert(slots.len == publisher.writer.slot_count);
+        assert(slots.len == publisher.writer.slot_count);
         @memcpy(descriptors[count..][0..slots.len], slots);
         count += slots.len;
     }
@@ -353,7 +361,7 @@ fn welcome(publisher: *const Publisher, fd: i32, hello: *const protocol.Hello, p
         message.packets_size = ring.region.len;
         message.packet_cursor = (packets.Reader.init(ring.region) catch unreachable).next; // a ring of our own
     };
-    std.debug.assert(count <= descriptors.len);
+    assert(count <= descriptors.len);
     socket.send(fd, std.mem.asBytes(&message), descriptors[0..count]) catch {
         return errors.fail(error.Io, "the publisher could not hand over its {d} descriptors", .{count});
     };
@@ -405,6 +413,7 @@ fn indexOf(publisher: *const Publisher, token: reactor.Token) u6 {
 /// Tells a subscriber that cannot be served that this is the end. What it holds stays as it is until it closes its
 /// own side. With the mutex held.
 pub fn dismiss(publisher: *Publisher, index: u6) void {
+    assert(publisher.mutex.isHeld());
     publisher.subscribers.neglect(index);
     socket.endSending(publisher.connections[index].fd);
     channel.interrupt(&publisher.room);
@@ -412,6 +421,7 @@ pub fn dismiss(publisher: *Publisher, index: u6) void {
 
 /// Frees all that a subscriber held: it has let go of it, or forfeited it. With both locks held.
 fn drop(publisher: *Publisher, index: u6) void {
+    assert(reactor.isLocked() and publisher.mutex.isHeld());
     const connection = &publisher.connections[index];
     publisher.subscribers.remove(index);
     reactor.remove(connection.token);

@@ -1,5 +1,6 @@
-//! Connecting, to a publisher or to a socket of the caller's own, or asking for a report, on a thread of its own: for
-//! callers that have an event loop to keep going, and for those that wait for less time than a handshake takes.
+//! An attempt connects to a publisher or to a socket of the caller's own, or asks for a report, on a thread of its own.
+//! It is for callers that have an event loop to keep going, and for those that wait for less time than a handshake
+//! takes.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -180,7 +181,9 @@ pub const Connecting = struct {
     }
 
     fn unref(connecting: *Connecting) void {
-        if (@atomicRmw(u32, &connecting.references, .Sub, 1, .seq_cst) != 1) return;
+        const before = @atomicRmw(u32, &connecting.references, .Sub, 1, .seq_cst);
+        std.debug.assert(before >= 1);
+        if (before != 1) return;
         if (connecting.outcome) |result| result.deinit() else |_| {}
         connecting.call.deinit();
         allocator.destroy(connecting);

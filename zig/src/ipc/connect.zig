@@ -1,4 +1,4 @@
-//! Finding a publisher by key, waiting for it where asked to, and the first exchange with it.
+//! This file finds a publisher by its key, waits for it where that is wanted, and shakes hands with it.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -24,6 +24,9 @@ const hangups_max = 8;
 /// How often to look where nothing tells: an abstract address, and a directory that the kernel cannot watch for us.
 const abstract_interval_ms = 20;
 const unwatched_interval_ms = 200;
+/// And where the kernel does tell, but of another directory by now: one above it was renamed, a link leads elsewhere,
+/// or something was mounted there. Nothing is told of that.
+const watched_interval_ms = 1000;
 
 /// One wait for a publisher or a listener: until when, and what its thread and its owner tell each other.
 pub const Call = struct {
@@ -158,7 +161,7 @@ const Arrival = struct {
 
     /// False when the caller's time-out ends first; else look again. `folder` is what the path is in.
     fn wait(arrival: *Arrival, folder: *const Path) Error!bool {
-        if (arrival.watcher.isWatching()) return arrival.call.pause(.never);
+        if (arrival.watcher.isWatching()) return arrival.call.pause(.fromMilliseconds(watched_interval_ms));
         // Watch first, then look again: it may have come in between.
         if (try arrival.watcher.watch(folder)) return true;
         return arrival.call.pause(.fromMilliseconds(unwatched_interval_ms));

@@ -1,5 +1,5 @@
-//! A caller's own connection for messages with descriptors, and a listener for them: the sockets of the handshake,
-//! without its protocol.
+//! A descriptor socket is a caller's own connection for messages with descriptors, or a listener for such: the sockets
+//! of the handshake, without its protocol.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,5 +1,5 @@
-//! How the library's threads wake a JavaScript event loop: by a callback, or by a socket that the loop reads. A
-//! callback may only be called while its event loop lives, which is what this file sees to.
+//! The library's threads wake a JavaScript event loop by a callback, or by a socket that the loop reads. A callback may
+//! only be called while its event loop lives, which is what this file sees to.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -13,9 +13,12 @@ const Mutex = @import("../os/mutex.zig").Mutex;
 /// Called on a thread of the library; the runtimes' callbacks queue it for their event loop.
 pub const Callback = *const fn (token: u32) callconv(.c) void;
 
-/// One event loop's callback. A process has one for each of its isolates.
+/// One event loop's callback. A process has one for each of its isolates, or more: an isolate may have loaded the
+/// JavaScript of this library twice.
 const Loop = struct {
     callback: ?Callback = null,
+    /// The thread that has opened it; see `here`.
+    thread: u32 = 0,
     calling: u32 = 0,
     /// The library's end, for a loop that takes its tokens from a socket.
     socket: ?i32 = null,
@@ -24,6 +27,7 @@ const Loop = struct {
 
     /// Closes the socket once nobody writes into it. The mutex is held.
     fn closeUnused(loop: *Loop) void {
+        std.debug.assert(mutex.isHeld());
         if (loop.callback != null or loop.calling > 0) return;
         os_fd.close(loop.socket orelse return);
         loop.socket = null;
@@ -61,11 +65,26 @@ const loops_max = 256;
 var mutex: Mutex = .{};
 var loops: [loops_max]Loop = @splat(.{});
 
+/// The number of this thread, of those that have opened a callback: the kernel's are used again.
+threadlocal var here: u32 = 0;
+var threads: u32 = 0;
+
+/// With the mutex held.
+fn thisThread() u32 {
+    if (here == 0) {
+        threads += 1;
+        here = threads;
+    }
+    return here;
+}
+
 /// Lets threads call this callback, until `close`.
 pub fn open(callback: Callback) errors.Error!void {
     mutex.lock();
     defer mutex.unlock();
-    (try unused()).callback = callback;
+    const loop = try unused();
+    loop.callback = callback;
+    loop.thread = thisThread();
 }
 
 /// For a runtime whose callbacks foreign threads had better not call: a callback that sends its token, four bytes,
@@ -80,7 +99,7 @@ pub fn openSocket(callback: *Callback) errors.Error!i32 {
     errdefer for (ends) |end| os_fd.close(end);
     const reader: Reader = try .of(ends[0]);
     const index = (@intFromPtr(loop) - @intFromPtr(&loops)) / @sizeOf(Loop);
-    loop.* = .{ .callback = senders[index], .socket = ends[1], .reader = reader };
+    loop.* = .{ .callback = senders[index], .thread = thisThread(), .socket = ends[1], .reader = reader };
     callback.* = senders[index];
     return ends[0];
 }
@@ -127,6 +146,7 @@ fn unused() errors.Error!*Loop {
 }
 
 fn find(callback: ?Callback) ?*Loop {
+    std.debug.assert(mutex.isHeld());
     for (&loops) |*loop| {
         if (loop.callback == callback and (callback != null or loop.calling == 0)) return loop;
     }
@@ -142,7 +162,8 @@ pub fn call(callback: Callback, token: u32) void {
     mutex.unlock();
     callback(token);
     mutex.lock();
-    _ = @atomicRmw(u32, &loop.calling, .Sub, 1, .seq_cst);
+    const calling = @atomicRmw(u32, &loop.calling, .Sub, 1, .seq_cst);
+    std.debug.assert(calling >= 1);
     loop.closeUnused();
     mutex.unlock();
 }
@@ -167,7 +188,43 @@ pub fn close(callback: Callback, reason: Reason) void {
     while (@atomicLoad(u32, &loop.calling, .seq_cst) != 0 and !deadline.passed()) std.Thread.yield() catch {};
 }
 
+/// As `close`, each that this thread has opened.
+pub fn closeOfThread(reason: Reason) void {
+    if (here == 0) return;
+    for (&loops) |*loop| {
+        mutex.lock();
+        const callback = if (loop.thread == here) loop.callback else null;
+        mutex.unlock();
+        if (callback) |opened| close(opened, reason);
+    }
+}
+
 const testing = std.testing;
+
+test "a thread that ends closes each callback that it has opened, and nobody else's" {
+    const Opener = struct {
+        var readers: [2]i32 = undefined;
+        var callbacks: [2]Callback = undefined;
+
+        fn run() !void {
+            for (&readers, &callbacks) |*reader, *callback| reader.* = try openSocket(callback);
+            closeOfThread(.thread_ended);
+        }
+    };
+    var other: Callback = undefined;
+    const reader = try openSocket(&other);
+    defer os_fd.close(reader);
+    defer close(other, .asked);
+    const opener = try std.Thread.spawn(.{}, Opener.run, .{});
+    opener.join();
+    mutex.lock();
+    defer mutex.unlock();
+    for (Opener.readers, Opener.callbacks) |left, callback| {
+        try testing.expectEqual(null, find(callback));
+        try testing.expectEqual(null, Reader.inodeOf(left));
+    }
+    try testing.expect(find(other) != null);
+}
 
 test "a loop with a socket reads each token, and the end when it is closed" {
     var first: Callback = undefined;
@@ -193,7 +250,9 @@ test "a loop with a socket reads each token, and the end when it is closed" {
 
 /// A thread that is about to wait for room in a loop's full socket.
 fn startWaiting(callback: Callback) !*Loop {
+    mutex.lock();
     const loop = find(callback).?;
+    mutex.unlock();
     const bytes: [4]u8 = @splat(1);
     while (linux.errno(linux.sendto(loop.socket.?, &bytes, bytes.len, linux.MSG.DONTWAIT, null, 0)) == .SUCCESS) {}
     try thread.spawn("cuframes-test", call, .{ callback, 2 });

@@ -1,7 +1,8 @@
-//! A publisher's frames, as its owner's thread makes them: a slot is acquired, filled, and published or cancelled. On a
-//! GPU the last step waits for the work that fills the slot, on the completion thread.
+//! A publisher's frames are made by its owner's thread: it acquires a slot, fills it, and publishes or cancels it. On a
+//! GPU the last step waits, on the completion thread, for the work that fills the slot.
 
 const std = @import("std");
+const assert = std.debug.assert;
 const errors = @import("../core/errors.zig");
 const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
@@ -97,6 +98,7 @@ pub fn publish(publisher: *Publisher, slot: u32, record: *PublishRecord) Error!v
 
 /// Makes a frame visible. With the mutex held.
 fn complete(publisher: *Publisher, slot: u6, sequence: u64) void {
+    assert(publisher.mutex.isHeld());
     publisher.writer.complete(slot, sequence);
     publisher.subscribers.notifyFrames();
     // The frame that was the newest may be overwritten now.
@@ -105,6 +107,7 @@ fn complete(publisher: *Publisher, slot: u6, sequence: u64) void {
 
 /// The frame becomes visible when the stream's work so far is done, and never before an earlier one.
 fn publishWhenDone(publisher: *Publisher, slots: *cuda.Slots, slot: u6, record: *PublishRecord) Error!void {
+    assert(isAcquired(publisher, slot));
     const context = &slots.context;
     try context.enter();
     defer context.leave();
@@ -119,8 +122,10 @@ fn publishWhenDone(publisher: *Publisher, slots: *cuda.Slots, slot: u6, record: 
 }
 
 fn completeLater(publisher: *Publisher, context: *const Context, slot: u6) Error!void {
+    assert(publisher.mutex.isHeld() and publisher.writer.owns(slot));
     const owner: completion.Owner = .{ .context = publisher, .done = onCompletion, .unref = Publisher.unrefOpaque };
     if (try publisher.completions.push(context, owner, slot)) publisher.ref();
+    assert(publisher.under_way & @as(u64, 1) << slot == 0);
     publisher.under_way |= @as(u64, 1) << slot;
 }
 
@@ -129,6 +134,7 @@ fn onCompletion(context: *anyopaque, slot: u32, succeeded: bool) void {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
     const bit = @as(u64, 1) << @intCast(slot);
+    assert(publisher.under_way & bit != 0 and publisher.writer.owns(slot));
     const cancelled = publisher.cancelled & bit != 0;
     publisher.cancelled &= ~bit;
     publisher.under_way &= ~bit;
@@ -207,7 +213,7 @@ fn requireAcquired(publisher: *Publisher, slot: u32) Error!void {
     if (!isAcquired(publisher, slot)) return notAcquired(slot);
 }
 
-/// Gives a slot back unpublished.
+/// Cancels a slot: it is free again, and nobody sees it.
 pub fn cancel(publisher: *Publisher, slot: u32) Error!void {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
@@ -229,6 +235,8 @@ fn cancelWhenDone(publisher: *Publisher, slots: *cuda.Slots, slot: u6) bool {
 }
 
 fn announceCancelled(publisher: *Publisher, slots: *cuda.Slots, slot: u6) Error!bool {
+    assert(isAcquired(publisher, slot));
+    assert(publisher.cancelled & @as(u64, 1) << slot == 0);
     const context = &slots.context;
     try context.enter();
     defer context.leave();
@@ -240,6 +248,7 @@ fn announceCancelled(publisher: *Publisher, slots: *cuda.Slots, slot: u6) Error!
 }
 
 fn isAcquired(publisher: *const Publisher, slot: u32) bool {
+    assert(publisher.mutex.isHeld());
     return publisher.writer.owns(slot) and publisher.under_way & @as(u64, 1) << @intCast(slot) == 0;
 }
 
@@ -255,5 +264,5 @@ pub fn arm(publisher: *Publisher, callback: event_loop.Callback, token: u32) Err
 
 fn blockForRoom(context: *anyopaque) void {
     const publisher: *Publisher = @ptrCast(@alignCast(context));
-    std.debug.assert(waitForRoom(publisher, .never));
+    assert(waitForRoom(publisher, .never));
 }

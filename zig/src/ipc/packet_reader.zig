@@ -1,4 +1,4 @@
-//! One reader of a connection's packet ring, which the publisher may still have to make.
+//! A packet reader follows the packet ring of one connection, which the publisher may still have to make.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -229,7 +229,10 @@ pub const PacketReader = struct {
     }
 
     fn unref(reader: *PacketReader) void {
-        if (@atomicRmw(u32, &reader.references, .Sub, 1, .seq_cst) != 1) return;
+        const before = @atomicRmw(u32, &reader.references, .Sub, 1, .seq_cst);
+        std.debug.assert(before >= 1);
+        if (before != 1) return;
+        std.debug.assert(reader.closing);
         reader.subscriber.unref();
         allocator.destroy(reader);
     }

@@ -1,4 +1,4 @@
-//! A publisher's encoded packets: the ring that subscribers map, and its named mirror in /dev/shm.
+//! This file publishes encoded packets: in the ring that subscribers map, and in its named mirror in /dev/shm.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");
@@ -15,7 +15,7 @@ const Error = errors.Error;
 
 /// What a packet ring is to be.
 pub const PacketOptions = extern struct {
-    /// Packets that it remembers, 1 to 1024.
+    /// Packets that it remembers, 1 to PACKETS_MAX.
     ring_slots: u32,
     /// Bytes of them together, at most 1 GiB.
     data_size: u32,

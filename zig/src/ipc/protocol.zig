@@ -1,4 +1,4 @@
-//! The messages on a publisher's socket. docs/protocol.md shows them as tables.
+//! This file declares the messages on a publisher's socket. docs/protocol.md shows them as tables.
 
 const std = @import("std");
 const layout = @import("../ring/layout.zig");

@@ -1,5 +1,5 @@
-//! A publisher: what it is made with and of, and its end. What it does has files of its own: frames.zig,
-//! packet_tracks.zig, admission.zig and report.zig.
+//! A publisher has a key, a socket and a ring of slots. This file says what it is made with and of, and how it ends;
+//! what it does is in frames.zig, packet_tracks.zig, admission.zig and report.zig.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -29,7 +29,7 @@ const allocator = std.heap.c_allocator;
 
 /// What a publisher is to be. Text is NUL-padded.
 pub const Options = extern struct {
-    /// 1 to 63 of A-Z, a-z, 0-9, _ and -.
+    /// 1 to KEY_SIZE_MAX of A-Z, a-z, 0-9, _ and -.
     key: [layout.key_size_max + 1]u8,
     /// The runtime directory. Empty: the first that can be used, by docs/protocol.md.
     directory: [socket.path_size_max]u8,
@@ -38,7 +38,7 @@ pub const Options = extern struct {
     /// Pixels.
     width: u32,
     height: u32,
-    /// 2 to 64.
+    /// SLOTS_MIN to SLOTS_MAX.
     slot_count: u32,
     policy: u32,
     /// A kind of memory.
@@ -345,7 +345,8 @@ pub const Publisher = struct {
     }
 
     pub fn ref(publisher: *Publisher) void {
-        _ = @atomicRmw(u32, &publisher.references, .Add, 1, .seq_cst);
+        const before = @atomicRmw(u32, &publisher.references, .Add, 1, .seq_cst);
+        std.debug.assert(before >= 1);
     }
 
     pub fn unrefOpaque(context: *anyopaque) void {
@@ -354,7 +355,10 @@ pub const Publisher = struct {
     }
 
     fn unref(publisher: *Publisher) void {
-        if (@atomicRmw(u32, &publisher.references, .Sub, 1, .seq_cst) != 1) return;
+        const before = @atomicRmw(u32, &publisher.references, .Sub, 1, .seq_cst);
+        std.debug.assert(before >= 1);
+        if (before != 1) return;
+        std.debug.assert(publisher.closing and publisher.subscribers.active == 0);
         if (publisher.slots == .cuda) publisher.completions.deinit(&publisher.slots.cuda.context);
         publisher.slots.deinit();
         unmapControl(publisher.control);

@@ -1,8 +1,9 @@
-//! The one thread of a process that serves its sockets: accept, handshake, liveness. It runs whatever the
-//! JavaScript is doing. Handlers run one at a time, with the reactor's lock held.
+//! The reactor is the one thread of a process that serves its sockets: it accepts, shakes hands and notices who has
+//! gone. It runs whatever the JavaScript is doing. Its handlers run one at a time, with its lock held.
 
 const std = @import("std");
 const linux = std.os.linux;
+const assert = std.debug.assert;
 const errors = @import("../core/errors.zig");
 const os_fd = @import("../os/fd.zig");
 const clock = @import("../os/clock.zig");
@@ -49,9 +50,16 @@ pub fn unlock() void {
     mutex.unlock();
 }
 
+/// Whether the calling thread has the lock; for assertions.
+pub fn isLocked() bool {
+    return mutex.isHeld();
+}
+
 /// Registers a descriptor, which stays its owner's. With the lock held. A deadline may only be set by a handler:
 /// the thread computes how long to sleep after its handlers have run.
 pub fn add(fd: i32, handler: Handler, deadline: ?clock.Deadline) Error!Token {
+    assert(isLocked() and fd >= 0);
+    assert(deadline == null or handler.expired != null);
     try ensureStarted();
     const index = for (0..entries_max) |offset| {
         const index = (search_from + offset) % entries_max;
@@ -76,8 +84,10 @@ pub fn add(fd: i32, handler: Handler, deadline: ?clock.Deadline) Error!Token {
 
 /// Looks away from a descriptor until the deadline, when `expired` is called. For handlers, as `add` with a deadline.
 pub fn pause(token: Token, deadline: clock.Deadline) void {
+    assert(isLocked());
     const entry = &entries[token.index];
-    std.debug.assert(entry.generation == token.generation and entry.deadline == null);
+    assert(entry.generation == token.generation and entry.handler != null);
+    assert(entry.deadline == null and entry.handler.?.expired != null);
     setEvents(token, 0);
     entry.deadline = deadline;
     expiring += 1;
@@ -89,15 +99,17 @@ pub fn unpause(token: Token) void {
 }
 
 fn setEvents(token: Token, events: u32) void {
+    assert(isLocked() and entries[token.index].generation == token.generation);
     var event: linux.epoll_event = .{ .events = events, .data = .{ .u64 = @bitCast(token) } };
     const result = linux.epoll_ctl(epoll, linux.EPOLL.CTL_MOD, entries[token.index].fd, &event);
-    std.debug.assert(linux.errno(result) == .SUCCESS);
+    assert(linux.errno(result) == .SUCCESS);
 }
 
 /// With the lock held; the descriptor is still open.
 pub fn remove(token: Token) void {
+    assert(isLocked());
     const entry = &entries[token.index];
-    std.debug.assert(entry.generation == token.generation and entry.handler != null);
+    assert(entry.generation == token.generation and entry.handler != null);
     _ = linux.epoll_ctl(epoll, linux.EPOLL.CTL_DEL, entry.fd, null);
     if (entry.deadline != null) expiring -= 1;
     entry.* = .{ .generation = entry.generation +% 1 };
@@ -134,6 +146,7 @@ fn run(fd: i32) void {
 
 /// Runs what is due; returns how long the next one has, for epoll_wait.
 fn expire() i32 {
+    assert(isLocked());
     if (expiring == 0) return -1;
     var soonest: clock.Deadline = .never;
     for (&entries, 0..) |*entry, index| {

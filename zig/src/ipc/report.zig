@@ -1,4 +1,4 @@
-//! What a publisher tells an inspector of itself and of its subscribers.
+//! A publisher reports to an inspector what it knows of itself and of its subscribers.
 
 const std = @import("std");
 const layout = @import("../ring/layout.zig");

@@ -1,7 +1,8 @@
-//! One connection to a publisher: handshake, mapped regions, leases, liveness.
+//! A subscriber is one connection to a publisher: it shakes hands, maps the regions, leases frames and notices the
+//! publisher's end.
 
 const std = @import("std");
-const linux = std.os.linux;
+const assert = std.debug.assert;
 const errors = @import("../core/errors.zig");
 const format = @import("../core/format.zig");
 const layout = @import("../ring/layout.zig");
@@ -271,11 +272,14 @@ pub const Subscriber = struct {
     }
 
     fn settlePackets(subscriber: *Subscriber, packets_now: Packets) void {
+        assert(reactor.isLocked());
+        assert(subscriber.packets == .absent and packets_now != .absent);
         @atomicStore(Packets, &subscriber.packets, packets_now, .seq_cst);
         channel.interrupt(&subscriber.page.packets);
     }
 
     fn disconnect(subscriber: *Subscriber, token: reactor.Token) void {
+        assert(reactor.isLocked() and !subscriber.disconnected);
         reactor.remove(token);
         @atomicStore(bool, &subscriber.disconnected, true, .seq_cst);
         channel.interrupt(&subscriber.page.frames);
@@ -368,6 +372,7 @@ pub const Subscriber = struct {
     }
 
     fn markReleasing(subscriber: *Subscriber, lease: u32, releasing: bool) void {
+        assert(lease < layout.leases_max);
         const bit = @as(u32, 1) << @intCast(lease);
         const others = subscriber.releasing & ~bit;
         @atomicStore(u32, &subscriber.releasing, if (releasing) others | bit else others, .seq_cst);
@@ -382,6 +387,7 @@ pub const Subscriber = struct {
     }
 
     fn describe(subscriber: *const Subscriber, lease: frames.Reader.Lease, view: *FrameView) void {
+        assert(lease.slot < subscriber.reader.slot_count and lease.sequence >= 1);
         const shared = &subscriber.control.slots[lease.slot].record;
         view.lease = lease.index;
         view.slot = lease.slot;
@@ -461,6 +467,7 @@ pub const Subscriber = struct {
     }
 
     fn endLease(subscriber: *Subscriber, lease: u32) void {
+        assert(lease < layout.leases_max);
         subscriber.reader.release(lease) catch unreachable;
         subscriber.announceRelease();
     }
@@ -489,7 +496,7 @@ pub const Subscriber = struct {
     fn blockForFrame(context: *anyopaque) void {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
         const woken = channel.wait(&subscriber.page.frames, subscriber, hasNews, .never);
-        std.debug.assert(woken);
+        assert(woken);
     }
 
     pub fn stats(subscriber: *const Subscriber) Stats {
@@ -541,7 +548,8 @@ pub const Subscriber = struct {
     }
 
     pub fn ref(subscriber: *Subscriber) void {
-        _ = @atomicRmw(u32, &subscriber.references, .Add, 1, .seq_cst);
+        const before = @atomicRmw(u32, &subscriber.references, .Add, 1, .seq_cst);
+        assert(before >= 1);
     }
 
     fn unrefOpaque(context: *anyopaque) void {
@@ -550,7 +558,9 @@ pub const Subscriber = struct {
     }
 
     pub fn unref(subscriber: *Subscriber) void {
-        if (@atomicRmw(u32, &subscriber.references, .Sub, 1, .seq_cst) != 1) return;
+        const before = @atomicRmw(u32, &subscriber.references, .Sub, 1, .seq_cst);
+        assert(before >= 1);
+        if (before != 1) return;
         if (subscriber.slots) |*slots| {
             if (slots.* == .cuda) {
                 subscriber.host_copies.deinit(&slots.cuda);

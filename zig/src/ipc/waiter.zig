@@ -1,4 +1,4 @@
-//! Waiting on behalf of an event loop: a thread that sleeps until its owner has news, then calls back once.
+//! A waiter waits on behalf of an event loop: its thread sleeps until its owner has news, then it calls back once.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

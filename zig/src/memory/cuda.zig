@@ -1,4 +1,5 @@
-//! Frame memory on a GPU: one VMM allocation a slot, shared as a descriptor, read-only for everyone but the publisher.
+//! This file makes frame memory on a GPU: a slot is one VMM allocation, shared as a descriptor, read-only for everyone
+//! but the publisher.
 
 const std = @import("std");
 const os_fd = @import("../os/fd.zig");
@@ -41,7 +42,8 @@ pub const Slots = struct {
     staged: abi.CUevent = null,
 
     pub fn create(device: Selection, count: u32, frame_size: u64) Error!Slots {
-        std.debug.assert(count <= layout.slots_max);
+        std.debug.assert(count >= layout.slots_min and count <= layout.slots_max);
+        std.debug.assert(frame_size > 0 and frame_size <= layout.region_size_max);
         var slots: Slots = .{ .context = try .open(device), .size = 0 };
         errdefer slots.deinit();
         try slots.context.enter();
@@ -176,12 +178,14 @@ pub const Slots = struct {
 
     /// Makes a stream wait for the copies into a slot, which may have been queued on another.
     pub fn follow(slots: *const Slots, slot: u32, stream: abi.CUstream) Error!void {
+        std.debug.assert(slot < slots.count);
         const copies = &slots.copies[slot];
         if (copies.pending) try slots.context.call(.cuStreamWaitEvent, .{ stream, copies.end, 0 });
     }
 
     /// The slot's next owner has nothing to do with them.
     pub fn releaseCopies(slots: *Slots, slot: u32) void {
+        std.debug.assert(slot < slots.count);
         slots.copies[slot].pending = false;
     }
 
@@ -198,6 +202,7 @@ pub const Slots = struct {
     }
 
     pub fn endCopies(slots: *Slots, slot: u32, stream: abi.CUstream) Error!void {
+        std.debug.assert(slot < slots.count and slots.copies[slot].end != null);
         try slots.context.call(.cuEventRecord, .{ slots.copies[slot].end, stream });
         slots.copies[slot].pending = true;
     }

@@ -1,4 +1,4 @@
-//! Frame memory on the host: one sealed memfd per slot, read-only for everyone but the publisher.
+//! This file makes frame memory on the host: a slot is one sealed memfd, read-only for everyone but the publisher.
 
 const std = @import("std");
 const os_fd = @import("../os/fd.zig");
@@ -20,7 +20,8 @@ pub const Slots = struct {
 
     /// The publisher's side: `count` regions of `size` bytes, zeroed, reserved, sealed.
     pub fn create(slots: *Slots, count: u32, size: usize) Error!void {
-        std.debug.assert(slots.count == 0 and count <= layout.slots_max);
+        std.debug.assert(slots.count == 0 and count >= layout.slots_min and count <= layout.slots_max);
+        std.debug.assert(size > 0 and size % std.heap.page_size_max == 0);
         errdefer slots.deinit();
         for (0..count) |index| {
             const fd = try memfd.create("cuframes-slot", size);
@@ -52,6 +53,7 @@ pub const Slots = struct {
     }
 
     pub fn slotSize(slots: *const Slots) u64 {
+        std.debug.assert(slots.count > 0);
         return slots.mappings[0].len;
     }
 

@@ -1,4 +1,4 @@
-//! The kinds of memory that frames live in, behind one interface.
+//! This file puts the kinds of memory that frames live in behind one interface.
 
 const std = @import("std");
 const errors = @import("../core/errors.zig");

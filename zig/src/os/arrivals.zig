@@ -1,6 +1,7 @@
-//! Being told when a name appears in a directory. All who wait in this process share one inotify instance, since a user
-//! may have few of them (fs.inotify.max_user_instances, 128 by default). It is there while somebody waits, with a
-//! thread of its own that reads it: what is told to hundreds of waiters takes a while, and delays no socket.
+//! This file tells a thread when a name appears in a directory. All who wait in this process share one inotify
+//! instance, since a user may have few of them (fs.inotify.max_user_instances, 128 by default). It is there while
+//! somebody waits, with a thread of its own that reads it: what is told to hundreds of waiters takes a while, and
+//! delays no socket.
 
 const std = @import("std");
 const linux = std.os.linux;

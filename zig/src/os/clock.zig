@@ -1,4 +1,4 @@
-//! Time as the library counts it: CLOCK_MONOTONIC, and deadlines on it.
+//! The library counts time by CLOCK_MONOTONIC; a deadline is a point on it that a wait may not pass.
 
 const std = @import("std");
 

@@ -1,4 +1,4 @@
-//! Where sockets and locks live.
+//! This file chooses the directory in which sockets and locks live, and takes the locks.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -66,6 +66,25 @@ const Candidates = struct {
         candidates.count += 1;
     }
 };
+
+/// Where a key may be, best first, each with a NUL behind it: as `forSubscriber` looks. Returns how many bytes that
+/// are; InvalidArgument where they do not fit.
+pub fn list(option: []const u8, buffer: []u8) Error!usize {
+    var candidates: Candidates = if (try named(option)) |path|
+        .{ .paths = .{ path, undefined, undefined }, .count = 1 }
+    else
+        try .init();
+    var size: usize = 0;
+    for (candidates.paths[0..candidates.count]) |*path| {
+        const text = path.buffer[0 .. path.size + 1];
+        if (text.len > buffer.len - size) {
+            return errors.fail(error.InvalidArgument, "{d} bytes are too few for the directories", .{buffer.len});
+        }
+        @memcpy(buffer[size..][0..text.len], text);
+        size += text.len;
+    }
+    return size;
+}
 
 /// The directory to publish in, created 0750 where it is missing: `option`, else $CUFRAMES_RUNTIME_DIR, else the
 /// first usable of /run/cuframes, $XDG_RUNTIME_DIR/cuframes and /tmp/cuframes-<uid>.
@@ -185,6 +204,15 @@ test "a lock excludes, and can be taken again after its holder has removed it" {
     const second: Lock = try .acquire(&path);
     second.release(&path);
     try testing.expect(linux.errno(linux.access(path.z(), linux.F_OK)) == .NOENT);
+}
+
+test "the directories are listed with a NUL behind each, or the one that was named" {
+    var buffer: [3 * socket.path_size_max]u8 = undefined;
+    const all = buffer[0..try list("", &buffer)];
+    try testing.expect(std.mem.startsWith(u8, all, "/run/cuframes\x00"));
+    try testing.expect(std.mem.endsWith(u8, all, "\x00"));
+    try testing.expectEqualStrings("/somewhere\x00", buffer[0..try list("/somewhere", &buffer)]);
+    try testing.expectError(error.InvalidArgument, list("/somewhere", buffer[0..10]));
 }
 
 test "an XDG_RUNTIME_DIR too long for a socket is passed over" {

@@ -1,4 +1,4 @@
-//! Waking a thread that sleeps on descriptors: eventfd(2).
+//! An event wakes a thread that sleeps on descriptors: it is one itself, an eventfd(2).
 
 const std = @import("std");
 const linux = std.os.linux;

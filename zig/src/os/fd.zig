@@ -1,4 +1,4 @@
-//! File descriptors, whatever they stand for. Every descriptor of the library is closed here and nowhere else.
+//! A file descriptor is closed here and nowhere else, whatever it stands for.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,4 +1,5 @@
-//! Futexes on words that several processes map (never FUTEX_PRIVATE). Waiting works on a read-only mapping too.
+//! A futex is a word that threads sleep on. Several processes map these words, so FUTEX_PRIVATE is never used; waiting
+//! works on a read-only mapping too.
 
 const std = @import("std");
 const linux = std.os.linux;

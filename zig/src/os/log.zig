@@ -1,5 +1,5 @@
-//! What the library's threads do, one line each on standard error, where CUFRAMES_LOG is "debug": the monotonic time,
-//! the thread's name and a sentence. Elsewhere a line costs the look at one byte.
+//! This file tells what the library's threads do, one line each on standard error, where CUFRAMES_LOG is "debug": the
+//! monotonic time, the thread's name and a sentence. Elsewhere a line costs the look at one byte.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,4 +1,4 @@
-//! Anonymous shared memory as sealed descriptors.
+//! This file makes anonymous shared memory, and maps it: memfds whose seals say what their other side can rely on.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,4 +1,4 @@
-//! SOCK_SEQPACKET Unix sockets: a message arrives whole, with the descriptors that ride on it.
+//! This file speaks SOCK_SEQPACKET over Unix sockets: a message arrives whole, with the descriptors that ride on it.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -200,6 +200,7 @@ const ControlBuffer = [std.mem.alignForward(usize, controlSize(kernel_descriptor
 
 /// Sends one whole message with its descriptors, never blocking. The caller keeps its descriptors.
 pub fn send(fd: i32, bytes: []const u8, descriptors: []const i32) error{ WouldBlock, Disconnected, Refused }!void {
+    std.debug.assert(fd >= 0);
     return switch (trySend(fd, bytes, descriptors)) {
         .SUCCESS => {},
         .AGAIN, .NOBUFS => error.WouldBlock,
@@ -210,7 +211,8 @@ pub fn send(fd: i32, bytes: []const u8, descriptors: []const i32) error{ WouldBl
 
 /// As `send`, with the kernel's own words.
 pub fn trySend(fd: i32, bytes: []const u8, descriptors: []const i32) linux.E {
-    std.debug.assert(descriptors.len <= kernel_descriptors_max);
+    // An empty message could not be told from the end of the connection.
+    std.debug.assert(bytes.len > 0 and descriptors.len <= kernel_descriptors_max);
     var control: ControlBuffer align(@alignOf(ControlHeader)) = undefined;
     var vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
     var message: linux.msghdr_const = .{

@@ -1,4 +1,4 @@
-//! Starting the threads of the library, which take no signals and carry a name.
+//! This file starts the threads of the library, which take no signals and carry a name.
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -1,4 +1,4 @@
-//! dma-bufs of host memory, made by the kernel's udmabuf driver.
+//! The kernel's udmabuf driver makes dma-bufs of host memory.
 
 const std = @import("std");
 const linux = std.os.linux;

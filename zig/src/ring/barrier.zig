@@ -1,4 +1,4 @@
-//! Access to memory that another process reads while this one writes it, or the other way round.
+//! This file accesses memory that another process reads while this one writes it, or the other way round.
 //!
 //! A sequence lock, the packet ring's way of reading without locks, needs two orders that acquire loads and
 //! release stores do not give, and Zig has no stand-alone fence: `storeStore` and `loadLoad` are those two.

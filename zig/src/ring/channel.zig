@@ -1,4 +1,4 @@
-//! Sleeping and waking on a lease page's channel, on both sides of it.
+//! A channel is what a side of a ring sleeps on and the other wakes it by; it lies in a lease page.
 
 const layout = @import("layout.zig");
 const futex = @import("../os/futex.zig");
@@ -70,7 +70,10 @@ test "a notification wakes as many sleepers as a channel may have, an interrupti
     for (&threads) |*thread| thread.* = try .spawn(.{ .stack_size = 1 << 20 }, Sleeper.run, .{});
     defer for (threads) |thread| thread.join();
     var channel: layout.Channel = .{ .waiting = 1, .wake = 0 };
-    errdefer interrupt(&channel);
+    errdefer {
+        interrupt(&channel);
+        futex.wakeAll(&Sleeper.bed);
+    }
     var asleep: usize = 0;
     while (asleep < count) {
         asleep += Sleeper.move(&Sleeper.bed, &channel.wake);

@@ -1,4 +1,5 @@
-//! The frame ring on plain memory: which slot may be written, which frame may be read. No system calls.
+//! The frame ring on plain memory decides which slot may be written and which frame may be read. It makes no system
+//! call.
 //!
 //! A lease is a hazard pointer. Reader: store the ticket in the lease page, then check that the slot still has
 //! that sequence. Writer: set the slot's sequence to 0, then look at the leases. All four accesses are
@@ -33,6 +34,7 @@ pub const Subscribers = struct {
 
     /// Its leases still count, and nothing waits for what it has not been given.
     pub fn neglect(subscribers: *Subscribers, index: u6) void {
+        std.debug.assert(subscribers.active & @as(u64, 1) << index != 0);
         subscribers.ordered &= ~(@as(u64, 1) << index);
     }
 
@@ -103,6 +105,7 @@ pub const Writer = struct {
         for (0..writer.slot_count) |_| {
             const slot = writer.oldest(excluded, overwritable) orelse return null;
             const bit = @as(u64, 1) << slot;
+            std.debug.assert(slot < writer.slot_count and writer.busy & bit == 0);
             if (writer.invalidate(slot, subscribers)) {
                 writer.busy |= bit;
                 return slot;
@@ -252,6 +255,7 @@ pub const Reader = struct {
             };
             if (wanted.slot >= reader.slot_count) return error.Protocol;
             if (!reader.lease(index, entry, wanted)) continue;
+            std.debug.assert(wanted.sequence > reader.cursor and wanted.slot < reader.slot_count);
             reader.dropped += wanted.sequence - reader.cursor - 1;
             reader.received += 1;
             @atomicStore(u64, &reader.cursor, wanted.sequence, .release);

@@ -1,4 +1,5 @@
-//! The shared bytes of the frame ring: control region and lease page. docs/protocol.md shows them as tables.
+//! This file declares the shared bytes of the frame ring: control region and lease page. docs/protocol.md shows them as
+//! tables.
 
 const std = @import("std");
 const format = @import("../core/format.zig");

@@ -1,4 +1,4 @@
-//! The packet ring: encoded access units from one writer to any number of readers, on shared memory.
+//! The packet ring passes encoded access units from one writer to any number of readers, on shared memory.
 //!
 //! This file works on plain memory and makes no system call. It never blocks either side: the writer overwrites the
 //! oldest packets, and a reader that is too slow is told that it lost some.
@@ -16,6 +16,7 @@ pub const version: u32 = 2;
 /// No packet: in `Slot.seq` the slot is invalid, in `Header.global_seq` and `last_keyframe_seq` there is none yet.
 pub const invalid_sequence: u64 = std.math.maxInt(u64);
 
+/// Packets of a ring.
 pub const ring_slots_max = 1024;
 /// Bytes of codec parameters.
 pub const extradata_size_max = 4096;
@@ -91,7 +92,7 @@ comptime {
 }
 
 pub const Options = struct {
-    /// Packets held at most, 1 to 1024.
+    /// Packets held at most, 1 to ring_slots_max.
     ring_slots: u32 = 64,
     /// Bytes of payload held at most, `max_packet_size` to 1 GiB.
     data_size: u32 = 8 << 20,
@@ -178,9 +179,9 @@ pub const Writer = struct {
         return writer;
     }
 
-    /// Replaces the codec's parameter sets, at most 4096 bytes; none takes them away. The size is 0 while the bytes
-    /// change, so a reader of any kind finds the old ones, none, or the new ones; see `Reader.extradata`. The same
-    /// bytes again change nothing, so it may be called at every key packet.
+    /// Replaces the codec's parameter sets, at most extradata_size_max bytes; none takes them away. The size is 0 while
+    /// the bytes change, so a reader of any kind finds the old ones, none, or the new ones; see `Reader.extradata`. The
+    /// same bytes again change nothing, so it may be called at every key packet.
     pub fn setCodecExtradata(writer: *Writer, bytes: []const u8) error{InvalidArgument}!void {
         if (bytes.len > extradata_size_max) return error.InvalidArgument;
         if (std.mem.eql(u8, bytes, writer.extradata[0..writer.extradata_size])) return;
