@@ -9,6 +9,8 @@ import { root, tool } from "./toolchain.mjs";
 const deno = tool("deno");
 const guides = readdirSync(join(root, "docs/getting-started"))
   .map((name) => join("docs/getting-started", name));
+const zigRoots = readdirSync(join(root, "zig")).filter((name) => name.endsWith(".zig"))
+  .map((name) => join("zig", name));
 
 // The longest ones first, so that none of them is left alone at the end.
 const tasks: Task[] = [
@@ -36,7 +38,7 @@ const tasks: Task[] = [
   { name: "format", command: [deno, "fmt", "--check"] },
   {
     name: "format of Zig",
-    command: [tool("zig"), "fmt", "--check", "zig/src", "zig/build.zig", "zig/bindings.zig", "test", "bench"],
+    command: [tool("zig"), "fmt", "--check", "zig/src", ...zigRoots, "test", "bench"],
   },
   { name: "limits in Zig", command: [tool("node"), "scripts/check_zig.ts"] },
   { name: "generated files", command: [tool("node"), "scripts/build.ts", "--check"] },

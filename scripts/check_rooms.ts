@@ -109,6 +109,25 @@ function problemsOf({ folder, extension, imports, door, rooms }: House): string[
   return problems;
 }
 
-const problems = houses.flatMap(problemsOf);
+/** What scripts, benchmarks and tests have one helper for: modules of Node's, and the file that imports each. */
+const helpers = {
+  "node:child_process": "scripts/lib/process.ts",
+  "node:readline": "scripts/lib/json_lines.ts",
+};
+
+/** Who goes around a helper. */
+function detours(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .map((name) => join(folder, name))
+    .filter((path) => path.endsWith(".ts"))
+    .flatMap((path) => {
+      const text = readFileSync(join(root, path), "utf8");
+      return Object.entries(helpers)
+        .filter(([module, helper]) => path !== helper && text.includes(`from "${module}"`))
+        .map(([module, helper]) => `${path} imports ${module}: ${helper} is there for that`);
+    });
+}
+
+const problems = [...houses.flatMap(problemsOf), ...["scripts", "bench", "test"].flatMap(detours)];
 for (const problem of problems) console.error(problem);
 process.exitCode = problems.length === 0 ? 0 : 1;

@@ -38,6 +38,9 @@ const parts: Part[] = [
         "test/connect/",
         "test/ipc/",
         "test/ffi/threads",
+        "test/sockets/processes",
+        "test/images/dmabuf_example",
+        "test/cli/examples",
         // Of host memory alone, and those whose peers Zig compiles.
         "--exclude=test/frames/frame_copies.test.ts",
         "--exclude=test/ipc/hostile_*.test.ts",

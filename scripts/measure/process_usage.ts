@@ -1,7 +1,7 @@
 // What the kernel says of a process: its CPU time, memory, threads and descriptors, from /proc.
 
-import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { outputOfSync } from "../lib/process.ts";
 
 /** A look at a process. */
 export interface Usage {
@@ -24,7 +24,7 @@ export interface CpuShare {
   waited: number;
 }
 
-const tickMs = 1000 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "latin1" }));
+const tickMs = 1000 / Number(new TextDecoder().decode(outputOfSync("getconf", ["CLK_TCK"])));
 
 /** Looks at a running process. */
 export function usageOf(pid: number): Usage {

@@ -1,11 +1,9 @@
 // A process whose consumption is measured from outside: it takes no part in it.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import process from "node:process";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { root, tool } from "../toolchain.mjs";
+import { onJsonLine } from "../lib/json_lines.ts";
+import { Child } from "../lib/process.ts";
+import { tool } from "../toolchain.mjs";
 import { type CpuShare, cpuShare, type Usage, usageOf } from "./process_usage.ts";
 
 export const RUNTIMES = ["deno", "bun", "node"] as const;
@@ -13,7 +11,7 @@ export type Runtime = (typeof RUNTIMES)[number];
 
 /** How long a process may take to end when it is asked to. */
 const END_MS = 15_000;
-const ERRORS_KEPT = 4000;
+const ERRORS_SHOWN = 4000;
 
 /** What comes before a script on a runtime's command line. */
 const flags: Record<Runtime, string[]> = {
@@ -57,24 +55,21 @@ export class Subject implements AsyncDisposable {
   readonly status: Event = {};
   /** Bytes, or events, that it has printed. */
   printed = 0;
-  /** The exit code, or the signal that ended it. */
-  exit: number | string | undefined;
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<void>;
-  #errors = "";
+  readonly #child: Child;
 
   constructor({ name, runtime, script, args, sockets }: SubjectOptions) {
     this.name = name;
     this.runtime = runtime;
-    const [command, ...rest] = commandLine(runtime, script, args);
-    this.#child = spawn(command, rest, {
-      cwd: root,
-      env: { ...process.env, CUFRAMES_RUNTIME_DIR: sockets, NO_COLOR: "1" },
-      stdio: ["ignore", "pipe", "pipe"],
+    this.#child = new Child(commandLine(runtime, script, args), {
+      env: { CUFRAMES_RUNTIME_DIR: sockets, NO_COLOR: "1" },
+      stdout: "leave",
     });
-    this.pid = this.#child.pid!;
-    this.#child.stderr!.on("data", (chunk) => this.#errors = (this.#errors + chunk).slice(-ERRORS_KEPT));
-    this.#ended = once(this.#child, "exit").then(([code, signal]) => this.exit = signal ?? code);
+    this.pid = this.#child.pid;
+  }
+
+  /** The exit code, or the signal that ended it. */
+  get exit(): number | string | undefined {
+    return this.#child.ending?.signal ?? this.#child.ending?.code ?? undefined;
   }
 
   toString(): string {
@@ -83,22 +78,24 @@ export class Subject implements AsyncDisposable {
 
   /** Takes its standard output as lines of JSON. */
   listen(): this {
-    createInterface({ input: this.#child.stdout! }).on("line", (line) => {
+    onJsonLine<Event>(this.#child.stdout, (event) => {
       this.printed++;
-      Object.assign(this.status, JSON.parse(line));
+      Object.assign(this.status, event);
     });
     return this;
   }
 
   /** Takes its standard output as data. */
   drain(): this {
-    this.#child.stdout!.on("data", (chunk) => this.printed += chunk.length);
+    this.#child.stdout.on("data", (chunk: Uint8Array) => this.printed += chunk.length);
     return this;
   }
 
   /** Adds a look at it. @throws when it has ended */
   sample(): Usage {
-    if (this.exit !== undefined) throw new Error(`${this} ended with ${this.exit}\n${this.#errors}`);
+    if (this.exit !== undefined) {
+      throw new Error(`${this} ended with ${this.exit}\n${this.#child.errors.slice(-ERRORS_SHOWN)}`);
+    }
     const usage = usageOf(this.pid);
     this.samples.push(usage);
     return usage;
@@ -116,7 +113,7 @@ export class Subject implements AsyncDisposable {
     if (this.exit !== undefined) return;
     this.#child.kill("SIGTERM");
     const late = setTimeout(() => this.#child.kill("SIGKILL"), END_MS);
-    await this.#ended;
+    await this.#child.ended;
     clearTimeout(late);
   }
 }

@@ -1,11 +1,9 @@
 // CPU time of every command and of a plain reader, on one runtime after another: each for some seconds, with nothing else
 // of ours but its source running.
 
-import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
-import { root } from "../toolchain.mjs";
+import { outputOfSync } from "../lib/process.ts";
 import { judge } from "../measure/budget.ts";
 import { type SteadyShare, steadyShare } from "../measure/steady.ts";
 import { commandLine, type Runtime } from "../measure/subject.ts";
@@ -118,13 +116,9 @@ class OneRuntime {
   #runOnce(args: readonly string[]): number {
     const script = '"$@" > /dev/null || exit 1; times';
     const command = commandLine(this.#runtime, CLI, args);
-    const output = execFileSync("bash", ["-c", script, "bash", ...command], {
-      cwd: root,
-      encoding: "utf8",
-      env: { ...process.env, CUFRAMES_RUNTIME_DIR: this.sockets, LC_ALL: "C" },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const [, children = ""] = output.split("\n");
+    const env = { CUFRAMES_RUNTIME_DIR: this.sockets, LC_ALL: "C" };
+    const output = outputOfSync("bash", ["-c", script, "bash", ...command], { env });
+    const [, children = ""] = new TextDecoder().decode(output).split("\n");
     const seconds = [...children.matchAll(/(\d+)m([\d.]+)s/g)]
       .map(([, minutes, seconds]) => Number(minutes) * 60 + Number(seconds));
     return seconds.reduce((sum, value) => sum + value, 0) * 1000;

@@ -1,10 +1,10 @@
 // A camera that dies again and again, with commands of each runtime on it, and a plain reader on every runtime.
 
-import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { outputOfSync } from "../lib/process.ts";
 import { judge } from "../measure/budget.ts";
 import { type CpuShare, cpuShare, type Usage } from "../measure/process_usage.ts";
 import { type Runtime, RUNTIMES, type Subject } from "../measure/subject.ts";
@@ -125,7 +125,7 @@ export async function endure(
 /** A file longer than the camera lives. */
 function longFile({ input, directory }: Pick<EnduranceOptions, "input" | "directory">): string {
   const path = join(directory, "camera.mp4");
-  execFileSync("ffmpeg", ["-v", "error", "-stream_loop", "9", "-i", input, "-c", "copy", "-an", path]);
+  outputOfSync("ffmpeg", ["-v", "error", "-stream_loop", "9", "-i", input, "-c", "copy", "-an", path]);
   return path;
 }
 

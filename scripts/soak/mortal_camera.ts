@@ -1,15 +1,14 @@
 // A camera that can be killed: gst-rtsp-server (test/peers/rtsp_server.py).
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { jsonLines } from "../lib/json_lines.ts";
+import { Child } from "../lib/process.ts";
 import { root } from "../toolchain.mjs";
 
 export class MortalCamera implements Disposable {
   readonly #file: string;
   #port = 0;
-  #child: ChildProcess | undefined;
+  #child: Child | undefined;
 
   /** @param file what it shows, to each client from its beginning */
   constructor(file: string) {
@@ -23,16 +22,15 @@ export class MortalCamera implements Disposable {
   /** Lives (again), where it lived before. Resolves once it listens. */
   async start(): Promise<void> {
     const script = join(root, "test/peers/rtsp_server.py");
-    this.#child = spawn("/usr/bin/python3", [script, String(this.#port), this.#file], {
-      stdio: ["pipe", "pipe", "inherit"],
+    const child = this.#child = new Child(["/usr/bin/python3", script, String(this.#port), this.#file], {
+      name: "the RTSP server",
+      stdin: "pipe",
+      stdout: "read",
+      stderr: "inherit",
     });
-    const ended = once(this.#child, "exit").then(([code]) => {
-      throw new Error(`the RTSP server ended with ${code}`);
-    });
-    ended.catch(() => {});
-    const ready = once(createInterface({ input: this.#child.stdout! }), "line");
-    const [line] = await Promise.race([ready, ended]);
-    this.#port = JSON.parse(line).port;
+    const { value } = await jsonLines<{ port: number }>(child.stdout).next();
+    if (!value) throw new Error(`the RTSP server ${await child.failure()}`);
+    this.#port = value.port;
   }
 
   kill(): void {

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { outputOfSync } from "../lib/process.ts";
 
 /** A recording's packets, counted by ffprobe, and what is wrong with it. */
 export function playable(path: string): { path: string; packets: number; error?: string } {
@@ -12,14 +12,9 @@ export function playable(path: string): { path: string; packets: number; error?:
     "csv=p=0",
   ];
   try {
-    const output = execFileSync("ffprobe", [...options, path], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const packets = Number(output.trim());
+    const packets = Number(new TextDecoder().decode(outputOfSync("ffprobe", [...options, path])));
     return packets > 0 ? { path, packets } : { path, packets: 0, error: "no packets" };
   } catch (error) {
-    const { stderr, message } = error as Error & { stderr?: string };
-    return { path, packets: 0, error: (stderr || message).trim() };
+    return { path, packets: 0, error: (error as Error).message.trim() };
   }
 }

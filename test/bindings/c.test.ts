@@ -1,14 +1,13 @@
 // cuframes.h, and the programs in C that docs/abi.md shows: with each other, and with this library's own classes.
 
-import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Publisher, Subscriber } from "../../mod.ts";
+import { outputOf } from "../../scripts/lib/process.ts";
 import { root, tool } from "../../scripts/toolchain.mjs";
 import { Process, stages } from "../support/processes.ts";
 
@@ -27,7 +26,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 /** Rejects with what the compiler says. */
 async function compile(...args: string[]): Promise<void> {
-  await promisify(execFile)(tool("zig"), ["cc", ...strict, ...args], { cwd: root });
+  await outputOf(tool("zig"), ["cc", ...strict, ...args]);
 }
 
 beforeAll(async () => {
@@ -71,7 +70,7 @@ test.each(languages)(
     await compile("-x", kind, `-std=${language}`, `-I${include}`, "-c", "-o", `${source}.o`, source);
     // A C library's symbols, in C++ too; and without C++'s own library, which Zig takes minutes to make.
     await compile("-o", `${source}.out`, `${source}.o`, ...linked);
-    await promisify(execFile)(`${source}.out`);
+    await outputOf(`${source}.out`, []);
   },
   patience,
 );
@@ -153,7 +152,7 @@ test("examples/c/run.sh, which docs/abi.md gives as the way to build and run the
     CUFRAMES_RUNTIME_DIR: stage().directory,
   };
   const script = join(root, "examples/c/run.sh");
-  const { stdout } = await promisify(execFile)("sh", [script], { cwd: root, env });
+  const stdout = await outputOf("sh", [script], { env });
   expect(stdout).toContain("first pixel of frame 1: *");
   expect(stdout).toMatch(/received \d+, dropped \d+/);
 }, patience);

@@ -1,11 +1,9 @@
 // python/cuframes/_abi.py, on the machine's Python.
 
-import { execFile, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
-import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { outputOf, succeedsSync } from "../../scripts/lib/process.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { ABI_VERSION } from "../../src/core/constants.ts";
 import { libraryOfVersion } from "../support/native.ts";
@@ -16,11 +14,10 @@ const module = join(root, "python/cuframes/_abi.py");
 
 /** What a Python program prints; rejects with what it says on standard error unless it ends with 0. */
 async function python(...args: string[]): Promise<string> {
-  const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
-  return (await promisify(execFile)("python3", ["-W", "error", ...args], { env })).stdout;
+  return await outputOf("python3", ["-W", "error", ...args], { env: { PYTHONDONTWRITEBYTECODE: "1" } });
 }
 
-if (spawnSync("python3", ["--version"]).status !== 0) {
+if (!succeedsSync("python3", ["--version"])) {
   test.skip("there is no python3 on this machine", () => {});
 } else {
   describe("_abi.py", () => {

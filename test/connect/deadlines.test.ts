@@ -1,10 +1,10 @@
 // No handshake outlasts the caller's time-out; and none is thrown away because somebody had too little time for it.
 
-import { spawn } from "node:child_process";
 import { renameSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { DescriptorSocket, inspect, Subscriber } from "../../mod.ts";
+import { Child } from "../../scripts/lib/process.ts";
 import { Peer } from "../support/peer.ts";
 import { eventually, outcomeOf, type Process, stages } from "../support/processes.ts";
 import * as wire from "../support/wire.ts";
@@ -199,7 +199,7 @@ test("whoever waits for the same publisher shares one attempt, and what it is re
   await peer.receive(again);
   await peer.process.stop();
   const sent = peer.send(again, wire.refusal(-12, "full"));
-  spawn("sh", ["-c", `sleep 0.5; kill -CONT ${peer.process.pid}`], { stdio: "ignore" });
+  new Child(["sh", "-c", `sleep 0.5; kill -CONT ${peer.process.pid}`]);
   await setTimeout(50); // the command is on its way when this thread blocks
   const told = await takeSync(subscriber, 30_000);
   expect([told, await beside]).toEqual([refused, refused]);

@@ -1,9 +1,9 @@
 // Real cameras' footage, where it is there.
 
-import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { outputOfSync } from "../../scripts/lib/process.ts";
 import { openMedia, Recorder } from "../../media.ts";
 import {
   BOTTLES,
@@ -61,18 +61,15 @@ describe.skipIf(!existsSync(BOTTLES))("real footage (skipped where ../shared/med
       const path = join(directory, "bottles-ffmpeg.mp4");
       await record(BOTTLES, path);
       const ffmpeg = (input: string, ...rest: string[]) =>
-        execFileSync("ffmpeg", ["-v", "error", "-i", input, "-map", "0:v", "-c", "copy", ...rest, "-"], {
-          maxBuffer: 1 << 26,
-        });
+        outputOfSync("ffmpeg", ["-v", "error", "-i", input, "-map", "0:v", "-c", "copy", ...rest, "-"]);
       const frames = (input: string) =>
-        ffmpeg(input, "-f", "framemd5").toString().split("\n").filter((line) => !line.startsWith("#"));
+        new TextDecoder().decode(ffmpeg(input, "-f", "framemd5")).split("\n").filter((line) =>
+          !line.startsWith("#")
+        );
       expect(frames(path)).toEqual(frames(BOTTLES));
       const raw = (input: string) => md5(ffmpeg(input, "-bsf:v", "h264_mp4toannexb", "-f", "h264"));
       expect(raw(path)).toBe(raw(BOTTLES));
-      const decoded = execFileSync("ffmpeg", ["-v", "error", "-i", path, "-f", "null", "-"], {
-        encoding: "utf8",
-      });
-      expect(decoded).toBe("");
+      expect(outputOfSync("ffmpeg", ["-v", "error", "-i", path, "-f", "null", "-"])).toHaveLength(0);
     },
   );
 });

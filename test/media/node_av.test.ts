@@ -1,11 +1,10 @@
 // What a user without node-av is told.
 
-import { execFile } from "node:child_process";
 import { cp, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { outputOf } from "../../scripts/lib/process.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { directory } from "../support/media.ts";
 import { thisRuntime } from "../support/processes.ts";
@@ -21,13 +20,9 @@ describe("without node-av", () => {
        await openMedia("x.mp4").catch((error) => console.log(error.name, error.code, error.message));`,
     );
     const flags = { bun: ["--no-install"], deno: ["run", "-A", "--no-remote", "--no-npm"], node: [] };
-    const { stdout } = await promisify(execFile)(process.execPath, [
-      ...flags[thisRuntime],
-      join(bare, "main.ts"),
-    ], {
-      cwd: bare,
-    });
-    expect(stdout).toContain("CuframesError UNSUPPORTED");
-    expect(stdout).toContain("npm install node-av");
+    const command = [...flags[thisRuntime], join(bare, "main.ts")];
+    const output = await outputOf(process.execPath, command, { cwd: bare });
+    expect(output).toContain("CuframesError UNSUPPORTED");
+    expect(output).toContain("npm install node-av");
   });
 });

@@ -1,9 +1,9 @@
 // The pixels of decoded frames, in every format, size and memory layout.
 
-import { execFileSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { outputOfSync } from "../../scripts/lib/process.ts";
 import { chroma, luma } from "../../scripts/make_clip.ts";
 import { type MediaFrame, openMedia } from "../../media.ts";
 import {
@@ -233,7 +233,7 @@ describe("pixels", () => {
       const whole = await clip(`whole-${pixelFormat}.mp4`, { frames: 3, pixelFormat, encoderOptions: X264 });
       const path = join(directory, `cropped-${crop.join("-")}.mp4`);
       const filter = `h264_metadata=crop_left=${left}:crop_top=${top}`;
-      execFileSync("ffmpeg", ["-v", "error", "-y", "-i", whole, "-c", "copy", "-bsf:v", filter, path]);
+      outputOfSync("ffmpeg", ["-v", "error", "-y", "-i", whole, "-c", "copy", "-bsf:v", filter, path]);
       const [width, height] = [160 - left, 120 - top];
       const lumas = async (
         file: string,

@@ -1,12 +1,12 @@
 // What the tests of media have in common: clips, planes with padding, all of a file's packets and frames.
 
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as av from "node-av";
 import { afterAll, expect } from "vitest";
+import { succeedsSync } from "../../scripts/lib/process.ts";
 import { type ClipOptions, makeClip } from "../../scripts/make_clip.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import {
@@ -201,10 +201,5 @@ export async function record(source: string, path: string, options?: OpenMediaOp
 
 /** Whether FFmpeg's own program is there. */
 export function hasFfmpeg(): boolean {
-  try {
-    execFileSync("ffmpeg", ["-version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
+  return succeedsSync("ffmpeg", ["-version"]);
 }
