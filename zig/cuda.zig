@@ -1,6 +1,6 @@
 //! This module is what a test double of libcuda.so.1 and its tests share with the library.
 
-const driver = @import("src/cuda/driver.zig");
+const driver = @import("src/cuda/mod.zig").driver;
 pub const Driver = driver.Driver;
 pub const Failure = driver.Failure;
 pub const open = driver.open;

@@ -8,16 +8,16 @@ const std = @import("std");
 
 /// The files whose functions are exported, in the order in which other languages see them.
 pub const exporting = .{
-    @import("abi/library.zig"),
-    @import("abi/callback.zig"),
-    @import("abi/environment.zig"),
-    @import("abi/device.zig"),
-    @import("abi/publisher.zig"),
-    @import("abi/connect.zig"),
-    @import("abi/subscriber.zig"),
-    @import("abi/packets.zig"),
-    @import("abi/image.zig"),
-    @import("abi/socket.zig"),
+    @import("abi/mod.zig").library,
+    @import("abi/mod.zig").callback,
+    @import("abi/mod.zig").environment,
+    @import("abi/mod.zig").device,
+    @import("abi/mod.zig").publisher,
+    @import("abi/mod.zig").connect,
+    @import("abi/mod.zig").subscriber,
+    @import("abi/mod.zig").packets,
+    @import("abi/mod.zig").image,
+    @import("abi/mod.zig").socket,
 };
 
 /// Without this, std gives every thread that loads the library a quarter of a megabyte for a signal stack.
@@ -39,30 +39,30 @@ comptime {
 }
 
 test {
-    _ = @import("cuda/context.zig");
-    _ = @import("cuda/driver.zig");
-    _ = @import("core/drm_format.zig");
-    _ = @import("core/errors.zig");
-    _ = @import("core/format.zig");
-    _ = @import("egl/display.zig");
-    _ = @import("egl/driver.zig");
-    _ = @import("image/buffer.zig");
-    _ = @import("ipc/admission.zig");
-    _ = @import("ipc/attempt.zig");
-    _ = @import("ipc/connect.zig");
-    _ = @import("ipc/event_loop.zig");
-    _ = @import("ipc/protocol.zig");
-    _ = @import("ipc/waiter.zig");
-    _ = @import("os/arrivals.zig");
-    _ = @import("os/directory.zig");
-    _ = @import("os/fd.zig");
-    _ = @import("os/futex.zig");
-    _ = @import("os/log.zig");
-    _ = @import("os/memfd.zig");
-    _ = @import("os/mutex.zig");
-    _ = @import("os/socket.zig");
-    _ = @import("os/thread.zig");
-    _ = @import("ring/channel.zig");
-    _ = @import("ring/frames.zig");
-    _ = @import("ring/packets.zig");
+    _ = @import("cuda/mod.zig").context;
+    _ = @import("cuda/mod.zig").driver;
+    _ = @import("core/mod.zig").drm_format;
+    _ = @import("core/mod.zig").errors;
+    _ = @import("core/mod.zig").format;
+    _ = @import("egl/mod.zig").display;
+    _ = @import("egl/mod.zig").driver;
+    _ = @import("image/mod.zig").buffer;
+    _ = @import("ipc/mod.zig").admission;
+    _ = @import("ipc/mod.zig").attempt;
+    _ = @import("ipc/mod.zig").connect;
+    _ = @import("ipc/mod.zig").event_loop;
+    _ = @import("ipc/mod.zig").protocol;
+    _ = @import("ipc/mod.zig").waiter;
+    _ = @import("os/mod.zig").arrivals;
+    _ = @import("os/mod.zig").directory;
+    _ = @import("os/mod.zig").fd;
+    _ = @import("os/mod.zig").futex;
+    _ = @import("os/mod.zig").log;
+    _ = @import("os/mod.zig").memfd;
+    _ = @import("os/mod.zig").mutex;
+    _ = @import("os/mod.zig").socket;
+    _ = @import("os/mod.zig").thread;
+    _ = @import("ring/mod.zig").channel;
+    _ = @import("ring/mod.zig").frames;
+    _ = @import("ring/mod.zig").packets;
 }

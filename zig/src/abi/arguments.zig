@@ -1,8 +1,8 @@
 //! This file has what every exported function does with its arguments and its result: pointers that may be null become
 //! slices or errors, and errors become codes.
 
-const errors = @import("../core/errors.zig");
-const event_loop = @import("../ipc/event_loop.zig");
+const errors = @import("../core/mod.zig").errors;
+const event_loop = @import("../ipc/mod.zig").event_loop;
 const Error = errors.Error;
 
 pub fn codeOf(result: Error!i32) i32 {

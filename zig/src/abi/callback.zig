@@ -1,7 +1,7 @@
 //! These functions of the C ABI tell the library how its threads reach an event loop.
 
-const errors = @import("../core/errors.zig");
-const event_loop = @import("../ipc/event_loop.zig");
+const errors = @import("../core/mod.zig").errors;
+const event_loop = @import("../ipc/mod.zig").event_loop;
 const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;
 const done = arguments.done;

@@ -1,13 +1,13 @@
 //! These functions of the C ABI connect to a publisher, at once or on another thread.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const protocol = @import("../ipc/protocol.zig");
-const publishing = @import("../ipc/publisher.zig");
-const subscribing = @import("../ipc/subscriber.zig");
-const attempts = @import("../ipc/attempt.zig");
-const event_loop = @import("../ipc/event_loop.zig");
-const connecting = @import("../ipc/connect.zig");
+const errors = @import("../core/mod.zig").errors;
+const protocol = @import("../ipc/mod.zig").protocol;
+const publishing = @import("../ipc/mod.zig").publisher;
+const subscribing = @import("../ipc/mod.zig").subscriber;
+const attempts = @import("../ipc/mod.zig").attempt;
+const event_loop = @import("../ipc/mod.zig").event_loop;
+const connecting = @import("../ipc/mod.zig").connect;
 const handles = @import("handles.zig");
 const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;

@@ -1,9 +1,9 @@
 //! These functions of the C ABI list the CUDA devices and hold their contexts.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const cuda_context = @import("../cuda/context.zig");
-const cuda_driver = @import("../cuda/driver.zig");
+const errors = @import("../core/mod.zig").errors;
+const cuda_context = @import("../cuda/mod.zig").context;
+const cuda_driver = @import("../cuda/mod.zig").driver;
 const handles = @import("handles.zig");
 const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;

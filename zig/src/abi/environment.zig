@@ -3,10 +3,10 @@
 //! up for as long as the process lives.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
+const errors = @import("../core/mod.zig").errors;
 const handles = @import("handles.zig");
-const event_loop = @import("../ipc/event_loop.zig");
-const Mutex = @import("../os/mutex.zig").Mutex;
+const event_loop = @import("../ipc/mod.zig").event_loop;
+const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const done = @import("arguments.zig").done;
 const Error = errors.Error;
 
@@ -68,8 +68,8 @@ pub export fn cuframes_environment_close() void {
 
 test "what a thread has made in an environment goes with the thread, what it made before does not" {
     const testing = std.testing;
-    const DescriptorSocket = @import("../ipc/descriptor_socket.zig").DescriptorSocket;
-    const Place = @import("../ipc/address.zig").Place;
+    const DescriptorSocket = @import("../ipc/mod.zig").descriptor_socket.DescriptorSocket;
+    const Place = @import("../ipc/mod.zig").address.Place;
     const Maker = struct {
         var made: [2]u32 = undefined;
 

@@ -2,15 +2,15 @@
 //! followed.
 
 const std = @import("std");
-const Mutex = @import("../os/mutex.zig").Mutex;
-const errors = @import("../core/errors.zig");
-const Publisher = @import("../ipc/publisher.zig").Publisher;
-const Subscriber = @import("../ipc/subscriber.zig").Subscriber;
-const PacketReader = @import("../ipc/packet_reader.zig").PacketReader;
-const Connecting = @import("../ipc/attempt.zig").Connecting;
-const Context = @import("../cuda/context.zig").Context;
-const DescriptorSocket = @import("../ipc/descriptor_socket.zig").DescriptorSocket;
-const Image = @import("../image/image.zig").Image;
+const Mutex = @import("../os/mod.zig").mutex.Mutex;
+const errors = @import("../core/mod.zig").errors;
+const Publisher = @import("../ipc/mod.zig").publisher.Publisher;
+const Subscriber = @import("../ipc/mod.zig").subscriber.Subscriber;
+const PacketReader = @import("../ipc/mod.zig").packet_reader.PacketReader;
+const Connecting = @import("../ipc/mod.zig").attempt.Connecting;
+const Context = @import("../cuda/mod.zig").context.Context;
+const DescriptorSocket = @import("../ipc/mod.zig").descriptor_socket.DescriptorSocket;
+const Image = @import("../image/mod.zig").image.Image;
 
 pub const Object = union(enum) {
     publisher: *Publisher,

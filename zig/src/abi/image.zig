@@ -1,10 +1,10 @@
 //! These functions of the C ABI import images that other software made, and export frames as dma-bufs.
 
-const errors = @import("../core/errors.zig");
-const uuid = @import("../core/uuid.zig");
-const images = @import("../image/image.zig");
-const registration = @import("../image/registration.zig");
-const egl_display = @import("../egl/display.zig");
+const errors = @import("../core/mod.zig").errors;
+const uuid = @import("../core/mod.zig").uuid;
+const images = @import("../image/mod.zig").image;
+const registration = @import("../image/mod.zig").registration;
+const egl_display = @import("../egl/mod.zig").display;
 const handles = @import("handles.zig");
 const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;

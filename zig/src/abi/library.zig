@@ -1,9 +1,9 @@
 //! These functions of the C ABI are about the library as a whole: its version, its last error, its clock.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const clock = @import("../os/clock.zig");
-const directory = @import("../os/directory.zig");
+const errors = @import("../core/mod.zig").errors;
+const clock = @import("../os/mod.zig").clock;
+const directory = @import("../os/mod.zig").directory;
 const arguments = @import("arguments.zig");
 const input = arguments.input;
 const output = arguments.output;

@@ -1,10 +1,10 @@
 //! These functions of the C ABI publish packets and read them.
 
-const errors = @import("../core/errors.zig");
-const packets = @import("../ring/packets.zig");
-const packet_tracks = @import("../ipc/packet_tracks.zig");
-const packet_reading = @import("../ipc/packet_reader.zig");
-const event_loop = @import("../ipc/event_loop.zig");
+const errors = @import("../core/mod.zig").errors;
+const packets = @import("../ring/mod.zig").packets;
+const packet_tracks = @import("../ipc/mod.zig").packet_tracks;
+const packet_reading = @import("../ipc/mod.zig").packet_reader;
+const event_loop = @import("../ipc/mod.zig").event_loop;
 const handles = @import("handles.zig");
 const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;

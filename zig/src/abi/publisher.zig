@@ -1,10 +1,10 @@
 //! These functions of the C ABI make a publisher and its frames.
 
-const errors = @import("../core/errors.zig");
-const publishing = @import("../ipc/publisher.zig");
-const frame_publishing = @import("../ipc/frames.zig");
-const event_loop = @import("../ipc/event_loop.zig");
-const cuda = @import("../memory/cuda.zig");
+const errors = @import("../core/mod.zig").errors;
+const publishing = @import("../ipc/mod.zig").publisher;
+const frame_publishing = @import("../ipc/mod.zig").frames;
+const event_loop = @import("../ipc/mod.zig").event_loop;
+const cuda = @import("../memory/mod.zig").cuda;
 const handles = @import("handles.zig");
 const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;

@@ -1,10 +1,10 @@
 //! These functions of the C ABI pass descriptors over sockets of the caller's own.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const os_socket = @import("../os/socket.zig");
-const event_loop = @import("../ipc/event_loop.zig");
-const descriptor_socket = @import("../ipc/descriptor_socket.zig");
+const errors = @import("../core/mod.zig").errors;
+const os_socket = @import("../os/mod.zig").socket;
+const event_loop = @import("../ipc/mod.zig").event_loop;
+const descriptor_socket = @import("../ipc/mod.zig").descriptor_socket;
 const handles = @import("handles.zig");
 const arguments = @import("arguments.zig");
 const connect_abi = @import("connect.zig");
@@ -15,7 +15,7 @@ const input = arguments.input;
 const output = arguments.output;
 const requiredCallback = arguments.requiredCallback;
 const DescriptorSocket = descriptor_socket.DescriptorSocket;
-const Place = @import("../ipc/address.zig").Place;
+const Place = @import("../ipc/mod.zig").address.Place;
 const Error = errors.Error;
 
 /// Starts connecting to a socket on another thread, as cuframes_connect_start. `address` is a path, or "@" and an

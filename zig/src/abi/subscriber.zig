@@ -1,8 +1,8 @@
 //! These functions of the C ABI take frames from a publisher, hold them and release them.
 
-const errors = @import("../core/errors.zig");
-const subscribing = @import("../ipc/subscriber.zig");
-const event_loop = @import("../ipc/event_loop.zig");
+const errors = @import("../core/mod.zig").errors;
+const subscribing = @import("../ipc/mod.zig").subscriber;
+const event_loop = @import("../ipc/mod.zig").event_loop;
 const handles = @import("handles.zig");
 const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;

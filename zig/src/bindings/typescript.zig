@@ -4,9 +4,9 @@
 const std = @import("std");
 const Writer = std.Io.Writer;
 const table = @import("table.zig");
-const errors = @import("../core/errors.zig");
-const format = @import("../core/format.zig");
-const drm_format = @import("../core/drm_format.zig");
+const errors = @import("../core/mod.zig").errors;
+const format = @import("../core/mod.zig").format;
+const drm_format = @import("../core/mod.zig").drm_format;
 
 const head = "// Generated from the Zig sources by `npm run build`. Do not edit.\n\n";
 

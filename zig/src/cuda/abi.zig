@@ -5,7 +5,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const function_table = @import("../core/function_table.zig");
+const function_table = @import("../core/mod.zig").function_table;
 
 pub const CUdevice = c_int;
 /// A device address. Never dereferenced on the host.

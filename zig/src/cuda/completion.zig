@@ -1,12 +1,12 @@
 //! A thread of its own waits for GPU work, in the order in which it was announced: it spins first, then it sleeps.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const clock = @import("../os/clock.zig");
-const futex = @import("../os/futex.zig");
-const log = @import("../os/log.zig");
-const thread = @import("../os/thread.zig");
-const Mutex = @import("../os/mutex.zig").Mutex;
+const errors = @import("../core/mod.zig").errors;
+const clock = @import("../os/mod.zig").clock;
+const futex = @import("../os/mod.zig").futex;
+const log = @import("../os/mod.zig").log;
+const thread = @import("../os/mod.zig").thread;
+const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const Context = @import("context.zig").Context;
 const abi = @import("driver.zig").abi;
 const Error = errors.Error;

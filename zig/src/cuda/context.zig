@@ -2,8 +2,8 @@
 //! process, and a stream of the library's own.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const Mutex = @import("../os/mutex.zig").Mutex;
+const errors = @import("../core/mod.zig").errors;
+const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const cuda = @import("driver.zig");
 const abi = cuda.abi;
 const Error = errors.Error;

@@ -8,7 +8,7 @@
 const std = @import("std");
 const assert = std.debug.assert;
 
-const Mutex = @import("../os/mutex.zig").Mutex;
+const Mutex = @import("../os/mod.zig").mutex.Mutex;
 pub const abi = @import("abi.zig");
 pub const devices = @import("devices.zig");
 const CUresult = abi.CUresult;

@@ -2,7 +2,7 @@
 //! own, without the prefix EGL_ of constants and the suffixes of extensions that they come from, so that each can be
 //! looked up in the registry.
 
-const function_table = @import("../core/function_table.zig");
+const function_table = @import("../core/mod.zig").function_table;
 
 pub const EGLDisplay = ?*opaque {};
 pub const EGLDevice = ?*opaque {};

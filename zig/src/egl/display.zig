@@ -2,8 +2,8 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
-const drm_format = @import("../core/drm_format.zig");
+const errors = @import("../core/mod.zig").errors;
+const drm_format = @import("../core/mod.zig").drm_format;
 const egl = @import("driver.zig");
 const abi = egl.abi;
 const Error = errors.Error;

@@ -1,8 +1,8 @@
 //! This file opens EGL at run time: nothing is linked.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const Mutex = @import("../os/mutex.zig").Mutex;
+const errors = @import("../core/mod.zig").errors;
+const Mutex = @import("../os/mod.zig").mutex.Mutex;
 pub const abi = @import("abi.zig");
 const Error = errors.Error;
 

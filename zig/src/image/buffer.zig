@@ -3,9 +3,9 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
-const os_fd = @import("../os/fd.zig");
-const memfd = @import("../os/memfd.zig");
+const errors = @import("../core/mod.zig").errors;
+const os_fd = @import("../os/mod.zig").fd;
+const memfd = @import("../os/mod.zig").memfd;
 const Error = errors.Error;
 
 /// The same for every descriptor of a buffer, for as long as one of them is open.

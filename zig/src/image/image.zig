@@ -2,12 +2,12 @@
 //! that is registered with CUDA through EGL, or an EGLImage of the caller's.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const format = @import("../core/format.zig");
-const uuid = @import("../core/uuid.zig");
-const memory = @import("../memory/memory.zig");
-const cuda = @import("../memory/cuda.zig");
-const drm_format = @import("../core/drm_format.zig");
+const errors = @import("../core/mod.zig").errors;
+const format = @import("../core/mod.zig").format;
+const uuid = @import("../core/mod.zig").uuid;
+const memory = @import("../memory/mod.zig").memory;
+const cuda = @import("../memory/mod.zig").cuda;
+const drm_format = @import("../core/mod.zig").drm_format;
 const Buffer = @import("buffer.zig").Buffer;
 const registration = @import("registration.zig");
 const Registration = registration.Registration;

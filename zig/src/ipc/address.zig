@@ -3,10 +3,10 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
-const os_fd = @import("../os/fd.zig");
-const socket = @import("../os/socket.zig");
-const directory = @import("../os/directory.zig");
+const errors = @import("../core/mod.zig").errors;
+const os_fd = @import("../os/mod.zig").fd;
+const socket = @import("../os/mod.zig").socket;
+const directory = @import("../os/mod.zig").directory;
 const Error = errors.Error;
 
 const lock_suffix = ".lock";

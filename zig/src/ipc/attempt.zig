@@ -3,12 +3,12 @@
 //! takes.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const os_fd = @import("../os/fd.zig");
-const clock = @import("../os/clock.zig");
-const futex = @import("../os/futex.zig");
-const log = @import("../os/log.zig");
-const thread = @import("../os/thread.zig");
+const errors = @import("../core/mod.zig").errors;
+const os_fd = @import("../os/mod.zig").fd;
+const clock = @import("../os/mod.zig").clock;
+const futex = @import("../os/mod.zig").futex;
+const log = @import("../os/mod.zig").log;
+const thread = @import("../os/mod.zig").thread;
 const protocol = @import("protocol.zig");
 const handshakes = @import("connect.zig");
 const event_loop = @import("event_loop.zig");
@@ -220,7 +220,7 @@ pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error
 
 const testing = std.testing;
 const linux = std.os.linux;
-const socket = @import("../os/socket.zig");
+const socket = @import("../os/mod.zig").socket;
 
 /// It is told of, not found out at the end of the wait.
 fn expectFinished(connecting: *Connecting) !void {

@@ -1,17 +1,17 @@
 //! This file finds a publisher by its key, waits for it where that is wanted, and shakes hands with it.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const layout = @import("../ring/layout.zig");
-const os_fd = @import("../os/fd.zig");
-const socket = @import("../os/socket.zig");
-const directory = @import("../os/directory.zig");
-const arrivals = @import("../os/arrivals.zig");
-const clock = @import("../os/clock.zig");
-const log = @import("../os/log.zig");
+const errors = @import("../core/mod.zig").errors;
+const layout = @import("../ring/mod.zig").layout;
+const os_fd = @import("../os/mod.zig").fd;
+const socket = @import("../os/mod.zig").socket;
+const directory = @import("../os/mod.zig").directory;
+const arrivals = @import("../os/mod.zig").arrivals;
+const clock = @import("../os/mod.zig").clock;
+const log = @import("../os/mod.zig").log;
 const Deadline = clock.Deadline;
 const Path = directory.Path;
-const Event = @import("../os/event.zig").Event;
+const Event = @import("../os/mod.zig").event.Event;
 const protocol = @import("protocol.zig");
 const requireKey = @import("publisher.zig").requireKey;
 const Place = @import("address.zig").Place;

@@ -3,10 +3,10 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
-const os_fd = @import("../os/fd.zig");
-const clock = @import("../os/clock.zig");
-const socket = @import("../os/socket.zig");
+const errors = @import("../core/mod.zig").errors;
+const os_fd = @import("../os/mod.zig").fd;
+const clock = @import("../os/mod.zig").clock;
+const socket = @import("../os/mod.zig").socket;
 const place = @import("address.zig");
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");

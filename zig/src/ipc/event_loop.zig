@@ -3,12 +3,12 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
-const os_fd = @import("../os/fd.zig");
-const memfd = @import("../os/memfd.zig");
-const thread = @import("../os/thread.zig");
-const clock = @import("../os/clock.zig");
-const Mutex = @import("../os/mutex.zig").Mutex;
+const errors = @import("../core/mod.zig").errors;
+const os_fd = @import("../os/mod.zig").fd;
+const memfd = @import("../os/mod.zig").memfd;
+const thread = @import("../os/mod.zig").thread;
+const clock = @import("../os/mod.zig").clock;
+const Mutex = @import("../os/mod.zig").mutex.Mutex;
 
 /// Called on a thread of the library; the runtimes' callbacks queue it for their event loop.
 pub const Callback = *const fn (token: u32) callconv(.c) void;

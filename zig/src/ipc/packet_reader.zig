@@ -1,10 +1,10 @@
 //! A packet reader follows the packet ring of one connection, which the publisher may still have to make.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const packets = @import("../ring/packets.zig");
-const channel = @import("../ring/channel.zig");
-const clock = @import("../os/clock.zig");
+const errors = @import("../core/mod.zig").errors;
+const packets = @import("../ring/mod.zig").packets;
+const channel = @import("../ring/mod.zig").channel;
+const clock = @import("../os/mod.zig").clock;
 const protocol = @import("protocol.zig");
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");

@@ -1,12 +1,12 @@
 //! This file publishes encoded packets: in the ring that subscribers map, and in its named mirror in /dev/shm.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const packets = @import("../ring/packets.zig");
-const memfd = @import("../os/memfd.zig");
-const os_fd = @import("../os/fd.zig");
-const socket = @import("../os/socket.zig");
-const directory = @import("../os/directory.zig");
+const errors = @import("../core/mod.zig").errors;
+const packets = @import("../ring/mod.zig").packets;
+const memfd = @import("../os/mod.zig").memfd;
+const os_fd = @import("../os/mod.zig").fd;
+const socket = @import("../os/mod.zig").socket;
+const directory = @import("../os/mod.zig").directory;
 const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
 const admission = @import("admission.zig");

@@ -1,12 +1,12 @@
 //! This file declares the messages on a publisher's socket. docs/protocol.md shows them as tables.
 
 const std = @import("std");
-const layout = @import("../ring/layout.zig");
-const format = @import("../core/format.zig");
+const layout = @import("../ring/mod.zig").layout;
+const format = @import("../core/mod.zig").format;
 
 pub const devices_max = 16;
 /// Bytes of a GPU's UUID.
-pub const uuid_size = @import("../core/uuid.zig").size;
+pub const uuid_size = @import("../core/mod.zig").uuid.size;
 pub const refusal_message_size = 400;
 
 pub const Kind = enum(u32) { hello = 1, welcome = 2, refusal = 3, packets = 4, released = 5, report = 6, _ };

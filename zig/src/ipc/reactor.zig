@@ -4,12 +4,12 @@
 const std = @import("std");
 const linux = std.os.linux;
 const assert = std.debug.assert;
-const errors = @import("../core/errors.zig");
-const os_fd = @import("../os/fd.zig");
-const clock = @import("../os/clock.zig");
-const Mutex = @import("../os/mutex.zig").Mutex;
-const log = @import("../os/log.zig");
-const thread = @import("../os/thread.zig");
+const errors = @import("../core/mod.zig").errors;
+const os_fd = @import("../os/mod.zig").fd;
+const clock = @import("../os/mod.zig").clock;
+const Mutex = @import("../os/mod.zig").mutex.Mutex;
+const log = @import("../os/mod.zig").log;
+const thread = @import("../os/mod.zig").thread;
 const Error = errors.Error;
 
 /// Names one registration. A token of a removed one never matches again.

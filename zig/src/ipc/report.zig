@@ -1,9 +1,9 @@
 //! A publisher reports to an inspector what it knows of itself and of its subscribers.
 
 const std = @import("std");
-const layout = @import("../ring/layout.zig");
-const clock = @import("../os/clock.zig");
-const socket = @import("../os/socket.zig");
+const layout = @import("../ring/mod.zig").layout;
+const clock = @import("../os/mod.zig").clock;
+const socket = @import("../os/mod.zig").socket;
 const protocol = @import("protocol.zig");
 const admission = @import("admission.zig");
 const Connection = admission.Connection;

@@ -1,10 +1,10 @@
 //! A waiter waits on behalf of an event loop: its thread sleeps until its owner has news, then it calls back once.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const futex = @import("../os/futex.zig");
-const log = @import("../os/log.zig");
-const thread = @import("../os/thread.zig");
+const errors = @import("../core/mod.zig").errors;
+const futex = @import("../os/mod.zig").futex;
+const log = @import("../os/mod.zig").log;
+const thread = @import("../os/mod.zig").thread;
 const event_loop = @import("event_loop.zig");
 const Callback = event_loop.Callback;
 

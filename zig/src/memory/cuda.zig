@@ -2,14 +2,14 @@
 //! but the publisher.
 
 const std = @import("std");
-const os_fd = @import("../os/fd.zig");
-const errors = @import("../core/errors.zig");
-const format = @import("../core/format.zig");
-const layout = @import("../ring/layout.zig");
-const driver = @import("../cuda/driver.zig");
+const os_fd = @import("../os/mod.zig").fd;
+const errors = @import("../core/mod.zig").errors;
+const format = @import("../core/mod.zig").format;
+const layout = @import("../ring/mod.zig").layout;
+const driver = @import("../cuda/mod.zig").driver;
 const abi = driver.abi;
-const Context = @import("../cuda/context.zig").Context;
-const Selection = @import("../cuda/context.zig").Selection;
+const Context = @import("../cuda/mod.zig").context.Context;
+const Selection = @import("../cuda/mod.zig").context.Selection;
 const Error = errors.Error;
 
 /// NVDEC, NPP and textures want pitches of this alignment.

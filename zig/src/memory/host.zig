@@ -1,11 +1,11 @@
 //! This file makes frame memory on the host: a slot is one sealed memfd, read-only for everyone but the publisher.
 
 const std = @import("std");
-const os_fd = @import("../os/fd.zig");
-const memfd = @import("../os/memfd.zig");
-const layout = @import("../ring/layout.zig");
-const udmabuf = @import("../os/udmabuf.zig");
-const errors = @import("../core/errors.zig");
+const os_fd = @import("../os/mod.zig").fd;
+const memfd = @import("../os/mod.zig").memfd;
+const layout = @import("../ring/mod.zig").layout;
+const udmabuf = @import("../os/mod.zig").udmabuf;
+const errors = @import("../core/mod.zig").errors;
 const Error = errors.Error;
 
 /// Strides on the host are multiples of a cache line.

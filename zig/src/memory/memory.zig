@@ -1,12 +1,12 @@
 //! This file puts the kinds of memory that frames live in behind one interface.
 
 const std = @import("std");
-const errors = @import("../core/errors.zig");
-const layout = @import("../ring/layout.zig");
-const uuid_size = @import("../core/uuid.zig").size;
+const errors = @import("../core/mod.zig").errors;
+const layout = @import("../ring/mod.zig").layout;
+const uuid_size = @import("../core/mod.zig").uuid.size;
 const host = @import("host.zig");
 const cuda = @import("cuda.zig");
-const Selection = @import("../cuda/context.zig").Selection;
+const Selection = @import("../cuda/mod.zig").context.Selection;
 const Error = errors.Error;
 
 /// Where frames are, by its code on the wire.

@@ -5,7 +5,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
+const errors = @import("../core/mod.zig").errors;
 const os_fd = @import("fd.zig");
 const memfd = @import("memfd.zig");
 const log = @import("log.zig");

@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
+const errors = @import("../core/mod.zig").errors;
 const os_fd = @import("fd.zig");
 
 /// A descriptor that becomes readable when another thread says so, for a thread that sleeps on sockets too: eventfd(2).

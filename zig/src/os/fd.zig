@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
+const errors = @import("../core/mod.zig").errors;
 
 /// Closes a descriptor that is open and the caller's.
 pub fn close(fd: i32) void {

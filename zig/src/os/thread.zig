@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const errors = @import("../core/errors.zig");
+const errors = @import("../core/mod.zig").errors;
 
 /// What Linux keeps of a thread's name.
 const name_size_max = 15;

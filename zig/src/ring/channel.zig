@@ -1,8 +1,8 @@
 //! A channel is what a side of a ring sleeps on and the other wakes it by; it lies in a lease page.
 
 const layout = @import("layout.zig");
-const futex = @import("../os/futex.zig");
-const Deadline = @import("../os/clock.zig").Deadline;
+const futex = @import("../os/mod.zig").futex;
+const Deadline = @import("../os/mod.zig").clock.Deadline;
 
 /// A peer that lets more threads sleep does not get all of them woken: each costs its waker time.
 const sleepers_max = 256;

@@ -2,7 +2,7 @@
 //! tables.
 
 const std = @import("std");
-const format = @import("../core/format.zig");
+const format = @import("../core/mod.zig").format;
 
 pub const magic: u32 = 0xCC7C1DCF;
 pub const version: u32 = 5;
