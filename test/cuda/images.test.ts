@@ -179,7 +179,7 @@ claim("a copy is ordered by its stream, before publish, and outlives the image",
   image.close();
   expect(refusalOf(() => publisher.acquire().copyFrom(image)).message).toMatch(/this image is closed/);
   await expect(subscriber.next({ timeout: 50 })).rejects.toMatchObject({ code: "TIMEOUT" });
-  double.letGo();
+  double.resume();
   using received = await subscriber.next();
   expect(await planeOf(received, 0)).toEqual(picture.content[0]);
   // Also where the frame is published on a stream that has nothing to do with the copy's.
@@ -191,7 +191,7 @@ claim("a copy is ordered by its stream, before publish, and outlives the image",
   second.publish({ stream: gpu.stream() });
   double.awaitHeld(1);
   await expect(subscriber.next({ timeout: 50 })).rejects.toMatchObject({ code: "TIMEOUT" });
-  double.letGo();
+  double.resume();
   using seen = await subscriber.next();
   expect(await planeOf(seen, 0)).toEqual(picture.content[0]);
 }, onDouble);

@@ -244,7 +244,7 @@ claim("whoever gave all frames back to the GPU waits until it has read one", asy
   publisher.close();
   await eventually("its end is known", () => !subscriber.stats().connected);
   expect(refusalOf(() => subscriber.nextSync({ timeout: 20 })).code).toBe("TIMEOUT");
-  double.letGo();
+  double.resume();
   using ninth = await waiting;
   using tenth = subscriber.nextSync();
   expect([ninth.sequence, tenth.sequence]).toEqual([9n, 10n]);

@@ -176,7 +176,7 @@ export class Double {
   }
 
   /** Lets all go on. */
-  letGo(): void {
+  resume(): void {
     this.#functions.cudoubleHold(0);
   }
 
