@@ -122,6 +122,7 @@ export class Publication {
 
   /** Leases a free slot, blocking for so many milliseconds at most. Returns its number, or a native error. */
   acquire(timeout: number): number {
+    if (timeout === 0) return this.tryAcquire();
     const { handle } = this;
     return waitInSlices(
       timeoutMilliseconds("timeout", timeout),
