@@ -139,8 +139,11 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
   }
 }
 
-async function measuredRate(key: string, frame: Frame, { log, place }: Context): Promise<FrameRate> {
-  const { frameRate } = await inspect(key, place).catch(() => ({ frameRate: 0 }));
+async function measuredRate(key: string, frame: Frame, { log, place, signal }: Context): Promise<FrameRate> {
+  const { frameRate } = await inspect(key, { ...place, signal }).catch(() => {
+    signal.throwIfAborted();
+    return { frameRate: 0 };
+  });
   const rate = frameRateOf(frame.durationNs, frameRate);
   if (rate) return rate;
   log.warn(`${key}: its frame rate is not known yet, 25 a second are taken: state it with --fps`);
