@@ -63,12 +63,14 @@ export const PublisherStats = {
 } as const;
 
 export const PacketOptions = {
-  SIZE: 20,
+  SIZE: 4120,
   ringSlots: 0,
   dataSize: 4,
   maxPacketSize: 8,
   codecId: 12,
   named: 16,
+  extradataSize: 20,
+  extradata: 24,
 } as const;
 
 export const PacketRecord = {

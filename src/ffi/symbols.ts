@@ -16,7 +16,7 @@ export const SYMBOLS = {
   cuframes_context_enter: { parameters: ["u32"], result: "i32" },
   cuframes_context_leave: { parameters: ["u32"], result: "i32" },
   cuframes_context_close: { parameters: ["u32"], result: "i32" },
-  cuframes_publisher_create: { parameters: ["buffer", "buffer"], result: "i32" },
+  cuframes_publisher_create: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
   cuframes_publisher_slot_address: { parameters: ["u32", "u32"], result: "u64" },
   cuframes_publisher_acquire: { parameters: ["u32", "i32"], result: "i32" },
   cuframes_publisher_arm: { parameters: ["u32", "callback"], result: "i32" },
