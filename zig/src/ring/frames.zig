@@ -6,138 +6,123 @@
 //! sequentially consistent, so at least one side sees the other.
 
 const std = @import("std");
+const assert = std.debug.assert;
 const layout = @import("layout.zig");
-const channel = @import("channel.zig");
+const leases = @import("leases.zig");
+const bitOf = leases.bitOf;
+const Subscribers = leases.Subscribers;
 const Ticket = layout.Ticket;
-
-/// The lease pages the writer must respect. Pages are written by other processes; only the masks are trusted.
-pub const Subscribers = struct {
-    pages: [layout.subscribers_max]*layout.LeasePage = undefined,
-    active: u64 = 0,
-    /// Those that are to get every frame: the policy "wait" waits for them.
-    ordered: u64 = 0,
-
-    pub fn add(subscribers: *Subscribers, index: u6, page: *layout.LeasePage, is_ordered: bool) void {
-        const bit = @as(u64, 1) << index;
-        std.debug.assert(subscribers.active & bit == 0);
-        subscribers.pages[index] = page;
-        subscribers.active |= bit;
-        if (is_ordered) subscribers.ordered |= bit;
-    }
-
-    pub fn remove(subscribers: *Subscribers, index: u6) void {
-        const bit = @as(u64, 1) << index;
-        std.debug.assert(subscribers.active & bit != 0);
-        subscribers.active &= ~bit;
-        subscribers.ordered &= ~bit;
-    }
-
-    /// Its leases still count, and nothing waits for what it has not been given.
-    pub fn neglect(subscribers: *Subscribers, index: u6) void {
-        std.debug.assert(subscribers.active & @as(u64, 1) << index != 0);
-        subscribers.ordered &= ~(@as(u64, 1) << index);
-    }
-
-    fn iterator(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
-        const set: std.bit_set.IntegerBitSet(64) = .{ .mask = mask };
-        return set.iterator(.{});
-    }
-
-    /// Slots that some lease names, as a mask.
-    pub fn leased(subscribers: *const Subscribers) u64 {
-        var slots: u64 = 0;
-        var indexes = iterator(subscribers.active);
-        while (indexes.next()) |index| {
-            for (&subscribers.pages[index].leases) |*lease| {
-                const word = @atomicLoad(u64, lease, .seq_cst);
-                if (word != Ticket.none) slots |= @as(u64, 1) << Ticket.from(word).slot;
-            }
-        }
-        return slots;
-    }
-
-    /// The sequence that every ordered subscriber has been given.
-    fn deliveredToAll(subscribers: *const Subscribers) u64 {
-        var lowest: u64 = layout.sequence_max;
-        var indexes = iterator(subscribers.ordered);
-        while (indexes.next()) |index| {
-            lowest = @min(lowest, @atomicLoad(u64, &subscribers.pages[index].cursor, .seq_cst));
-        }
-        return lowest;
-    }
-
-    pub fn notifyFrames(subscribers: *const Subscribers) void {
-        var indexes = iterator(subscribers.active);
-        while (indexes.next()) |index| channel.notify(&subscribers.pages[index].frames);
-    }
-
-    pub fn notifyPackets(subscribers: *const Subscribers) void {
-        var indexes = iterator(subscribers.active);
-        while (indexes.next()) |index| channel.notify(&subscribers.pages[index].packets);
-    }
-};
 
 /// What a publisher does where every slot is held: publish nothing, or wait for one.
 pub const Policy = enum(u32) { drop_oldest = 0, wait = 1 };
 
 pub const Writer = struct {
     control: *layout.Control,
-    slot_count: u32,
     policy: Policy,
+    /// Slots that have memory, as a mask.
+    present: u64 = 0,
     /// idle: completed or empty, may be taken; busy: being filled, or published and not completed.
     busy: u64 = 0,
     /// The writer's own copy of what is in the slots.
     sequences: [layout.slots_max]u64 = @splat(layout.sequence_none),
+    generations: [layout.slots_max]u32 = @splat(0),
     newest_slot: ?u6 = null,
     /// Sequences given out by `number`; the newest completed one is `completed`.
     numbered: u64 = 0,
     completed: u64 = 0,
 
-    pub fn init(control: *layout.Control, slot_count: u32, policy: Policy) Writer {
-        std.debug.assert(slot_count >= layout.slots_min and slot_count <= layout.slots_max);
-        return .{ .control = control, .slot_count = slot_count, .policy = policy };
+    /// A ring without memory: `reserve` and `equip` give it some.
+    pub fn init(control: *layout.Control, policy: Policy) Writer {
+        assert(control.max_slots >= layout.slots_min and control.max_slots <= layout.slots_max);
+        return .{ .control = control, .policy = policy };
     }
 
     /// A slot that nobody reads, invalidated and owned by the caller until `complete` or `cancel`; null when
     /// every slot is leased, busy, the newest, or (policy "wait") not yet delivered to every ordered subscriber.
-    pub fn acquire(writer: *Writer, subscribers: *const Subscribers) ?u6 {
-        var excluded, const overwritable = writer.limits(subscribers);
-        for (0..writer.slot_count) |_| {
-            const slot = writer.oldest(excluded, overwritable) orelse return null;
-            const bit = @as(u64, 1) << slot;
-            std.debug.assert(slot < writer.slot_count and writer.busy & bit == 0);
-            if (writer.invalidate(slot, subscribers)) {
-                writer.busy |= bit;
-                return slot;
-            }
-            excluded |= bit;
-        }
-        return null;
+    pub fn acquire(writer: *Writer, subscribers: *Subscribers) ?u6 {
+        const excluded, const overwritable = writer.limits(subscribers);
+        return writer.take(excluded | subscribers.kept(), overwritable, subscribers);
+    }
+
+    /// A slot that only evicted readers hold, to be given other memory before it is written.
+    pub fn acquireKept(writer: *Writer, subscribers: *Subscribers) ?u6 {
+        const excluded, const overwritable = writer.limits(subscribers);
+        return writer.take(excluded | ~subscribers.kept(), overwritable, subscribers);
+    }
+
+    /// A slot without memory, the caller's until it is equipped or cancelled; null: the ring has all that it may have.
+    pub fn reserve(writer: *Writer) ?u6 {
+        const free = ~(writer.present | writer.busy);
+        if (free == 0 or @ctz(free) >= writer.control.max_slots) return null;
+        const slot: u6 = @intCast(@ctz(free));
+        writer.busy |= bitOf(slot);
+        return slot;
+    }
+
+    /// A slot of the caller's has new memory. It stays the caller's.
+    pub fn equip(writer: *Writer, slot: u6) void {
+        assert(writer.busy & bitOf(slot) != 0);
+        writer.present |= bitOf(slot);
+        writer.changeMemory(slot);
+    }
+
+    /// A slot of the caller's has no memory any more, and is nobody's.
+    pub fn strip(writer: *Writer, slot: u6) void {
+        assert(writer.owns(slot));
+        writer.present &= ~bitOf(slot);
+        writer.busy &= ~bitOf(slot);
+        writer.changeMemory(slot);
+    }
+
+    fn changeMemory(writer: *Writer, slot: u6) void {
+        assert(writer.sequences[slot] == layout.sequence_none);
+        writer.generations[slot] +%= 1;
+        @atomicStore(u32, &writer.control.slots[slot].generation, writer.generations[slot], .seq_cst);
     }
 
     /// Whether `acquire` would find a slot; takes none.
-    pub fn hasFree(writer: *const Writer, subscribers: *const Subscribers) bool {
+    pub fn hasFree(writer: *const Writer, subscribers: *Subscribers) bool {
         const excluded, const overwritable = writer.limits(subscribers);
-        return writer.oldest(excluded, overwritable) != null;
+        return writer.oldest(excluded | subscribers.kept(), overwritable) != null;
+    }
+
+    /// How many slots the ring has no use for at this moment but as the one to be filled next.
+    pub fn spare(writer: *const Writer, subscribers: *Subscribers) u32 {
+        const excluded, _ = writer.limits(subscribers);
+        return @popCount(~(excluded | subscribers.kept()));
     }
 
     /// The slots that must not be written, and the highest sequence that may be overwritten.
     fn limits(writer: *const Writer, subscribers: *const Subscribers) struct { u64, u64 } {
-        var excluded = subscribers.leased() | writer.busy;
-        if (writer.newest_slot) |newest| excluded |= @as(u64, 1) << newest;
+        var excluded = subscribers.leased(&writer.sequences) | writer.busy | ~writer.present;
+        if (writer.newest_slot) |newest| excluded |= bitOf(newest);
         return .{ excluded, switch (writer.policy) {
             .drop_oldest => layout.sequence_max,
             .wait => subscribers.deliveredToAll(),
         } };
     }
 
+    fn take(writer: *Writer, unavailable: u64, overwritable: u64, subscribers: *const Subscribers) ?u6 {
+        var excluded = unavailable;
+        // A slot more is excluded each time.
+        while (writer.oldest(excluded, overwritable)) |slot| {
+            assert(writer.present & bitOf(slot) != 0 and writer.busy & bitOf(slot) == 0);
+            if (writer.invalidate(slot, subscribers)) {
+                writer.busy |= bitOf(slot);
+                return slot;
+            }
+            excluded |= bitOf(slot);
+        }
+        return null;
+    }
+
     fn oldest(writer: *const Writer, excluded: u64, overwritable: u64) ?u6 {
         var found: ?u6 = null;
-        for (writer.sequences[0..writer.slot_count], 0..) |sequence, index| {
-            const slot: u6 = @intCast(index);
-            if (excluded & (@as(u64, 1) << slot) != 0) continue;
+        var slots = leases.bitsOf(~excluded);
+        while (slots.next()) |index| {
+            const sequence = writer.sequences[index];
             if (sequence > overwritable) continue;
-            if (found == null or sequence < writer.sequences[found.?]) found = slot;
+            if (found == null or sequence < writer.sequences[found.?]) found = @intCast(index);
         }
         return found;
     }
@@ -148,7 +133,7 @@ pub const Writer = struct {
         if (sequence == layout.sequence_none) return true;
         const shared = &writer.control.slots[slot].sequence;
         @atomicStore(u64, shared, layout.sequence_none, .seq_cst);
-        if (subscribers.leased() & (@as(u64, 1) << slot) != 0) {
+        if (subscribers.leased(&writer.sequences) & bitOf(slot) != 0) {
             // A lease came first: its frame is whole and stays.
             @atomicStore(u64, shared, sequence, .seq_cst);
             return false;
@@ -158,21 +143,21 @@ pub const Writer = struct {
     }
 
     pub fn owns(writer: *const Writer, slot: u32) bool {
-        return slot < writer.slot_count and writer.busy & (@as(u64, 1) << @as(u6, @intCast(slot))) != 0;
+        return slot < layout.slots_max and writer.busy & writer.present & bitOf(@intCast(slot)) != 0;
     }
 
     /// The next sequence. Frames must be completed in the order in which they were numbered.
     pub fn number(writer: *Writer) u64 {
-        std.debug.assert(writer.numbered < layout.sequence_max);
+        assert(writer.numbered < layout.sequence_max);
         writer.numbered += 1;
         return writer.numbered;
     }
 
     /// Makes a filled slot visible. Its record has been written.
     pub fn complete(writer: *Writer, slot: u6, sequence: u64) void {
-        std.debug.assert(writer.owns(slot));
-        std.debug.assert(sequence > writer.completed and sequence <= writer.numbered);
-        writer.busy &= ~(@as(u64, 1) << slot);
+        assert(writer.owns(slot));
+        assert(sequence > writer.completed and sequence <= writer.numbered);
+        writer.busy &= ~bitOf(slot);
         writer.sequences[slot] = sequence;
         writer.newest_slot = slot;
         writer.completed = sequence;
@@ -182,22 +167,24 @@ pub const Writer = struct {
 
     /// Gives a slot back unpublished.
     pub fn cancel(writer: *Writer, slot: u6) void {
-        std.debug.assert(writer.owns(slot));
-        writer.busy &= ~(@as(u64, 1) << slot);
+        assert(writer.busy & bitOf(slot) != 0);
+        writer.busy &= ~bitOf(slot);
     }
 };
 
 /// Which frame a subscriber is given next: the newest one, or every one in turn that is still there.
 pub const Mode = enum(u32) { newest = 0, ordered = 1 };
 
-pub const ReadError = error{ Protocol, TooManyLeases };
+pub const ReadError = error{ Protocol, TooManyLeases, Evicted };
 
 /// One subscriber's view. `control` may be written at any moment by a publisher that nobody trusts.
 pub const Reader = struct {
     control: *const layout.Control,
     page: *layout.LeasePage,
-    slot_count: u32,
+    max_slots: u32,
     mode: Mode,
+    /// The generation of each slot's memory that is there to be read; 0: none. Atomic: another thread may wait for them.
+    generations: [layout.slots_max]u32 = @splat(0),
     /// Frames after this one are news. Atomic: another thread may wait for them.
     cursor: u64,
     /// The reader's own copy of what it holds. Atomic: a lease may be released by the thread that saw the GPU's last
@@ -220,13 +207,30 @@ pub const Reader = struct {
     pub fn init(
         control: *const layout.Control,
         page: *layout.LeasePage,
-        slot_count: u32,
+        max_slots: u32,
         mode: Mode,
         cursor: u64,
     ) Reader {
-        std.debug.assert(slot_count <= layout.slots_max);
+        assert(max_slots <= layout.slots_max);
         @atomicStore(u64, &page.cursor, cursor, .seq_cst);
-        return .{ .control = control, .page = page, .slot_count = slot_count, .mode = mode, .cursor = cursor };
+        return .{ .control = control, .page = page, .max_slots = max_slots, .mode = mode, .cursor = cursor };
+    }
+
+    /// From now on a slot's memory is the one of this generation; 0: there is none. Safe from another thread.
+    pub fn setMemory(reader: *Reader, slot: u6, generation: u32) void {
+        @atomicStore(u32, &reader.generations[slot], generation, .seq_cst);
+    }
+
+    /// Whether the memory that a frame is in has come. Behind a load of the frame's sequence from its slot: the memory is
+    /// changed before a sequence is stored, and not while it is there.
+    fn hasMemory(reader: *const Reader, slot: u6) bool {
+        const generation = @atomicLoad(u32, &reader.generations[slot], .seq_cst);
+        return generation != 0 and generation == @atomicLoad(u32, &reader.control.slots[slot].generation, .seq_cst);
+    }
+
+    /// Whether the publisher has ended the connection for what the reader held: it must not look at another frame.
+    pub fn isEvicted(reader: *const Reader) bool {
+        return @atomicLoad(u32, &reader.page.revoked, .seq_cst) != 0;
     }
 
     /// Whether one more frame can be held. Safe from another thread.
@@ -238,24 +242,31 @@ pub const Reader = struct {
     /// count: the publisher could have written it.
     pub fn hasNews(reader: *const Reader) bool {
         const newest = Ticket.from(@atomicLoad(u64, &reader.control.newest, .seq_cst));
-        return newest.sequence > @atomicLoad(u64, &reader.cursor, .acquire);
+        if (newest.sequence <= @atomicLoad(u64, &reader.cursor, .acquire)) return false;
+        // Where nothing follows, `next` says why.
+        const wanted = reader.choose(newest) orelse return true;
+        return wanted.slot >= reader.max_slots or reader.hasMemory(wanted.slot);
     }
 
-    /// Leases the next frame of the reader's mode; null when there is none yet. Protocol: what the control region
-    /// announces is not there.
+    /// Leases the next frame of the reader's mode; null when there is none yet, or its memory has not come. Protocol: what
+    /// the control region announces is not there. Evicted: there will be none.
     pub fn next(reader: *Reader) ReadError!?Lease {
         const index = reader.freeLease() orelse return error.TooManyLeases;
         const entry = reader.freeEntry();
         for (0..attempts_max) |_| {
+            if (reader.isEvicted()) return error.Evicted;
             const newest = Ticket.from(@atomicLoad(u64, &reader.control.newest, .seq_cst));
             if (newest.sequence <= reader.cursor) return null;
-            const wanted = switch (reader.mode) {
-                .newest => newest,
-                .ordered => reader.following(newest.sequence) orelse continue,
-            };
-            if (wanted.slot >= reader.slot_count) return error.Protocol;
+            const wanted = reader.choose(newest) orelse continue;
+            if (wanted.slot >= reader.max_slots) return error.Protocol;
+            if (!reader.hasMemory(wanted.slot)) {
+                // In another frame's memory, where this one has been overwritten in the meantime.
+                const sequence = @atomicLoad(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst);
+                if (sequence == wanted.sequence) return null;
+                continue;
+            }
             if (!reader.lease(index, entry, wanted)) continue;
-            std.debug.assert(wanted.sequence > reader.cursor and wanted.slot < reader.slot_count);
+            assert(wanted.sequence > reader.cursor and wanted.slot < reader.max_slots);
             reader.dropped += wanted.sequence - reader.cursor - 1;
             reader.received += 1;
             @atomicStore(u64, &reader.cursor, wanted.sequence, .release);
@@ -267,13 +278,21 @@ pub const Reader = struct {
         return error.Protocol;
     }
 
+    fn choose(reader: *const Reader, newest: Ticket) ?Ticket {
+        return switch (reader.mode) {
+            .newest => newest,
+            .ordered => reader.following(newest.sequence),
+        };
+    }
+
     /// The lowest sequence after the cursor that is still in a slot. Bounded by what was complete before the
     /// scan began: a frame stored during it must not make an earlier one look dropped.
     fn following(reader: *const Reader, newest: u64) ?Ticket {
         var found: ?Ticket = null;
-        for (reader.control.slots[0..reader.slot_count], 0..) |*slot, index| {
+        const cursor = @atomicLoad(u64, &reader.cursor, .acquire);
+        for (reader.control.slots[0..reader.max_slots], 0..) |*slot, index| {
             const sequence = @atomicLoad(u64, &slot.sequence, .seq_cst);
-            if (sequence <= reader.cursor or sequence > newest) continue;
+            if (sequence <= cursor or sequence > newest) continue;
             if (found == null or sequence < found.?.sequence) {
                 found = .{ .sequence = @intCast(sequence), .slot = @intCast(index) };
             }
@@ -284,7 +303,9 @@ pub const Reader = struct {
     fn lease(reader: *Reader, index: u32, entry: u32, wanted: Ticket) bool {
         const word: u64 = @bitCast(wanted);
         @atomicStore(u64, &reader.page.leases[entry], word, .seq_cst);
-        if (@atomicLoad(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst) != wanted.sequence) {
+        const sequence = @atomicLoad(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst);
+        // The publisher revokes first and then looks at the leases: either it has seen this one, or this is seen.
+        if (sequence != wanted.sequence or reader.isEvicted()) {
             @atomicStore(u64, &reader.page.leases[entry], Ticket.none, .seq_cst);
             reader.withdrew = true;
             return false;
@@ -340,7 +361,7 @@ pub const Reader = struct {
         const shares = &reader.shares[entry];
         while (true) {
             const count = @atomicLoad(u32, shares, .acquire);
-            std.debug.assert(count >= 1);
+            assert(count >= 1);
             if (count == 1) {
                 @atomicStore(u64, &reader.page.leases[entry], Ticket.none, .seq_cst);
                 return @atomicStore(u32, shares, 0, .release);
@@ -364,7 +385,16 @@ const TestRing = struct {
         @memset(std.mem.asBytes(control), 0);
         const pages = try testing.allocator.alloc(layout.LeasePage, readers);
         @memset(std.mem.sliceAsBytes(pages), 0);
-        return .{ .control = control, .writer = .init(control, slot_count, policy), .pages = pages };
+        control.max_slots = layout.slots_max;
+        var ring: TestRing = .{ .control = control, .writer = .init(control, policy), .pages = pages };
+        for (0..slot_count) |_| ring.grow();
+        return ring;
+    }
+
+    fn grow(ring: *TestRing) void {
+        const slot = ring.writer.reserve().?;
+        ring.writer.equip(slot);
+        ring.writer.cancel(slot);
     }
 
     fn deinit(ring: *TestRing) void {
@@ -374,7 +404,17 @@ const TestRing = struct {
 
     fn reader(ring: *TestRing, index: u6, mode: Mode) Reader {
         ring.subscribers.add(index, &ring.pages[index], mode == .ordered);
-        return .init(ring.control, &ring.pages[index], ring.writer.slot_count, mode, ring.writer.completed);
+        var new: Reader = .init(ring.control, &ring.pages[index], layout.slots_max, mode, ring.writer.completed);
+        ring.handOver(&new);
+        return new;
+    }
+
+    /// The memory messages come.
+    fn handOver(ring: *TestRing, to: *Reader) void {
+        for (0..layout.slots_max) |slot| {
+            const present = ring.writer.present & bitOf(@intCast(slot)) != 0;
+            to.setMemory(@intCast(slot), if (present) ring.writer.generations[slot] else 0);
+        }
     }
 
     fn publish(ring: *TestRing) ?u64 {
@@ -424,7 +464,7 @@ test "a lease that lands between the writer's two looks keeps its frame" {
     _ = ring.publish();
     _ = ring.publish();
     // The reader stored its ticket and checked it; the writer had computed its mask before that.
-    const victim = ring.writer.oldest(@as(u64, 1) << ring.writer.newest_slot.?, layout.sequence_max).?;
+    const victim = ring.writer.oldest(bitOf(ring.writer.newest_slot.?) | ~ring.writer.present, layout.sequence_max).?;
     const lease = (try reader.next()).?;
     try testing.expectEqual(victim, lease.slot);
     try testing.expect(!ring.writer.invalidate(victim, &ring.subscribers));
@@ -453,6 +493,98 @@ test "ordered: every sequence is delivered or counted; newest: the newest is del
         }
     }
     try testing.expect(ordered.dropped > 0);
+}
+
+test "a frame in memory that has not come is not there yet, and is not dropped" {
+    var ring: TestRing = try .init(2, 2, .drop_oldest);
+    defer ring.deinit();
+    var ordered = ring.reader(0, .ordered);
+    var newest = ring.reader(1, .newest);
+    _ = ring.publish();
+    const first = (try ordered.next()).?;
+    _ = ring.publish();
+    try testing.expectEqual(@as(?u64, null), ring.publish());
+    ring.grow();
+    try testing.expectEqual(@as(?u64, 3), ring.publish());
+    try testing.expectEqual(@as(u64, 2), (try ordered.next()).?.sequence);
+    for ([_]*Reader{ &ordered, &newest }) |reader| {
+        try testing.expect(!reader.hasNews());
+        try testing.expectEqual(@as(?Reader.Lease, null), try reader.next());
+        ring.handOver(reader);
+        try testing.expect(reader.hasNews());
+        try testing.expectEqual(@as(u64, 3), (try reader.next()).?.sequence);
+    }
+    try testing.expectEqual(@as(u64, 0), ordered.dropped);
+    // Held by a reader, so that its memory is the same; taken away, it is not there whatever the reader has.
+    try testing.expect(ring.writer.sequences[first.slot] == first.sequence);
+    newest.setMemory(2, 0);
+    _ = ring.publish();
+}
+
+test "a slot loses its memory and gets other: what a reader has of the old one is worth nothing" {
+    var ring: TestRing = try .init(3, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .newest);
+    _ = ring.publish();
+    const slot = ring.writer.acquire(&ring.subscribers).?;
+    ring.writer.strip(slot);
+    try testing.expectEqual(2, @popCount(ring.writer.present));
+    try testing.expectEqual(slot, ring.writer.reserve().?);
+    ring.writer.equip(slot);
+    ring.writer.complete(slot, ring.writer.number());
+    try testing.expectEqual(@as(?Reader.Lease, null), try reader.next());
+    // The message of the time in between says nothing of this memory.
+    reader.setMemory(slot, ring.writer.generations[slot] - 1);
+    try testing.expectEqual(@as(?Reader.Lease, null), try reader.next());
+    ring.handOver(&reader);
+    try testing.expectEqual(@as(u64, 2), (try reader.next()).?.sequence);
+}
+
+test "an evicted reader gets no frame; what it held is not written, and its slots are given other memory" {
+    var ring: TestRing = try .init(4, 2, .drop_oldest);
+    defer ring.deinit();
+    var hoarder = ring.reader(0, .ordered);
+    var other = ring.reader(1, .ordered);
+    for (0..3) |_| _ = ring.publish();
+    for (0..3) |_| _ = (try hoarder.next()).?;
+    const shared = (try other.next()).?;
+    _ = ring.publish();
+    _ = (try hoarder.next()).?;
+    try testing.expectEqual(@as(?u64, null), ring.publish());
+    ring.subscribers.evict(0, &ring.writer.sequences, 4, 1);
+    try testing.expectError(error.Evicted, hoarder.next());
+    try testing.expectEqual(@as(?u64, null), ring.publish());
+    // Two of the four are neither the other reader's nor the newest.
+    for (0..2) |_| {
+        const slot = ring.writer.acquireKept(&ring.subscribers).?;
+        try testing.expect(slot != shared.slot and slot != ring.writer.newest_slot.?);
+        ring.writer.equip(slot);
+        ring.subscribers.replaced(slot);
+        ring.writer.cancel(slot);
+    }
+    try testing.expectEqual(@as(?u6, null), ring.writer.acquireKept(&ring.subscribers));
+    try testing.expectEqual(@as(u32, 2), ring.subscribers.memoriesOutside());
+    for (0..10) |_| _ = ring.publish().?;
+    // And what it lets go of can be written again.
+    for (0..4) |index| try hoarder.release(@intCast(index));
+    try other.release(shared.index);
+    try testing.expectEqual(@as(u64, 0), ring.subscribers.kept());
+    try testing.expectEqual(@as(u32, 3), ring.writer.spare(&ring.subscribers));
+}
+
+test "a lease that lands after the eviction is taken back, one that landed before it counts" {
+    var ring: TestRing = try .init(3, 2, .drop_oldest);
+    defer ring.deinit();
+    var late = ring.reader(0, .newest);
+    var early = ring.reader(1, .newest);
+    _ = ring.publish();
+    const lease = (try early.next()).?;
+    const wanted: Ticket = .{ .slot = lease.slot, .sequence = @intCast(lease.sequence) };
+    for ([_]u6{ 0, 1 }) |index| ring.subscribers.evict(index, &ring.writer.sequences, 1, 1);
+    // It had chosen its frame before it was evicted.
+    try testing.expect(!late.lease(0, 0, wanted));
+    try testing.expectEqual(Ticket.none, ring.pages[0].leases[0]);
+    try testing.expectEqual(bitOf(lease.slot), ring.subscribers.kept());
 }
 
 test "policy wait: nothing is overwritten before every ordered subscriber had it" {

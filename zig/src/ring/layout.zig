@@ -5,7 +5,7 @@ const std = @import("std");
 const format = @import("../core/mod.zig").format;
 
 pub const magic: u32 = 0xCC7C1DCF;
-pub const version: u32 = 5;
+pub const version: u32 = 6;
 
 /// Slots of a frame ring.
 pub const slots_min = 2;
@@ -66,6 +66,10 @@ pub const FrameRecord = extern struct {
 pub const Slot = extern struct {
     /// Atomic. 0 while the slot holds no frame that may be read.
     sequence: u64 align(64),
+    /// Atomic. Counts the slot's memories: each one that is given to it, and each that is taken away. Changes only while
+    /// `sequence` is 0.
+    generation: u32,
+    reserved: u32,
     record: FrameRecord,
 };
 
@@ -73,7 +77,8 @@ pub const Slot = extern struct {
 pub const Control = extern struct {
     magic: u32,
     version: u32,
-    slot_count: u32,
+    /// Slots that the ring may have: all numbers of slots are below.
+    max_slots: u32,
     memory: u32,
     geometry: format.Geometry,
     slot_size: u64,
@@ -105,6 +110,11 @@ pub const LeasePage = extern struct {
     dropped: u64,
     packets_received: u64,
     packets_lost: u64,
+    /// Atomic. 1: the reader was evicted, and gets no lease any more. Written by the publisher, behind the two that follow.
+    revoked: u32,
+    /// How many frames it held then, and for how long the one that it held the longest.
+    revoked_frames: u32,
+    revoked_after_ns: u64,
     frames: Channel align(64),
     packets: Channel align(64),
 };
@@ -116,13 +126,14 @@ comptime {
     const assert = std.debug.assert;
     assert(@sizeOf(FrameRecord) == 32 + metadata_size_max);
     assert(@sizeOf(Slot) == 1088);
-    assert(@offsetOf(Slot, "record") == 8);
+    assert(@offsetOf(Slot, "record") == 16);
     assert(@offsetOf(Control, "geometry") == 0x10);
     assert(@offsetOf(Control, "newest") == 0xC0);
     assert(@offsetOf(Control, "publisher_waiting") == 0x100);
     assert(@offsetOf(Control, "slots") == 0x140);
     assert(@sizeOf(Control) == 0x140 + slots_max * 1088);
     assert(@offsetOf(LeasePage, "cursor") == 0x40);
+    assert(@offsetOf(LeasePage, "revoked") == 0x68);
     assert(@offsetOf(LeasePage, "frames") == 0x80);
     assert(@offsetOf(LeasePage, "packets") == 0xC0);
     assert(@sizeOf(LeasePage) == 0x100);

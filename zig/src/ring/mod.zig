@@ -3,5 +3,6 @@
 
 pub const channel = @import("channel.zig");
 pub const frames = @import("frames.zig");
+pub const leases = @import("leases.zig");
 pub const layout = @import("layout.zig");
 pub const packets = @import("packets.zig");
