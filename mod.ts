@@ -32,6 +32,7 @@ export {
 } from "./src/images/mod.ts";
 export {
   type DevicePicture,
+  type EvictionReport,
   Frame,
   type FrameInit,
   type ImageCopyOptions,
@@ -40,6 +41,7 @@ export {
   type Mode,
   type Policy,
   Publisher,
+  type PublisherEvent,
   type PublisherOptions,
   type PublisherReport,
   type PublisherStats,

@@ -32,11 +32,14 @@ import { UsageError } from "./exit.ts";
 import { hideArgument } from "./hide_arguments.ts";
 import { SUPERVISED, Supervisor } from "./supervisor.ts";
 import { printJson } from "./stdout.ts";
+import { printable, seconds } from "./tables.ts";
 
 interface SourceOptions extends CommonOptions {
   key?: string;
   config?: string;
-  slots: number;
+  slots?: number;
+  maxSlots?: number;
+  memoryLimit?: number;
   memory: MemoryKind | "auto";
   device: number;
   hardware: Hardware;
@@ -76,7 +79,13 @@ export function sourceCommand(): Command {
     .addOption(new Alias("--ring <frames>", "slots").argParser(integer(2, 64)))
     .addOption(new Alias("--decoder <where>", "hardware").argParser(hardware))
     .addOption(new Alias("--packet-memory <MiB>", "dataSize").argParser(integer(1, 1024)))
-    .option("--slots <frames>", "frames in the ring, 2 to 64", integer(2, 64), 8)
+    .option("--slots <frames>", "slots that the ring begins with, 2 to 64; default 8", integer(2, 64))
+    .option("--max-slots <frames>", "slots that it may grow to, to 64; default 32", integer(2, 64))
+    .option(
+      "--memory-limit <MiB>",
+      "what the slots may take, with those that evicted subscribers still hold; default: twice --max-slots",
+      integer(1, 2 ** 20),
+    )
     .addOption(memoryOption())
     .option("--device <number>", "the GPU's number", integer(0, 255), 0)
     .addOption(
@@ -209,10 +218,14 @@ function sourceOptionsOf(
   if (!options.frames && !options.packets) {
     throw new UsageError("--no-frames and --no-packets leave nothing to publish");
   }
-  const { frames, slots, memory, device, hardware, transport, reconnect, subscribers } = options;
+  const { frames, slots, maxSlots, memoryLimit, memory, device, hardware } = options;
+  const { transport, reconnect, subscribers } = options;
   const { realtime = false, loop = false, size, format, inputFormat, inputOption, socketMode } = options;
   return {
-    ...{ input, key, frames, slots, memory, device, hardware, realtime, loop },
+    ...{ input, key, frames, memory, device, hardware, realtime, loop },
+    ...(slots !== undefined && { slots }),
+    ...(maxSlots !== undefined && { maxSlots }),
+    ...(memoryLimit !== undefined && { memoryLimit: memoryLimit * 2 ** 20 }),
     ...{ transport, reconnect, subscribers, ...place, ...size },
     packets: options.packets && { slots: options.packetSlots, dataSize: options.dataSize * 2 ** 20 },
     timeout: options.timeout * 1000,
@@ -277,13 +290,29 @@ function describe(event: CameraSourceEvent): string {
       return `${codec} ${codedWidth}×${codedHeight}${rate}, published as ${format} ${width}×${height} on ${memory} memory` +
         (packets ? ", with packets" : "");
     }
+    case "grown":
+      return `the ring has ${event.slots} slots now: ${
+        event.holder ? `${holding(event.holder)}, most of all` : "none was free"
+      }`;
+    case "shrunk":
+      return `the ring has ${event.slots} slots now: no more were needed for 10 s`;
+    case "evicted":
+      return `evicted ${holding(event)}`;
+    case "refused":
+      return `${event.name} is refused for ${seconds(event.refusedFor)}: it was evicted again`;
     case "disconnected":
       return `lost: ${event.reason}; next attempt in ${(event.retryIn / 1000).toFixed(1)} s`;
   }
 }
 
+function holding({ name, pid, frames, heldFor }: { name: string; pid: number; frames: number; heldFor: number }) {
+  const process = pid === 0 ? "" : ` (pid ${pid})`;
+  return `${printable(name)}${process}, which holds ${frames} frames, the oldest for ${seconds(heldFor)}`;
+}
+
 function statusLine(source: CameraSource): string {
   const { state, frames, framesDropped, packets, packetsDropped, reconnects, subscribers } = source.stats();
+  const { slots, slotsLeased, evictions } = source.stats();
   const counts = [
     `${frames} frames`,
     framesDropped > 0 && `${framesDropped} without a free slot`,
@@ -291,6 +320,8 @@ function statusLine(source: CameraSource): string {
     packetsDropped > 0 && `${packetsDropped} too large`,
     reconnects > 0 && `${reconnects} reconnects`,
     `${subscribers} subscribers`,
+    slots > 0 && `${slotsLeased} of ${slots} slots held`,
+    evictions > 0 && `${evictions} evicted`,
   ];
   return `${state}: ${counts.filter((count) => count !== false).join(", ")}`;
 }

@@ -50,7 +50,8 @@ export const PUBLISHER_COLUMNS: readonly Column<Summary>[] = [
   { title: "FPS", text: ({ frameRate }) => frameRate.toFixed(1) },
   { title: "AGE", text: ({ lastFrameAge }) => lastFrameAge === undefined ? "-" : seconds(lastFrameAge) },
   { title: "PUBLISHED", text: ({ published }) => String(published) },
-  { title: "SLOTS", text: ({ slots, slotsLeased }) => `${slotsLeased}/${slots}` },
+  { title: "SLOTS", text: ({ slots, slotsLeased, maxSlots }) => `${slotsLeased}/${slots}/${maxSlots}` },
+  { title: "EVICTED", align: "left", text: evictionsOf },
   { title: "PACKETS", align: "left", text: packetsOf },
   { title: "UP", text: ({ publishingFor }) => seconds(publishingFor) },
   { title: "SUBSCRIBERS", text: ({ subscribers }) => String(subscribers.length) },
@@ -71,7 +72,7 @@ export const SUBSCRIBER_COLUMNS: readonly Column<Reading>[] = [
   { title: "RECEIVED", text: ({ subscriber }) => String(subscriber.received) },
   { title: "LAG", text: ({ subscriber }) => String(subscriber.lag) },
   { title: "DROPS", text: ({ subscriber }) => String(subscriber.dropped) },
-  { title: "HELD", text: ({ subscriber }) => String(subscriber.held) },
+  { title: "HELD", text: ({ subscriber }) => heldBy(subscriber) },
   {
     title: "PACKETS",
     text: ({ subscriber: { wantsPackets, packetsReceived } }) => wantsPackets ? String(packetsReceived) : "-",
@@ -108,8 +109,19 @@ function sizeOf({ format, codedWidth, codedHeight }: Summary): string {
   return `${codedWidth}×${codedHeight} ${format}`;
 }
 
+/** How many, and who was the last. */
+function evictionsOf({ evictions, lastEviction: last }: Summary): string {
+  if (last === undefined) return "0";
+  return `${evictions}: ${last.name} ${seconds(last.age)} ago, ${last.frames} for ${seconds(last.heldFor)}`;
+}
+
 function packetsOf({ packets }: Summary): string {
   return packets ? `${codecNameOf(packets.codecId)} ${packets.published}` : "-";
+}
+
+/** How many frames a subscriber holds, and since when the oldest. */
+export function heldBy({ held, heldFor }: Pick<SubscriberReport, "held" | "heldFor">): string {
+  return held === 0 ? "0" : `${held} for ${seconds(heldFor)}`;
 }
 
 /** A time span in its one or two largest units. */

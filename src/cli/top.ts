@@ -13,7 +13,7 @@ import {
 import { lookAround } from "./inspect.ts";
 import { type PublisherRates, Rates, type SubscriberRates } from "./rates.ts";
 import { Screen } from "./screen.ts";
-import { type Column, PUBLISHER_COLUMNS, reportsOf, seconds, silentOf, table } from "./tables.ts";
+import { type Column, heldBy, PUBLISHER_COLUMNS, reportsOf, seconds, silentOf, table } from "./tables.ts";
 import { type Colors, colorsOf } from "./terminal.ts";
 import { print, printJson } from "./stdout.ts";
 
@@ -95,7 +95,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { title: "LAG", text: ({ subscriber }) => String(subscriber.lag) },
   { title: "DROPS", text: ({ subscriber }) => String(subscriber.dropped) },
   { title: "DROPS/S", text: ({ subscriber }) => rate(subscriber.dropRate) },
-  { title: "HELD", text: ({ subscriber }) => String(subscriber.held) },
+  { title: "HELD", text: ({ subscriber }) => heldBy(subscriber) },
   {
     title: "PACKETS/S",
     text: ({ subscriber }) => subscriber.wantsPackets ? rate(subscriber.packetRate) : "-",

@@ -14,7 +14,7 @@ import {
   WANT_PACKETS,
   WANT_REPORT,
 } from "../core/mod.ts";
-import { Report, ReportSubscriber, type Struct } from "../ffi/mod.ts";
+import { Eviction, Report, ReportSubscriber, type Struct } from "../ffi/mod.ts";
 import { deviceName, type MemoryKind } from "../memory/mod.ts";
 import type { Policy } from "./publisher_options.ts";
 import type { Mode } from "./subscriber.ts";
@@ -37,12 +37,28 @@ export interface SubscriberReport {
   lag: number;
   /** Frames held now. */
   held: number;
+  /** How long ago the oldest frame that it holds was published, in seconds; 0: it holds none. */
+  heldFor: number;
   /** Packets delivered, to all of its packet readers together. */
   packetsReceived: number;
   /** Packets lost to the writer, which was faster, or passed over up to the next key packet. */
   packetsLost: number;
   /** How long it has been connected, in seconds. */
   connectedFor: number;
+}
+
+/** How a subscriber lost its connection. */
+export interface EvictionReport {
+  /** The subscriber's name. */
+  name: string;
+  /** The subscriber's process id; 0 where it has none in the publisher's PID namespace. */
+  pid: number;
+  /** Frames that it held. */
+  frames: number;
+  /** How long ago the oldest of them had been published then, in seconds. */
+  heldFor: number;
+  /** How long ago it was evicted, in seconds. */
+  age: number;
 }
 
 /** What is published under a key, by whom, to whom. */
@@ -63,8 +79,18 @@ export interface PublisherReport {
   device: string | undefined;
   /** What happens when no slot is free. */
   policy: Policy;
-  /** Frames in the ring. */
+  /** Slots in the ring now. */
   slots: number;
+  /** Slots that it may grow to. */
+  maxSlots: number;
+  /** Slots' memories outside the ring: evicted subscribers still hold them. */
+  slotsOutside: number;
+  /** Bytes that both may take. */
+  memoryLimit: number;
+  /** Subscribers evicted so far. */
+  evictions: number;
+  /** The last of them; undefined where there was none. */
+  lastEviction: EvictionReport | undefined;
   /** Slots that subscribers hold now. */
   slotsLeased: number;
   /** Bytes of each slot. */
@@ -138,6 +164,11 @@ function readReport(key: string, report: Struct): PublisherReport {
       : undefined,
     policy: nameOf(POLICIES, report.u32(Report.policy)),
     slots: report.u32(Report.slotCount),
+    maxSlots: report.u32(Report.maxSlots),
+    slotsOutside: report.u32(Report.slotsOutside),
+    memoryLimit: report.count(Report.memoryLimit),
+    evictions: report.u32(Report.evictions),
+    lastEviction: evictionOf(report, now),
     slotsLeased: report.u32(Report.slotsLeased),
     slotSize: report.count(Report.slotSize),
     published,
@@ -161,12 +192,25 @@ function readReport(key: string, report: Struct): PublisherReport {
           dropped: report.count(field("dropped")),
           lag: wants & WANT_FRAMES ? Math.max(0, published - report.count(field("cursor"))) : 0,
           held: report.u32(field("held")),
+          heldFor: report.count(field("heldNs")) / 1e9,
           packetsReceived: report.count(field("packetsReceived")),
           packetsLost: report.count(field("packetsLost")),
           connectedFor: seconds(report.count(field("connectedNs"))),
         };
       },
     ),
+  };
+}
+
+function evictionOf(report: Struct, now: number): EvictionReport | undefined {
+  const at = report.count(Report.lastEviction + Eviction.atNs);
+  if (at === 0) return undefined;
+  return {
+    name: report.text(Report.lastEviction + Eviction.name, NAME_SIZE_MAX + 1),
+    pid: report.i32(Report.lastEviction + Eviction.pid),
+    frames: report.u32(Report.lastEviction + Eviction.frames),
+    heldFor: report.count(Report.lastEviction + Eviction.heldNs) / 1e9,
+    age: Math.max(0, now - at) / 1e9,
   };
 }
 

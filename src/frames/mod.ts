@@ -2,8 +2,9 @@
 
 export { Frame } from "./frame.ts";
 export type { DevicePicture, FrameInit, ImageCopyOptions } from "./frame_init.ts";
-export { inspect, type InspectOptions, type PublisherReport, type SubscriberReport } from "./inspect.ts";
+export { type EvictionReport, inspect, type InspectOptions, type PublisherReport, type SubscriberReport } from "./inspect.ts";
 export { Publisher, type PublisherStats } from "./publisher.ts";
+export type { PublisherEvent } from "./publisher_event.ts";
 export type { Policy, PublisherOptions } from "./publisher_options.ts";
 export { type Mode, Subscriber, type SubscriberOptions, type SubscriberStats } from "./subscriber.ts";
 export { WritableFrame } from "./writable_frame.ts";

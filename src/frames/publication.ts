@@ -25,6 +25,7 @@ import {
   library,
   type NativeSymbols,
   offWake,
+  PublisherEvent as EventLayout,
   onWake,
   PublisherOptions as Layout,
   PublisherStats as StatsLayout,
@@ -42,6 +43,7 @@ import {
   SlotViews,
 } from "../memory/mod.ts";
 import type { FrameInit, ImageCopyOptions } from "./frame_init.ts";
+import { type PublisherEvent, readEvent } from "./publisher_event.ts";
 import type { PublisherOptions } from "./publisher_options.ts";
 
 /** A ring of frames under its key, from the native library's publisher: its slots, and every call that concerns one. */
@@ -247,6 +249,12 @@ export class Publication {
     );
   }
 
+  /** What has happened to the ring and was not told yet, in order. */
+  *events(): Generator<PublisherEvent, void, void> {
+    const struct = new Struct(EventLayout.SIZE);
+    while (this.#symbols.cuframes_publisher_next_event(this.handle, struct.bytes) === 0) yield readEvent(struct);
+  }
+
   /** The publisher's counters, as the C struct. */
   stats(): Struct {
     const struct = new Struct(StatsLayout.SIZE);
@@ -269,19 +277,27 @@ export class Publication {
   }
 }
 
+/** Slots that a ring begins with, and that it grows to, where the options leave that open. */
+const SLOTS = 8;
+const MAX_SLOTS = 32;
+
 /** Checks the options and writes them as the C struct. */
 function encodeOptions(options: PublisherOptions, memory: MemoryKind): Struct {
-  const { key, width, height, format = "NV12", slots = 8, policy = "drop-oldest" } = options;
+  const { key, width, height, format = "NV12", policy = "drop-oldest", memoryLimit = 0 } = options;
+  const maxSlots = options.maxSlots ?? Math.max(options.slots ?? 0, MAX_SLOTS);
+  const slots = options.slots ?? Math.min(SLOTS, maxSlots);
   const struct = new Struct(Layout.SIZE);
   setPlace(struct, Layout, Layout.format - Layout.directory, key, options.runtimeDirectory);
   struct.setU32(Layout.format, formatCode(format));
   struct.setU32(Layout.width, checkDimension("width", width));
   struct.setU32(Layout.height, checkDimension("height", height));
-  struct.setU32(Layout.slotCount, checkInteger("slots", slots, SLOTS_MIN, SLOTS_MAX));
+  struct.setU32(Layout.slots, checkInteger("slots", slots, SLOTS_MIN, SLOTS_MAX));
+  struct.setU32(Layout.maxSlots, checkInteger("maxSlots", maxSlots, slots, SLOTS_MAX));
+  struct.setU64(Layout.memoryLimit, BigInt(checkInteger("memoryLimit", memoryLimit, 0, Number.MAX_SAFE_INTEGER)));
   struct.setU32(Layout.policy, checkChoice("policy", policy, POLICIES));
   struct.setU32(Layout.memory, MEMORY_KINDS[memory]);
   struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));
-  setDevice(struct, Layout.device, Layout.SIZE - Layout.device, options.device);
+  setDevice(struct, Layout.device, Layout.memoryLimit - Layout.device, options.device);
   timeoutMilliseconds("timeout", options.timeout ?? 0);
   return struct;
 }

@@ -16,6 +16,7 @@ import type { MemoryKind, PlaneGeometry } from "../memory/mod.ts";
 import { encodePacketRing, type PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
 import type { FrameInit } from "./frame_init.ts";
 import { Publication } from "./publication.ts";
+import type { PublisherEvent } from "./publisher_event.ts";
 import type { PublisherOptions } from "./publisher_options.ts";
 import { WritableFrame } from "./writable_frame.ts";
 
@@ -33,6 +34,14 @@ export interface PublisherStats {
   rejected: number;
   /** Frames whose GPU work failed, and which nobody saw. */
   failed: number;
+  /** Slots in the ring now. */
+  slots: number;
+  /** Slots' memories outside the ring: evicted subscribers still hold them. */
+  slotsOutside: number;
+  /** Subscribers evicted so far. */
+  evictions: number;
+  /** Bytes that both may take. */
+  memoryLimit: number;
 }
 
 /**
@@ -61,6 +70,7 @@ export class Publisher implements Disposable {
   readonly #patience: number;
   /** Those who wait for a free slot. */
   readonly #room: WaitQueue<WritableFrame>;
+  readonly #onEvent: ((event: PublisherEvent) => void) | undefined;
   #packets: PacketRingWriter | undefined;
 
   private constructor(options: PublisherOptions, memory: MemoryKind) {
@@ -71,6 +81,7 @@ export class Publisher implements Disposable {
     this.key = publication.key;
     this.memory = memory;
     this.#publication = publication;
+    this.#onEvent = options.onEvent;
     this.#timeout = policy === "wait" ? timeout : 0;
     this.#patience = policy === "wait" ? timeout : Infinity;
     this.#room = new WaitQueue(
@@ -120,9 +131,14 @@ export class Publisher implements Disposable {
     return this.#publication.geometry.codedHeight;
   }
 
-  /** Frames in the ring. */
+  /** Slots in the ring now: it grows and shrinks with what subscribers hold. */
   get slots(): number {
-    return this.#publication.geometry.slots;
+    return this.stats().slots;
+  }
+
+  /** Slots that the ring may grow to. */
+  get maxSlots(): number {
+    return this.#publication.geometry.maxSlots;
   }
 
   /** Where the planes are in every frame. */
@@ -131,10 +147,13 @@ export class Publisher implements Disposable {
   }
 
   /**
-   * Leases a free slot to fill. Under the policy `"wait"` this blocks the thread until there is one, at most for
-   * `timeout` milliseconds (default: the publisher's); {@linkcode Publisher.acquireAsync} does not block.
+   * Leases a free slot to fill. Under the policy `"drop-oldest"` there is one, whatever subscribers hold: the ring grows, and
+   * the subscriber that holds most, longest, is evicted at the end of that. Under the policy `"wait"` this blocks the thread
+   * until there is one, at most for `timeout` milliseconds (default: the publisher's); {@linkcode Publisher.acquireAsync}
+   * does not block.
    *
-   * @throws {CuframesError} `WOULD_BLOCK`: every slot is held; `TIMEOUT`: and stayed so; `DISCONNECTED`: closed.
+   * @throws {CuframesError} `WOULD_BLOCK`: every slot is held, by unpublished frames of this publisher under
+   * `"drop-oldest"`, or no memory can be had; `TIMEOUT`: and stayed so; `DISCONNECTED`: closed.
    */
   acquire({ timeout = this.#timeout }: { timeout?: number } = {}): WritableFrame {
     const slot = this.#publication.acquire(timeout);
@@ -165,7 +184,7 @@ export class Publisher implements Disposable {
     if (result === ERROR_CODES.WOULD_BLOCK || (result === ERROR_CODES.TIMEOUT && timeout === 0)) {
       return new CuframesError(
         "WOULD_BLOCK",
-        `${held}: give the ring more slots (it has ${this.slots}) or close frames sooner`,
+        `${held}: give the ring more slots (it has ${this.slots} of at most ${this.maxSlots}) or close frames sooner`,
       );
     }
     if (result === ERROR_CODES.TIMEOUT) return new CuframesError("TIMEOUT", `${held} for ${timeout} ms`);
@@ -173,9 +192,20 @@ export class Publisher implements Disposable {
   }
 
   #writable(slot: number): WritableFrame {
+    if (this.#onEvent) this.#tell(this.#onEvent, slot);
     const frame = new WritableFrame(this.#publication, slot);
     this.#publication.add(frame);
     return frame;
+  }
+
+  /** A listener that throws costs no slot. */
+  #tell(listener: (event: PublisherEvent) => void, slot: number): void {
+    try {
+      for (const event of this.#publication.events()) listener(event);
+    } catch (error) {
+      this.#publication.cancel(slot);
+      throw error;
+    }
   }
 
   /**
@@ -218,6 +248,10 @@ export class Publisher implements Disposable {
       slotsLeased: struct.u32(StatsLayout.slotsLeased),
       rejected: struct.u32(StatsLayout.rejected),
       failed: struct.u32(StatsLayout.failed),
+      slots: struct.u32(StatsLayout.slots),
+      slotsOutside: struct.u32(StatsLayout.slotsOutside),
+      evictions: struct.u32(StatsLayout.evictions),
+      memoryLimit: struct.count(StatsLayout.memoryLimit),
     };
   }
 

@@ -2,6 +2,7 @@
 
 import type { PixelFormat, POLICIES } from "../core/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
+import type { PublisherEvent } from "./publisher_event.ts";
 import type { PacketRingOptions } from "../packets/mod.ts";
 
 /** What a publisher does when no slot of its ring is free. */
@@ -27,11 +28,22 @@ export interface PublisherOptions {
   height: number;
   /** Default: `"NV12"`. */
   format?: PixelFormat;
-  /** Frames in the ring, 2 to 64; default 8. A slot that a subscriber holds is not available to write. */
+  /** Slots that the ring begins with, and goes back to: 2 to 64; default 8, or `maxSlots` where that is less. */
   slots?: number;
   /**
-   * `"drop-oldest"` (default): the oldest frame that nobody holds is overwritten; ordered subscribers count what
-   * they miss. `"wait"`: no frame is overwritten before every ordered subscriber has had it; `acquire` waits.
+   * Slots that the ring may grow to while subscribers hold so many frames that none is free: `slots` to 64; default 32, or
+   * `slots` where that is more. When that is not enough, the subscriber that holds most, longest, is evicted. With the policy
+   * `"wait"` the ring has `slots`, always.
+   */
+  maxSlots?: number;
+  /**
+   * Bytes that the slots may take, those included that evicted subscribers still hold: at least those of `slots` and two
+   * more. The ring grows to half of what the evicted leave. Default: those of twice `maxSlots`.
+   */
+  memoryLimit?: number;
+  /**
+   * `"drop-oldest"` (default): the oldest frame that nobody holds is overwritten, and no subscriber can keep the publisher
+   * from going on; ordered subscribers count what they miss. `"wait"`: no frame is overwritten before every ordered subscriber has had it; `acquire` waits.
    */
   policy?: Policy;
   /** With the policy `"wait"`: how long `acquire` waits by default. Milliseconds; default 1000. */
@@ -47,6 +59,11 @@ export interface PublisherOptions {
    * none, until `enablePackets` adds one.
    */
   packets?: PacketRingOptions;
+  /**
+   * Told of the ring: that it grew or shrank, that a subscriber was evicted or is refused. Called within `acquire` and
+   * `acquireAsync`, in order; where nobody acquires for long, the newest 64 are kept.
+   */
+  onEvent?: (event: PublisherEvent) => void;
   /** Where the socket is made; default: see docs/protocol.md, "Runtime directory". */
   runtimeDirectory?: string;
   /** Permission bits of the socket; default `0o660`. */

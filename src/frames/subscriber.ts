@@ -156,7 +156,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * @throws {CuframesError} `NOT_FOUND`: nobody publishes under this key now; `TIMEOUT`: nor came and answered within
    * `timeout`, or the publisher's process is stopped and has not answered for two seconds;
    * `PERMISSION`: the directory or the socket may not be used; `PROTOCOL`: the socket's owner speaks another
-   * version or something else; `TOO_MANY_SUBSCRIBERS`; `INVALID_ARGUMENT`
+   * version or something else; `TOO_MANY_SUBSCRIBERS`; `EVICTED`: refused for a while, after this process or user has been
+   * evicted again and again; `INVALID_ARGUMENT`
    */
   static async connect(key: string, options: SubscriberOptions = {}): Promise<Subscriber> {
     const { mode = "newest", reconnect = false, frames = true, packets = true, timeout = 0 } = options;
@@ -194,9 +195,14 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     return this.#ring.codedHeight;
   }
 
-  /** Frames in the publisher's ring. */
+  /** Slots of the publisher's ring that this subscriber has mapped: the ring grows and shrinks. 0 without frames. */
   get slots(): number {
-    return this.#ring.slots;
+    return this.#connection.stats().u32(StatsLayout.slots);
+  }
+
+  /** Slots that the publisher's ring may grow to. */
+  get maxSlots(): number {
+    return this.#ring.maxSlots;
   }
 
   /** Where the frames are. */
@@ -221,7 +227,9 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * signals and sockets have their turn. An aborted signal is looked at before a frame is handed out.
    *
    * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0 or while 8 frames are held;
-   * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed;
+   * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed; `EVICTED`:
+   * it held so many frames for so long that the publisher had no slot left, and ended the connection: what is held stays
+   * as it is;
    * `INVALID_ARGUMENT`: it was connected with `frames: false`; with `reconnect`, what the next publisher refuses with
    */
   async next(options: WaitOptions = {}): Promise<Frame> {

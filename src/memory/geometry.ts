@@ -22,7 +22,8 @@ export interface RingGeometry {
   readonly format: PixelFormat;
   readonly codedWidth: number;
   readonly codedHeight: number;
-  readonly slots: number;
+  /** How many slots the ring may have. */
+  readonly maxSlots: number;
   readonly planes: readonly PlaneGeometry[];
   /** Bytes from the first plane's begin to the last one's end. */
   readonly frameSize: number;
@@ -49,7 +50,7 @@ export function readGeometry(info: Struct): RingGeometry {
     format: formatOfCode(info.u32(RingInfo.geometryFormat)),
     codedWidth: info.u32(RingInfo.geometryWidth),
     codedHeight: info.u32(RingInfo.geometryHeight),
-    slots: info.u32(RingInfo.slotCount),
+    maxSlots: info.u32(RingInfo.maxSlots),
     planes,
     frameSize: info.count(RingInfo.geometryFrameSize),
     publisherPid: info.count(RingInfo.publisherPid),

@@ -1,7 +1,7 @@
 /** This file is the publishing side of a camera: its ring outlives the camera's connections. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isCuframesError, type PixelFormat } from "../core/mod.ts";
-import { Publisher, type WritableFrame } from "../frames/mod.ts";
+import { Publisher, type PublisherEvent, type WritableFrame } from "../frames/mod.ts";
 import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 import type { PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
@@ -18,7 +18,7 @@ export interface RingCounters {
   packetsDropped: number;
   /** Frames published. */
   frames: number;
-  /** Frames left out: every slot was held when they were decoded. */
+  /** Frames left out: no slot was free when they were decoded, and no memory for one could be had. */
   framesDropped: number;
 }
 
@@ -28,6 +28,7 @@ const PATIENCE_MS = 5000;
 /** One key's publisher. Made when the camera's first connection tells the size. */
 export class CameraRing implements Disposable {
   readonly #settings: RingSettings;
+  readonly #onEvent: (event: PublisherEvent) => void;
   readonly counters: RingCounters = {
     packets: 0,
     packetBytes: 0,
@@ -37,6 +38,8 @@ export class CameraRing implements Disposable {
   };
   #publisher: Publisher | undefined;
   #writer: PacketRingWriter | undefined;
+  /** Those of earlier publishers. */
+  #evictions = 0;
   #wait = false;
   #metadata: Uint8Array | undefined;
   /** The connection's first packet, which is a key packet, is shown then; undefined before it has come. */
@@ -46,8 +49,10 @@ export class CameraRing implements Disposable {
   /** Whether nothing was published yet that could be continued. */
   #isNew = { packet: true, frame: true };
 
-  constructor(settings: RingSettings) {
+  /** @param onEvent is told of the ring, in the course of `frame` */
+  constructor(settings: RingSettings, onEvent: (event: PublisherEvent) => void) {
     this.#settings = settings;
+    this.#onEvent = onEvent;
   }
 
   /** What every connection's frames must be; undefined before the first. */
@@ -67,9 +72,11 @@ export class CameraRing implements Disposable {
     return this.#publisher?.memory;
   }
 
-  /** Subscribers connected now. */
-  get subscribers(): number {
-    return this.#publisher?.stats().subscribers ?? 0;
+  /** What the publisher says of itself now. */
+  get state(): { subscribers: number; slots: number; slotsLeased: number; evictions: number } {
+    const stats = this.#publisher?.stats();
+    const { subscribers = 0, slots = 0, slotsLeased = 0, evictions = 0 } = stats ?? {};
+    return { subscribers, slots, slotsLeased, evictions: this.#evictions + evictions };
   }
 
   /**
@@ -92,7 +99,7 @@ export class CameraRing implements Disposable {
   /** Waits until so many subscribers are connected. */
   async subscribed(count: number, signal: AbortSignal): Promise<void> {
     // The library tells no one when a subscriber comes.
-    while (this.subscribers < count) await sleep(20, undefined, { signal });
+    while (this.state.subscribers < count) await sleep(20, undefined, { signal });
   }
 
   /** Publishes a packet. */
@@ -160,11 +167,13 @@ export class CameraRing implements Disposable {
     this.#wait = wait;
     this.#gap = { packet: false, frame: false };
     this.#isNew = { packet: true, frame: true };
-    const { key, place, slots, memory, device } = this.#settings;
+    const { key, place, slots, maxSlots, memoryLimit, memory, device } = this.#settings;
     const policy = wait ? "wait" : "drop-oldest";
     const packets = this.#packetRingOf(video);
     const publisher = Publisher.create({
-      ...{ key, ...place, width, height, format, slots, memory, device, policy },
+      ...{ key, ...place, width, height, format, slots, maxSlots, memory, device, policy },
+      ...(memoryLimit !== undefined && { memoryLimit }),
+      onEvent: this.#onEvent,
       // With the publisher, so that nobody who waits for the key meets it without its packets.
       ...(packets && { packets }),
     });
@@ -187,6 +196,7 @@ export class CameraRing implements Disposable {
   }
 
   #close(): void {
+    if (this.#publisher?.closed === false) this.#evictions += this.#publisher.stats().evictions;
     this.#publisher?.close();
     this.#publisher = undefined;
     this.#writer = undefined;

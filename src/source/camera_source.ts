@@ -30,6 +30,12 @@ export interface CameraSourceStats extends Readonly<RingCounters> {
   readonly reconnects: number;
   /** Subscribers connected now. */
   readonly subscribers: number;
+  /** Slots in the ring now; 0 where there is none. */
+  readonly slots: number;
+  /** Slots that subscribers hold now. */
+  readonly slotsLeased: number;
+  /** Subscribers evicted so far, for what they held. */
+  readonly evictions: number;
 }
 
 /** The input failed, not the publishing: another attempt may go well. */
@@ -92,7 +98,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
     signal?.throwIfAborted();
     this.key = settings.key;
     this.#settings = settings;
-    this.#ring = new CameraRing(settings);
+    this.#ring = new CameraRing(settings, (event) => this.#tell(event));
     this.#backoff = new Backoff(settings.maxDelay);
     this.#signal = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
     // Not before the caller has the source: events come from the very first step on.
@@ -116,7 +122,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
     return {
       state: this.#state,
       reconnects: Math.max(0, this.#connections - 1),
-      subscribers: this.#ring.subscribers,
+      ...this.#ring.state,
       ...this.#ring.counters,
     };
   }

@@ -1,9 +1,10 @@
 /** This file says what a camera's source tells while it runs. */
 import type { CuframesErrorCode, PixelFormat } from "../core/mod.ts";
+import type { PublisherEvent } from "../frames/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 
 /**
- * What a {@linkcode CameraSource} tells while it runs.
+ * What a {@linkcode CameraSource} tells while it runs: of its input, and of its ring.
  *
  * @example
  * ```ts
@@ -17,6 +18,7 @@ import type { MemoryKind } from "../memory/mod.ts";
  * ```
  */
 export type CameraSourceEvent =
+  | PublisherEvent
   | {
     /** The input is being opened. */
     readonly kind: "connecting";

@@ -50,8 +50,12 @@ export interface CameraSourceOptions {
   socketMode?: number;
   /** Whether frames are decoded and published; default true. Without them there are packets only. */
   frames?: boolean;
-  /** Frames in the ring, 2 to 64; default 8. */
+  /** Slots that the ring begins with, and goes back to: 2 to 64; default 8, or `maxSlots` where that is less. */
   slots?: number;
+  /** Slots that the ring may grow to: `slots` to 64; default 32. See `PublisherOptions.maxSlots`. */
+  maxSlots?: number;
+  /** Bytes that the slots may take. See `PublisherOptions.memoryLimit`. */
+  memoryLimit?: number;
   /** Where frames live: `"host"`, `"cuda"`, or `"auto"` (default): on a GPU where there is one. */
   memory?: MemoryKind | "auto";
   /** The GPU's number in this process, 0 to 255; default 0. */
@@ -139,6 +143,9 @@ export interface RingSettings {
   readonly key: string;
   readonly place: { readonly runtimeDirectory?: string; readonly socketMode?: number };
   readonly slots: number;
+  readonly maxSlots: number;
+  /** Bytes; undefined: the publisher's default. */
+  readonly memoryLimit: number | undefined;
   readonly memory: MemoryKind | "auto";
   readonly device: number;
   /** Undefined: none. */
@@ -148,7 +155,8 @@ export interface RingSettings {
 /** @throws {CuframesError} `INVALID_ARGUMENT` */
 export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
   const { input, key, runtimeDirectory, socketMode, frames = true, packets = true } = options;
-  const { slots = 8, memory = "auto", device = 0, subscribers = 0 } = options;
+  const { memory = "auto", device = 0, subscribers = 0, memoryLimit } = options;
+  const { maxSlots = Math.max(options.slots ?? 0, 32), slots = Math.min(8, maxSlots) } = options;
   const { reconnect = true, maxDelay = 30_000, realtime = false, signal, onEvent } = options;
   if (typeof input !== "string" || input === "") {
     throw invalid("the input is empty: it must be a path, a device or a URL");
@@ -164,6 +172,8 @@ export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
       ...(socketMode !== undefined && { socketMode: checkInteger("socketMode", socketMode, 0, 0o777) }),
     },
     slots: checkInteger("slots", slots, SLOTS_MIN, SLOTS_MAX),
+    maxSlots: checkInteger("maxSlots", maxSlots, slots, SLOTS_MAX),
+    memoryLimit: memoryLimit && checkInteger("memoryLimit", memoryLimit, 0, Number.MAX_SAFE_INTEGER),
     memory: oneOf("memory", memory, ["auto", "host", "cuda"]),
     device: checkInteger("device", device, 0, 255),
     packets: packets === false ? undefined : packetsOf(packets === true ? {} : packets),

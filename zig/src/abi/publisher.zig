@@ -2,6 +2,7 @@
 
 const errors = @import("../core/mod.zig").errors;
 const publishing = @import("../ipc/mod.zig").publisher;
+const publisher_events = @import("../ipc/mod.zig").publisher_events;
 const packet_tracks = @import("../ipc/mod.zig").packet_tracks;
 const frame_publishing = @import("../ipc/mod.zig").frames;
 const event_loop = @import("../ipc/mod.zig").event_loop;
@@ -39,10 +40,11 @@ fn createPublisher(
     return handles.add(.{ .publisher = publisher });
 }
 
-/// Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr.
+/// Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the publisher is
+/// closed.
 pub export fn cuframes_publisher_slot_address(handle: u32, slot: u32) u64 {
     const publisher = handles.get(.publisher, handle) catch return 0;
-    if (slot >= publisher.writer.slot_count) return 0;
+    if (!publisher.slots.hasAddress(slot)) return 0;
     return publisher.slots.address(slot);
 }
 
@@ -117,6 +119,17 @@ fn copyFrom(handle: u32, slot: u32, source: ?*const cuda.CopySource) Error!void 
 pub export fn cuframes_publisher_cancel(handle: u32, slot: u32) i32 {
     const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
     return done(publisher.cancel(slot));
+}
+
+/// Tells what has happened to the ring and was not told yet: the oldest of it. WOULD_BLOCK when there is nothing.
+pub export fn cuframes_publisher_next_event(handle: u32, event: ?*publisher_events.PublisherEvent) i32 {
+    return done(nextEvent(handle, event));
+}
+
+fn nextEvent(handle: u32, event: ?*publisher_events.PublisherEvent) Error!void {
+    const publisher = try handles.get(.publisher, handle);
+    const out = try required(publisher_events.PublisherEvent, event);
+    out.* = publisher.nextEvent() orelse return error.WouldBlock;
 }
 
 /// Fills in the counters.

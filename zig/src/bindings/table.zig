@@ -16,6 +16,7 @@ const memory = @import("../memory/mod.zig").memory;
 const protocol = @import("../ipc/mod.zig").protocol;
 const publishing = @import("../ipc/mod.zig").publisher;
 const frame_publishing = @import("../ipc/mod.zig").frames;
+const publisher_events = @import("../ipc/mod.zig").publisher_events;
 const packet_tracks = @import("../ipc/mod.zig").packet_tracks;
 const subscribing = @import("../ipc/mod.zig").subscriber;
 const packet_reading = @import("../ipc/mod.zig").packet_reader;
@@ -88,6 +89,13 @@ pub const enumerations = [_]Enumeration{
     .{ .name = "Policy", .type = frames.Policy, .typescript = "POLICIES", .c = "policy" },
     .{ .name = "Mode", .type = frames.Mode, .typescript = "MODES", .c = "mode" },
     .{ .name = "MemoryKind", .type = memory.Kind, .typescript = "MEMORY_KINDS", .c = "memory" },
+    .{
+        .name = "PublisherEventKind",
+        .type = publisher_events.Kind,
+        .typescript = "PUBLISHER_EVENTS",
+        .c = "publisher_event_kind",
+        .prefix = "PUBLISHER_EVENT_",
+    },
     .{ .name = "Direction", .type = descriptor_socket.Direction, .typescript = "DIRECTIONS", .c = "direction" },
 };
 
@@ -186,6 +194,7 @@ pub const structs = [_]Struct{
     .{ .name = "RingInfo", .type = publishing.Info },
     .{ .name = "PublishRecord", .type = frame_publishing.PublishRecord },
     .{ .name = "PublisherStats", .type = publishing.Stats },
+    .{ .name = "PublisherEvent", .type = publisher_events.PublisherEvent, .text = &.{"name"} },
     .{ .name = "PacketOptions", .type = packet_tracks.PacketOptions },
     .{ .name = "PacketRecord", .type = packet_tracks.PacketRecord },
     .{ .name = "SubscriberOptions", .type = subscribing.Options, .text = &.{ "key", "directory", "name" } },
@@ -195,6 +204,7 @@ pub const structs = [_]Struct{
     .{ .name = "PacketStats", .type = packet_reading.PacketStats },
     .{ .name = "Prefix", .type = protocol.Prefix, .typescript = false },
     .{ .name = "ReportSubscriber", .type = protocol.ReportSubscriber, .text = &.{"name"} },
+    .{ .name = "Eviction", .type = protocol.Eviction, .text = &.{"name"} },
     .{ .name = "Report", .type = protocol.Report },
     .{ .name = "SourcePlane", .type = cuda.SourcePlane },
     .{ .name = "CopySource", .type = cuda.CopySource },

@@ -30,6 +30,9 @@ pub const Code = enum(i32) {
     WOULD_BLOCK = -11,
     /// The publisher has as many as it can have.
     TOO_MANY_SUBSCRIBERS = -12,
+    /// The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost one
+    /// so again and again.
+    EVICTED = -13,
     /// The packet is larger than `max_packet_size`.
     PACKET_OVERSIZED = -20,
     /// The publisher has no packet ring, or the connection did not ask for it.
@@ -62,6 +65,7 @@ pub const Error = error{
     Format,
     WouldBlock,
     TooManySubscribers,
+    Evicted,
     PacketOversized,
     NoPacketRing,
     NoCodecParameters,
@@ -86,6 +90,7 @@ pub fn codeOf(failure: Error) Code {
         error.Format => .FORMAT,
         error.WouldBlock => .WOULD_BLOCK,
         error.TooManySubscribers => .TOO_MANY_SUBSCRIBERS,
+        error.Evicted => .EVICTED,
         error.PacketOversized => .PACKET_OVERSIZED,
         error.NoPacketRing => .NO_PACKET_RING,
         error.NoCodecParameters => .NO_CODEC_PARAMETERS,

@@ -13,6 +13,7 @@ const Image = @import("../image/mod.zig").image.Image;
 const completion = @import("../cuda/mod.zig").completion;
 const Context = @import("../cuda/mod.zig").context.Context;
 const CUstream = @import("../cuda/mod.zig").driver.abi.CUstream;
+const supply = @import("supply.zig");
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
 const Publisher = @import("publisher.zig").Publisher;
@@ -37,8 +38,10 @@ pub const PublishRecord = extern struct {
     metadata: [layout.metadata_size_max]u8,
 };
 
-/// The slot to fill; WouldBlock when none is free now.
+/// The slot to fill. WouldBlock when none is free now, under the policy "wait"; under "drop_oldest" when all are the
+/// owner's own, or no memory for another can be had.
 pub fn tryAcquire(publisher: *Publisher) error{WouldBlock}!u32 {
+    if (publisher.writer.policy == .drop_oldest) return supply.acquire(publisher);
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
     return publisher.writer.acquire(&publisher.subscribers) orelse error.WouldBlock;

@@ -9,7 +9,16 @@ pub const devices_max = 16;
 pub const uuid_size = @import("../core/mod.zig").uuid.size;
 pub const refusal_message_size = 400;
 
-pub const Kind = enum(u32) { hello = 1, welcome = 2, refusal = 3, packets = 4, released = 5, report = 6, _ };
+pub const Kind = enum(u32) {
+    hello = 1,
+    welcome = 2,
+    refusal = 3,
+    packets = 4,
+    released = 5,
+    report = 6,
+    memory = 7,
+    _,
+};
 
 /// What every message begins with.
 pub const Prefix = extern struct {
@@ -39,14 +48,17 @@ pub const Hello = extern struct {
     devices: [devices_max][uuid_size]u8 = @splat(@splat(0)),
 };
 
-/// Publisher to subscriber, with the descriptors: control region, lease page, slots if frames are wanted, packet
-/// ring if there is one and it is wanted.
+/// Publisher to subscriber, with the descriptors: control region, lease page, those of `slots` if frames are wanted,
+/// packet ring if there is one and it is wanted.
 pub const Welcome = extern struct {
     prefix: Prefix = .{ .kind = @intFromEnum(Kind.welcome), .size = @sizeOf(Welcome) },
     memory: u32,
-    slot_count: u32,
+    /// Slots that the ring may have: all numbers of slots are below.
+    max_slots: u32,
     geometry: format.Geometry,
     slot_size: u64,
+    /// The slots whose memory comes with this message, as a mask; in the order of their numbers.
+    slots: u64,
     packets_size: u64,
     /// Frames after this sequence are delivered.
     cursor: u64,
@@ -55,6 +67,8 @@ pub const Welcome = extern struct {
     packet_cursor: u64,
     publisher_pid: u64,
     device: [uuid_size]u8,
+    /// Of the memory of each slot in `slots`; 0 for the others.
+    generations: [layout.slots_max]u32,
 };
 
 /// Publisher to subscriber, instead of a welcome.
@@ -69,6 +83,17 @@ pub const Refusal = extern struct {
 pub const Packets = extern struct {
     prefix: Prefix = .{ .kind = @intFromEnum(Kind.packets), .size = @sizeOf(Packets) },
     size: u64,
+};
+
+/// Publisher to subscriber, with the memory's descriptor where there is one: a slot has been given memory, or has lost it.
+pub const Memory = extern struct {
+    prefix: Prefix = .{ .kind = @intFromEnum(Kind.memory), .size = @sizeOf(Memory) },
+    slot: u32,
+    /// As in the control region.
+    generation: u32,
+    /// 1: its descriptor comes with this message; 0: the slot has none any more.
+    present: u32,
+    reserved: u32 = 0,
 };
 
 /// Subscriber to publisher: a lease ended while the control region said that the publisher waits.
@@ -94,6 +119,22 @@ pub const ReportSubscriber = extern struct {
     packets_lost: u64,
     /// CLOCK_MONOTONIC when it came.
     connected_ns: u64,
+    /// How long ago the oldest frame that it holds was published; 0: it holds none.
+    held_ns: u64,
+};
+
+/// How a reader lost its connection.
+pub const Eviction = extern struct {
+    /// NUL-padded.
+    name: [layout.name_size_max + 1]u8,
+    /// 0 across PID namespaces.
+    pid: i32,
+    /// Frames that it held.
+    frames: u32,
+    /// How long ago the oldest of them had been published.
+    held_ns: u64,
+    /// CLOCK_MONOTONIC when it was evicted; 0: nobody was yet.
+    at_ns: u64,
 };
 
 /// Publisher to an inspector. The publisher's own view, answered by its control thread. `size` counts only the
@@ -106,11 +147,22 @@ pub const Report = extern struct {
     now_ns: u64,
     /// A kind of memory.
     memory: u32,
+    /// Slots that have memory now.
     slot_count: u32,
     policy: u32,
     slots_leased: u32,
     geometry: format.Geometry,
     slot_size: u64,
+    /// How many slots the ring may have.
+    max_slots: u32,
+    /// Memories outside the ring that evicted readers still hold.
+    slots_outside: u32,
+    /// Bytes that the memories of both kinds may take.
+    memory_limit: u64,
+    /// Readers evicted so far.
+    evictions: u32,
+    reserved_evictions: u32 = 0,
+    last_eviction: Eviction,
     published: u64,
     newest_published_ns: u64,
     /// Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
@@ -183,10 +235,12 @@ comptime {
     assert(@sizeOf(Prefix) == 16);
     assert(@sizeOf(Hello) == 64 + devices_max * uuid_size);
     assert(@offsetOf(Welcome, "geometry") == 24);
-    assert(@sizeOf(Welcome) == 24 + 104 + 40 + 16);
+    assert(@sizeOf(Welcome) == 24 + 104 + 48 + 16 + 4 * layout.slots_max);
+    assert(@sizeOf(Memory) == 32);
+    assert(@sizeOf(Eviction) == 56);
     assert(@sizeOf(Refusal) == 20 + refusal_message_size);
     assert(@sizeOf(Packets) == 24);
-    assert(@sizeOf(ReportSubscriber) == 96);
+    assert(@sizeOf(ReportSubscriber) == 104);
 }
 
 const testing = std.testing;

@@ -8,6 +8,7 @@ const format = @import("../core/mod.zig").format;
 const uuid = @import("../core/mod.zig").uuid;
 const layout = @import("../ring/mod.zig").layout;
 const frame_ring = @import("../ring/mod.zig").frames;
+const leases = @import("../ring/mod.zig").leases;
 const channel = @import("../ring/mod.zig").channel;
 const memory = @import("../memory/mod.zig").memory;
 const os_fd = @import("../os/mod.zig").fd;
@@ -22,6 +23,9 @@ const reactor = @import("reactor.zig");
 const Waiter = @import("waiter.zig").Waiter;
 const frames = @import("frames.zig");
 const packet_tracks = @import("packet_tracks.zig");
+const supply = @import("supply.zig");
+const eviction = @import("eviction.zig");
+const events = @import("publisher_events.zig");
 const admission = @import("admission.zig");
 const Error = errors.Error;
 
@@ -38,8 +42,10 @@ pub const Options = extern struct {
     /// Pixels.
     width: u32,
     height: u32,
-    /// SLOTS_MIN to SLOTS_MAX.
-    slot_count: u32,
+    /// How many slots the ring begins with: SLOTS_MIN to SLOTS_MAX.
+    slots: u32,
+    /// How many it may grow to: `slots` to SLOTS_MAX. The policy wait does not let it grow.
+    max_slots: u32,
     policy: u32,
     /// A kind of memory.
     memory: u32,
@@ -47,6 +53,9 @@ pub const Options = extern struct {
     socket_mode: u32,
     /// For memory on a GPU: its number or UUID; empty: the first.
     device: [uuid.name_size]u8,
+    /// Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
+    /// more. 0: twice that of `max_slots`.
+    memory_limit: u64,
 };
 
 /// A frame ring, as its publisher made it.
@@ -57,7 +66,8 @@ pub const Info = extern struct {
     publisher_pid: u64,
     /// A kind of memory.
     memory: u32,
-    slot_count: u32,
+    /// How many slots there may be.
+    max_slots: u32,
     /// The GPU's UUID; all zero for the host.
     device: [protocol.uuid_size]u8,
 };
@@ -75,6 +85,15 @@ pub const Stats = extern struct {
     rejected: u32,
     /// Frames whose GPU work failed: they were never visible.
     failed: u32,
+    /// Slots that have memory now.
+    slots: u32,
+    /// Memories outside the ring that evicted readers still hold.
+    slots_outside: u32,
+    /// Readers that lost their connection for what they held.
+    evictions: u32,
+    reserved: u32,
+    /// Bytes that both kinds of memory may take.
+    memory_limit: u64,
 };
 
 /// InvalidArgument unless this is a key.
@@ -107,9 +126,12 @@ pub const Publisher = struct {
     geometry: format.Geometry,
     slot_size: usize,
     writer: frame_ring.Writer,
-    subscribers: frame_ring.Subscribers = .{},
+    subscribers: leases.Subscribers = .{},
     /// Of the subscribers, by the same index.
     connections: [layout.subscribers_max]admission.Connection = undefined,
+    supply: supply.Supply,
+    evictions: eviction.Record = .{},
+    events: events.Events = .{},
     packet_ring: ?packet_tracks.PacketRing = null,
     created_ns: u64,
     failed: u32 = 0,
@@ -162,8 +184,10 @@ pub const Publisher = struct {
         };
         errdefer allocator.destroy(publisher);
         const device = protocol.text(&options.device);
-        var slots: memory.Slots = try .create(kind, device, options.slot_count, geometry.frame_size);
-        errdefer slots.deinit();
+        const slots: memory.Slots = try .open(kind, device, geometry.frame_size);
+        publisher.slots = slots;
+        errdefer publisher.slots.deinit();
+        const memories_max = try memoriesOf(options, slots.slotSize());
         const control_fd, const control = try createControl();
         errdefer {
             unmapControl(control);
@@ -177,14 +201,17 @@ pub const Publisher = struct {
             .slots = slots,
             .geometry = geometry,
             .slot_size = slots.slotSize(),
-            .writer = .init(control, options.slot_count, policy),
+            .writer = undefined,
+            .supply = .{ .slots_initial = options.slots, .memories_max = memories_max },
             .created_ns = clock.monotonicNs(),
             .paths = paths,
             .lock = lock,
             .listener = undefined,
             .admission = .{ .spare_fd = spare_fd },
         };
-        publisher.describe(options);
+        publisher.describe(options, policy);
+        publisher.writer = .init(control, policy);
+        for (0..options.slots) |_| try publisher.addSlot();
         if (packet_options) |wanted| try publisher.enablePackets(wanted);
         errdefer if (publisher.packet_ring) |*ring| ring.deinit();
         try publisher.listen(options.socket_mode);
@@ -193,14 +220,13 @@ pub const Publisher = struct {
 
     fn checkOptions(options: *const Options) Error!frame_ring.Policy {
         try requireKey(protocol.text(&options.key));
-        const slot_count = options.slot_count;
-        if (slot_count < layout.slots_min or slot_count > layout.slots_max) {
-            return errors.fail(
-                error.InvalidArgument,
-                "a ring of {d} slots: it must have {d} to {d}",
-                .{ slot_count, layout.slots_min, layout.slots_max },
-            );
-        }
+        const is_possible = options.slots >= layout.slots_min and options.slots <= options.max_slots and
+            options.max_slots <= layout.slots_max;
+        if (!is_possible) return errors.fail(
+            error.InvalidArgument,
+            "a ring of {d} to {d} slots: it must have {d} to {d}",
+            .{ options.slots, options.max_slots, layout.slots_min, layout.slots_max },
+        );
         if (options.socket_mode & ~@as(u32, 0o777) != 0) {
             return errors.fail(
                 error.InvalidArgument,
@@ -211,6 +237,32 @@ pub const Publisher = struct {
         return std.enums.fromInt(frame_ring.Policy, options.policy) orelse {
             return errors.fail(error.InvalidArgument, "policy {d} is not known", .{options.policy});
         };
+    }
+
+    /// How many memories the slots may have altogether.
+    fn memoriesOf(options: *const Options, slot_size: u64) Error!u32 {
+        if (options.memory_limit == 0) return 2 * options.max_slots;
+        const least = options.slots + spare_memories;
+        const most = options.memory_limit / slot_size;
+        if (most >= least) return @intCast(@min(most, memories_most));
+        return errors.fail(
+            error.InvalidArgument,
+            "a memory limit of {d} bytes for {d} slots of {d} bytes: at least {d}, so that two of them can be replaced",
+            .{ options.memory_limit, options.slots, slot_size, least * slot_size },
+        );
+    }
+
+    /// The newest frame and the one that is being filled, while evicted readers keep everything else.
+    const spare_memories = 2;
+    /// As many as the ring and all readers together can hold.
+    const memories_most = layout.slots_max + (layout.subscribers_max + leases.evicted_max) * layout.leases_max;
+
+    /// Before anybody can find the publisher.
+    fn addSlot(publisher: *Publisher) Error!void {
+        const slot = publisher.writer.reserve().?;
+        try publisher.slots.make(slot);
+        publisher.writer.equip(slot);
+        publisher.writer.cancel(slot);
     }
 
     /// AlreadyExists, with what to do, where somebody has the key.
@@ -241,12 +293,16 @@ pub const Publisher = struct {
     }
 
     /// Fills in what does not change, before anybody can map it.
-    fn describe(publisher: *Publisher, options: *const Options) void {
+    fn describe(publisher: *Publisher, options: *const Options, policy: frame_ring.Policy) void {
         const control = publisher.control;
         std.debug.assert(control.magic == 0 and publisher.slot_size >= publisher.geometry.frame_size);
         control.magic = layout.magic;
         control.version = layout.version;
-        control.slot_count = options.slot_count;
+        control.max_slots = switch (policy) {
+            .drop_oldest => options.max_slots,
+            // It waits for slots, and needs no more of them.
+            .wait => options.slots,
+        };
         control.memory = options.memory;
         control.geometry = publisher.geometry;
         control.slot_size = publisher.slot_size;
@@ -277,7 +333,7 @@ pub const Publisher = struct {
             .slot_size = publisher.slot_size,
             .publisher_pid = publisher.control.publisher_pid,
             .memory = publisher.control.memory,
-            .slot_count = publisher.writer.slot_count,
+            .max_slots = publisher.control.max_slots,
             .device = publisher.slots.device(),
         };
     }
@@ -294,6 +350,13 @@ pub const Publisher = struct {
     pub const download = frames.download;
     pub const arm = frames.arm;
 
+    /// The oldest event that was not told yet.
+    pub fn nextEvent(publisher: *Publisher) ?events.PublisherEvent {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        return publisher.events.take();
+    }
+
     // Packets: called by the owner's thread.
 
     pub const enablePackets = packet_tracks.enablePackets;
@@ -307,9 +370,14 @@ pub const Publisher = struct {
             .published = publisher.writer.completed,
             .packets_published = if (publisher.packet_ring) |*ring| ring.published else 0,
             .subscribers = @popCount(publisher.subscribers.active),
-            .slots_leased = @popCount(publisher.subscribers.leased()),
+            .slots_leased = @popCount(publisher.subscribers.leased(&publisher.writer.sequences)),
             .rejected = @atomicLoad(u32, &publisher.admission.rejected, .monotonic),
             .failed = publisher.failed,
+            .slots = @popCount(publisher.writer.present),
+            .slots_outside = publisher.subscribers.memoriesOutside(),
+            .evictions = publisher.evictions.count,
+            .reserved = 0,
+            .memory_limit = publisher.supply.memories_max * publisher.slot_size,
         };
     }
 

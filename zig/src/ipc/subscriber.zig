@@ -8,6 +8,7 @@ const format = @import("../core/mod.zig").format;
 const layout = @import("../ring/mod.zig").layout;
 const frames = @import("../ring/mod.zig").frames;
 const channel = @import("../ring/mod.zig").channel;
+const bitsOf = @import("../ring/mod.zig").leases.bitsOf;
 const memory = @import("../memory/mod.zig").memory;
 const os_fd = @import("../os/mod.zig").fd;
 const memfd = @import("../os/mod.zig").memfd;
@@ -23,6 +24,7 @@ const CUstream = @import("../cuda/mod.zig").driver.abi.CUstream;
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
 const connecting = @import("connect.zig");
+const Inbox = @import("memory_inbox.zig").Inbox;
 const Waiter = waiters.Waiter;
 const Error = errors.Error;
 const Info = @import("publisher.zig").Info;
@@ -66,6 +68,10 @@ pub const Stats = extern struct {
     held: u32,
     /// 1 once the publisher is gone.
     disconnected: u32,
+    /// Slots that this process has mapped.
+    slots: u32,
+    /// 1 once the publisher has ended the connection for what was held.
+    evicted: u32,
 };
 
 /// The packet ring: still to come, there, or come while this process lacked what it takes to map it.
@@ -83,7 +89,9 @@ pub const Subscriber = struct {
 
     control: *const layout.Control,
     page: *layout.LeasePage,
+    /// Changed by the owner alone.
     slots: ?memory.Slots,
+    inbox: Inbox = .{},
     slot_size: u64,
     geometry: format.Geometry,
     memory_code: u32,
@@ -149,8 +157,7 @@ pub const Subscriber = struct {
         const geometry: format.Geometry = try .init(told.format, told.width, told.height, memory.alignmentOf(kind));
         const wants_frames = wants & protocol.want_frames != 0;
         const has_packets = welcome.packets_size != 0;
-        const slot_count = welcome.slot_count;
-        const frame_descriptors: usize = if (wants_frames) slot_count else 0;
+        const frame_descriptors: usize = if (wants_frames) @popCount(welcome.slots) else 0;
         try checkWelcome(welcome, &geometry, reply.descriptors.count, frame_descriptors);
 
         const control = try memfd.mapForeign(reply.descriptors.items[0], layout.control_size, .read_only);
@@ -162,17 +169,20 @@ pub const Subscriber = struct {
         else
             &.{};
         errdefer if (has_packets) memfd.unmap(packet_region);
+        var reader: frames.Reader =
+            .init(@ptrCast(control.ptr), @ptrCast(page.ptr), welcome.max_slots, mode, welcome.cursor);
         var slots: ?memory.Slots = null;
-        if (wants_frames) {
-            slots = try .adopt(
-                kind,
-                welcome.device,
-                reply.descriptors.items[2..][0..frame_descriptors],
-                welcome.slot_size,
-            );
-            for (0..frame_descriptors) |index| _ = reply.descriptors.take(2 + index);
-        }
         errdefer if (slots) |*some| some.deinit();
+        if (wants_frames) {
+            slots = try .openForeign(kind, welcome.device, welcome.slot_size);
+            var indexes = bitsOf(welcome.slots);
+            for (0..frame_descriptors) |index| {
+                const slot: u6 = @intCast(indexes.next().?);
+                try slots.?.adopt(slot, reply.descriptors.items[2 + index]);
+                _ = reply.descriptors.take(2 + index);
+                reader.setMemory(slot, welcome.generations[slot]);
+            }
+        }
 
         const subscriber = allocator.create(Subscriber) catch return errors.fail(
             error.OutOfMemory,
@@ -180,18 +190,17 @@ pub const Subscriber = struct {
             .{},
         );
         errdefer allocator.destroy(subscriber);
-        const lease_page: *layout.LeasePage = @ptrCast(page.ptr);
         subscriber.* = .{
             .fd = reply.fd,
             .wants = wants,
             .control = @ptrCast(control.ptr),
-            .page = lease_page,
+            .page = @ptrCast(page.ptr),
             .slots = slots,
             .slot_size = welcome.slot_size,
             .geometry = geometry,
             .memory_code = welcome.memory,
             .publisher_pid = welcome.publisher_pid,
-            .reader = .init(@ptrCast(control.ptr), lease_page, slot_count, mode, welcome.cursor),
+            .reader = reader,
             .packet_region = packet_region,
             .packets = if (has_packets) .ready else .absent,
             .packets_since = welcome.packet_cursor,
@@ -209,9 +218,9 @@ pub const Subscriber = struct {
         received: usize,
         frame_descriptors: usize,
     ) Error!void {
-        const slot_count = welcome.slot_count;
-        if (slot_count < layout.slots_min or slot_count > layout.slots_max or
-            welcome.slot_size < geometry.frame_size or welcome.slot_size > layout.region_size_max or
+        const max_slots = welcome.max_slots;
+        if (max_slots < layout.slots_min or max_slots > layout.slots_max or
+            max_slots < @bitSizeOf(u64) - @clz(welcome.slots) or welcome.slot_size < geometry.frame_size or welcome.slot_size > layout.region_size_max or
             welcome.packets_size > layout.region_size_max or welcome.cursor > layout.sequence_max)
         {
             return errors.fail(error.Protocol, "the publisher announced an impossible ring", .{});
@@ -231,7 +240,7 @@ pub const Subscriber = struct {
             .slot_size = subscriber.slot_size,
             .publisher_pid = subscriber.publisher_pid,
             .memory = subscriber.memory_code,
-            .slot_count = subscriber.reader.slot_count,
+            .max_slots = subscriber.reader.max_slots,
             .device = if (subscriber.slots) |*slots| slots.device() else @splat(0),
         };
     }
@@ -326,7 +335,8 @@ pub const Subscriber = struct {
 
     fn hasNews(subscriber: *Subscriber) bool {
         if (@atomicLoad(bool, &subscriber.closing, .seq_cst)) return true;
-        return (subscriber.reader.hasNews() or subscriber.isDisconnected()) and !subscriber.isReleasing();
+        const news = subscriber.inbox.hasNews() or subscriber.reader.hasNews() or subscriber.isDisconnected();
+        return news and !subscriber.isReleasing();
     }
 
     /// No frame can be held now, but the GPU will let go of one: `onCompletion` says when.
@@ -354,12 +364,14 @@ pub const Subscriber = struct {
             "this subscriber asked for packets only",
             .{},
         );
+        if (subscriber.inbox.hasNews()) try subscriber.takeMemory();
         defer if (subscriber.reader.withdrew) {
             subscriber.reader.withdrew = false;
             subscriber.announceRelease();
         };
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
             error.TooManyLeases => return if (subscriber.releasing != 0) .releasing else tooManyLeases(),
+            error.Evicted => return subscriber.evicted(),
             error.Protocol => return errors.fail(
                 error.Protocol,
                 "the publisher's control region announces a frame that it does not have",
@@ -378,6 +390,42 @@ pub const Subscriber = struct {
         @atomicStore(u32, &subscriber.releasing, if (releasing) others | bit else others, .seq_cst);
     }
 
+    /// Maps what the publisher has handed over since, and lets go of what it has taken away. What fails is tried again at
+    /// the next call.
+    fn takeMemory(subscriber: *Subscriber) Error!void {
+        const slots = &subscriber.slots.?;
+        for (0..layout.slots_max) |_| {
+            const slot, const letter = subscriber.inbox.take() orelse return;
+            errdefer subscriber.inbox.putBack(slot, letter);
+            if (subscriber.reader.holds(slot)) return errors.fail(
+                error.Protocol,
+                "the publisher takes the memory of a frame away that is held",
+                .{},
+            );
+            if (letter.fd < 0) {
+                subscriber.reader.setMemory(slot, 0);
+                if (slots.hasMemory(slot)) slots.remove(slot);
+                continue;
+            }
+            try slots.adopt(slot, letter.fd);
+            subscriber.reader.setMemory(slot, letter.generation);
+        }
+    }
+
+    fn evicted(subscriber: *const Subscriber) Error {
+        const page = subscriber.page;
+        return errors.fail(
+            error.Evicted,
+            "the publisher has ended the connection: {d} frames were held, the oldest of them published {d} ms before, while " ++
+                "it had no slot left to go on with. Close frames as soon as they are done with (`using`), hold fewer at a " ++
+                "time, or copy what is needed for longer; or give the ring more slots (maxSlots)",
+            .{
+                @atomicLoad(u32, &page.revoked_frames, .monotonic),
+                @atomicLoad(u64, &page.revoked_after_ns, .monotonic) / std.time.ns_per_ms,
+            },
+        );
+    }
+
     fn tooManyLeases() Error {
         return errors.fail(
             error.WouldBlock,
@@ -387,7 +435,7 @@ pub const Subscriber = struct {
     }
 
     fn describe(subscriber: *const Subscriber, lease: frames.Reader.Lease, view: *FrameView) void {
-        assert(lease.slot < subscriber.reader.slot_count and lease.sequence >= 1);
+        assert(lease.slot < subscriber.reader.max_slots and lease.sequence >= 1);
         const shared = &subscriber.control.slots[lease.slot].record;
         view.lease = lease.index;
         view.slot = lease.slot;
@@ -482,7 +530,7 @@ pub const Subscriber = struct {
 
     pub fn slotAddress(subscriber: *const Subscriber, slot: u32) Error!u64 {
         if (subscriber.slots) |*slots| {
-            if (slot < subscriber.reader.slot_count) return slots.address(slot);
+            if (slots.hasAddress(slot)) return slots.address(slot);
         }
         return errors.fail(error.InvalidArgument, "there is no slot {d}", .{slot});
     }
@@ -506,11 +554,13 @@ pub const Subscriber = struct {
             @atomicLoad(u64, lease, .acquire) != layout.Ticket.none,
         );
         return .{
+            .slots = if (subscriber.slots) |*slots| slots.count() else 0,
             .received = subscriber.reader.received,
             .dropped = subscriber.reader.dropped,
             .lag = newest.sequence -| subscriber.reader.cursor,
             .held = held,
             .disconnected = @intFromBool(subscriber.isDisconnected()),
+            .evicted = @intFromBool(subscriber.reader.isEvicted()),
         };
     }
 
@@ -568,6 +618,7 @@ pub const Subscriber = struct {
             }
             slots.deinit();
         }
+        subscriber.inbox.deinit();
         if (subscriber.packets == .ready) memfd.unmap(subscriber.packet_region);
         const control: [*]align(std.heap.page_size_min) const u8 = @ptrCast(@alignCast(subscriber.control));
         memfd.unmap(control[0..layout.control_size]);

@@ -2,10 +2,13 @@
 //! but the publisher.
 
 const std = @import("std");
+const assert = std.debug.assert;
 const os_fd = @import("../os/mod.zig").fd;
 const errors = @import("../core/mod.zig").errors;
 const format = @import("../core/mod.zig").format;
 const layout = @import("../ring/mod.zig").layout;
+const bitOf = @import("../ring/mod.zig").leases.bitOf;
+const bitsOf = @import("../ring/mod.zig").leases.bitsOf;
 const driver = @import("../cuda/mod.zig").driver;
 const abi = driver.abi;
 const Context = @import("../cuda/mod.zig").context.Context;
@@ -32,8 +35,12 @@ const Copies = struct { pending: bool = false, end: abi.CUevent = null };
 
 pub const Slots = struct {
     context: Context,
+    /// Bytes of each, in whole granules of the device.
     size: usize,
-    count: u32 = 0,
+    /// Atomic, since two threads may give and take the memory of different slots. Slots that have memory, as a mask.
+    present: u64 = 0,
+    /// Atomic. Slots that have an address. It stays the same whatever memory the slot is given.
+    addressed: u64 = 0,
     addresses: [layout.slots_max]abi.CUdeviceptr = undefined,
     descriptors: [layout.slots_max]i32 = undefined,
     copies: [layout.slots_max]Copies = @splat(.{}),
@@ -41,9 +48,8 @@ pub const Slots = struct {
     staging: ?[*]u8 = null,
     staged: abi.CUevent = null,
 
-    pub fn create(device: Selection, count: u32, frame_size: u64) Error!Slots {
-        std.debug.assert(count >= layout.slots_min and count <= layout.slots_max);
-        std.debug.assert(frame_size > 0 and frame_size <= layout.region_size_max);
+    pub fn open(device: Selection, frame_size: u64) Error!Slots {
+        assert(frame_size > 0 and frame_size <= layout.region_size_max);
         var slots: Slots = .{ .context = try .open(device), .size = 0 };
         errdefer slots.deinit();
         try slots.context.enter();
@@ -52,42 +58,74 @@ pub const Slots = struct {
         var granularity: usize = 0;
         try slots.context.call(.cuMemGetAllocationGranularity, .{ &granularity, &properties, .RECOMMENDED });
         slots.size = std.mem.alignForward(usize, frame_size, granularity);
-        for (0..count) |index| {
-            var handle: abi.CUmemGenericAllocationHandle = 0;
-            try slots.context.call(.cuMemCreate, .{ &handle, slots.size, &properties, 0 });
-            // The mapping and the descriptor keep the memory; the handle is not needed.
-            defer _ = slots.context.driver.functions.cuMemRelease(handle);
-            var fd: c_int = -1;
-            try slots.context.call(.cuMemExportToShareableHandle, .{ &fd, handle, .POSIX_FILE_DESCRIPTOR, 0 });
-            errdefer os_fd.close(fd);
-            try os_fd.closeOnExec(fd);
-            slots.addresses[index] = try slots.map(handle, .READWRITE);
-            slots.descriptors[index] = fd;
-            slots.count += 1;
-        }
         return slots;
     }
 
-    /// Takes the descriptors over when it succeeds.
-    pub fn adopt(device: abi.CUuuid, received: []const i32, size: usize) Error!Slots {
-        std.debug.assert(received.len <= layout.slots_max);
-        var slots: Slots = .{ .context = try .open(.{ .uuid = device }), .size = size };
-        errdefer slots.deinit();
+    pub fn openForeign(device: abi.CUuuid, size: usize) Error!Slots {
+        return .{ .context = try .open(.{ .uuid = device }), .size = size };
+    }
+
+    /// Gives a slot memory. What it had goes on with those who have it.
+    pub fn make(slots: *Slots, slot: u6) Error!void {
         try slots.context.enter();
         defer slots.context.leave();
-        for (received, 0..) |fd, index| {
-            var handle: abi.CUmemGenericAllocationHandle = 0;
-            try slots.context.call(
-                .cuMemImportFromShareableHandle,
-                .{ &handle, @as(usize, @intCast(fd)), .POSIX_FILE_DESCRIPTOR },
-            );
-            defer _ = slots.context.driver.functions.cuMemRelease(handle);
-            slots.addresses[index] = try slots.map(handle, .READ);
-            slots.descriptors[index] = -1;
-            slots.count += 1;
+        const properties = slots.allocationProperties();
+        var handle: abi.CUmemGenericAllocationHandle = 0;
+        try slots.context.call(.cuMemCreate, .{ &handle, slots.size, &properties, 0 });
+        // The mapping and the descriptor keep the memory; the handle is not needed.
+        defer _ = slots.context.driver.functions.cuMemRelease(handle);
+        var fd: c_int = -1;
+        try slots.context.call(.cuMemExportToShareableHandle, .{ &fd, handle, .POSIX_FILE_DESCRIPTOR, 0 });
+        errdefer os_fd.close(fd);
+        try os_fd.closeOnExec(fd);
+        try slots.place(slot, handle, .READWRITE);
+        slots.descriptors[slot] = fd;
+    }
+
+    /// Takes the descriptor over when it succeeds.
+    pub fn adopt(slots: *Slots, slot: u6, fd: i32) Error!void {
+        try slots.context.enter();
+        defer slots.context.leave();
+        var handle: abi.CUmemGenericAllocationHandle = 0;
+        try slots.context.call(
+            .cuMemImportFromShareableHandle,
+            .{ &handle, @as(usize, @intCast(fd)), .POSIX_FILE_DESCRIPTOR },
+        );
+        defer _ = slots.context.driver.functions.cuMemRelease(handle);
+        try slots.place(slot, handle, .READ);
+        os_fd.close(fd);
+        slots.descriptors[slot] = -1;
+    }
+
+    /// Lets go of a slot's memory. Nothing may look at its address until the slot is given other.
+    pub fn remove(slots: *Slots, slot: u6) void {
+        assert(slots.present & bitOf(slot) != 0);
+        _ = slots.context.driver.functions.cuMemUnmap(slots.addresses[slot], slots.size);
+        if (slots.descriptors[slot] >= 0) os_fd.close(slots.descriptors[slot]);
+        _ = @atomicRmw(u64, &slots.present, .And, ~bitOf(slot), .acq_rel);
+    }
+
+    /// Maps memory at the slot's address, which it gets with its first.
+    fn place(
+        slots: *Slots,
+        slot: u6,
+        handle: abi.CUmemGenericAllocationHandle,
+        access: abi.CUmemAccess_flags,
+    ) Error!void {
+        if (slots.addressed & bitOf(slot) == 0) {
+            try slots.context.call(.cuMemAddressReserve, .{ &slots.addresses[slot], slots.size, 0, 0, 0 });
+            _ = @atomicRmw(u64, &slots.addressed, .Or, bitOf(slot), .acq_rel);
         }
-        for (received) |fd| os_fd.close(fd);
-        return slots;
+        if (slots.present & bitOf(slot) != 0) slots.remove(slot);
+        const start = slots.addresses[slot];
+        try slots.context.call(.cuMemMap, .{ start, slots.size, 0, handle, 0 });
+        errdefer _ = slots.context.driver.functions.cuMemUnmap(start, slots.size);
+        const description = [1]abi.CUmemAccessDesc{.{
+            .location = .{ .type = .DEVICE, .id = slots.context.device },
+            .flags = access,
+        }};
+        try slots.context.call(.cuMemSetAccess, .{ start, slots.size, &description, 1 });
+        _ = @atomicRmw(u64, &slots.present, .Or, bitOf(slot), .acq_rel);
     }
 
     fn allocationProperties(slots: *const Slots) abi.CUmemAllocationProp {
@@ -96,25 +134,6 @@ pub const Slots = struct {
             .requestedHandleTypes = .POSIX_FILE_DESCRIPTOR,
             .location = .{ .type = .DEVICE, .id = slots.context.device },
         };
-    }
-
-    fn map(
-        slots: *const Slots,
-        handle: abi.CUmemGenericAllocationHandle,
-        access: abi.CUmemAccess_flags,
-    ) Error!abi.CUdeviceptr {
-        const functions = &slots.context.driver.functions;
-        var start: abi.CUdeviceptr = 0;
-        try slots.context.call(.cuMemAddressReserve, .{ &start, slots.size, 0, 0, 0 });
-        errdefer _ = functions.cuMemAddressFree(start, slots.size);
-        try slots.context.call(.cuMemMap, .{ start, slots.size, 0, handle, 0 });
-        errdefer _ = functions.cuMemUnmap(start, slots.size);
-        const description = [1]abi.CUmemAccessDesc{.{
-            .location = .{ .type = .DEVICE, .id = slots.context.device },
-            .flags = access,
-        }};
-        try slots.context.call(.cuMemSetAccess, .{ start, slots.size, &description, 1 });
-        return start;
     }
 
     pub fn deinit(slots: *Slots) void {
@@ -132,27 +151,23 @@ pub const Slots = struct {
             slots.context.leave();
         } else |_| {}
         // Belongs to no context: it goes even where that is broken.
-        for (slots.addresses[0..slots.count], slots.descriptors[0..slots.count]) |start, fd| {
-            _ = functions.cuMemUnmap(start, slots.size);
-            _ = functions.cuMemAddressFree(start, slots.size);
-            if (fd >= 0) os_fd.close(fd);
+        var indexes = bitsOf(slots.addressed);
+        while (indexes.next()) |index| {
+            if (slots.present & bitOf(@intCast(index)) != 0) slots.remove(@intCast(index));
+            _ = functions.cuMemAddressFree(slots.addresses[index], slots.size);
         }
-        slots.count = 0;
+        slots.addressed = 0;
         slots.context.deinit();
     }
 
-    pub fn slotSize(slots: *const Slots) u64 {
-        return slots.size;
-    }
-
     /// A device address.
-    pub fn address(slots: *const Slots, slot: u32) u64 {
-        std.debug.assert(slot < slots.count);
+    pub fn address(slots: *const Slots, slot: u6) u64 {
+        assert(slots.addressed & bitOf(slot) != 0);
         return slots.addresses[slot];
     }
 
     /// A dma-buf of a whole slot, the caller's. Unsupported where the device has none.
-    pub fn exportDmabuf(slots: *const Slots, slot: u32) Error!i32 {
+    pub fn exportDmabuf(slots: *const Slots, slot: u6) Error!i32 {
         var supported: c_int = 0;
         const known = slots.context.driver.has(.cuMemGetHandleForAddressRange);
         if (known) try slots.context.call(
@@ -178,14 +193,14 @@ pub const Slots = struct {
 
     /// Makes a stream wait for the copies into a slot, which may have been queued on another.
     pub fn follow(slots: *const Slots, slot: u32, stream: abi.CUstream) Error!void {
-        std.debug.assert(slot < slots.count);
+        assert(slot < layout.slots_max);
         const copies = &slots.copies[slot];
         if (copies.pending) try slots.context.call(.cuStreamWaitEvent, .{ stream, copies.end, 0 });
     }
 
     /// The slot's next owner has nothing to do with them.
     pub fn releaseCopies(slots: *Slots, slot: u32) void {
-        std.debug.assert(slot < slots.count);
+        assert(slot < layout.slots_max);
         slots.copies[slot].pending = false;
     }
 
@@ -202,7 +217,7 @@ pub const Slots = struct {
     }
 
     pub fn endCopies(slots: *Slots, slot: u32, stream: abi.CUstream) Error!void {
-        std.debug.assert(slot < slots.count and slots.copies[slot].end != null);
+        assert(slots.copies[slot].end != null);
         try slots.context.call(.cuEventRecord, .{ slots.copies[slot].end, stream });
         slots.copies[slot].pending = true;
     }
@@ -343,7 +358,7 @@ pub const Slots = struct {
             }, slots.context.stream });
             offset += @as(usize, plane.row_bytes) * plane.rows;
         }
-        std.debug.assert(offset == end);
+        assert(offset == end);
         try slots.context.call(.cuEventRecord, .{ slots.staged, slots.context.stream });
         try slots.endCopies(slot, slots.context.stream);
     }
@@ -376,7 +391,7 @@ pub const Slots = struct {
             }, stream });
             offset += @as(usize, plane.row_bytes) * plane.rows;
         }
-        std.debug.assert(offset == bytes.len);
+        assert(offset == bytes.len);
         try slots.context.call(.cuStreamSynchronize, .{stream});
         @memcpy(bytes, staging[0..bytes.len]);
     }

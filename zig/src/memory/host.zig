@@ -1,9 +1,12 @@
 //! This file makes frame memory on the host: a slot is one sealed memfd, read-only for everyone but the publisher.
 
 const std = @import("std");
+const assert = std.debug.assert;
 const os_fd = @import("../os/mod.zig").fd;
 const memfd = @import("../os/mod.zig").memfd;
 const layout = @import("../ring/mod.zig").layout;
+const bitOf = @import("../ring/mod.zig").leases.bitOf;
+const bitsOf = @import("../ring/mod.zig").leases.bitsOf;
 const udmabuf = @import("../os/mod.zig").udmabuf;
 const errors = @import("../core/mod.zig").errors;
 const Error = errors.Error;
@@ -12,68 +15,82 @@ const Error = errors.Error;
 pub const alignment = 64;
 
 pub const Slots = struct {
-    count: u32 = 0,
+    /// Bytes of each, in whole largest pages.
+    size: usize,
+    /// Atomic, since two threads may give and take the memory of different slots. Slots that have memory, as a mask.
+    present: u64 = 0,
+    /// Atomic. Slots that have an address. It stays the same whatever memory the slot is given, so that a view of a slot is good for
+    /// as long as the ring.
+    addressed: u64 = 0,
     descriptors: [layout.slots_max]i32 = undefined,
-    mappings: [layout.slots_max][]align(std.heap.page_size_min) u8 = undefined,
+    mappings: [layout.slots_max]memfd.Memory = undefined,
     /// Somebody may still reach the addresses: see `memfd.vacate`.
     vacated: bool = false,
 
-    /// The publisher's side: `count` regions of `size` bytes, zeroed, reserved, sealed.
-    pub fn create(slots: *Slots, count: u32, size: usize) Error!void {
-        std.debug.assert(slots.count == 0 and count >= layout.slots_min and count <= layout.slots_max);
-        std.debug.assert(size > 0 and size % std.heap.page_size_max == 0);
-        errdefer slots.deinit();
-        for (0..count) |index| {
-            const fd = try memfd.create("cuframes-slot", size);
-            errdefer os_fd.close(fd);
-            // Mapped before it is sealed: the only writable mapping there will ever be.
-            const mapping = try memfd.map(fd, size, .read_write);
-            errdefer memfd.unmap(mapping);
-            try memfd.seal(fd, .no_future_writers);
-            slots.descriptors[index] = fd;
-            slots.mappings[index] = mapping;
-            slots.count += 1;
-        }
+    /// The publisher's side: gives a slot memory, zeroed, reserved, sealed. What it had goes on with those who have it.
+    pub fn make(slots: *Slots, slot: u6) Error!void {
+        const fd = try memfd.create("cuframes-slot", slots.size);
+        errdefer os_fd.close(fd);
+        // Mapped before it is sealed: the only writable mapping there will ever be.
+        const mapping = try memfd.map(fd, slots.size, .read_write);
+        errdefer memfd.unmap(mapping);
+        try memfd.seal(fd, .no_future_writers);
+        try slots.place(slot, mapping);
+        slots.setDescriptor(slot, fd);
     }
 
-    /// The subscriber's side. Takes ownership of each descriptor only when all are mapped.
-    pub fn adopt(slots: *Slots, descriptors: []const i32, size: usize) Error!void {
-        std.debug.assert(slots.count == 0 and descriptors.len <= layout.slots_max);
-        errdefer {
-            for (slots.mappings[0..slots.count]) |mapping| memfd.unmap(mapping);
-            slots.count = 0;
-        }
-        for (descriptors, 0..) |fd, index| {
-            slots.mappings[index] = try memfd.mapForeign(fd, size, .read_only);
-            slots.count += 1;
-        }
+    /// The subscriber's side: maps what the publisher has handed over. Takes the descriptor over when it succeeds.
+    pub fn adopt(slots: *Slots, slot: u6, fd: i32) Error!void {
+        const mapping = try memfd.mapForeign(fd, slots.size, .read_only);
+        errdefer memfd.unmap(mapping);
+        try slots.place(slot, mapping);
         // A mapping outlives its descriptor, and descriptors are scarce.
-        for (descriptors) |fd| os_fd.close(fd);
-        @memset(slots.descriptors[0..descriptors.len], -1);
+        os_fd.close(fd);
+        slots.setDescriptor(slot, -1);
     }
 
-    pub fn slotSize(slots: *const Slots) u64 {
-        std.debug.assert(slots.count > 0);
-        return slots.mappings[0].len;
+    fn place(slots: *Slots, slot: u6, mapping: memfd.Memory) Error!void {
+        if (slots.addressed & bitOf(slot) != 0) return memfd.move(mapping, slots.mappings[slot]);
+        slots.mappings[slot] = mapping;
+        _ = @atomicRmw(u64, &slots.addressed, .Or, bitOf(slot), .acq_rel);
     }
 
-    pub fn address(slots: *const Slots, slot: u32) u64 {
-        std.debug.assert(slot < slots.count);
+    fn setDescriptor(slots: *Slots, slot: u6, fd: i32) void {
+        if (slots.present & bitOf(slot) != 0 and slots.descriptors[slot] >= 0) os_fd.close(slots.descriptors[slot]);
+        slots.descriptors[slot] = fd;
+        _ = @atomicRmw(u64, &slots.present, .Or, bitOf(slot), .acq_rel);
+    }
+
+    /// Lets go of a slot's memory. Its address reads as zeros until the slot is given other.
+    pub fn remove(slots: *Slots, slot: u6) void {
+        assert(slots.present & bitOf(slot) != 0);
+        memfd.vacate(slots.mappings[slot]);
+        if (slots.descriptors[slot] >= 0) os_fd.close(slots.descriptors[slot]);
+        _ = @atomicRmw(u64, &slots.present, .And, ~bitOf(slot), .acq_rel);
+    }
+
+    pub fn address(slots: *const Slots, slot: u6) u64 {
+        assert(slots.addressed & bitOf(slot) != 0);
         return @intFromPtr(slots.mappings[slot].ptr);
     }
 
     /// A dma-buf with a copy of a slot, the caller's. Of the slot itself there can be none: it is sealed against
     /// writers, which a dma-buf would let in.
-    pub fn exportDmabuf(slots: *const Slots, slot: u32) Error!i32 {
-        std.debug.assert(slot < slots.count);
+    pub fn exportDmabuf(slots: *const Slots, slot: u6) Error!i32 {
+        assert(slots.present & bitOf(slot) != 0);
         return udmabuf.copyOf(slots.mappings[slot]);
     }
 
     pub fn deinit(slots: *Slots) void {
-        for (slots.mappings[0..slots.count], slots.descriptors[0..slots.count]) |mapping, fd| {
+        var indexes = bitsOf(slots.addressed);
+        while (indexes.next()) |index| {
+            const mapping = slots.mappings[index];
             if (slots.vacated) memfd.vacate(mapping) else memfd.unmap(mapping);
-            if (fd >= 0) os_fd.close(fd);
+            if (slots.present & bitOf(@intCast(index)) != 0 and slots.descriptors[index] >= 0) {
+                os_fd.close(slots.descriptors[index]);
+            }
         }
-        slots.count = 0;
+        slots.present = 0;
+        slots.addressed = 0;
     }
 };

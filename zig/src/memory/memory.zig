@@ -3,6 +3,7 @@
 const std = @import("std");
 const errors = @import("../core/mod.zig").errors;
 const layout = @import("../ring/mod.zig").layout;
+const bitOf = @import("../ring/mod.zig").leases.bitOf;
 const uuid_size = @import("../core/mod.zig").uuid.size;
 const host = @import("host.zig");
 const cuda = @import("cuda.zig");
@@ -27,33 +28,46 @@ pub fn alignmentOf(kind: Kind) u32 {
     };
 }
 
-/// The slots of a ring, on the side that made them or on one that was handed them.
+/// The slots of a ring, on the side that makes their memory or on one that is handed it.
 pub const Slots = union(Kind) {
     host: host.Slots,
     cuda: cuda.Slots,
 
-    /// `count` slots with room for `frame_size` bytes each, to be filled by this process. `device` names a GPU; the
+    /// Slots without memory yet, for `frame_size` bytes each, to be filled by this process. `device` names a GPU; the
     /// host takes none.
-    pub fn create(kind: Kind, device_name: []const u8, count: u32, frame_size: u64) Error!Slots {
-        switch (kind) {
-            .cuda => return .{ .cuda = try .create(try Selection.parse(device_name), count, frame_size) },
-            .host => {
-                var slots: Slots = .{ .host = .{} };
-                try slots.host.create(count, std.mem.alignForward(u64, frame_size, std.heap.page_size_max));
-                return slots;
-            },
+    pub fn open(kind: Kind, device_name: []const u8, frame_size: u64) Error!Slots {
+        return switch (kind) {
+            .cuda => .{ .cuda = try .open(try Selection.parse(device_name), frame_size) },
+            .host => .{ .host = .{ .size = std.mem.alignForward(u64, frame_size, std.heap.page_size_max) } },
+        };
+    }
+
+    /// Slots without memory yet, of another process, read-only.
+    pub fn openForeign(kind: Kind, uuid: [uuid_size]u8, slot_size: u64) Error!Slots {
+        return switch (kind) {
+            .cuda => .{ .cuda = try .openForeign(uuid, slot_size) },
+            .host => .{ .host = .{ .size = slot_size } },
+        };
+    }
+
+    /// Gives a slot memory, in the place of what it had; others may still have that.
+    pub fn make(slots: *Slots, slot: u6) Error!void {
+        switch (slots.*) {
+            inline else => |*kind| return kind.make(slot),
         }
     }
 
-    /// Slots of another process, read-only. The descriptors are taken over when this succeeds.
-    pub fn adopt(kind: Kind, uuid: [uuid_size]u8, descriptors_received: []const i32, slot_size: u64) Error!Slots {
-        switch (kind) {
-            .cuda => return .{ .cuda = try .adopt(uuid, descriptors_received, slot_size) },
-            .host => {
-                var slots: Slots = .{ .host = .{} };
-                try slots.host.adopt(descriptors_received, slot_size);
-                return slots;
-            },
+    /// As `make`, with the memory of another process. Takes the descriptor over when it succeeds.
+    pub fn adopt(slots: *Slots, slot: u6, fd: i32) Error!void {
+        switch (slots.*) {
+            inline else => |*kind| return kind.adopt(slot, fd),
+        }
+    }
+
+    /// Lets go of a slot's memory, and keeps its address.
+    pub fn remove(slots: *Slots, slot: u6) void {
+        switch (slots.*) {
+            inline else => |*kind| kind.remove(slot),
         }
     }
 
@@ -65,26 +79,52 @@ pub const Slots = union(Kind) {
 
     pub fn slotSize(slots: *const Slots) u64 {
         switch (slots.*) {
-            inline else => |*kind| return kind.slotSize(),
+            inline else => |*kind| return kind.size,
         }
     }
 
-    /// What to send to a subscriber, one descriptor a slot.
-    pub fn descriptors(slots: *const Slots) []const i32 {
+    /// Whether a slot has an address: it has or had memory.
+    pub fn hasAddress(slots: *const Slots, slot: u32) bool {
+        if (slot >= layout.slots_max) return false;
         switch (slots.*) {
-            inline else => |*kind| return kind.descriptors[0..kind.count],
+            inline else => |*kind| return kind.addressed & bitOf(@intCast(slot)) != 0,
         }
     }
 
-    /// Where a slot is in this process: a host or a device address.
+    pub fn hasMemory(slots: *const Slots, slot: u6) bool {
+        return slots.mask() & bitOf(slot) != 0;
+    }
+
+    /// How many slots have memory.
+    pub fn count(slots: *const Slots) u32 {
+        return @popCount(slots.mask());
+    }
+
+    fn mask(slots: *const Slots) u64 {
+        switch (slots.*) {
+            inline else => |*kind| return @atomicLoad(u64, &kind.present, .acquire),
+        }
+    }
+
+    /// What to send to a subscriber.
+    pub fn descriptor(slots: *const Slots, slot: u6) i32 {
+        switch (slots.*) {
+            inline else => |*kind| {
+                std.debug.assert(kind.present & bitOf(slot) != 0);
+                return kind.descriptors[slot];
+            },
+        }
+    }
+
+    /// Where a slot is in this process, whatever memory it has: a host or a device address.
     pub fn address(slots: *const Slots, slot: u32) u64 {
         switch (slots.*) {
-            inline else => |*kind| return kind.address(slot),
+            inline else => |*kind| return kind.address(@intCast(slot)),
         }
     }
 
     /// A dma-buf of a slot (CUDA) or of a copy of it (host), the caller's.
-    pub fn exportDmabuf(slots: *const Slots, slot: u32) Error!i32 {
+    pub fn exportDmabuf(slots: *const Slots, slot: u6) Error!i32 {
         switch (slots.*) {
             inline else => |*kind| return kind.exportDmabuf(slot),
         }

@@ -8,6 +8,9 @@ const Error = errors.Error;
 
 pub const Access = enum { read_only, read_write };
 
+/// Mapped memory.
+pub const Memory = []align(std.heap.page_size_min) u8;
+
 /// A memfd of `size` bytes whose pages are reserved, so that a later store cannot fail with SIGBUS.
 pub fn create(name: [*:0]const u8, size: usize) Error!i32 {
     std.debug.assert(size > 0);
@@ -61,7 +64,7 @@ pub fn seal(fd: i32, writers: enum { keep_writable, no_future_writers }) Error!v
 /// Maps a descriptor of another process only if it has at least `size` bytes and all of their pages, and can never lose
 /// them: else the peer could take them away, and every access here would end in SIGBUS. Memory that the peer shall
 /// write and we too, it can still take away; the next access then gets a new page.
-pub fn mapForeign(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_size_min) u8 {
+pub fn mapForeign(fd: i32, size: usize, access: Access) Error!Memory {
     const result = linux.fcntl(fd, linux.F.GET_SEALS, 0);
     const seals = if (linux.errno(result) == .SUCCESS) result else 0;
     if (seals & linux.F.SEAL_SHRINK == 0) {
@@ -119,7 +122,7 @@ fn statusOf(fd: i32) Error!linux.Statx {
     return status;
 }
 
-pub fn map(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_size_min) u8 {
+pub fn map(fd: i32, size: usize, access: Access) Error!Memory {
     std.debug.assert(size > 0);
     const protection: linux.PROT = .{ .READ = true, .WRITE = access == .read_write };
     const address = try errors.check(
@@ -134,6 +137,28 @@ pub fn map(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_siz
 pub fn unmap(memory: []align(std.heap.page_size_min) const u8) void {
     _ = linux.munmap(memory.ptr, memory.len);
 }
+
+/// Moves a mapping to the place of another, which ends by that: whoever looks there meets the one or the other.
+pub fn move(memory: Memory, place: Memory) Error!void {
+    std.debug.assert(memory.len == place.len and memory.ptr != place.ptr);
+    const flags: usize = mremap_maymove | mremap_fixed;
+    const result = linux.syscall5(
+        .mremap,
+        @intFromPtr(memory.ptr),
+        memory.len,
+        memory.len,
+        flags,
+        @intFromPtr(place.ptr),
+    );
+    if (linux.errno(result) == .SUCCESS) return;
+    // The kernel may have emptied the place already.
+    vacate(place);
+    return errors.failErrno(linux.errno(result), "mremap", "shared memory");
+}
+
+// <linux/mman.h>
+const mremap_maymove = 1;
+const mremap_fixed = 2;
 
 /// Gives the memory up, and keeps the addresses, at which there are zeros from now on: for whoever may still look
 /// there.
@@ -223,6 +248,23 @@ test "memory that was vacated reads as zeros, and is nobody else's" {
     try testing.expectEqual(0, left[4096]);
     left[4096] = 7;
     try testing.expectEqual(42, shared[4096]);
+}
+
+test "memory takes the place of other" {
+    const old = try create("test", 8192);
+    defer os_fd.close(old);
+    const place = try map(old, 8192, .read_write);
+    defer unmap(place);
+    place[0] = 1;
+    const new = try create("test", 8192);
+    defer os_fd.close(new);
+    const mapping = try map(new, 8192, .read_write);
+    mapping[0] = 2;
+    try move(mapping, place);
+    try testing.expectEqual(2, place[0]);
+    const before = try map(old, 8192, .read_only);
+    defer unmap(before);
+    try testing.expectEqual(1, before[0]);
 }
 
 test "memory of huge pages is not mapped" {

@@ -86,6 +86,14 @@ pub const Subscribers = struct {
         subscribers.evicted_count += 1;
     }
 
+    /// Whether an evicted reader holds something still.
+    pub fn holdsAny(subscribers: *Subscribers, page: *const layout.LeasePage) bool {
+        for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| {
+            if (reader.page == page) return reader.kept() != 0 or reader.memoriesOutside() > 0;
+        }
+        unreachable;
+    }
+
     /// An evicted reader has gone, or it does not matter any more.
     pub fn forget(subscribers: *Subscribers, page: *const layout.LeasePage) void {
         const index = for (subscribers.evicted[0..subscribers.evicted_count], 0..) |*reader, index| {

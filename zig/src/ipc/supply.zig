@@ -1,0 +1,237 @@
+//! A publisher is supplied with slots, whatever its readers hold: the ring grows while they hold many, the reader that
+//! holds most is evicted at the end of that, and the ring shrinks again. Memory is made and let go of under no lock; the
+//! mutex is held to choose a slot and to say what became of it.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const layout = @import("../ring/mod.zig").layout;
+const bitOf = @import("../ring/mod.zig").leases.bitOf;
+const clock = @import("../os/mod.zig").clock;
+const log = @import("../os/mod.zig").log;
+const errors = @import("../core/mod.zig").errors;
+const reactor = @import("reactor.zig");
+const admission = @import("admission.zig");
+const eviction = @import("eviction.zig");
+const events = @import("publisher_events.zig");
+const outbox = @import("outbox.zig");
+const Publisher = @import("publisher.zig").Publisher;
+
+/// A slot that nobody needed for so long loses its memory.
+const shrink_after_s = 10;
+/// How often the reactor looks after a ring that is larger than it was, or that evicted readers still hold frames of.
+const interval_ms = 1000;
+
+/// Guarded by the publisher's mutex.
+pub const Supply = struct {
+    /// How many slots the ring begins with, and goes back to.
+    slots_initial: u32,
+    /// How many memories there may be: in the ring, and outside of it with readers that were evicted. The ring grows to half
+    /// of what the latter leave, so that each of its memories can be replaced once.
+    memories_max: u32,
+    /// Slots whose memory is being changed, as a mask. Nobody is handed it meanwhile.
+    changing: u64 = 0,
+    need: Need = .{},
+};
+
+/// How many slots were needed at a time, at most, in each of the last seconds.
+const Need = struct {
+    peaks: [shrink_after_s]u32 = @splat(0),
+    second: u64 = 0,
+
+    fn note(need: *Need, slots: u32, now_ns: u64) void {
+        need.turnTo(now_ns / std.time.ns_per_s);
+        const peak = &need.peaks[@intCast(need.second % shrink_after_s)];
+        peak.* = @max(peak.*, slots);
+    }
+
+    fn turnTo(need: *Need, second: u64) void {
+        if (second >= need.second + shrink_after_s) need.peaks = @splat(0);
+        while (need.second < second) {
+            need.second = @max(need.second + 1, second -| shrink_after_s);
+            need.peaks[@intCast(need.second % shrink_after_s)] = 0;
+        }
+    }
+
+    fn most(need: *const Need) u32 {
+        return std.mem.max(u32, &need.peaks);
+    }
+};
+
+/// A slot for the owner to fill. WouldBlock: all are the owner's own, or there is no memory for more.
+pub fn acquire(publisher: *Publisher) error{WouldBlock}!u6 {
+    var can_make = true;
+    // Each round ends with a slot, with a reader less, or without hope for memory.
+    for (0..layout.subscribers_max + 2) |_| {
+        const choice = choose(publisher, can_make);
+        switch (choice) {
+            .ready => |slot| return slot,
+            .empty => |slot| {
+                if (fill(publisher, slot)) return slot;
+                can_make = false;
+            },
+            .evicted => publisher.owed.post(),
+            .none => break,
+        }
+    }
+    return error.WouldBlock;
+}
+
+const Choice = union(enum) { ready: u6, empty: u6, evicted, none };
+
+fn choose(publisher: *Publisher, can_make: bool) Choice {
+    publisher.mutex.lock();
+    defer publisher.mutex.unlock();
+    const writer = &publisher.writer;
+    const subscribers = &publisher.subscribers;
+    const supply = &publisher.supply;
+    if (writer.acquire(subscribers)) |slot| {
+        if (@popCount(writer.present) > supply.slots_initial) noteNeed(publisher);
+        return .{ .ready = slot };
+    }
+    if (!can_make) return .none;
+    const present = @popCount(writer.present);
+    const outside = subscribers.memoriesOutside();
+    const may_replace = present + outside < supply.memories_max;
+    const slot = (if (may_replace) writer.acquireKept(subscribers) else null) orelse
+        (if (mayGrow(publisher)) writer.reserve() else null) orelse {
+        const evicted = may_replace and eviction.evict(publisher, .{ .everyone = isTight(publisher) });
+        return if (evicted) .evicted else .none;
+    };
+    supply.changing |= bitOf(slot);
+    return .{ .empty = slot };
+}
+
+fn mayGrow(publisher: *Publisher) bool {
+    const present = @popCount(publisher.writer.present);
+    return 2 * (present + 1) + publisher.subscribers.memoriesOutside() <= publisher.supply.memories_max;
+}
+
+/// Whether readers that hold the whole ring could not be replaced one after the other any more. Then they go all at once,
+/// and nobody comes until some of what they keep is let go of: the limit on memory is kept, and the camera goes on.
+pub fn isTight(publisher: *Publisher) bool {
+    assert(publisher.mutex.isHeld());
+    const outside = publisher.subscribers.memoriesOutside();
+    return outside > 0 and 2 * @popCount(publisher.writer.present) + outside > publisher.supply.memories_max;
+}
+
+fn noteNeed(publisher: *Publisher) void {
+    assert(publisher.mutex.isHeld());
+    const writer = &publisher.writer;
+    const kept = publisher.subscribers.kept() & writer.present & ~writer.busy;
+    const needed = @popCount(writer.present & ~kept) -| writer.spare(&publisher.subscribers);
+    publisher.supply.need.note(needed, clock.monotonicNs());
+}
+
+/// Gives a slot of the caller's memory, in the place of what evicted readers keep or for the first time. False: there is
+/// none to be had, and the slot is nobody's.
+fn fill(publisher: *Publisher, slot: u6) bool {
+    const made = publisher.slots.make(slot);
+    {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        const writer = &publisher.writer;
+        const grown = writer.present & bitOf(slot) == 0;
+        publisher.supply.changing &= ~bitOf(slot);
+        if (made) |_| {
+            writer.equip(slot);
+            publisher.subscribers.replaced(slot);
+            oweToAll(publisher, slot);
+            if (grown) {
+                noteNeed(publisher);
+                eviction.tellGrowth(publisher, @popCount(writer.present));
+            }
+        } else |_| {
+            // On a GPU what was there may be gone before the new failed.
+            const lost = !grown and !publisher.slots.hasMemory(slot);
+            if (lost) {
+                publisher.subscribers.replaced(slot);
+                writer.strip(slot);
+                oweToAll(publisher, slot);
+            } else writer.cancel(slot);
+        }
+    }
+    publisher.owed.post();
+    if (made) |_| return true else |_| {}
+    log.debug("{s}: no memory for slot {d}: {s}", .{ publisher.keyText(), slot, errors.message() });
+    return false;
+}
+
+fn oweToAll(publisher: *Publisher, slot: u6) void {
+    assert(publisher.mutex.isHeld());
+    var indexes = admission.indexesOf(publisher.subscribers.active);
+    while (indexes.next()) |index| publisher.connections[index].out.oweMemory(slot);
+}
+
+/// Called by the reactor whenever something is owed or was evicted, and each second while there is something to look
+/// after: replaces what evicted readers keep, takes away what nobody needs. Returns whether it is to be called again.
+pub fn tend(publisher: *Publisher) bool {
+    assert(reactor.isLocked());
+    eviction.settle(publisher);
+    for (0..layout.slots_max) |_| {
+        switch (chooseChange(publisher)) {
+            .replace => |slot| if (!fill(publisher, slot)) break,
+            .strip => |slot| strip(publisher, slot),
+            .none => break,
+        }
+    }
+    publisher.mutex.lock();
+    defer publisher.mutex.unlock();
+    return @popCount(publisher.writer.present) > publisher.supply.slots_initial or
+        publisher.subscribers.evicted_count > 0;
+}
+
+const Change = union(enum) { replace: u6, strip: u6, none };
+
+fn chooseChange(publisher: *Publisher) Change {
+    publisher.mutex.lock();
+    defer publisher.mutex.unlock();
+    const writer = &publisher.writer;
+    const subscribers = &publisher.subscribers;
+    const supply = &publisher.supply;
+    const present = @popCount(writer.present);
+    const is_large = present > supply.slots_initial;
+    if (is_large) noteNeed(publisher);
+    const wanted = @max(supply.slots_initial, supply.need.most() + 1);
+    if (present > wanted) {
+        const slot = writer.acquireKept(subscribers) orelse writer.acquire(subscribers) orelse return .none;
+        supply.changing |= bitOf(slot);
+        return .{ .strip = slot };
+    }
+    if (present + subscribers.memoriesOutside() >= supply.memories_max) return .none;
+    const slot = writer.acquireKept(subscribers) orelse return .none;
+    supply.changing |= bitOf(slot);
+    return .{ .replace = slot };
+}
+
+/// Lets go of a slot's memory, which is this thread's to change.
+fn strip(publisher: *Publisher, slot: u6) void {
+    publisher.slots.remove(slot);
+    publisher.mutex.lock();
+    defer publisher.mutex.unlock();
+    publisher.supply.changing &= ~bitOf(slot);
+    publisher.subscribers.replaced(slot);
+    publisher.writer.strip(slot);
+    oweToAll(publisher, slot);
+    publisher.events.add(.{ .kind = @intFromEnum(events.Kind.shrunk), .slots = @popCount(publisher.writer.present) });
+}
+
+/// For the reactor: when to look again.
+pub fn remind(publisher: *Publisher, again: bool) void {
+    if (again) reactor.remind(publisher.owed_token, .fromMilliseconds(interval_ms));
+}
+
+test "the need of the last ten seconds" {
+    const testing = std.testing;
+    var need: Need = .{};
+    const second = std.time.ns_per_s;
+    need.note(5, 1000 * second);
+    need.note(9, 1001 * second);
+    need.note(7, 1001 * second + 1);
+    try testing.expectEqual(9, need.most());
+    need.note(3, 1010 * second);
+    try testing.expectEqual(9, need.most());
+    need.note(2, 1011 * second);
+    try testing.expectEqual(3, need.most());
+    need.note(1, 5000 * second);
+    try testing.expectEqual(1, need.most());
+}
