@@ -1,8 +1,10 @@
 // The bytes of docs/protocol.md, written down a second time: what a peer would send that was not made with this code.
 
 export const MAGIC = 0xcc7c1dcf;
-export const VERSION = 5;
-export const kinds = { hello: 1, welcome: 2, refusal: 3, packets: 4, released: 5, report: 6 } as const;
+export const VERSION = 6;
+export const kinds = {
+  ...{ hello: 1, welcome: 2, refusal: 3, packets: 4, released: 5, report: 6, memory: 7 },
+} as const;
 export const wants = { frames: 1, packets: 2, report: 4 } as const;
 
 /** Seals of a memfd, fcntl(2). */
@@ -61,7 +63,11 @@ export function hello(fields: HelloFields = {}): Uint8Array {
 
 export interface WelcomeFields extends PrefixFields {
   memory?: number;
-  slotCount?: number;
+  maxSlots?: number;
+  /** A mask. */
+  slots?: bigint;
+  /** Of the memory of each slot. */
+  generation?: number;
   format?: number;
   width?: number;
   height?: number;
@@ -72,15 +78,17 @@ export interface WelcomeFields extends PrefixFields {
 
 /** Of a GRAY8 picture of 64×64 in 2 slots. */
 export function welcome(fields: WelcomeFields = {}): Uint8Array {
-  return message(kinds.welcome, 184, fields, (view) => {
+  return message(kinds.welcome, 448, fields, (view) => {
     view.setUint32(16, fields.memory ?? 0, true);
-    view.setUint32(20, fields.slotCount ?? 2, true);
+    view.setUint32(20, fields.maxSlots ?? 2, true);
     view.setUint32(24, fields.format ?? 8, true);
     view.setUint32(28, fields.width ?? 64, true);
     view.setUint32(32, fields.height ?? 64, true);
     view.setBigUint64(128, fields.slotSize ?? 4096n, true);
-    view.setBigUint64(136, fields.packetsSize ?? 0n, true);
-    view.setBigUint64(144, fields.cursor ?? 0n, true);
+    view.setBigUint64(136, fields.slots ?? 3n, true);
+    view.setBigUint64(144, fields.packetsSize ?? 0n, true);
+    view.setBigUint64(152, fields.cursor ?? 0n, true);
+    for (let slot = 0; slot < 64; slot++) view.setUint32(192 + 4 * slot, fields.generation ?? 1, true);
   });
 }
 
@@ -99,15 +107,24 @@ export function packets(size: bigint, fields: PrefixFields = {}): Uint8Array {
   return message(kinds.packets, 24, fields, (view) => view.setBigUint64(16, size, true));
 }
 
+/** A slot has got memory, whose descriptor comes with it, or has lost it. */
+export function memory(slot: number, generation: number, present = 1, fields: PrefixFields = {}): Uint8Array {
+  return message(kinds.memory, 32, fields, (view) => {
+    view.setUint32(16, slot, true);
+    view.setUint32(20, generation, true);
+    view.setUint32(24, present, true);
+  });
+}
+
 export function released(fields: PrefixFields = {}): Uint8Array {
   return message(kinds.released, 16, fields);
 }
 
 /** A report with room for so many subscribers, which says that it has `count`. */
 export function report(room: number, count: number = room, fields: PrefixFields = {}): Uint8Array {
-  return message(kinds.report, 232 + room * 96, fields, (view) => {
+  return message(kinds.report, 312 + room * 104, fields, (view) => {
     view.setUint32(56, 8, true); // GRAY8
-    view.setUint32(224, count, true);
+    view.setUint32(304, count, true);
   });
 }
 
@@ -129,7 +146,8 @@ export function kindOf(bytes: Uint8Array): number {
 export const control = {
   newest: 0xc0,
   slot: (index: number): number => 0x140 + index * 1088,
-  metadataSize: 36,
+  generation: 8,
+  metadataSize: 44,
 } as const;
 
 /** A sequence and its slot in one word. */
