@@ -37,7 +37,7 @@ int main(void) {
 
   // Into a frame.
   struct cuframes_publisher_options ring = {
-    .key = "example", .format = CUFRAMES_GRAY8, .width = 640, .height = 480, .slot_count = 8, .socket_mode = 0660,
+    .key = "example", .format = CUFRAMES_GRAY8, .width = 640, .height = 480, .slots = 8, .max_slots = 8, .socket_mode = 0660,
   };
   struct cuframes_ring_info ring_info;
   int publisher = cuframes_publisher_create(&ring, NULL, &ring_info);

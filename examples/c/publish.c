@@ -21,7 +21,7 @@ static void sleep_ms(int milliseconds) {
 int main(void) {
   if (cuframes_abi_version() != CUFRAMES_ABI_VERSION) return 1;
   struct cuframes_publisher_options options = {
-    .key = "example", .format = CUFRAMES_GRAY8, .width = 640, .height = 480, .slot_count = 8, .socket_mode = 0660,
+    .key = "example", .format = CUFRAMES_GRAY8, .width = 640, .height = 480, .slots = 8, .max_slots = 8, .socket_mode = 0660,
   };
   struct cuframes_ring_info ring;
   int publisher = cuframes_publisher_create(&options, NULL, &ring);

@@ -76,6 +76,9 @@ class ErrorCode(IntEnum):
     WOULD_BLOCK = -11
     # The publisher has as many as it can have.
     TOO_MANY_SUBSCRIBERS = -12
+    # The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost one
+    # so again and again.
+    EVICTED = -13
     # The packet is larger than `max_packet_size`.
     PACKET_OVERSIZED = -20
     # The publisher has no packet ring, or the connection did not ask for it.
@@ -145,6 +148,18 @@ class MemoryKind(IntEnum):
     """Where frames are, by its code on the wire."""
     HOST = 0
     CUDA = 1
+
+
+class PublisherEventKind(IntEnum):
+    """What happened to a publisher's ring."""
+    # The ring has got a slot.
+    GROWN = 1
+    # The ring has lost a slot that nobody needed.
+    SHRUNK = 2
+    # A reader lost its connection for what it held.
+    EVICTED = 3
+    # A reader that was evicted again and again was not let in.
+    REFUSED = 4
 
 
 class Direction(IntEnum):
@@ -233,8 +248,10 @@ class PublisherOptions(Structure):
         # Pixels.
         ("width", c_uint32),
         ("height", c_uint32),
-        # SLOTS_MIN to SLOTS_MAX.
-        ("slot_count", c_uint32),
+        # How many slots the ring begins with: SLOTS_MIN to SLOTS_MAX.
+        ("slots", c_uint32),
+        # How many it may grow to: `slots` to SLOTS_MAX. The policy wait does not let it grow.
+        ("max_slots", c_uint32),
         ("policy", c_uint32),
         # A kind of memory.
         ("memory", c_uint32),
@@ -242,6 +259,9 @@ class PublisherOptions(Structure):
         ("socket_mode", c_uint32),
         # For memory on a GPU: its number or UUID; empty: the first.
         ("device", c_char * 48),
+        # Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
+        # more. 0: twice that of `max_slots`.
+        ("memory_limit", c_uint64),
     )
 
 
@@ -255,7 +275,8 @@ class RingInfo(Structure):
         ("publisher_pid", c_uint64),
         # A kind of memory.
         ("memory", c_uint32),
-        ("slot_count", c_uint32),
+        # How many slots there may be.
+        ("max_slots", c_uint32),
         # The GPU's UUID; all zero for the host.
         ("device", c_uint8 * 16),
     )
@@ -298,6 +319,36 @@ class PublisherStats(Structure):
         ("rejected", c_uint32),
         # Frames whose GPU work failed: they were never visible.
         ("failed", c_uint32),
+        # Slots that have memory now.
+        ("slots", c_uint32),
+        # Memories outside the ring that evicted readers still hold.
+        ("slots_outside", c_uint32),
+        # Readers that lost their connection for what they held.
+        ("evictions", c_uint32),
+        ("reserved", c_uint32),
+        # Bytes that both kinds of memory may take.
+        ("memory_limit", c_uint64),
+    )
+
+
+class PublisherEvent(Structure):
+    """One thing that happened."""
+
+    _fields_ = (
+        # What happened.
+        ("kind", c_uint32),
+        # Slots that have memory, where it grew or shrank.
+        ("slots", c_uint32),
+        # Of the reader, or of the one that holds most where the ring grew; 0 across PID namespaces.
+        ("pid", c_int32),
+        # Frames that it holds.
+        ("frames", c_uint32),
+        # How long ago the oldest of them was published; or how long the reader is refused from now on.
+        ("duration_ns", c_uint64),
+        # CLOCK_MONOTONIC.
+        ("at_ns", c_uint64),
+        # The reader's name, NUL-padded.
+        ("name", c_char * 32),
     )
 
 
@@ -391,6 +442,10 @@ class SubscriberStats(Structure):
         ("held", c_uint32),
         # 1 once the publisher is gone.
         ("disconnected", c_uint32),
+        # Slots that this process has mapped.
+        ("slots", c_uint32),
+        # 1 once the publisher has ended the connection for what was held.
+        ("evicted", c_uint32),
     )
 
 
@@ -457,6 +512,25 @@ class ReportSubscriber(Structure):
         ("packets_lost", c_uint64),
         # CLOCK_MONOTONIC when it came.
         ("connected_ns", c_uint64),
+        # How long ago the oldest frame that it holds was published; 0: it holds none.
+        ("held_ns", c_uint64),
+    )
+
+
+class Eviction(Structure):
+    """How a reader lost its connection."""
+
+    _fields_ = (
+        # NUL-padded.
+        ("name", c_char * 32),
+        # 0 across PID namespaces.
+        ("pid", c_int32),
+        # Frames that it held.
+        ("frames", c_uint32),
+        # How long ago the oldest of them had been published.
+        ("held_ns", c_uint64),
+        # CLOCK_MONOTONIC when it was evicted; 0: nobody was yet.
+        ("at_ns", c_uint64),
     )
 
 
@@ -473,11 +547,22 @@ class Report(Structure):
         ("now_ns", c_uint64),
         # A kind of memory.
         ("memory", c_uint32),
+        # Slots that have memory now.
         ("slot_count", c_uint32),
         ("policy", c_uint32),
         ("slots_leased", c_uint32),
         ("geometry", Geometry),
         ("slot_size", c_uint64),
+        # How many slots the ring may have.
+        ("max_slots", c_uint32),
+        # Memories outside the ring that evicted readers still hold.
+        ("slots_outside", c_uint32),
+        # Bytes that the memories of both kinds may take.
+        ("memory_limit", c_uint64),
+        # Readers evicted so far.
+        ("evictions", c_uint32),
+        ("reserved_evictions", c_uint32),
+        ("last_eviction", Eviction),
         ("published", c_uint64),
         ("newest_published_ns", c_uint64),
         # Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
@@ -653,20 +738,22 @@ class DmabufPair(Structure):
 _LAYOUT = (
     (PlanePlace, 24, (0, 8, 12, 16, 20)),
     (Geometry, 104, (0, 4, 8, 12, 16, 20, 24, 32)),
-    (PublisherOptions, 248, (0, 64, 172, 176, 180, 184, 188, 192, 196, 200)),
+    (PublisherOptions, 264, (0, 64, 172, 176, 180, 184, 188, 192, 196, 200, 204, 256)),
     (RingInfo, 144, (0, 104, 112, 120, 124, 128)),
     (PublishRecord, 1072, (0, 8, 16, 20, 24, 32, 40, 44, 48)),
-    (PublisherStats, 32, (0, 8, 16, 20, 24, 28)),
+    (PublisherStats, 56, (0, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48)),
+    (PublisherEvent, 64, (0, 4, 8, 12, 16, 24, 32)),
     (PacketOptions, 4120, (0, 4, 8, 12, 16, 20, 24)),
     (PacketRecord, 32, (0, 8, 16, 20, 24)),
     (SubscriberOptions, 216, (0, 64, 172, 204, 208, 212)),
     (FrameView, 1072, (0, 4, 8, 16, 24, 32, 40, 44, 48)),
-    (SubscriberStats, 32, (0, 8, 16, 24, 28)),
+    (SubscriberStats, 40, (0, 8, 16, 24, 28, 32, 36)),
     (PacketView, 32, (0, 8, 16, 24, 28)),
     (PacketStats, 32, (0, 8, 16, 24, 28)),
     (Prefix, 16, (0, 4, 8, 12)),
-    (ReportSubscriber, 96, (0, 32, 36, 40, 44, 48, 56, 64, 72, 80, 88)),
-    (Report, 6376, (0, 16, 24, 32, 40, 44, 48, 52, 56, 160, 168, 176, 184, 192, 200, 204, 208, 224, 228, 232)),
+    (ReportSubscriber, 104, (0, 32, 36, 40, 44, 48, 56, 64, 72, 80, 88, 96)),
+    (Eviction, 56, (0, 32, 36, 40, 48)),
+    (Report, 6968, (0, 16, 24, 32, 40, 44, 48, 52, 56, 160, 168, 172, 176, 184, 188, 192, 248, 256, 264, 272, 280, 284, 288, 304, 308, 312)),
     (SourcePlane, 16, (0, 8)),
     (CopySource, 64, (0, 8, 12, 16)),
     (Device, 176, (0, 8, 24, 152, 156, 160, 164, 168, 169, 170, 171)),
@@ -743,7 +830,8 @@ FUNCTIONS = {
     # packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
     "cuframes_publisher_create": (c_int32, (POINTER(PublisherOptions), POINTER(PacketOptions), POINTER(RingInfo))),
     # cuframes_publisher_slot_address(publisher, slot)
-    # Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr.
+    # Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the publisher is
+    # closed.
     "cuframes_publisher_slot_address": (c_uint64, (c_uint32, c_uint32)),
     # cuframes_publisher_acquire(publisher, timeout_ms)
     # Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy
@@ -768,6 +856,9 @@ FUNCTIONS = {
     # cuframes_publisher_cancel(publisher, slot)
     # Cancels a slot: it is free again, and nobody sees it.
     "cuframes_publisher_cancel": (c_int32, (c_uint32, c_uint32)),
+    # cuframes_publisher_next_event(publisher, event)
+    # Tells what has happened to the ring and was not told yet: the oldest of it. WOULD_BLOCK when there is nothing.
+    "cuframes_publisher_next_event": (c_int32, (c_uint32, POINTER(PublisherEvent))),
     # cuframes_publisher_stats(publisher, stats)
     # Fills in the counters.
     "cuframes_publisher_stats": (c_int32, (c_uint32, POINTER(PublisherStats))),

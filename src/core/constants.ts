@@ -44,6 +44,7 @@ export const ERROR_CODES = {
   FORMAT: -10,
   WOULD_BLOCK: -11,
   TOO_MANY_SUBSCRIBERS: -12,
+  EVICTED: -13,
   PACKET_OVERSIZED: -20,
   NO_PACKET_RING: -21,
   NO_CODEC_PARAMETERS: -22,
@@ -90,5 +91,7 @@ export const POLICIES = { "drop-oldest": 0, "wait": 1 } as const;
 export const MODES = { "newest": 0, "ordered": 1 } as const;
 
 export const MEMORY_KINDS = { "host": 0, "cuda": 1 } as const;
+
+export const PUBLISHER_EVENTS = { "grown": 1, "shrunk": 2, "evicted": 3, "refused": 4 } as const;
 
 export const DIRECTIONS = { "readable": 0, "writable": 1 } as const;

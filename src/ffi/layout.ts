@@ -11,17 +11,19 @@ export const PlanePlace = {
 } as const;
 
 export const PublisherOptions = {
-  SIZE: 248,
+  SIZE: 264,
   key: 0,
   directory: 64,
   format: 172,
   width: 176,
   height: 180,
-  slotCount: 184,
-  policy: 188,
-  memory: 192,
-  socketMode: 196,
-  device: 200,
+  slots: 184,
+  maxSlots: 188,
+  policy: 192,
+  memory: 196,
+  socketMode: 200,
+  device: 204,
+  memoryLimit: 256,
 } as const;
 
 export const RingInfo = {
@@ -36,7 +38,7 @@ export const RingInfo = {
   slotSize: 104,
   publisherPid: 112,
   memory: 120,
-  slotCount: 124,
+  maxSlots: 124,
   device: 128,
 } as const;
 
@@ -53,13 +55,28 @@ export const PublishRecord = {
 } as const;
 
 export const PublisherStats = {
-  SIZE: 32,
+  SIZE: 56,
   published: 0,
   packetsPublished: 8,
   subscribers: 16,
   slotsLeased: 20,
   rejected: 24,
   failed: 28,
+  slots: 32,
+  slotsOutside: 36,
+  evictions: 40,
+  memoryLimit: 48,
+} as const;
+
+export const PublisherEvent = {
+  SIZE: 64,
+  kind: 0,
+  slots: 4,
+  pid: 8,
+  frames: 12,
+  durationNs: 16,
+  atNs: 24,
+  name: 32,
 } as const;
 
 export const PacketOptions = {
@@ -106,12 +123,14 @@ export const FrameView = {
 } as const;
 
 export const SubscriberStats = {
-  SIZE: 32,
+  SIZE: 40,
   received: 0,
   dropped: 8,
   lag: 16,
   held: 24,
   disconnected: 28,
+  slots: 32,
+  evicted: 36,
 } as const;
 
 export const PacketView = {
@@ -132,7 +151,7 @@ export const PacketStats = {
 } as const;
 
 export const ReportSubscriber = {
-  SIZE: 96,
+  SIZE: 104,
   name: 0,
   pid: 32,
   mode: 36,
@@ -144,10 +163,11 @@ export const ReportSubscriber = {
   packetsReceived: 72,
   packetsLost: 80,
   connectedNs: 88,
+  heldNs: 96,
 } as const;
 
 export const Report = {
-  SIZE: 6376,
+  SIZE: 6968,
   prefixMagic: 0,
   prefixVersion: 4,
   prefixKind: 8,
@@ -167,15 +187,25 @@ export const Report = {
   geometryFrameSize: 80,
   geometryPlanes: 88,
   slotSize: 160,
-  published: 168,
-  newestPublishedNs: 176,
-  rateMillihertz: 184,
-  packetsPublished: 192,
-  packetCodecId: 200,
-  rejected: 204,
-  device: 208,
-  subscriberCount: 224,
-  subscribers: 232,
+  maxSlots: 168,
+  slotsOutside: 172,
+  memoryLimit: 176,
+  evictions: 184,
+  reservedEvictions: 188,
+  lastEvictionName: 192,
+  lastEvictionPid: 224,
+  lastEvictionFrames: 228,
+  lastEvictionHeldNs: 232,
+  lastEvictionAtNs: 240,
+  published: 248,
+  newestPublishedNs: 256,
+  rateMillihertz: 264,
+  packetsPublished: 272,
+  packetCodecId: 280,
+  rejected: 284,
+  device: 288,
+  subscriberCount: 304,
+  subscribers: 312,
 } as const;
 
 export const SourcePlane = {

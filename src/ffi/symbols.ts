@@ -25,6 +25,7 @@ export const SYMBOLS = {
   cuframes_publisher_download: { parameters: ["u32", "u32", "u64", "u32", "buffer", "u32"], result: "i32" },
   cuframes_publisher_copy_from: { parameters: ["u32", "u32", "buffer"], result: "i32" },
   cuframes_publisher_cancel: { parameters: ["u32", "u32"], result: "i32" },
+  cuframes_publisher_next_event: { parameters: ["u32", "buffer"], result: "i32" },
   cuframes_publisher_stats: { parameters: ["u32", "buffer"], result: "i32" },
   cuframes_publisher_close: { parameters: ["u32", "u32"], result: "i32" },
   cuframes_connect: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },

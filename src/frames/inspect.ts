@@ -14,7 +14,7 @@ import {
   WANT_PACKETS,
   WANT_REPORT,
 } from "../core/mod.ts";
-import { Eviction, Report, ReportSubscriber, type Struct } from "../ffi/mod.ts";
+import { Report, ReportSubscriber, type Struct } from "../ffi/mod.ts";
 import { deviceName, type MemoryKind } from "../memory/mod.ts";
 import type { Policy } from "./publisher_options.ts";
 import type { Mode } from "./subscriber.ts";
@@ -203,13 +203,13 @@ function readReport(key: string, report: Struct): PublisherReport {
 }
 
 function evictionOf(report: Struct, now: number): EvictionReport | undefined {
-  const at = report.count(Report.lastEviction + Eviction.atNs);
+  const at = report.count(Report.lastEvictionAtNs);
   if (at === 0) return undefined;
   return {
-    name: report.text(Report.lastEviction + Eviction.name, NAME_SIZE_MAX + 1),
-    pid: report.i32(Report.lastEviction + Eviction.pid),
-    frames: report.u32(Report.lastEviction + Eviction.frames),
-    heldFor: report.count(Report.lastEviction + Eviction.heldNs) / 1e9,
+    name: report.text(Report.lastEvictionName, NAME_SIZE_MAX + 1),
+    pid: report.i32(Report.lastEvictionPid),
+    frames: report.u32(Report.lastEvictionFrames),
+    heldFor: report.count(Report.lastEvictionHeldNs) / 1e9,
     age: Math.max(0, now - at) / 1e9,
   };
 }

@@ -181,7 +181,7 @@ test("a refusal: its code, or PROTOCOL for one that no publisher gives, and its 
 test("a welcome to an impossible ring", async () => {
   const descriptors = await impostor.ring();
   const rings: [fields: wire.WelcomeFields, code: string][] = [
-    ...[0, 1, 65, 0xffff_ffff].map((slotCount): [wire.WelcomeFields, string] => [{ slotCount }, "PROTOCOL"]),
+    ...[0, 1, 65, 0xffff_ffff].map((maxSlots): [wire.WelcomeFields, string] => [{ maxSlots }, "PROTOCOL"]),
     [{ format: 0 }, "FORMAT"],
     [{ format: 99 }, "FORMAT"],
     [{ width: 0 }, "INVALID_ARGUMENT"],

@@ -83,6 +83,11 @@ enum cuframes_error {
   CUFRAMES_ERROR_WOULD_BLOCK = -11,
   /** The publisher has as many as it can have. */
   CUFRAMES_ERROR_TOO_MANY_SUBSCRIBERS = -12,
+  /**
+   * The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost one
+   * so again and again.
+   */
+  CUFRAMES_ERROR_EVICTED = -13,
   /** The packet is larger than `max_packet_size`. */
   CUFRAMES_ERROR_PACKET_OVERSIZED = -20,
   /** The publisher has no packet ring, or the connection did not ask for it. */
@@ -152,6 +157,18 @@ enum cuframes_mode {
 enum cuframes_memory {
   CUFRAMES_HOST = 0,
   CUFRAMES_CUDA = 1
+};
+
+/** What happened to a publisher's ring. */
+enum cuframes_publisher_event_kind {
+  /** The ring has got a slot. */
+  CUFRAMES_PUBLISHER_EVENT_GROWN = 1,
+  /** The ring has lost a slot that nobody needed. */
+  CUFRAMES_PUBLISHER_EVENT_SHRUNK = 2,
+  /** A reader lost its connection for what it held. */
+  CUFRAMES_PUBLISHER_EVENT_EVICTED = 3,
+  /** A reader that was evicted again and again was not let in. */
+  CUFRAMES_PUBLISHER_EVENT_REFUSED = 4
 };
 
 /** What a socket's callback is to tell: something to receive or accept, or room to send. */
@@ -233,8 +250,10 @@ struct cuframes_publisher_options {
   /** Pixels. */
   uint32_t width;
   uint32_t height;
-  /** SLOTS_MIN to SLOTS_MAX. */
-  uint32_t slot_count;
+  /** How many slots the ring begins with: SLOTS_MIN to SLOTS_MAX. */
+  uint32_t slots;
+  /** How many it may grow to: `slots` to SLOTS_MAX. The policy wait does not let it grow. */
+  uint32_t max_slots;
   uint32_t policy;
   /** A kind of memory. */
   uint32_t memory;
@@ -242,6 +261,11 @@ struct cuframes_publisher_options {
   uint32_t socket_mode;
   /** For memory on a GPU: its number or UUID; empty: the first. */
   char device[48];
+  /**
+   * Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
+   * more. 0: twice that of `max_slots`.
+   */
+  uint64_t memory_limit;
 };
 
 /** A frame ring, as its publisher made it. */
@@ -252,7 +276,8 @@ struct cuframes_ring_info {
   uint64_t publisher_pid;
   /** A kind of memory. */
   uint32_t memory;
-  uint32_t slot_count;
+  /** How many slots there may be. */
+  uint32_t max_slots;
   /** The GPU's UUID; all zero for the host. */
   uint8_t device[16];
 };
@@ -291,6 +316,33 @@ struct cuframes_publisher_stats {
   uint32_t rejected;
   /** Frames whose GPU work failed: they were never visible. */
   uint32_t failed;
+  /** Slots that have memory now. */
+  uint32_t slots;
+  /** Memories outside the ring that evicted readers still hold. */
+  uint32_t slots_outside;
+  /** Readers that lost their connection for what they held. */
+  uint32_t evictions;
+  uint32_t reserved;
+  /** Bytes that both kinds of memory may take. */
+  uint64_t memory_limit;
+};
+
+/** One thing that happened. */
+struct cuframes_publisher_event {
+  /** What happened. */
+  uint32_t kind;
+  /** Slots that have memory, where it grew or shrank. */
+  uint32_t slots;
+  /** Of the reader, or of the one that holds most where the ring grew; 0 across PID namespaces. */
+  int32_t pid;
+  /** Frames that it holds. */
+  uint32_t frames;
+  /** How long ago the oldest of them was published; or how long the reader is refused from now on. */
+  uint64_t duration_ns;
+  /** CLOCK_MONOTONIC. */
+  uint64_t at_ns;
+  /** The reader's name, NUL-padded. */
+  char name[32];
 };
 
 /** What a packet ring is to be. */
@@ -369,6 +421,10 @@ struct cuframes_subscriber_stats {
   uint32_t held;
   /** 1 once the publisher is gone. */
   uint32_t disconnected;
+  /** Slots that this process has mapped. */
+  uint32_t slots;
+  /** 1 once the publisher has ended the connection for what was held. */
+  uint32_t evicted;
 };
 
 /** A packet that can be copied. */
@@ -423,6 +479,22 @@ struct cuframes_report_subscriber {
   uint64_t packets_lost;
   /** CLOCK_MONOTONIC when it came. */
   uint64_t connected_ns;
+  /** How long ago the oldest frame that it holds was published; 0: it holds none. */
+  uint64_t held_ns;
+};
+
+/** How a reader lost its connection. */
+struct cuframes_eviction {
+  /** NUL-padded. */
+  char name[32];
+  /** 0 across PID namespaces. */
+  int32_t pid;
+  /** Frames that it held. */
+  uint32_t frames;
+  /** How long ago the oldest of them had been published. */
+  uint64_t held_ns;
+  /** CLOCK_MONOTONIC when it was evicted; 0: nobody was yet. */
+  uint64_t at_ns;
 };
 
 /**
@@ -437,11 +509,22 @@ struct cuframes_report {
   uint64_t now_ns;
   /** A kind of memory. */
   uint32_t memory;
+  /** Slots that have memory now. */
   uint32_t slot_count;
   uint32_t policy;
   uint32_t slots_leased;
   struct cuframes_geometry geometry;
   uint64_t slot_size;
+  /** How many slots the ring may have. */
+  uint32_t max_slots;
+  /** Memories outside the ring that evicted readers still hold. */
+  uint32_t slots_outside;
+  /** Bytes that the memories of both kinds may take. */
+  uint64_t memory_limit;
+  /** Readers evicted so far. */
+  uint32_t evictions;
+  uint32_t reserved_evictions;
+  struct cuframes_eviction last_eviction;
   uint64_t published;
   uint64_t newest_published_ns;
   /** Frames per 1000 s over the frames that are in the ring; 0 with fewer than two. */
@@ -608,23 +691,25 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, plane_count) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, reserved) == 20);
 CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, frame_size) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, planes) == 32);
-CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_options) == 248);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_options) == 264);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, key) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, directory) == 64);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, format) == 172);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, width) == 176);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, height) == 180);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, slot_count) == 184);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, policy) == 188);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, memory) == 192);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, socket_mode) == 196);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, device) == 200);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, slots) == 184);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, max_slots) == 188);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, policy) == 192);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, memory) == 196);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, socket_mode) == 200);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, device) == 204);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, memory_limit) == 256);
 CUFRAMES_ASSERT(sizeof(struct cuframes_ring_info) == 144);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, geometry) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, slot_size) == 104);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, publisher_pid) == 112);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, memory) == 120);
-CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, slot_count) == 124);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, max_slots) == 124);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, device) == 128);
 CUFRAMES_ASSERT(sizeof(struct cuframes_publish_record) == 1072);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, timestamp_ns) == 0);
@@ -636,13 +721,26 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, stream) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, has_stream) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, reserved) == 44);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, metadata) == 48);
-CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_stats) == 32);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_stats) == 56);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, published) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, packets_published) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, subscribers) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, slots_leased) == 20);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, rejected) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, failed) == 28);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, slots) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, slots_outside) == 36);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, evictions) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, reserved) == 44);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, memory_limit) == 48);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_event) == 64);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, kind) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, slots) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, pid) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, frames) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, duration_ns) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, at_ns) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, name) == 32);
 CUFRAMES_ASSERT(sizeof(struct cuframes_packet_options) == 4120);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, ring_slots) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, data_size) == 4);
@@ -674,12 +772,14 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_frame, published_ns) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, flags) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata_size) == 44);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata) == 48);
-CUFRAMES_ASSERT(sizeof(struct cuframes_subscriber_stats) == 32);
+CUFRAMES_ASSERT(sizeof(struct cuframes_subscriber_stats) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, received) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, dropped) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, lag) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, held) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, disconnected) == 28);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, slots) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, evicted) == 36);
 CUFRAMES_ASSERT(sizeof(struct cuframes_packet) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet, timestamp_ns) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet, decode_timestamp_ns) == 8);
@@ -697,7 +797,7 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_prefix, magic) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_prefix, version) == 4);
 CUFRAMES_ASSERT(offsetof(struct cuframes_prefix, kind) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_prefix, size) == 12);
-CUFRAMES_ASSERT(sizeof(struct cuframes_report_subscriber) == 96);
+CUFRAMES_ASSERT(sizeof(struct cuframes_report_subscriber) == 104);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, name) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, pid) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, mode) == 36);
@@ -709,7 +809,14 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, cursor) == 64);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, packets_received) == 72);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, packets_lost) == 80);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, connected_ns) == 88);
-CUFRAMES_ASSERT(sizeof(struct cuframes_report) == 6376);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_subscriber, held_ns) == 96);
+CUFRAMES_ASSERT(sizeof(struct cuframes_eviction) == 56);
+CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, name) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, pid) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, frames) == 36);
+CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, held_ns) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, at_ns) == 48);
+CUFRAMES_ASSERT(sizeof(struct cuframes_report) == 6968);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, prefix) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, publisher_pid) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, created_ns) == 24);
@@ -720,16 +827,22 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_report, policy) == 48);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, slots_leased) == 52);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, geometry) == 56);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, slot_size) == 160);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, published) == 168);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, newest_published_ns) == 176);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, rate_millihertz) == 184);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, packets_published) == 192);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, packet_codec_id) == 200);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, rejected) == 204);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, device) == 208);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscriber_count) == 224);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, reserved) == 228);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscribers) == 232);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, max_slots) == 168);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, slots_outside) == 172);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, memory_limit) == 176);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, evictions) == 184);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, reserved_evictions) == 188);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, last_eviction) == 192);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, published) == 248);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, newest_published_ns) == 256);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, rate_millihertz) == 264);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, packets_published) == 272);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, packet_codec_id) == 280);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, rejected) == 284);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, device) == 288);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscriber_count) == 304);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, reserved) == 308);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscribers) == 312);
 CUFRAMES_ASSERT(sizeof(struct cuframes_source_plane) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_source_plane, address) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_source_plane, stride) == 8);
@@ -866,7 +979,10 @@ int32_t cuframes_context_close(uint32_t context);
 int32_t cuframes_publisher_create(const struct cuframes_publisher_options *options,
                                   const struct cuframes_packet_options *packets, struct cuframes_ring_info *info);
 
-/** Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr. */
+/**
+ * Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the publisher is
+ * closed.
+ */
 uint64_t cuframes_publisher_slot_address(uint32_t publisher, uint32_t slot);
 
 /**
@@ -898,6 +1014,9 @@ int32_t cuframes_publisher_copy_from(uint32_t publisher, uint32_t slot, const st
 
 /** Cancels a slot: it is free again, and nobody sees it. */
 int32_t cuframes_publisher_cancel(uint32_t publisher, uint32_t slot);
+
+/** Tells what has happened to the ring and was not told yet: the oldest of it. WOULD_BLOCK when there is nothing. */
+int32_t cuframes_publisher_next_event(uint32_t publisher, struct cuframes_publisher_event *event);
 
 /** Fills in the counters. */
 int32_t cuframes_publisher_stats(uint32_t publisher, struct cuframes_publisher_stats *stats);

@@ -204,7 +204,7 @@ pub const structs = [_]Struct{
     .{ .name = "PacketStats", .type = packet_reading.PacketStats },
     .{ .name = "Prefix", .type = protocol.Prefix, .typescript = false },
     .{ .name = "ReportSubscriber", .type = protocol.ReportSubscriber, .text = &.{"name"} },
-    .{ .name = "Eviction", .type = protocol.Eviction, .text = &.{"name"} },
+    .{ .name = "Eviction", .type = protocol.Eviction, .text = &.{"name"}, .typescript = false },
     .{ .name = "Report", .type = protocol.Report },
     .{ .name = "SourcePlane", .type = cuda.SourcePlane },
     .{ .name = "CopySource", .type = cuda.CopySource },

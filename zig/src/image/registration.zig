@@ -133,7 +133,7 @@ pub const Registration = struct {
         for (copies) |copy| {
             const to = geometry.planes[copy.to];
             var command = registered.source(copy.from, to);
-            command.dstDevice = slots.address(slot) + to.offset;
+            command.dstDevice = slots.address(@intCast(slot)) + to.offset;
             command.dstPitch = to.stride;
             try slots.context.call(.cuMemcpy2DAsync_v2, .{ &command, stream });
         }

@@ -58,7 +58,7 @@ const Offenders = struct {
     fn penalty(evictions: u32) u64 {
         if (evictions < 2) return 0;
         const doublings: u6 = @intCast(@min(evictions - 2, 20));
-        return @min(refusal_first_ns << doublings, refusal_max_ns);
+        return @min(@as(u64, refusal_first_ns) << doublings, refusal_max_ns);
     }
 
     fn find(offenders: *Offenders, peer: Peer) ?*Offender {
@@ -144,16 +144,15 @@ pub const Holding = struct {
 
 /// Tells the owner that the ring has grown, and because of whom.
 pub fn tellGrowth(publisher: *Publisher, slots: u32) void {
-    const worst = worstOf(publisher, clock.monotonicNs());
-    const name = if (worst) |holding| publisher.connections[holding.index].name else @splat(0);
-    publisher.events.add(.{
-        .kind = @intFromEnum(events.Kind.grown),
-        .slots = slots,
-        .pid = if (worst) |holding| publisher.connections[holding.index].pid else 0,
-        .frames = if (worst) |holding| holding.frames else 0,
-        .duration_ns = if (worst) |holding| holding.oldest_ns else 0,
-        .name = name,
-    });
+    var event: events.PublisherEvent = .{ .kind = @intFromEnum(events.Kind.grown), .slots = slots };
+    if (worstOf(publisher, clock.monotonicNs())) |worst| {
+        const connection = &publisher.connections[worst.index];
+        event.pid = connection.pid;
+        event.frames = worst.frames;
+        event.duration_ns = worst.oldest_ns;
+        event.name = connection.name;
+    }
+    publisher.events.add(event);
 }
 
 fn worstOf(publisher: *const Publisher, now_ns: u64) ?Holding {
@@ -212,7 +211,7 @@ pub fn settle(publisher: *Publisher) void {
         });
         // It reads that this is the end, and why in its lease page. Its own end says that it holds nothing any more.
         socket.endSending(connection.fd);
-        admission.settleEvicted(publisher, connection.token);
+        reactor.settle(connection.token);
     }
     var remaining: usize = publisher.evicted_count;
     while (remaining > 0) {

@@ -41,7 +41,7 @@ pub const PublishRecord = extern struct {
 /// The slot to fill. WouldBlock when none is free now, under the policy "wait"; under "drop_oldest" when all are the
 /// owner's own, or no memory for another can be had.
 pub fn tryAcquire(publisher: *Publisher) error{WouldBlock}!u32 {
-    if (publisher.writer.policy == .drop_oldest) return supply.acquire(publisher);
+    if (publisher.writer.policy == .drop_oldest) return try supply.acquire(publisher);
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
     return publisher.writer.acquire(&publisher.subscribers) orelse error.WouldBlock;
@@ -166,7 +166,7 @@ pub fn copyFrom(publisher: *Publisher, slot: u32, source: *const cuda.CopySource
 pub fn copyImage(publisher: *Publisher, slot: u32, image: *const Image, plane: ?u32, stream: ?u64) Error!void {
     try requireAcquired(publisher, slot);
     switch (publisher.slots) {
-        .host => |*slots| try image.copyToHost(&publisher.geometry, plane, @ptrFromInt(slots.address(slot))),
+        .host => |*slots| try image.copyToHost(&publisher.geometry, plane, @ptrFromInt(slots.address(@intCast(slot)))),
         .cuda => |*slots| try image.copyToDevice(slots, slot, &publisher.geometry, plane, stream),
     }
 }

@@ -16,6 +16,7 @@ const memfd = @import("../os/mod.zig").memfd;
 const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
 const clock = @import("../os/mod.zig").clock;
+const Event = @import("../os/mod.zig").event.Event;
 const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const completion = @import("../cuda/mod.zig").completion;
 const protocol = @import("protocol.zig");
@@ -115,7 +116,8 @@ fn isKey(key: []const u8) bool {
 }
 
 pub const Publisher = struct {
-    /// Guards everything below against the reactor's thread. Lock order: reactor, then this.
+    /// Guards everything below against the reactor's thread. Held for short sections in memory only, since `acquire`
+    /// takes it: no system call on what a peer has made. Lock order: reactor, then this.
     mutex: Mutex = .{},
     references: u32 = 1,
     closing: bool = false,
@@ -129,6 +131,11 @@ pub const Publisher = struct {
     subscribers: leases.Subscribers = .{},
     /// Of the subscribers, by the same index.
     connections: [layout.subscribers_max]admission.Connection = undefined,
+    /// The reactor's: which of them there are, as a mask. One that was evicted is there until the reactor has seen to it.
+    connected: u64 = 0,
+    /// The reactor's: subscribers that were evicted and have not closed their side.
+    evicted: [leases.evicted_max]admission.Connection = undefined,
+    evicted_count: usize = 0,
     supply: supply.Supply,
     evictions: eviction.Record = .{},
     events: events.Events = .{},
@@ -150,6 +157,9 @@ pub const Publisher = struct {
     lock: directory.Lock,
     listener: i32,
     admission: admission.Admission,
+    /// Posted by any thread that has added to some connection's outbox.
+    owed: Event,
+    owed_token: reactor.Token = undefined,
 
     /// Where the publisher of a key is found.
     const Paths = struct {
@@ -195,6 +205,8 @@ pub const Publisher = struct {
         }
         const spare_fd = try admission.requireSpare();
         errdefer os_fd.close(spare_fd);
+        const owed: Event = try .init("outbox");
+        errdefer owed.deinit();
         publisher.* = .{
             .control = control,
             .control_fd = control_fd,
@@ -208,6 +220,7 @@ pub const Publisher = struct {
             .lock = lock,
             .listener = undefined,
             .admission = .{ .spare_fd = spare_fd },
+            .owed = owed,
         };
         publisher.describe(options, policy);
         publisher.writer = .init(control, policy);
@@ -260,7 +273,8 @@ pub const Publisher = struct {
     /// Before anybody can find the publisher.
     fn addSlot(publisher: *Publisher) Error!void {
         const slot = publisher.writer.reserve().?;
-        try publisher.slots.make(slot);
+        const before = try publisher.slots.make(slot);
+        std.debug.assert(before == null);
         publisher.writer.equip(slot);
         publisher.writer.cancel(slot);
     }
@@ -281,7 +295,7 @@ pub const Publisher = struct {
     fn createControl() Error!struct { i32, *layout.Control } {
         const fd = try memfd.create("cuframes-control", layout.control_size);
         errdefer os_fd.close(fd);
-        const region = try memfd.map(fd, layout.control_size, .read_write);
+        const region = try memfd.mapNew(fd, layout.control_size);
         errdefer memfd.unmap(region);
         try memfd.seal(fd, .no_future_writers);
         return .{ fd, @ptrCast(region.ptr) };
@@ -311,13 +325,15 @@ pub const Publisher = struct {
 
     fn listen(publisher: *Publisher, mode: u32) Error!void {
         const paths = &publisher.paths;
-        reactor.lock();
-        defer reactor.unlock();
-        publisher.listener = try socket.listen(paths.socket.slice(), paths.temporary.slice(), mode);
+        publisher.listener = try socket.listen(paths.socket.slice(), paths.temporary.slice(), mode, .refused);
         errdefer {
             _ = linux.unlink(paths.socket.z());
-            os_fd.close(publisher.listener);
+            socket.closeListener(publisher.listener);
         }
+        reactor.lock();
+        defer reactor.unlock();
+        publisher.owed_token = try reactor.add(publisher.owed.fd, supply.handlerOf(publisher), null);
+        errdefer reactor.remove(publisher.owed_token);
         const handler = admission.handlerOf(publisher);
         publisher.admission.listener_token = try reactor.add(publisher.listener, handler, null);
     }
@@ -388,21 +404,23 @@ pub const Publisher = struct {
         // What was published is to be delivered. A GPU that hangs keeps its memory mapped, not this thread.
         _ = publisher.completions.drain(.fromMilliseconds(completion.drain_timeout_ms));
         publisher.completions.stop();
+        var leftovers: admission.Leftovers = .{};
         {
             reactor.lock();
             defer reactor.unlock();
-            publisher.mutex.lock();
-            defer publisher.mutex.unlock();
             @atomicStore(bool, &publisher.closing, true, .seq_cst);
             @atomicStore(u32, &publisher.control.closed, 1, .seq_cst);
             reactor.remove(publisher.admission.listener_token);
-            _ = linux.unlink(publisher.paths.socket.z());
-            os_fd.close(publisher.listener);
-            admission.dropAllPending(publisher);
-            if (publisher.packet_ring) |*ring| ring.deinit();
-            publisher.packet_ring = null;
-            admission.dropAll(publisher);
+            reactor.remove(publisher.owed_token);
+            leftovers.take(publisher);
         }
+        // Nobody else knows of all this now: no lock is held while it ends.
+        _ = linux.unlink(publisher.paths.socket.z());
+        socket.closeListener(publisher.listener);
+        leftovers.endOthers();
+        if (publisher.packet_ring) |*ring| ring.deinit();
+        publisher.packet_ring = null;
+        leftovers.endSubscribers();
         publisher.lock.release(&publisher.paths.lock);
         publisher.waiter.stop();
         channel.interrupt(&publisher.room);
@@ -435,6 +453,7 @@ pub const Publisher = struct {
         unmapControl(publisher.control);
         os_fd.close(publisher.control_fd);
         if (publisher.admission.spare_fd >= 0) os_fd.close(publisher.admission.spare_fd);
+        publisher.owed.deinit();
         allocator.destroy(publisher);
     }
 };

@@ -4,6 +4,7 @@ const std = @import("std");
 const layout = @import("../ring/mod.zig").layout;
 const clock = @import("../os/mod.zig").clock;
 
+/// What happened to a publisher's ring.
 pub const Kind = enum(u32) {
     /// The ring has got a slot.
     grown = 1,

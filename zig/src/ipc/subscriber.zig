@@ -31,6 +31,11 @@ const Info = @import("publisher.zig").Info;
 
 const allocator = std.heap.c_allocator;
 
+/// What a packets message comes with.
+const handed_over_max = 1;
+/// How long the socket is not looked at when it has a message that this process has no descriptor for.
+const exhaustion_pause_ms = 100;
+
 /// What a connection is for. Text is NUL-padded.
 pub const Options = extern struct {
     /// The publisher's.
@@ -101,6 +106,8 @@ pub const Subscriber = struct {
     packet_region: []align(std.heap.page_size_min) const u8 = &.{},
     /// Atomic. Set once.
     packets: Packets = .absent,
+    /// The ring's message is still in the socket, since there was no descriptor for it.
+    ring_unread: bool = false,
     /// Where a reader begins that shall miss nothing since the connection. A ring that comes later is all of that.
     packets_since: u64 = 0,
     frame_waiter: Waiter = .{},
@@ -131,7 +138,7 @@ pub const Subscriber = struct {
             break :reply try connecting.handshake(key, folder, &hello, call);
         };
         defer reply.descriptors.deinit();
-        errdefer os_fd.close(reply.fd);
+        errdefer socket.hangUp(reply.fd);
         const welcome = protocol.parse(protocol.Welcome, .welcome, reply.bytes()) orelse {
             return errors.fail(error.Protocol, "the publisher answered with something else than a welcome", .{});
         };
@@ -173,6 +180,9 @@ pub const Subscriber = struct {
             .init(@ptrCast(control.ptr), @ptrCast(page.ptr), welcome.max_slots, mode, welcome.cursor);
         var slots: ?memory.Slots = null;
         errdefer if (slots) |*some| some.deinit();
+        // What is mapped stays when its descriptor goes, at once.
+        for ([_]usize{ 0, 1 }) |index| os_fd.close(reply.descriptors.take(index));
+        if (has_packets) os_fd.close(reply.descriptors.take(2 + frame_descriptors));
         if (wants_frames) {
             slots = try .openForeign(kind, welcome.device, welcome.slot_size);
             var indexes = bitsOf(welcome.slots);
@@ -207,7 +217,11 @@ pub const Subscriber = struct {
         };
         reactor.lock();
         defer reactor.unlock();
-        subscriber.token = try reactor.add(reply.fd, .{ .context = subscriber, .ready = onPublisher }, null);
+        subscriber.token = try reactor.add(
+            reply.fd,
+            .{ .context = subscriber, .ready = onPublisher, .expired = onPauseOver },
+            null,
+        );
         return subscriber;
     }
 
@@ -249,21 +263,31 @@ pub const Subscriber = struct {
 
     fn onPublisher(context: *anyopaque, token: reactor.Token, fd: i32) void {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
-        // A publisher has one thing to say after its welcome; a second message waits for the next turn.
-        var buffer: [@sizeOf(protocol.Packets) + 1]u8 = undefined;
-        var descriptors: socket.Descriptors = .{};
+        // One message; another waits for the next turn.
+        var buffer: [@max(@sizeOf(protocol.Packets), @sizeOf(protocol.Memory)) + 1]u8 align(4) = @splat(0);
+        var descriptors: socket.Descriptors = .{ .limit = handed_over_max };
         const bytes = socket.receive(fd, &buffer, &descriptors) catch |failure| switch (failure) {
             error.WouldBlock => return,
             error.Disconnected, error.Truncated => return subscriber.disconnect(token),
-            // Only the ring comes with one.
-            error.DescriptorsExhausted => return if (subscriber.packets == .absent) subscriber.settlePackets(
-                .no_descriptor,
-            ) else subscriber.disconnect(token),
+            error.DescriptorsExhausted => {
+                const prefix: *const protocol.Prefix = @ptrCast(&buffer);
+                return subscriber.onExhausted(token, fd, @enumFromInt(prefix.kind));
+            },
         };
         defer descriptors.deinit();
+        if (protocol.parse(protocol.Memory, .memory, bytes)) |message| {
+            if (!subscriber.receiveMemory(&message, &descriptors)) subscriber.disconnect(token);
+            return;
+        }
         const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);
         const possible = descriptors.count == 1 and message.size >= 1 and message.size <= layout.region_size_max;
-        if (!possible or subscriber.packets != .absent) return subscriber.disconnect(token);
+        if (!possible) return subscriber.disconnect(token);
+        if (subscriber.ring_unread) {
+            // Too late for its readers, who have been told.
+            subscriber.ring_unread = false;
+            return;
+        }
+        if (subscriber.packets != .absent) return subscriber.disconnect(token);
         subscriber.packet_region = memfd.mapForeign(
             descriptors.items[0],
             message.size,
@@ -273,7 +297,35 @@ pub const Subscriber = struct {
             error.OutOfMemory => return subscriber.settlePackets(.no_memory),
             else => return subscriber.disconnect(token),
         };
+        os_fd.close(descriptors.take(0));
         subscriber.settlePackets(.ready);
+    }
+
+    /// Keeps what was said of a slot's memory for whoever takes frames. False: it cannot be.
+    fn receiveMemory(subscriber: *Subscriber, message: *const protocol.Memory, descriptors: *socket.Descriptors) bool {
+        const possible = message.slot < subscriber.reader.max_slots and message.generation != 0 and
+            message.present == descriptors.count and subscriber.slots != null;
+        if (!possible) return false;
+        const fd = if (message.present != 0) descriptors.take(0) else -1;
+        subscriber.inbox.put(@intCast(message.slot), .{ .fd = fd, .generation = message.generation });
+        channel.interrupt(&subscriber.page.frames);
+        return true;
+    }
+
+    /// A message that has more descriptors than this process can have stays where it is.
+    fn onExhausted(subscriber: *Subscriber, token: reactor.Token, fd: i32, kind: protocol.Kind) void {
+        if (kind != .memory and subscriber.packets == .absent) {
+            subscriber.ring_unread = true;
+            subscriber.settlePackets(.no_descriptor);
+        }
+        // Nothing comes behind it that could be read; without a pause this would be called again and again.
+        const can_wait = kind == .memory or subscriber.ring_unread;
+        if (!can_wait or socket.hasEnded(fd)) return subscriber.disconnect(token);
+        reactor.pause(token, .fromMilliseconds(exhaustion_pause_ms));
+    }
+
+    fn onPauseOver(_: *anyopaque, token: reactor.Token, _: i32) void {
+        reactor.unpause(token);
     }
 
     pub fn packetsNow(subscriber: *const Subscriber) Packets {
@@ -624,7 +676,7 @@ pub const Subscriber = struct {
         memfd.unmap(control[0..layout.control_size]);
         const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
         memfd.unmap(page[0..layout.lease_page_size]);
-        os_fd.close(subscriber.fd);
+        socket.hangUp(subscriber.fd);
         allocator.destroy(subscriber);
     }
 };

@@ -8,6 +8,7 @@ const layout = @import("../ring/mod.zig").layout;
 const bitOf = @import("../ring/mod.zig").leases.bitOf;
 const clock = @import("../os/mod.zig").clock;
 const log = @import("../os/mod.zig").log;
+const os_fd = @import("../os/mod.zig").fd;
 const errors = @import("../core/mod.zig").errors;
 const reactor = @import("reactor.zig");
 const admission = @import("admission.zig");
@@ -31,7 +32,12 @@ pub const Supply = struct {
     /// Slots whose memory is being changed, as a mask. Nobody is handed it meanwhile.
     changing: u64 = 0,
     need: Need = .{},
+    /// Descriptors of memory that has left the ring. Only the reactor closes them: it may be sending one.
+    left: [left_max]i32 = undefined,
+    left_count: usize = 0,
 };
+
+const left_max = 2 * layout.slots_max;
 
 /// How many slots were needed at a time, at most, in each of the last seconds.
 const Need = struct {
@@ -126,13 +132,15 @@ fn noteNeed(publisher: *Publisher) void {
 /// none to be had, and the slot is nobody's.
 fn fill(publisher: *Publisher, slot: u6) bool {
     const made = publisher.slots.make(slot);
+    var overflow: ?i32 = null;
     {
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
         const writer = &publisher.writer;
         const grown = writer.present & bitOf(slot) == 0;
         publisher.supply.changing &= ~bitOf(slot);
-        if (made) |_| {
+        if (made) |before| {
+            if (before) |fd| overflow = leave(publisher, fd);
             writer.equip(slot);
             publisher.subscribers.replaced(slot);
             oweToAll(publisher, slot);
@@ -151,9 +159,40 @@ fn fill(publisher: *Publisher, slot: u6) bool {
         }
     }
     publisher.owed.post();
+    if (overflow) |fd| {
+        // The reactor has not come to it for long. It does not send now.
+        const is_reactor = reactor.isLocked();
+        if (!is_reactor) reactor.lock();
+        defer if (!is_reactor) reactor.unlock();
+        closeLeft(publisher);
+        os_fd.close(fd);
+    }
     if (made) |_| return true else |_| {}
     log.debug("{s}: no memory for slot {d}: {s}", .{ publisher.keyText(), slot, errors.message() });
     return false;
+}
+
+/// Returns the descriptor where there is no room for it.
+fn leave(publisher: *Publisher, fd: i32) ?i32 {
+    assert(publisher.mutex.isHeld());
+    const supply = &publisher.supply;
+    if (supply.left_count == left_max) return fd;
+    supply.left[supply.left_count] = fd;
+    supply.left_count += 1;
+    return null;
+}
+
+/// Closes the descriptors of memory that has left the ring. By the reactor, or by the publisher's end.
+pub fn closeLeft(publisher: *Publisher) void {
+    var left: [left_max]i32 = undefined;
+    const count = count: {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        left = publisher.supply.left;
+        defer publisher.supply.left_count = 0;
+        break :count publisher.supply.left_count;
+    };
+    for (left[0..count]) |fd| os_fd.close(fd);
 }
 
 fn oweToAll(publisher: *Publisher, slot: u6) void {
@@ -162,9 +201,23 @@ fn oweToAll(publisher: *Publisher, slot: u6) void {
     while (indexes.next()) |index| publisher.connections[index].out.oweMemory(slot);
 }
 
-/// Called by the reactor whenever something is owed or was evicted, and each second while there is something to look
-/// after: replaces what evicted readers keep, takes away what nobody needs. Returns whether it is to be called again.
-pub fn tend(publisher: *Publisher) bool {
+/// For the reactor: called whenever somebody says that something is owed or was evicted, and each second while there is
+/// something to look after.
+pub fn handlerOf(publisher: *Publisher) reactor.Handler {
+    return .{ .context = publisher, .ready = onOwed, .expired = onOwed };
+}
+
+fn onOwed(context: *anyopaque, token: reactor.Token, _: i32) void {
+    const publisher: *Publisher = @ptrCast(@alignCast(context));
+    publisher.owed.clear();
+    const again = tend(publisher);
+    outbox.flushAll(publisher);
+    closeLeft(publisher);
+    if (again) reactor.remind(token, .fromMilliseconds(interval_ms));
+}
+
+/// Replaces what evicted readers keep, and takes away what nobody needs. Returns whether there is more to look after.
+fn tend(publisher: *Publisher) bool {
     assert(reactor.isLocked());
     eviction.settle(publisher);
     for (0..layout.slots_max) |_| {
@@ -213,11 +266,6 @@ fn strip(publisher: *Publisher, slot: u6) void {
     publisher.writer.strip(slot);
     oweToAll(publisher, slot);
     publisher.events.add(.{ .kind = @intFromEnum(events.Kind.shrunk), .slots = @popCount(publisher.writer.present) });
-}
-
-/// For the reactor: when to look again.
-pub fn remind(publisher: *Publisher, again: bool) void {
-    if (again) reactor.remind(publisher.owed_token, .fromMilliseconds(interval_ms));
 }
 
 test "the need of the last ten seconds" {

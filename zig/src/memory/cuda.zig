@@ -65,8 +65,8 @@ pub const Slots = struct {
         return .{ .context = try .open(.{ .uuid = device }), .size = size };
     }
 
-    /// Gives a slot memory. What it had goes on with those who have it.
-    pub fn make(slots: *Slots, slot: u6) Error!void {
+    /// Gives a slot memory. What it had goes on with those who have it; its descriptor is the caller's now.
+    pub fn make(slots: *Slots, slot: u6) Error!?i32 {
         try slots.context.enter();
         defer slots.context.leave();
         const properties = slots.allocationProperties();
@@ -78,8 +78,10 @@ pub const Slots = struct {
         try slots.context.call(.cuMemExportToShareableHandle, .{ &fd, handle, .POSIX_FILE_DESCRIPTOR, 0 });
         errdefer os_fd.close(fd);
         try os_fd.closeOnExec(fd);
+        const before: ?i32 = if (slots.present & bitOf(slot) != 0) slots.descriptors[slot] else null;
         try slots.place(slot, handle, .READWRITE);
         slots.descriptors[slot] = fd;
+        return before;
     }
 
     /// Takes the descriptor over when it succeeds.
@@ -99,9 +101,13 @@ pub const Slots = struct {
 
     /// Lets go of a slot's memory. Nothing may look at its address until the slot is given other.
     pub fn remove(slots: *Slots, slot: u6) void {
+        slots.unmap(slot);
+        if (slots.descriptors[slot] >= 0) os_fd.close(slots.descriptors[slot]);
+    }
+
+    fn unmap(slots: *Slots, slot: u6) void {
         assert(slots.present & bitOf(slot) != 0);
         _ = slots.context.driver.functions.cuMemUnmap(slots.addresses[slot], slots.size);
-        if (slots.descriptors[slot] >= 0) os_fd.close(slots.descriptors[slot]);
         _ = @atomicRmw(u64, &slots.present, .And, ~bitOf(slot), .acq_rel);
     }
 
@@ -116,7 +122,7 @@ pub const Slots = struct {
             try slots.context.call(.cuMemAddressReserve, .{ &slots.addresses[slot], slots.size, 0, 0, 0 });
             _ = @atomicRmw(u64, &slots.addressed, .Or, bitOf(slot), .acq_rel);
         }
-        if (slots.present & bitOf(slot) != 0) slots.remove(slot);
+        if (slots.present & bitOf(slot) != 0) slots.unmap(slot);
         const start = slots.addresses[slot];
         try slots.context.call(.cuMemMap, .{ start, slots.size, 0, handle, 0 });
         errdefer _ = slots.context.driver.functions.cuMemUnmap(start, slots.size);

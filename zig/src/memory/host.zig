@@ -27,16 +27,17 @@ pub const Slots = struct {
     /// Somebody may still reach the addresses: see `memfd.vacate`.
     vacated: bool = false,
 
-    /// The publisher's side: gives a slot memory, zeroed, reserved, sealed. What it had goes on with those who have it.
-    pub fn make(slots: *Slots, slot: u6) Error!void {
+    /// The publisher's side: gives a slot memory, zeroed, reserved, sealed. What it had goes on with those who have it; its
+    /// descriptor is the caller's now.
+    pub fn make(slots: *Slots, slot: u6) Error!?i32 {
         const fd = try memfd.create("cuframes-slot", slots.size);
         errdefer os_fd.close(fd);
         // Mapped before it is sealed: the only writable mapping there will ever be.
-        const mapping = try memfd.map(fd, slots.size, .read_write);
+        const mapping = try memfd.mapNew(fd, slots.size);
         errdefer memfd.unmap(mapping);
         try memfd.seal(fd, .no_future_writers);
         try slots.place(slot, mapping);
-        slots.setDescriptor(slot, fd);
+        return slots.setDescriptor(slot, fd);
     }
 
     /// The subscriber's side: maps what the publisher has handed over. Takes the descriptor over when it succeeds.
@@ -46,7 +47,7 @@ pub const Slots = struct {
         try slots.place(slot, mapping);
         // A mapping outlives its descriptor, and descriptors are scarce.
         os_fd.close(fd);
-        slots.setDescriptor(slot, -1);
+        _ = slots.setDescriptor(slot, -1);
     }
 
     fn place(slots: *Slots, slot: u6, mapping: memfd.Memory) Error!void {
@@ -55,10 +56,12 @@ pub const Slots = struct {
         _ = @atomicRmw(u64, &slots.addressed, .Or, bitOf(slot), .acq_rel);
     }
 
-    fn setDescriptor(slots: *Slots, slot: u6, fd: i32) void {
-        if (slots.present & bitOf(slot) != 0 and slots.descriptors[slot] >= 0) os_fd.close(slots.descriptors[slot]);
+    /// Returns the one before.
+    fn setDescriptor(slots: *Slots, slot: u6, fd: i32) ?i32 {
+        const before = slots.descriptors[slot];
         slots.descriptors[slot] = fd;
-        _ = @atomicRmw(u64, &slots.present, .Or, bitOf(slot), .acq_rel);
+        const present = @atomicRmw(u64, &slots.present, .Or, bitOf(slot), .acq_rel);
+        return if (present & bitOf(slot) != 0 and before >= 0) before else null;
     }
 
     /// Lets go of a slot's memory. Its address reads as zeros until the slot is given other.

@@ -50,8 +50,9 @@ pub const Slots = union(Kind) {
         };
     }
 
-    /// Gives a slot memory, in the place of what it had; others may still have that.
-    pub fn make(slots: *Slots, slot: u6) Error!void {
+    /// Gives a slot memory, in the place of what it had; others may still have that, and its descriptor, which is
+    /// returned, is the caller's now.
+    pub fn make(slots: *Slots, slot: u6) Error!?i32 {
         switch (slots.*) {
             inline else => |*kind| return kind.make(slot),
         }

@@ -86,6 +86,13 @@ pub const Subscribers = struct {
         subscribers.evicted_count += 1;
     }
 
+    /// Everybody is gone.
+    pub fn clear(subscribers: *Subscribers) void {
+        subscribers.active = 0;
+        subscribers.ordered = 0;
+        subscribers.evicted_count = 0;
+    }
+
     /// Whether an evicted reader holds something still.
     pub fn holdsAny(subscribers: *Subscribers, page: *const layout.LeasePage) bool {
         for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| {
