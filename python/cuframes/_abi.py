@@ -260,7 +260,7 @@ class PublisherOptions(Structure):
         # For memory on a GPU: its number or UUID; empty: the first.
         ("device", c_char * 48),
         # Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
-        # more. 0: twice that of `max_slots`.
+        # more. 0: four times that of `max_slots`.
         ("memory_limit", c_uint64),
     )
 

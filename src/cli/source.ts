@@ -83,7 +83,7 @@ export function sourceCommand(): Command {
     .option("--max-slots <frames>", "slots that it may grow to, to 64; default 32", integer(2, 64))
     .option(
       "--memory-limit <MiB>",
-      "what the slots may take, with those that evicted subscribers still hold; default: twice --max-slots",
+      "what the slots may take, with those that evicted subscribers still hold; default: four times --max-slots",
       integer(1, 2 ** 20),
     )
     .addOption(memoryOption())

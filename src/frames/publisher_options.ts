@@ -38,7 +38,7 @@ export interface PublisherOptions {
   maxSlots?: number;
   /**
    * Bytes that the slots may take, those included that evicted subscribers still hold: at least those of `slots` and two
-   * more. The ring grows to half of what the evicted leave. Default: those of twice `maxSlots`.
+   * more. The ring grows to half of what the evicted leave. Default: those of four times `maxSlots`.
    */
   memoryLimit?: number;
   /**

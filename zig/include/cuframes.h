@@ -263,7 +263,7 @@ struct cuframes_publisher_options {
   char device[48];
   /**
    * Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
-   * more. 0: twice that of `max_slots`.
+   * more. 0: four times that of `max_slots`.
    */
   uint64_t memory_limit;
 };

@@ -71,6 +71,7 @@ pub const Connection = struct {
     wants: u32,
     pid: i32,
     uid: u32,
+    peer: eviction.Peer,
     connected_ns: u64,
     out: outbox.Outbox = .{},
 };
@@ -443,7 +444,8 @@ fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello,
     const index: u6 = @intCast(@ctz(~publisher.connected));
     const wants_frames = hello.wants & protocol.want_frames != 0;
     const pid = socket.peerPid(fd);
-    if (wants_frames) try requireGoodStanding(publisher, uid, pid);
+    const peer: eviction.Peer = .of(fd, uid, pid, &hello.name);
+    if (wants_frames) try requireGoodStanding(publisher, peer);
     if (wants_frames) try publisher.slots.requireDevice(hello.devices[0..hello.device_count]);
 
     const page: SharedPage = try .create();
@@ -465,6 +467,7 @@ fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello,
         .wants = hello.wants,
         .pid = pid,
         .uid = uid,
+        .peer = peer,
         .connected_ns = clock.monotonicNs(),
     };
     protocol.sanitizeText(&connection.name);
@@ -478,17 +481,22 @@ fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello,
 
 /// Whoever was evicted again and again is refused for a while, and everybody while evicted readers hold as much memory as
 /// there may be.
-fn requireGoodStanding(publisher: *Publisher, uid: u32, pid: i32) Error!void {
+fn requireGoodStanding(publisher: *Publisher, peer: eviction.Peer) Error!void {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
-    const refused_ns = eviction.refusedFor(publisher, uid, pid);
+    const refused_ns = eviction.refusedFor(publisher, peer);
     if (refused_ns > 0) return errors.fail(
         error.Evicted,
         "the publisher refuses this {s} for {d} ms more: it was evicted again and again for frames that it held too long. " ++
             "Close frames as soon as they are done with, hold fewer at a time, or copy what is needed for longer",
-        .{ if (uid == linux.geteuid() and pid != 0) "process" else "user", refused_ns / std.time.ns_per_ms + 1 },
+        .{ if (peer.process != 0) "process" else "user", refused_ns / std.time.ns_per_ms + 1 },
     );
-    if (supply.isTight(publisher)) return errors.fail(
+    if (eviction.keepsAnything(publisher, peer)) return errors.fail(
+        error.Evicted,
+        "this process still holds frames of a connection that the publisher has ended for them: close them first",
+        .{},
+    );
+    if (!supply.mayAdmit(publisher)) return errors.fail(
         error.OutOfMemory,
         "subscribers that were evicted still hold {d} frames of this publisher, all that its limit on memory leaves " ++
             "(memoryLimit): close them, or wait until they end",

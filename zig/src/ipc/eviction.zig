@@ -34,14 +34,15 @@ const Offenders = struct {
     const capacity = 64;
 
     const Offender = struct {
-        peer: Peer = .{ .uid = 0, .pid = 0 },
+        peer: Peer = .{ .uid = 0, .process = 0 },
         evictions: u32 = 0,
         evicted_ns: u64 = 0,
         refused_until_ns: u64 = 0,
 
         /// It is as good as anybody then.
         fn isForgotten(offender: *const Offender, now_ns: u64) bool {
-            return offender.evictions == 0 or now_ns >= offender.evicted_ns +| 2 * @max(penalty(offender.evictions), 10 * refusal_first_ns);
+            const memory_ns = 2 * @max(penalty(offender.evictions), 10 * refusal_first_ns);
+            return offender.evictions == 0 or now_ns >= offender.evicted_ns +| memory_ns;
         }
     };
 
@@ -77,27 +78,37 @@ const Offenders = struct {
     }
 };
 
-/// Who is answerable for a connection: a process of the publisher's own user, who could do anything to it anyway, by
-/// itself; another user's as one with all of that user's, who can start as many as he likes. As those whose process has no
-/// number here.
-const Peer = struct {
+/// Who is answerable for a connection: a process of the publisher's own user, who could do anything to it anyway; or
+/// another user with all of that user's processes, since there can be any number of them.
+pub const Peer = struct {
     uid: u32,
-    pid: i32,
+    /// Unlike that of any other process, in whatever PID namespace; 0: the user as a whole.
+    process: u64,
 
-    fn of(connection: *const admission.Connection) Peer {
-        return .from(connection.uid, connection.pid);
-    }
-
-    fn from(uid: u32, pid: i32) Peer {
-        return .{ .uid = uid, .pid = if (uid == linux.geteuid()) pid else 0 };
+    pub fn of(fd: i32, uid: u32, pid: i32, name: []const u8) Peer {
+        if (uid != linux.geteuid()) return .{ .uid = uid, .process = 0 };
+        if (socket.peerProcess(fd)) |process| return .{ .uid = uid, .process = process };
+        if (pid != 0) return .{ .uid = uid, .process = @intCast(pid) };
+        // On Linux before 6.9, from another PID namespace: the name is all that tells two containers apart.
+        return .{ .uid = uid, .process = std.hash.Wyhash.hash(1, name) };
     }
 };
 
 /// How long a peer is refused from now on, in nanoseconds; 0: it is not. With the mutex held.
-pub fn refusedFor(publisher: *Publisher, uid: u32, pid: i32) u64 {
+pub fn refusedFor(publisher: *Publisher, peer: Peer) u64 {
     assert(publisher.mutex.isHeld());
-    const offender = publisher.evictions.offenders.find(.from(uid, pid)) orelse return 0;
+    const offender = publisher.evictions.offenders.find(peer) orelse return 0;
     return offender.refused_until_ns -| clock.monotonicNs();
+}
+
+/// Whether a peer still holds frames that it was evicted for: with more of them in its hands it would take the memory that
+/// others need. By the reactor, with the mutex held.
+pub fn keepsAnything(publisher: *Publisher, peer: Peer) bool {
+    assert(reactor.isLocked() and publisher.mutex.isHeld());
+    for (publisher.evicted[0..publisher.evicted_count]) |*connection| {
+        if (std.meta.eql(connection.peer, peer) and publisher.subscribers.holdsAny(connection.page.address)) return true;
+    }
+    return false;
 }
 
 /// Evicts the reader that holds most, longest, or everyone who is to have frames. False: there is nobody to evict. With
@@ -108,6 +119,7 @@ pub fn evict(publisher: *Publisher, who: struct { everyone: bool }) bool {
     if (!who.everyone) {
         const worst = worstOf(publisher, now_ns) orelse return false;
         revoke(publisher, worst, now_ns);
+        blame(publisher, worst.index, now_ns);
         return true;
     }
     var any = false;
@@ -185,7 +197,12 @@ fn revoke(publisher: *Publisher, holding: Holding, now_ns: u64) void {
         .duration_ns = holding.oldest_ns,
         .name = connection.name,
     });
-    const refused_ns = record.offenders.add(.of(connection), now_ns);
+}
+
+/// Whoever was evicted for itself, and not with all the others.
+fn blame(publisher: *Publisher, index: u6, now_ns: u64) void {
+    const connection = &publisher.connections[index];
+    const refused_ns = publisher.evictions.offenders.add(connection.peer, now_ns);
     if (refused_ns > 0) publisher.events.add(.{
         .kind = @intFromEnum(events.Kind.refused),
         .pid = connection.pid,
@@ -236,7 +253,7 @@ test "a peer is refused for longer each time, and forgotten in the end" {
     const testing = std.testing;
     const second = std.time.ns_per_s;
     var offenders: Offenders = .{};
-    const peer: Peer = .{ .uid = 1, .pid = 2 };
+    const peer: Peer = .{ .uid = 1, .process = 2 };
     var now: u64 = 1000 * second;
     for ([_]u64{ 0, 1, 2, 4, 8 }) |seconds| {
         try testing.expectEqual(seconds * second, offenders.add(peer, now));
@@ -244,9 +261,11 @@ test "a peer is refused for longer each time, and forgotten in the end" {
     }
     for (0..20) |_| _ = offenders.add(peer, now);
     try testing.expectEqual(refusal_max_ns, offenders.add(peer, now));
-    try testing.expectEqual(0, offenders.add(.{ .uid = 1, .pid = 3 }, now));
+    try testing.expectEqual(0, offenders.add(.{ .uid = 1, .process = 3 }, now));
     try testing.expectEqual(0, offenders.add(peer, now + 2 * refusal_max_ns));
     // More of them than there are places: the oldest makes room.
-    for (0..2 * Offenders.capacity) |pid| _ = offenders.add(.{ .uid = 7, .pid = @intCast(pid) }, now + 3 * refusal_max_ns + pid);
+    for (0..2 * Offenders.capacity) |pid| {
+        _ = offenders.add(.{ .uid = 7, .process = pid }, now + 3 * refusal_max_ns + pid);
+    }
     try testing.expectEqual(@as(?*Offenders.Offender, null), offenders.find(peer));
 }

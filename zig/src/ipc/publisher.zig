@@ -55,7 +55,7 @@ pub const Options = extern struct {
     /// For memory on a GPU: its number or UUID; empty: the first.
     device: [uuid.name_size]u8,
     /// Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
-    /// more. 0: twice that of `max_slots`.
+    /// more. 0: four times that of `max_slots`.
     memory_limit: u64,
 };
 
@@ -254,8 +254,8 @@ pub const Publisher = struct {
 
     /// How many memories the slots may have altogether.
     fn memoriesOf(options: *const Options, slot_size: u64) Error!u32 {
-        if (options.memory_limit == 0) return 2 * options.max_slots;
-        const least = options.slots + spare_memories;
+        if (options.memory_limit == 0) return 4 * options.max_slots;
+        const least = options.slots + supply.reserve;
         const most = options.memory_limit / slot_size;
         if (most >= least) return @intCast(@min(most, memories_most));
         return errors.fail(
@@ -265,8 +265,6 @@ pub const Publisher = struct {
         );
     }
 
-    /// The newest frame and the one that is being filled, while evicted readers keep everything else.
-    const spare_memories = 2;
     /// As many as the ring and all readers together can hold.
     const memories_most = layout.slots_max + (layout.subscribers_max + leases.evicted_max) * layout.leases_max;
 

@@ -95,29 +95,35 @@ fn choose(publisher: *Publisher, can_make: bool) Choice {
         return .{ .ready = slot };
     }
     if (!can_make) return .none;
-    const present = @popCount(writer.present);
-    const outside = subscribers.memoriesOutside();
-    const may_replace = present + outside < supply.memories_max;
-    const slot = (if (may_replace) writer.acquireKept(subscribers) else null) orelse
-        (if (mayGrow(publisher)) writer.reserve() else null) orelse {
-        const evicted = may_replace and eviction.evict(publisher, .{ .everyone = isTight(publisher) });
+    const room = roomOf(publisher);
+    const replaceable = if (room > 0) writer.acquireKept(subscribers) else null;
+    const slot = replaceable orelse (if (mayGrow(publisher)) writer.reserve() else null) orelse {
+        const evicted = room > 0 and eviction.evict(publisher, .{ .everyone = room <= reserve });
         return if (evicted) .evicted else .none;
     };
     supply.changing |= bitOf(slot);
     return .{ .empty = slot };
 }
 
-fn mayGrow(publisher: *Publisher) bool {
-    const present = @popCount(publisher.writer.present);
-    return 2 * (present + 1) + publisher.subscribers.memoriesOutside() <= publisher.supply.memories_max;
+/// Memories that may still be made.
+fn roomOf(publisher: *Publisher) u32 {
+    assert(publisher.mutex.isHeld());
+    const made = @popCount(publisher.writer.present) + publisher.subscribers.memoriesOutside();
+    return publisher.supply.memories_max -| made;
 }
 
-/// Whether readers that hold the whole ring could not be replaced one after the other any more. Then they go all at once,
-/// and nobody comes until some of what they keep is let go of: the limit on memory is kept, and the camera goes on.
-pub fn isTight(publisher: *Publisher) bool {
-    assert(publisher.mutex.isHeld());
-    const outside = publisher.subscribers.memoriesOutside();
-    return outside > 0 and 2 * @popCount(publisher.writer.present) + outside > publisher.supply.memories_max;
+/// The last memories that are made: one for the frame that is filled, one for the newest. Before that all readers are
+/// evicted at once, so that nobody can hold them: the limit on memory is kept, and the camera goes on.
+pub const reserve = 2;
+
+fn mayGrow(publisher: *Publisher) bool {
+    return roomOf(publisher) >= @popCount(publisher.writer.present) + 2;
+}
+
+/// Whether there is memory enough for one reader more to hold what it may, and to be evicted for it. While there is not,
+/// those who were evicted hold too much.
+pub fn mayAdmit(publisher: *Publisher) bool {
+    return publisher.subscribers.memoriesOutside() == 0 or roomOf(publisher) >= layout.leases_max + reserve;
 }
 
 fn noteNeed(publisher: *Publisher) void {
@@ -222,7 +228,7 @@ fn tend(publisher: *Publisher) bool {
     eviction.settle(publisher);
     for (0..layout.slots_max) |_| {
         switch (chooseChange(publisher)) {
-            .replace => |slot| if (!fill(publisher, slot)) break,
+            .replace => |slot| if (!replace(publisher, slot)) break,
             .strip => |slot| strip(publisher, slot),
             .none => break,
         }
@@ -231,6 +237,15 @@ fn tend(publisher: *Publisher) bool {
     defer publisher.mutex.unlock();
     return @popCount(publisher.writer.present) > publisher.supply.slots_initial or
         publisher.subscribers.evicted_count > 0;
+}
+
+/// Gives a slot that only evicted readers keep other memory, and lets go of it.
+fn replace(publisher: *Publisher, slot: u6) bool {
+    if (!fill(publisher, slot)) return false;
+    publisher.mutex.lock();
+    defer publisher.mutex.unlock();
+    publisher.writer.cancel(slot);
+    return true;
 }
 
 const Change = union(enum) { replace: u6, strip: u6, none };
@@ -250,7 +265,7 @@ fn chooseChange(publisher: *Publisher) Change {
         supply.changing |= bitOf(slot);
         return .{ .strip = slot };
     }
-    if (present + subscribers.memoriesOutside() >= supply.memories_max) return .none;
+    if (roomOf(publisher) <= reserve) return .none;
     const slot = writer.acquireKept(subscribers) orelse return .none;
     supply.changing |= bitOf(slot);
     return .{ .replace = slot };

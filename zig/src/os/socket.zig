@@ -276,6 +276,25 @@ pub fn peerCredentials(fd: i32) Error!Credentials {
     return credentials;
 }
 
+/// A number that no other process has or had since the machine was started: that of its pidfd's inode. Null before Linux
+/// 6.9.
+pub fn peerProcess(fd: i32) ?u64 {
+    var pidfd: i32 = -1;
+    var size: linux.socklen_t = @sizeOf(i32);
+    const result = linux.getsockopt(fd, linux.SOL.SOCKET, SO_PEERPIDFD, @ptrCast(&pidfd), &size);
+    if (linux.errno(result) != .SUCCESS) return null;
+    defer os_fd.close(pidfd);
+    var status: linux.Statx = undefined;
+    const found = linux.statx(pidfd, "", linux.AT.EMPTY_PATH, .{ .INO = true }, &status);
+    // All pidfds were one anonymous inode before: that has no size and no number of its own.
+    if (linux.errno(found) != .SUCCESS or memfd.filesystemOf(pidfd) != pidfs_magic) return null;
+    return status.ino;
+}
+
+const SO_PEERPIDFD = 77;
+/// <linux/magic.h>
+const pidfs_magic = 0x50494446;
+
 pub fn peerPid(fd: i32) i32 {
     const credentials = peerCredentials(fd) catch return 0;
     return credentials.pid;
