@@ -810,6 +810,7 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
     const control = try memfd.map(descriptors.items[0], layout.control_size, .read_only);
     defer memfd.unmap(control);
     var reader: frame_ring.Reader = .init(@ptrCast(control.ptr), @ptrCast(page.ptr), 3, .ordered, 0);
+    for (0..3) |slot| reader.setMemory(@intCast(slot), 1);
     var record = std.mem.zeroes(@import("frames.zig").PublishRecord);
     for (0..3) |_| try publisher.publish(try publisher.tryAcquire(), &record);
     const held = (try reader.next()).?;
