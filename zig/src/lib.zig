@@ -52,8 +52,10 @@ test {
     _ = @import("ipc/mod.zig").connect;
     _ = @import("ipc/mod.zig").event_loop;
     _ = @import("ipc/mod.zig").protocol;
+    _ = @import("ipc/mod.zig").reactor;
     _ = @import("ipc/mod.zig").waiter;
     _ = @import("os/mod.zig").arrivals;
+    _ = @import("os/mod.zig").closer;
     _ = @import("os/mod.zig").directory;
     _ = @import("os/mod.zig").fd;
     _ = @import("os/mod.zig").futex;

@@ -82,7 +82,7 @@ pub const Listener = struct {
         const lock = directory.Lock.acquire(&lock_path) catch |failure| return explain(failure, &place);
         errdefer lock.release(&lock_path);
         try requireStale(&place);
-        return .{ .fd = try socket.listen(place.text(), temporary.slice(), mode), .place = place, .lock = lock };
+        return .{ .fd = try socket.listen(place.text(), temporary.slice(), mode, .taken), .place = place, .lock = lock };
     }
 
     /// Somebody else's socket, or file, is left alone.
@@ -109,7 +109,7 @@ pub const Listener = struct {
             error.Timeout, error.Protocol => taken(place),
             else => failure,
         };
-        os_fd.close(probe);
+        socket.hangUp(probe);
         return taken(place);
     }
 

@@ -1,5 +1,11 @@
 //! This file decides who comes to a publisher and who goes: it accepts, answers the hello, and sees the connection's
-//! end. The reactor calls all of it, with its lock held.
+//! end. The reactor calls all of it, with its lock held. Nothing that takes a peer's memory or socket happens under the
+//! publisher's mutex, which `acquire` takes: that is held to copy what is known, and to change it.
+//!
+//! What is bounded by what: connections that have not been served by `pending_max`, their time by
+//! `handshake_timeout_ms`; subscribers by their places; descriptors on their way by the welcomes that are not taken
+//! (`untaken_max`, `unread_max_per_user`) and by the outbox; what one turn does by `accepts_per_turn` and
+//! `messages_per_turn`; descriptors that peers sent and that are not closed yet by `unclosed_max`.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -12,6 +18,7 @@ const channel = @import("../ring/mod.zig").channel;
 const memfd = @import("../os/mod.zig").memfd;
 const os_fd = @import("../os/mod.zig").fd;
 const socket = @import("../os/mod.zig").socket;
+const closer = @import("../os/mod.zig").closer;
 const clock = @import("../os/mod.zig").clock;
 const directory = @import("../os/mod.zig").directory;
 const log = @import("../os/mod.zig").log;
@@ -19,17 +26,30 @@ const format = @import("../core/mod.zig").format;
 const protocol = @import("protocol.zig");
 const reactor = @import("reactor.zig");
 const report = @import("report.zig");
+const outbox = @import("outbox.zig");
 const Publisher = @import("publisher.zig").Publisher;
 const Error = errors.Error;
 
 /// A connection that has not said its hello by then is dropped.
 const handshake_timeout_ms = 2000;
-/// More silent connections than this push out the oldest of them.
+/// And one that has not taken its welcome: descriptors that are on their way count against the publisher's user, who
+/// may have few (RLIMIT_NOFILE), over all publishers.
+const welcome_timeout_ms = 2000;
+/// More connections than this that were not served push one out.
 const pending_max = 64;
-/// How long nobody is accepted when not even one can be refused.
+/// Welcomes of one user that are not taken yet. Whoever comes then keeps its place in the line.
+const untaken_max = 2;
+/// With them, connections of one user that were dropped and whose messages with descriptors it has still not read:
+/// these are on their way until it reads them or closes its side.
+const unread_max_per_user = 4;
+/// Of all users; with the subscribers, of whom each may become one of them.
+const unread_max = 2 * layout.subscribers_max;
+/// How long nobody is accepted when not even one can be refused, or while too much waits to be closed.
 const exhaustion_pause_ms = 100;
+/// Descriptors that peers have sent and that nobody has begun to close.
+const unclosed_max = 64;
 /// Per wake-up, so that one connection cannot keep the reactor from the others.
-const accepts_per_turn = 32;
+const accepts_per_turn = 8;
 const messages_per_turn = 32;
 /// Bytes to receive a hello in. A later version's may be larger, and is told apart from noise.
 const hello_room = 4096;
@@ -45,16 +65,29 @@ pub const Connection = struct {
     mode: frame_ring.Mode,
     wants: u32,
     pid: i32,
+    uid: u32,
     connected_ns: u64,
+    out: outbox.Outbox = .{},
 };
 
-const Pending = struct { fd: i32, token: reactor.Token };
+const Pending = struct {
+    fd: i32,
+    token: reactor.Token,
+    uid: u32,
+    /// It has said its hello, which is still unread, and waits for others of its user to take their welcome.
+    in_line: bool,
+};
 
-/// The connections that have not said their hello yet, and what is kept for those to come.
+/// A connection that was dropped while its peer had not read descriptors that it was sent.
+const Unread = struct { fd: i32, token: reactor.Token, uid: u32 };
+
+/// The connections that are no subscribers, and what is kept for those to come. The reactor's lock guards it.
 pub const Admission = struct {
     listener_token: reactor.Token = undefined,
     pending: [pending_max]Pending = undefined,
     pending_count: usize = 0,
+    unread: [unread_max]Unread = undefined,
+    unread_count: usize = 0,
     /// Closed for a moment when descriptors run out, so that a connection can be refused. -1: another thread of the
     /// process was faster to take it.
     spare_fd: i32,
@@ -72,19 +105,49 @@ pub fn handlerOf(publisher: *Publisher) reactor.Handler {
     return .{ .context = publisher, .ready = onConnection, .expired = onPauseOver };
 }
 
-/// Closes every connection that has said nothing yet.
-pub fn dropAllPending(publisher: *Publisher) void {
-    assert(reactor.isLocked());
-    while (publisher.admission.pending_count > 0) os_fd.close(removePending(publisher, 0).fd);
-}
+/// Every connection of a publisher that closes; nobody else knows of them any more.
+pub const Leftovers = struct {
+    subscribers: [layout.subscribers_max]Connection = undefined,
+    subscriber_count: usize = 0,
+    fds: [pending_max + unread_max]i32 = undefined,
+    fd_count: usize = 0,
 
-/// Ends every connection, with both locks held.
-pub fn dropAll(publisher: *Publisher) void {
-    assert(reactor.isLocked() and publisher.mutex.isHeld());
-    var indexes = indexesOf(publisher.subscribers.active);
-    while (indexes.next()) |index| drop(publisher, @intCast(index));
-    assert(publisher.subscribers.active == 0);
-}
+    /// Takes them all from the publisher, with the reactor's lock held.
+    pub fn take(leftovers: *Leftovers, publisher: *Publisher) void {
+        assert(reactor.isLocked());
+        const admission = &publisher.admission;
+        while (admission.pending_count > 0) leftovers.add(removePending(publisher, 0).fd);
+        while (admission.unread_count > 0) leftovers.add(removeUnread(publisher, 0).fd);
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        var indexes = indexesOf(publisher.subscribers.active);
+        while (indexes.next()) |index| {
+            const connection = publisher.connections[index];
+            publisher.subscribers.remove(@intCast(index));
+            reactor.remove(connection.token);
+            leftovers.subscribers[leftovers.subscriber_count] = connection;
+            leftovers.subscriber_count += 1;
+        }
+        assert(publisher.subscribers.active == 0);
+    }
+
+    fn add(leftovers: *Leftovers, fd: i32) void {
+        leftovers.fds[leftovers.fd_count] = fd;
+        leftovers.fd_count += 1;
+    }
+
+    /// Ends those that are no subscribers; then, by `endSubscribers`, those that are.
+    pub fn endOthers(leftovers: *const Leftovers) void {
+        for (leftovers.fds[0..leftovers.fd_count]) |fd| socket.hangUp(fd);
+    }
+
+    pub fn endSubscribers(leftovers: *const Leftovers) void {
+        for (leftovers.subscribers[0..leftovers.subscriber_count]) |*connection| {
+            socket.hangUp(connection.fd);
+            connection.page.deinit();
+        }
+    }
+};
 
 /// The indexes of the subscribers in a mask.
 pub fn indexesOf(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
@@ -92,10 +155,23 @@ pub fn indexesOf(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
     return set.iterator(.{});
 }
 
-fn onConnection(context: *anyopaque, _: reactor.Token, listener: i32) void {
+/// The subscribers, for the reactor: nobody else lets one come or go.
+pub fn activeOf(publisher: *const Publisher) u64 {
+    assert(reactor.isLocked());
+    return publisher.subscribers.active;
+}
+
+fn onConnection(context: *anyopaque, token: reactor.Token, listener: i32) void {
     const publisher: *Publisher = @ptrCast(@alignCast(context));
     if (publisher.admission.spare_fd < 0) publisher.admission.spare_fd = openSpare();
     for (0..accepts_per_turn) |_| {
+        if (closer.waiting() > unclosed_max) {
+            log.debug("{s}: accepts nobody for {d} ms: what peers sent is still to be closed", .{
+                publisher.keyText(),
+                exhaustion_pause_ms,
+            });
+            return reactor.pause(token, .fromMilliseconds(exhaustion_pause_ms));
+        }
         const fd = socket.accept(listener) catch |failure| switch (failure) {
             error.WouldBlock => return,
             error.Aborted => continue,
@@ -105,11 +181,13 @@ fn onConnection(context: *anyopaque, _: reactor.Token, listener: i32) void {
             },
         };
         log.debug("{s}: accepted connection {d}", .{ publisher.keyText(), fd });
+        const uid = socket.peerUid(fd);
         // An honest subscriber has sent its hello by now.
-        handshake(publisher, fd) catch |failure| switch (failure) {
-            error.WouldBlock => postpone(publisher, fd),
-            error.Done => {},
-        };
+        switch (judge(publisher, fd, uid)) {
+            .silent => postpone(publisher, fd, uid, false),
+            .in_line => postpone(publisher, fd, uid, true),
+            else => |verdict| execute(publisher, fd, uid, &verdict),
+        }
     }
 }
 
@@ -122,11 +200,8 @@ fn refuseForDescriptors(publisher: *Publisher, listener: i32) void {
     if (socket.accept(listener)) |fd| {
         countRejected(publisher);
         log.debug("{s}: dropped connection {d}: no file descriptors are left", .{ publisher.keyText(), fd });
-        // Read first: closing with its hello unread would take the refusal back.
-        var hello: [hello_room]u8 = undefined;
-        _ = socket.receive(fd, &hello, null) catch {};
         refuse(fd, error.OutOfMemory, "the publisher has no file descriptors left");
-        os_fd.close(fd);
+        socket.hangUp(fd);
     } else |_| {
         log.debug("{s}: accepts nobody for {d} ms: no file descriptors are left", .{
             publisher.keyText(),
@@ -147,31 +222,50 @@ fn onPauseOver(_: *anyopaque, token: reactor.Token, _: i32) void {
     reactor.unpause(token);
 }
 
-/// Gives a silent connection its time; the one that has been silent the longest makes room.
-fn postpone(publisher: *Publisher, fd: i32) void {
+/// Gives a connection its time. Where there are too many, one makes room.
+fn postpone(publisher: *Publisher, fd: i32, uid: u32, in_line: bool) void {
     assert(reactor.isLocked() and publisher.admission.pending_count <= pending_max);
-    if (publisher.admission.pending_count == pending_max) dropPending(publisher, 0);
+    if (publisher.admission.pending_count == pending_max) dropPending(publisher, leastDeserving(publisher, uid));
     const deadline: clock.Deadline = .fromMilliseconds(handshake_timeout_ms);
-    const handler: reactor.Handler = .{ .context = publisher, .ready = onPending, .expired = onExpired };
+    const handler: reactor.Handler = .{
+        .context = publisher,
+        .ready = onPending,
+        .expired = onExpired,
+        .watch = .changes,
+    };
     const token = reactor.add(fd, handler, deadline) catch {
         countRejected(publisher);
-        return os_fd.close(fd);
+        return socket.hangUp(fd);
     };
-    publisher.admission.pending[publisher.admission.pending_count] = .{ .fd = fd, .token = token };
+    publisher.admission.pending[publisher.admission.pending_count] = .{
+        .fd = fd,
+        .token = token,
+        .uid = uid,
+        .in_line = in_line,
+    };
     publisher.admission.pending_count += 1;
+}
+
+/// The one that has been silent the longest; else of the newcomer's own user, else of all, the one that came first.
+fn leastDeserving(publisher: *const Publisher, uid: u32) usize {
+    const pending = publisher.admission.pending[0..publisher.admission.pending_count];
+    for (pending, 0..) |*one, index| if (!one.in_line) return index;
+    for (pending, 0..) |*one, index| if (one.uid == uid) return index;
+    return 0;
 }
 
 /// A hello that has come in the meantime is answered all the same.
 fn dropPending(publisher: *Publisher, index: usize) void {
     const pending = removePending(publisher, index);
-    handshake(publisher, pending.fd) catch |failure| switch (failure) {
-        error.WouldBlock => {
-            countRejected(publisher);
-            log.debug("{s}: dropped connection {d}: it has said nothing", .{ publisher.keyText(), pending.fd });
-            os_fd.close(pending.fd);
+    const verdict = judge(publisher, pending.fd, pending.uid);
+    switch (verdict) {
+        .silent => reject(publisher, pending.fd, "it has said nothing"),
+        .in_line => {
+            refuse(pending.fd, error.Io, "other subscribers of this user do not read what they are sent");
+            reject(publisher, pending.fd, "others of its user do not take their welcome");
         },
-        error.Done => {},
-    };
+        else => execute(publisher, pending.fd, pending.uid, &verdict),
+    }
 }
 
 fn removePending(publisher: *Publisher, index: usize) Pending {
@@ -196,11 +290,30 @@ fn pendingIndex(publisher: *const Publisher, token: reactor.Token) usize {
 
 fn onPending(context: *anyopaque, token: reactor.Token, _: i32) void {
     const publisher: *Publisher = @ptrCast(@alignCast(context));
-    const pending = removePending(publisher, pendingIndex(publisher, token));
-    handshake(publisher, pending.fd) catch |failure| switch (failure) {
-        error.WouldBlock => postpone(publisher, pending.fd),
-        error.Done => {},
-    };
+    serve(publisher, pendingIndex(publisher, token));
+}
+
+/// Answers a pending connection, if there is something to answer and it may come; else it keeps its place and its time.
+fn serve(publisher: *Publisher, index: usize) void {
+    const pending = &publisher.admission.pending[index];
+    const verdict = judge(publisher, pending.fd, pending.uid);
+    switch (verdict) {
+        .silent, .in_line => pending.in_line = verdict == .in_line,
+        else => {
+            const removed = removePending(publisher, index);
+            execute(publisher, removed.fd, removed.uid, &verdict);
+        },
+    }
+}
+
+/// Lets those come who had to wait for others of their user, in their order.
+fn serveLine(publisher: *Publisher) void {
+    var index: usize = 0;
+    while (index < publisher.admission.pending_count) {
+        const before = publisher.admission.pending_count;
+        if (publisher.admission.pending[index].in_line) serve(publisher, index);
+        if (publisher.admission.pending_count == before) index += 1;
+    }
 }
 
 fn onExpired(context: *anyopaque, token: reactor.Token, _: i32) void {
@@ -213,57 +326,91 @@ const other_version_message = std.fmt.comptimePrint(
     .{layout.version},
 );
 
-/// Takes the hello and answers it. WouldBlock: nothing was said yet, the descriptor is still the caller's.
-/// Done: it is not, whatever happened.
-fn handshake(publisher: *Publisher, fd: i32) error{ WouldBlock, Done }!void {
+/// What becomes of a connection that is no subscriber yet.
+const Verdict = union(enum) {
+    silent,
+    /// Its hello stays unread until others of its user have taken their welcome.
+    in_line,
+    rejected: struct { why: []const u8, answer: ?[]const u8 = null },
+    asks_for_report,
+    asks_to_subscribe: struct { hello: protocol.Hello, mode: frame_ring.Mode },
+};
+
+/// Looks at what a connection has said. Everything stays as it is.
+fn judge(publisher: *const Publisher, fd: i32, uid: u32) Verdict {
     assert(reactor.isLocked() and fd >= 0);
     var buffer: [hello_room]u8 = undefined;
-    const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
-        error.WouldBlock => return error.WouldBlock,
-        error.Disconnected => return reject(publisher, fd, "it has gone", null),
-        error.Truncated, error.DescriptorsExhausted => return reject(
-            publisher,
-            fd,
-            "its hello has too much in it",
-            null,
-        ),
+    const bytes = socket.peek(fd, &buffer) catch |failure| switch (failure) {
+        error.WouldBlock => return .silent,
+        error.Disconnected => return .{ .rejected = .{ .why = "it has gone" } },
+        error.Truncated => return .{ .rejected = .{ .why = "its hello has too much in it" } },
     };
     const hello = protocol.parse(protocol.Hello, .hello, bytes) orelse {
-        const other_version = protocol.prefixProblem(bytes) == .other_version;
-        if (other_version) return reject(publisher, fd, "it speaks another version", other_version_message);
-        return reject(publisher, fd, "what it said is no hello", null);
+        if (protocol.prefixProblem(bytes) == .other_version) return .{ .rejected = .{
+            .why = "it speaks another version",
+            .answer = other_version_message,
+        } };
+        return .{ .rejected = .{ .why = "what it said is no hello" } };
     };
     const mode = std.enums.fromInt(frame_ring.Mode, hello.mode) orelse {
-        return reject(publisher, fd, "its mode is not known", null);
+        return .{ .rejected = .{ .why = "its mode is not known" } };
     };
     const known_wants = protocol.want_frames | protocol.want_packets | protocol.want_report;
     const sensible = hello.wants != 0 and hello.wants & ~known_wants == 0 and
         hello.device_count <= protocol.devices_max;
-    if (!sensible) return reject(publisher, fd, "its hello asks for what there is not", null);
-
-    if (hello.wants & protocol.want_report != 0) {
-        report.send(publisher, fd);
-        log.debug("{s}: sent a report to connection {d}", .{ publisher.keyText(), fd });
-        os_fd.close(fd);
-        return error.Done;
-    }
-    if (admit(publisher, fd, &hello, mode)) {
-        log.debug("{s}: shook hands with connection {d}, a subscriber now", .{ publisher.keyText(), fd });
-    } else |failure| {
-        log.debug("{s}: refused connection {d}: {s}", .{ publisher.keyText(), fd, errors.message() });
-        refuse(fd, failure, errors.message());
-        os_fd.close(fd);
-    }
-    return error.Done;
+    if (!sensible) return .{ .rejected = .{ .why = "its hello asks for what there is not" } };
+    if (hello.wants & protocol.want_report != 0) return .asks_for_report;
+    if (!mayBeWelcomed(publisher, uid)) return .in_line;
+    return .{ .asks_to_subscribe = .{ .hello = hello, .mode = mode } };
 }
 
-/// Drops a connection. It is told no more than `answer`, and the log `why`.
-fn reject(publisher: *Publisher, fd: i32, why: []const u8, answer: ?[]const u8) error{Done} {
+/// Whether a user has so few descriptors on their way that more can be sent.
+fn mayBeWelcomed(publisher: *const Publisher, uid: u32) bool {
+    var unread: usize = 0;
+    for (publisher.admission.unread[0..publisher.admission.unread_count]) |*one| unread += @intFromBool(one.uid == uid);
+    var untaken: usize = 0;
+    var indexes = indexesOf(activeOf(publisher));
+    while (indexes.next()) |index| {
+        const connection = &publisher.connections[index];
+        untaken += @intFromBool(connection.uid == uid and !connection.out.welcomed);
+    }
+    // Each subscriber may become one of them.
+    const room = publisher.admission.unread_count + @popCount(activeOf(publisher)) < publisher.admission.unread.len;
+    return room and untaken < untaken_max and untaken + unread < unread_max_per_user;
+}
+
+/// Answers a hello, or what was said in its place. The descriptor is not the caller's afterwards.
+fn execute(publisher: *Publisher, fd: i32, uid: u32, verdict: *const Verdict) void {
+    switch (verdict.*) {
+        .silent, .in_line => unreachable,
+        .rejected => |*rejected| {
+            if (rejected.answer) |text| refuse(fd, error.Protocol, text);
+            reject(publisher, fd, rejected.why);
+        },
+        .asks_for_report => {
+            report.send(publisher, fd);
+            log.debug("{s}: sent a report to connection {d}", .{ publisher.keyText(), fd });
+            socket.hangUp(fd);
+        },
+        .asks_to_subscribe => |*wish| {
+            // Its hello, which had no descriptors.
+            socket.take(fd);
+            if (admit(publisher, fd, uid, &wish.hello, wish.mode)) {
+                log.debug("{s}: shook hands with connection {d}, a subscriber now", .{ publisher.keyText(), fd });
+            } else |failure| {
+                log.debug("{s}: refused connection {d}: {s}", .{ publisher.keyText(), fd, errors.message() });
+                refuse(fd, failure, errors.message());
+                socket.hangUp(fd);
+            }
+        },
+    }
+}
+
+/// Drops a connection that is no subscriber.
+fn reject(publisher: *Publisher, fd: i32, why: []const u8) void {
     countRejected(publisher);
     log.debug("{s}: dropped connection {d}: {s}", .{ publisher.keyText(), fd, why });
-    if (answer) |text| refuse(fd, error.Protocol, text);
-    os_fd.close(fd);
-    return error.Done;
+    socket.hangUp(fd);
 }
 
 fn refuse(fd: i32, failure: Error, reason: []const u8) void {
@@ -273,27 +420,30 @@ fn refuse(fd: i32, failure: Error, reason: []const u8) void {
     socket.send(fd, std.mem.asBytes(&refusal), &.{}) catch {};
 }
 
-fn admit(publisher: *Publisher, fd: i32, hello: *const protocol.Hello, mode: frame_ring.Mode) Error!void {
-    publisher.mutex.lock();
-    defer publisher.mutex.unlock();
-    const index: u6 = @intCast(@ctz(~publisher.subscribers.active) % layout.subscribers_max);
-    if (~publisher.subscribers.active == 0) {
+/// Makes a connection a subscriber and sends its welcome. Memory is made for it only when it has a place.
+fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello, mode: frame_ring.Mode) Error!void {
+    const active = activeOf(publisher);
+    if (~active == 0) {
         return errors.fail(
             error.TooManySubscribers,
             "the publisher has {d} subscribers, the most it may have",
             .{layout.subscribers_max},
         );
     }
+    const index: u6 = @intCast(@ctz(~active));
     const wants_frames = hello.wants & protocol.want_frames != 0;
     if (wants_frames) try publisher.slots.requireDevice(hello.devices[0..hello.device_count]);
 
     const page: SharedPage = try .create();
     errdefer page.deinit();
-    // The frame that is there now is the first one delivered.
-    page.address.cursor = publisher.writer.completed -| 1;
-    const token = try reactor.add(fd, .{ .context = publisher, .ready = onSubscriber }, null);
+    const handler: reactor.Handler = .{
+        .context = publisher,
+        .ready = onSubscriber,
+        .expired = onWelcomeExpired,
+        .watch = .changes,
+    };
+    const token = try reactor.add(fd, handler, .fromMilliseconds(welcome_timeout_ms));
     errdefer reactor.remove(token);
-    try welcome(publisher, fd, hello, &page);
     var connection: Connection = .{
         .fd = fd,
         .token = token,
@@ -302,11 +452,73 @@ fn admit(publisher: *Publisher, fd: i32, hello: *const protocol.Hello, mode: fra
         .mode = mode,
         .wants = hello.wants,
         .pid = socket.peerPid(fd),
+        .uid = uid,
         .connected_ns = clock.monotonicNs(),
     };
     protocol.sanitizeText(&connection.name);
-    publisher.connections[index] = connection;
-    publisher.subscribers.add(index, page.address, wants_frames and mode == .ordered);
+    // What comes later is owed to it, from the moment in which this is written.
+    const welcome = enter(publisher, index, &connection);
+    errdefer leave(publisher, index);
+    socket.send(fd, std.mem.asBytes(&welcome.message), welcome.descriptors[0..welcome.count]) catch {
+        return errors.fail(error.Io, "the publisher could not hand over its {d} descriptors", .{welcome.count});
+    };
+}
+
+/// A welcome and what goes with it.
+const Welcome = struct {
+    message: protocol.Welcome,
+    descriptors: [socket.descriptors_max]i32 = undefined,
+    count: usize = 0,
+
+    fn add(welcome: *Welcome, descriptors: []const i32) void {
+        @memcpy(welcome.descriptors[welcome.count..][0..descriptors.len], descriptors);
+        welcome.count += descriptors.len;
+    }
+};
+
+/// Adds a subscriber, together with the account of the ring as it is in that moment.
+fn enter(publisher: *Publisher, index: u6, connection: *const Connection) Welcome {
+    publisher.mutex.lock();
+    defer publisher.mutex.unlock();
+    const page = connection.page;
+    // The frame that is there now is the first one delivered.
+    page.address.cursor = publisher.writer.completed -| 1;
+    var welcome: Welcome = .{ .message = .{
+        .memory = publisher.control.memory,
+        .slot_count = publisher.writer.slot_count,
+        .geometry = publisher.geometry,
+        .slot_size = publisher.slot_size,
+        .packets_size = 0,
+        .cursor = page.address.cursor,
+        .packet_cursor = 0,
+        .publisher_pid = publisher.control.publisher_pid,
+        .device = publisher.slots.device(),
+    } };
+    welcome.add(&.{ publisher.control_fd, page.fd });
+    const wants_frames = connection.wants & protocol.want_frames != 0;
+    if (wants_frames) {
+        const slots = publisher.slots.descriptors();
+        assert(slots.len == publisher.writer.slot_count);
+        welcome.add(slots);
+    }
+    if (publisher.packet_ring) |*ring| if (connection.wants & protocol.want_packets != 0) {
+        welcome.add(&.{ring.fd});
+        welcome.message.packets_size = ring.region.len;
+        welcome.message.packet_cursor = (packets.Reader.init(ring.region) catch unreachable).next; // a ring of our own
+    };
+    publisher.connections[index] = connection.*;
+    publisher.subscribers.add(index, page.address, wants_frames and connection.mode == .ordered);
+    return welcome;
+}
+
+/// Removes a subscriber, with all that it held.
+fn leave(publisher: *Publisher, index: u6) void {
+    {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        publisher.subscribers.remove(index);
+    }
+    channel.interrupt(&publisher.room);
 }
 
 /// A lease page, the publisher's side of it.
@@ -317,7 +529,7 @@ const SharedPage = struct {
     fn create() Error!SharedPage {
         const fd = try memfd.create("cuframes-lease", layout.lease_page_size);
         errdefer os_fd.close(fd);
-        const mapping = try memfd.map(fd, layout.lease_page_size, .read_write);
+        const mapping = try memfd.mapNew(fd, layout.lease_page_size);
         errdefer memfd.unmap(mapping);
         try memfd.seal(fd, .keep_writable);
         return .{ .address = @ptrCast(mapping.ptr), .fd = fd };
@@ -330,80 +542,59 @@ const SharedPage = struct {
     }
 };
 
-/// Hands over what the hello asked for. With the mutex held.
-fn welcome(publisher: *const Publisher, fd: i32, hello: *const protocol.Hello, page: *const SharedPage) Error!void {
-    assert(publisher.mutex.isHeld());
-    assert(page.address.cursor <= publisher.writer.completed);
-    var message: protocol.Welcome = .{
-        .memory = publisher.control.memory,
-        .slot_count = publisher.writer.slot_count,
-        .geometry = publisher.geometry,
-        .slot_size = publisher.slot_size,
-        .packets_size = 0,
-        .cursor = page.address.cursor,
-        .packet_cursor = 0,
-        .publisher_pid = publisher.control.publisher_pid,
-        .device = publisher.slots.device(),
-    };
-    var descriptors: [socket.descriptors_max]i32 = undefined;
-    descriptors[0] = publisher.control_fd;
-    descriptors[1] = page.fd;
-    var count: usize = 2;
-    if (hello.wants & protocol.want_frames != 0) {
-        const slots = publisher.slots.descriptors();
-        assert(slots.len == publisher.writer.slot_count);
-        @memcpy(descriptors[count..][0..slots.len], slots);
-        count += slots.len;
-    }
-    if (publisher.packet_ring) |*ring| if (hello.wants & protocol.want_packets != 0) {
-        descriptors[count] = ring.fd;
-        count += 1;
-        message.packets_size = ring.region.len;
-        message.packet_cursor = (packets.Reader.init(ring.region) catch unreachable).next; // a ring of our own
-    };
-    assert(count <= descriptors.len);
-    socket.send(fd, std.mem.asBytes(&message), descriptors[0..count]) catch {
-        return errors.fail(error.Io, "the publisher could not hand over its {d} descriptors", .{count});
-    };
-}
-
 fn onSubscriber(context: *anyopaque, token: reactor.Token, fd: i32) void {
     const publisher: *Publisher = @ptrCast(@alignCast(context));
-    const over = receiveFrom(publisher, token, fd) orelse return;
-    // Behind the mutex, which acquire takes.
-    log.debug("{s}: subscriber on connection {d} {s}", .{ publisher.keyText(), fd, switch (over) {
-        .gone => "has gone",
-        .misbehaved => "dropped: what it said is not of the protocol",
-    } });
+    const index = indexOf(publisher, token);
+    if (receiveFrom(publisher, token, fd)) |over| {
+        log.debug("{s}: subscriber on connection {d} {s}", .{ publisher.keyText(), fd, switch (over) {
+            .gone => "has gone",
+            .misbehaved => "dropped: what it said is not of the protocol",
+        } });
+        if (over == .misbehaved) countRejected(publisher);
+        return drop(publisher, index);
+    }
+    const welcomed = publisher.connections[index].out.welcomed;
+    outbox.flush(publisher, index);
+    if (!welcomed and publisher.connections[index].out.welcomed) {
+        reactor.settle(token);
+        serveLine(publisher);
+    }
 }
 
-/// Takes a subscriber's messages. Returns why it was dropped, null where it was not.
+/// Takes a subscriber's messages. Returns why it is to be dropped, null where it is not.
 fn receiveFrom(publisher: *Publisher, token: reactor.Token, fd: i32) ?enum { gone, misbehaved } {
-    publisher.mutex.lock();
-    defer publisher.mutex.unlock();
     for (0..messages_per_turn) |_| {
         var buffer: [@sizeOf(protocol.Released) + 1]u8 = undefined;
         const bytes = socket.receive(fd, &buffer, null) catch |failure| switch (failure) {
             error.WouldBlock => return null,
-            error.Disconnected => {
-                drop(publisher, indexOf(publisher, token));
-                return .gone;
-            },
-            error.Truncated, error.DescriptorsExhausted => "",
+            error.Disconnected => return .gone,
+            error.Truncated, error.DescriptorsExhausted => return .misbehaved,
         };
         // Leases are the protocol's: who breaks it has none. No subscriber of this library does.
-        if (protocol.parse(protocol.Released, .released, bytes) == null) {
-            countRejected(publisher);
-            drop(publisher, indexOf(publisher, token));
-            return .misbehaved;
-        }
+        if (protocol.parse(protocol.Released, .released, bytes) == null) return .misbehaved;
         channel.interrupt(&publisher.room);
     }
+    // The rest of them is no change.
+    reactor.watchAgain(token);
     return null;
 }
 
+fn onWelcomeExpired(context: *anyopaque, token: reactor.Token, fd: i32) void {
+    const publisher: *Publisher = @ptrCast(@alignCast(context));
+    const index = indexOf(publisher, token);
+    outbox.flush(publisher, index);
+    if (!publisher.connections[index].out.welcomed) {
+        countRejected(publisher);
+        log.debug("{s}: dropped subscriber on connection {d}: it has not taken its welcome", .{
+            publisher.keyText(),
+            fd,
+        });
+        drop(publisher, index);
+    } else serveLine(publisher);
+}
+
 fn indexOf(publisher: *const Publisher, token: reactor.Token) u6 {
-    var indexes = indexesOf(publisher.subscribers.active);
+    var indexes = indexesOf(activeOf(publisher));
     while (indexes.next()) |index| {
         if (publisher.connections[index].token == token) return @intCast(index);
     }
@@ -411,23 +602,63 @@ fn indexOf(publisher: *const Publisher, token: reactor.Token) u6 {
 }
 
 /// Tells a subscriber that cannot be served that this is the end. What it holds stays as it is until it closes its
-/// own side. With the mutex held.
+/// own side.
 pub fn dismiss(publisher: *Publisher, index: u6) void {
-    assert(publisher.mutex.isHeld());
-    publisher.subscribers.neglect(index);
+    assert(reactor.isLocked());
+    {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        publisher.subscribers.neglect(index);
+    }
     socket.endSending(publisher.connections[index].fd);
     channel.interrupt(&publisher.room);
 }
 
-/// Frees all that a subscriber held: it has let go of it, or forfeited it. With both locks held.
+/// Frees all that a subscriber held: it has let go of it, or forfeited it.
 fn drop(publisher: *Publisher, index: u6) void {
-    assert(reactor.isLocked() and publisher.mutex.isHeld());
-    const connection = &publisher.connections[index];
-    publisher.subscribers.remove(index);
+    assert(reactor.isLocked());
+    const connection = publisher.connections[index];
+    leave(publisher, index);
     reactor.remove(connection.token);
-    os_fd.close(connection.fd);
     connection.page.deinit();
-    channel.interrupt(&publisher.room);
+    if (connection.out.mayBeUnread(connection.fd)) {
+        keepUnread(publisher, connection.fd, connection.uid);
+    } else {
+        socket.hangUp(connection.fd);
+    }
+    serveLine(publisher);
+}
+
+/// Keeps a connection that has ended, for as long as its peer has not read the descriptors that it was sent: nobody can
+/// take them back, and they count.
+fn keepUnread(publisher: *Publisher, fd: i32, uid: u32) void {
+    const admission = &publisher.admission;
+    socket.shutdown(fd);
+    assert(admission.unread_count < admission.unread.len);
+    const handler: reactor.Handler = .{ .context = publisher, .ready = onUnread, .watch = .changes };
+    const token = reactor.add(fd, handler, null) catch return socket.hangUp(fd);
+    admission.unread[admission.unread_count] = .{ .fd = fd, .token = token, .uid = uid };
+    admission.unread_count += 1;
+}
+
+fn onUnread(context: *anyopaque, token: reactor.Token, fd: i32) void {
+    const publisher: *Publisher = @ptrCast(@alignCast(context));
+    if (!socket.isAllRead(fd)) return;
+    const index = for (publisher.admission.unread[0..publisher.admission.unread_count], 0..) |*one, index| {
+        if (one.token == token) break index;
+    } else unreachable;
+    socket.hangUp(removeUnread(publisher, index).fd);
+    serveLine(publisher);
+}
+
+fn removeUnread(publisher: *Publisher, index: usize) Unread {
+    const admission = &publisher.admission;
+    assert(reactor.isLocked() and index < admission.unread_count);
+    const unread = admission.unread[index];
+    reactor.remove(unread.token);
+    admission.unread_count -= 1;
+    admission.unread[index] = admission.unread[admission.unread_count];
+    return unread;
 }
 
 const testing = std.testing;
@@ -464,7 +695,9 @@ test "a hello that has come before its connection makes room is answered; silenc
     protocol.setText(&hello.name, "early enough");
     try socket.send(connections[0], std.mem.asBytes(&hello), &.{});
     for (connections[2..]) |*fd| fd.* = try socket.connect(&address, publisher.paths.socket.slice(), 1000);
-    for (0..2) |_| onConnection(publisher, publisher.admission.listener_token, publisher.listener);
+    for (0..pending_max / accepts_per_turn) |_| {
+        onConnection(publisher, publisher.admission.listener_token, publisher.listener);
+    }
 
     var buffer: [@sizeOf(protocol.Welcome) + 1]u8 = undefined;
     var descriptors: socket.Descriptors = .{};
@@ -513,8 +746,8 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
         &.{ .ring_slots = 1, .data_size = 1, .max_packet_size = 1, .codec_id = 27, .named = 0 },
     );
     for (0..8) |_| {
-        // Nobody waits for it any more.
-        const slot = try publisher.tryAcquire();
+        // Nobody waits for it any more, once the reactor has tried.
+        const slot = try publisher.acquire(.fromMilliseconds(30_000));
         try testing.expect(slot != held.slot);
         try publisher.publish(slot, &record);
     }

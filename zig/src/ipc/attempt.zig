@@ -5,6 +5,7 @@
 const std = @import("std");
 const errors = @import("../core/mod.zig").errors;
 const os_fd = @import("../os/mod.zig").fd;
+const socket = @import("../os/mod.zig").socket;
 const clock = @import("../os/mod.zig").clock;
 const futex = @import("../os/mod.zig").futex;
 const log = @import("../os/mod.zig").log;
@@ -51,7 +52,7 @@ pub const Goal = union(enum) {
             .publisher => |*options| return connect(options, call),
             .socket => |*wanted| {
                 const fd = try handshakes.connect(&wanted.place, call);
-                errdefer os_fd.close(fd);
+                errdefer socket.hangUp(fd);
                 return .{ .socket = try .adopt(fd) };
             },
         }
@@ -197,7 +198,7 @@ pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error
     const hello: protocol.Hello = .{ .wants = protocol.want_report, .mode = 0, .name = options.name };
     var reply = try handshakes.handshake(protocol.text(&options.key), protocol.text(&options.directory), &hello, call);
     defer reply.descriptors.deinit();
-    defer os_fd.close(reply.fd);
+    defer socket.hangUp(reply.fd);
     const bytes = reply.bytes();
     const report = allocator.create(protocol.Report) catch return errors.fail(
         error.OutOfMemory,
@@ -220,7 +221,6 @@ pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error
 
 const testing = std.testing;
 const linux = std.os.linux;
-const socket = @import("../os/mod.zig").socket;
 
 /// It is told of, not found out at the end of the wait.
 fn expectFinished(connecting: *Connecting) !void {

@@ -4,6 +4,7 @@ const std = @import("std");
 const errors = @import("../core/mod.zig").errors;
 const layout = @import("../ring/mod.zig").layout;
 const os_fd = @import("../os/mod.zig").fd;
+const closer = @import("../os/mod.zig").closer;
 const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
 const arrivals = @import("../os/mod.zig").arrivals;
@@ -21,6 +22,9 @@ const Error = errors.Error;
 pub const answer_timeout_ms = 2000;
 /// Publishers that hang up before they answer: one that is closing does so once.
 const hangups_max = 8;
+/// Descriptors of publishers that wait to be closed: nobody connects while they are more. One answer has up to
+/// `socket.descriptors_max`.
+const unclosed_max = 256;
 /// How often to look where nothing tells: an abstract address, and a directory that the kernel cannot watch for us.
 const abstract_interval_ms = 20;
 const unwatched_interval_ms = 200;
@@ -125,6 +129,12 @@ pub fn handshake(key: []const u8, directory_option: []const u8, hello: *const pr
     var hangups: u32 = 0;
     var waiting = false;
     while (true) {
+        if (closer.waiting() > unclosed_max) return errors.fail(
+            error.Io,
+            "{d} descriptors that publishers have sent, and that cannot be closed, are in the way of any more: " ++
+                "end the processes that publish so",
+            .{closer.waiting()},
+        );
         if (connectSocket(&address, path.slice(), end)) |fd| {
             if (try exchangeOrClose(fd, &path, hello, call, end)) |reply| return reply;
             // It ends, which the next attempt will see; or others who connected since have pushed us out.
@@ -206,9 +216,9 @@ fn unheard(failure: Error, place: *const Place, begun_ns: u64) Error {
 
 /// As `exchange`; closes the connection unless it returns a reply.
 fn exchangeOrClose(fd: i32, path: *const Path, hello: *const protocol.Hello, call: *Call, end: Deadline) Error!?Reply {
-    errdefer os_fd.close(fd);
+    errdefer socket.hangUp(fd);
     const reply = try exchange(fd, path, hello, call, end) orelse {
-        os_fd.close(fd);
+        socket.hangUp(fd);
         return null;
     };
     return reply;
@@ -325,7 +335,7 @@ const Deaf = struct {
         try directory.create(&folder);
         const path: Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
         const temporary: Path = try .init("{s}.new", .{path.slice()});
-        const listener = try socket.listen(path.slice(), temporary.slice(), 0o600);
+        const listener = try socket.listen(path.slice(), temporary.slice(), 0o600, .taken);
         var deaf: Deaf = .{ .folder = folder, .path = path, .listener = listener };
         if (kind == .full) {
             _ = try errors.check(linux.listen(deaf.listener, 0), "listen", path.slice());

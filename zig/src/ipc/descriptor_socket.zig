@@ -54,7 +54,7 @@ pub const DescriptorSocket = struct {
         const listener: place.Listener = try .open(at, mode);
         errdefer {
             listener.release();
-            os_fd.close(listener.fd);
+            socket.closeListener(listener.fd);
         }
         return create(.{ .fd = listener.fd, .listener = listener });
     }
@@ -89,7 +89,7 @@ pub const DescriptorSocket = struct {
                     .{},
                 ),
             };
-            errdefer os_fd.close(fd);
+            errdefer socket.hangUp(fd);
             return adopt(fd);
         }
     }
@@ -137,7 +137,8 @@ pub const DescriptorSocket = struct {
         };
     }
 
-    /// One message. On every error no descriptor of it is open.
+    /// One message. On every error no descriptor of it stays open here; one for which there are too few descriptors
+    /// left can be received later.
     pub fn receive(self: *DescriptorSocket, buffer: []u8, received: *Received, deadline: clock.Deadline) Error!void {
         try self.requireConnected();
         if (buffer.len < message_size_max) return errors.fail(
@@ -160,7 +161,8 @@ pub const DescriptorSocket = struct {
                 ),
                 error.DescriptorsExhausted => return errors.fail(
                     error.Io,
-                    "this process has too few file descriptors left for those of a message (ulimit -n): it was dropped",
+                    "this process has too few file descriptors left for those of a message (ulimit -n): it can be received " ++
+                        "when there are more",
                     .{},
                 ),
             };
@@ -246,7 +248,7 @@ pub const DescriptorSocket = struct {
     fn unrefOpaque(context: *anyopaque) void {
         const self: *DescriptorSocket = @ptrCast(@alignCast(context));
         if (@atomicRmw(u32, &self.references, .Sub, 1, .seq_cst) != 1) return;
-        os_fd.close(self.fd);
+        if (self.listener == null) socket.hangUp(self.fd) else socket.closeListener(self.fd);
         allocator.destroy(self);
     }
 };

@@ -5,10 +5,8 @@ const errors = @import("../core/mod.zig").errors;
 const packets = @import("../ring/mod.zig").packets;
 const memfd = @import("../os/mod.zig").memfd;
 const os_fd = @import("../os/mod.zig").fd;
-const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
 const protocol = @import("protocol.zig");
-const reactor = @import("reactor.zig");
 const admission = @import("admission.zig");
 const Publisher = @import("publisher.zig").Publisher;
 const Error = errors.Error;
@@ -94,7 +92,7 @@ const Mirror = struct {
     }
 };
 
-/// Makes the packet ring and hands it to the subscribers that are there.
+/// Makes the packet ring, and has the reactor hand it to the subscribers that are there.
 pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!void {
     const options: packets.Options = .{
         .ring_slots = wanted.ring_slots,
@@ -119,33 +117,28 @@ pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!
 
     const fd = try memfd.create("cuframes-packets", size);
     errdefer os_fd.close(fd);
-    const region = try memfd.map(fd, size, .read_write);
+    const region = try memfd.mapNew(fd, size);
     errdefer memfd.unmap(region);
     try memfd.seal(fd, .no_future_writers);
     const mirror: ?Mirror = if (wanted.named != 0) try .create(publisher.keyText(), options, size) else null;
 
-    reactor.lock();
-    defer reactor.unlock();
-    publisher.mutex.lock();
-    defer publisher.mutex.unlock();
-    publisher.packet_ring = .{
-        .fd = fd,
-        .region = region,
-        .writer = packets.Writer.init(region, options) catch unreachable, // regionSize accepted them
-        .codec_id = options.codec_id,
-        .mirror = mirror,
-    };
-    const message: protocol.Packets = .{ .size = size };
-    var indexes = admission.indexesOf(publisher.subscribers.active);
-    while (indexes.next()) |index| {
-        const subscriber = &publisher.connections[index];
-        if (subscriber.wants & protocol.want_packets == 0) continue;
-        socket.send(
-            subscriber.fd,
-            std.mem.asBytes(&message),
-            &.{fd},
-        ) catch admission.dismiss(publisher, @intCast(index));
+    {
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        publisher.packet_ring = .{
+            .fd = fd,
+            .region = region,
+            .writer = packets.Writer.init(region, options) catch unreachable, // regionSize accepted them
+            .codec_id = options.codec_id,
+            .mirror = mirror,
+        };
+        var indexes = admission.indexesOf(publisher.subscribers.active);
+        while (indexes.next()) |index| {
+            const subscriber = &publisher.connections[index];
+            if (subscriber.wants & protocol.want_packets != 0) subscriber.out.owed.packets = true;
+        }
     }
+    publisher.owed.post();
 }
 
 fn packetRing(publisher: *Publisher) Error!*PacketRing {

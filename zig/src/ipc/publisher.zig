@@ -15,6 +15,7 @@ const memfd = @import("../os/mod.zig").memfd;
 const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
 const clock = @import("../os/mod.zig").clock;
+const Event = @import("../os/mod.zig").event.Event;
 const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const completion = @import("../cuda/mod.zig").completion;
 const protocol = @import("protocol.zig");
@@ -23,6 +24,7 @@ const Waiter = @import("waiter.zig").Waiter;
 const frames = @import("frames.zig");
 const packet_tracks = @import("packet_tracks.zig");
 const admission = @import("admission.zig");
+const outbox = @import("outbox.zig");
 const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;
@@ -96,7 +98,8 @@ fn isKey(key: []const u8) bool {
 }
 
 pub const Publisher = struct {
-    /// Guards everything below against the reactor's thread. Lock order: reactor, then this.
+    /// Guards everything below against the reactor's thread. Held for short sections in memory only, since `acquire`
+    /// takes it: no system call on what a peer has made. Lock order: reactor, then this.
     mutex: Mutex = .{},
     references: u32 = 1,
     closing: bool = false,
@@ -128,6 +131,9 @@ pub const Publisher = struct {
     lock: directory.Lock,
     listener: i32,
     admission: admission.Admission,
+    /// Posted by any thread that has added to some connection's outbox.
+    owed: Event,
+    owed_token: reactor.Token = undefined,
 
     /// Where the publisher of a key is found.
     const Paths = struct {
@@ -170,6 +176,8 @@ pub const Publisher = struct {
         }
         const spare_fd = try admission.requireSpare();
         errdefer os_fd.close(spare_fd);
+        const owed: Event = try .init("outbox");
+        errdefer owed.deinit();
         publisher.* = .{
             .control = control,
             .control_fd = control_fd,
@@ -182,6 +190,7 @@ pub const Publisher = struct {
             .lock = lock,
             .listener = undefined,
             .admission = .{ .spare_fd = spare_fd },
+            .owed = owed,
         };
         publisher.describe(options);
         try publisher.listen(options.socket_mode);
@@ -226,7 +235,7 @@ pub const Publisher = struct {
     fn createControl() Error!struct { i32, *layout.Control } {
         const fd = try memfd.create("cuframes-control", layout.control_size);
         errdefer os_fd.close(fd);
-        const region = try memfd.map(fd, layout.control_size, .read_write);
+        const region = try memfd.mapNew(fd, layout.control_size);
         errdefer memfd.unmap(region);
         try memfd.seal(fd, .no_future_writers);
         return .{ fd, @ptrCast(region.ptr) };
@@ -252,13 +261,15 @@ pub const Publisher = struct {
 
     fn listen(publisher: *Publisher, mode: u32) Error!void {
         const paths = &publisher.paths;
-        reactor.lock();
-        defer reactor.unlock();
-        publisher.listener = try socket.listen(paths.socket.slice(), paths.temporary.slice(), mode);
+        publisher.listener = try socket.listen(paths.socket.slice(), paths.temporary.slice(), mode, .refused);
         errdefer {
             _ = linux.unlink(paths.socket.z());
-            os_fd.close(publisher.listener);
+            socket.closeListener(publisher.listener);
         }
+        reactor.lock();
+        defer reactor.unlock();
+        publisher.owed_token = try reactor.add(publisher.owed.fd, outbox.handlerOf(publisher), null);
+        errdefer reactor.remove(publisher.owed_token);
         const handler = admission.handlerOf(publisher);
         publisher.admission.listener_token = try reactor.add(publisher.listener, handler, null);
     }
@@ -317,21 +328,23 @@ pub const Publisher = struct {
         // What was published is to be delivered. A GPU that hangs keeps its memory mapped, not this thread.
         _ = publisher.completions.drain(.fromMilliseconds(completion.drain_timeout_ms));
         publisher.completions.stop();
+        var leftovers: admission.Leftovers = .{};
         {
             reactor.lock();
             defer reactor.unlock();
-            publisher.mutex.lock();
-            defer publisher.mutex.unlock();
             @atomicStore(bool, &publisher.closing, true, .seq_cst);
             @atomicStore(u32, &publisher.control.closed, 1, .seq_cst);
             reactor.remove(publisher.admission.listener_token);
-            _ = linux.unlink(publisher.paths.socket.z());
-            os_fd.close(publisher.listener);
-            admission.dropAllPending(publisher);
-            if (publisher.packet_ring) |*ring| ring.deinit();
-            publisher.packet_ring = null;
-            admission.dropAll(publisher);
+            reactor.remove(publisher.owed_token);
+            leftovers.take(publisher);
         }
+        // Nobody else knows of all this now: no lock is held while it ends.
+        _ = linux.unlink(publisher.paths.socket.z());
+        socket.closeListener(publisher.listener);
+        leftovers.endOthers();
+        if (publisher.packet_ring) |*ring| ring.deinit();
+        publisher.packet_ring = null;
+        leftovers.endSubscribers();
         publisher.lock.release(&publisher.paths.lock);
         publisher.waiter.stop();
         channel.interrupt(&publisher.room);
@@ -364,6 +377,7 @@ pub const Publisher = struct {
         unmapControl(publisher.control);
         os_fd.close(publisher.control_fd);
         if (publisher.admission.spare_fd >= 0) os_fd.close(publisher.admission.spare_fd);
+        publisher.owed.deinit();
         allocator.destroy(publisher);
     }
 };

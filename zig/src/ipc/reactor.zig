@@ -21,6 +21,22 @@ pub const Handler = struct {
     ready: *const fn (context: *anyopaque, token: Token, fd: i32) void,
     /// The deadline given to `add` or `pause` has passed.
     expired: ?*const fn (context: *anyopaque, token: Token, fd: i32) void = null,
+    watch: Watch = .readable,
+};
+
+/// When `ready` is called.
+pub const Watch = enum {
+    /// Again and again, while the descriptor can be read or its peer is gone.
+    readable,
+    /// Once when it is added, and once for each change: something has come, the peer has read something or is gone.
+    changes,
+
+    fn events(watch: Watch) u32 {
+        return switch (watch) {
+            .readable => linux.EPOLL.IN | linux.EPOLL.RDHUP,
+            .changes => linux.EPOLL.ET | linux.EPOLL.IN | linux.EPOLL.OUT | linux.EPOLL.RDHUP,
+        };
+    }
 };
 
 /// All zero when free, so that the table takes no room in the library's file.
@@ -31,18 +47,21 @@ const Entry = struct {
     deadline: ?clock.Deadline = null,
 };
 
-const events_watched = linux.EPOLL.IN | linux.EPOLL.RDHUP;
-
 /// Publishers, their connections and handshakes, subscribers.
 const entries_max = 8192;
 
 var mutex: Mutex = .{};
+/// Held by whoever is next. Without it the reactor's thread, which takes the lock again and again while peers keep it
+/// busy, would be faster each time than one that has to be woken.
+var next: Mutex = .{};
 var entries: [entries_max]Entry = @splat(.{});
 var epoll: i32 = -1;
 var expiring: u32 = 0;
 var search_from: u32 = 0;
 
 pub fn lock() void {
+    next.lock();
+    defer next.unlock();
     mutex.lock();
 }
 
@@ -73,7 +92,7 @@ pub fn add(fd: i32, handler: Handler, deadline: ?clock.Deadline) Error!Token {
 
     const entry = &entries[index];
     const token: Token = .{ .index = @intCast(index), .generation = entry.generation };
-    var event: linux.epoll_event = .{ .events = events_watched, .data = .{ .u64 = @bitCast(token) } };
+    var event: linux.epoll_event = .{ .events = handler.watch.events(), .data = .{ .u64 = @bitCast(token) } };
     _ = try errors.check(linux.epoll_ctl(epoll, linux.EPOLL.CTL_ADD, fd, &event), "epoll_ctl", "add");
     entry.handler = handler;
     entry.fd = fd;
@@ -95,7 +114,22 @@ pub fn pause(token: Token, deadline: clock.Deadline) void {
 
 /// Looks at a paused descriptor again.
 pub fn unpause(token: Token) void {
-    setEvents(token, events_watched);
+    watchAgain(token);
+}
+
+/// Has `ready` called at once if there is anything to see. For handlers that watch changes and have not looked at all
+/// of them.
+pub fn watchAgain(token: Token) void {
+    setEvents(token, entries[token.index].handler.?.watch.events());
+}
+
+/// The deadline given to `add` holds no longer.
+pub fn settle(token: Token) void {
+    assert(isLocked());
+    const entry = &entries[token.index];
+    assert(entry.generation == token.generation and entry.handler != null);
+    if (entry.deadline != null) expiring -= 1;
+    entry.deadline = null;
 }
 
 fn setEvents(token: Token, events: u32) void {
@@ -130,18 +164,27 @@ fn run(fd: i32) void {
     while (true) {
         const result = linux.epoll_wait(fd, &events, events.len, timeout_ms);
         const count = if (linux.errno(result) == .SUCCESS) result else 0;
+        // Others get their turn in between: peers may keep every connection busy.
+        for (events[0..count]) |event| serve(@bitCast(event.data.u64));
         lock();
         defer unlock();
-        for (events[0..count]) |event| {
-            const token: Token = @bitCast(event.data.u64);
-            const entry = &entries[token.index];
-            // An earlier handler of this round may have removed it.
-            if (entry.generation != token.generation) continue;
-            const handler = entry.handler orelse continue;
-            handler.ready(handler.context, token, entry.fd);
-        }
         timeout_ms = expire();
     }
+}
+
+fn serve(token: Token) void {
+    lock();
+    defer unlock();
+    serveLocked(token);
+}
+
+fn serveLocked(token: Token) void {
+    assert(isLocked());
+    const entry = &entries[token.index];
+    // It may have been removed since the kernel told of it, and another may have its place.
+    if (entry.generation != token.generation) return;
+    const handler = entry.handler orelse return;
+    handler.ready(handler.context, token, entry.fd);
 }
 
 /// Runs what is due; returns how long the next one has, for epoll_wait.
@@ -161,4 +204,35 @@ fn expire() i32 {
         }
     }
     return soonest.remainingMs();
+}
+
+const testing = std.testing;
+
+test "what the kernel tells of a descriptor that was removed is not taken for the one that has its place since" {
+    const Counter = struct {
+        calls: u32 = 0,
+
+        fn ready(context: *anyopaque, _: Token, _: i32) void {
+            const counter: *@This() = @ptrCast(@alignCast(context));
+            counter.calls += 1;
+        }
+    };
+    var ends: [2]i32 = undefined;
+    _ = try errors.check(linux.pipe2(&ends, .{ .CLOEXEC = true, .NONBLOCK = true }), "pipe2", "test");
+    defer for (ends) |fd| os_fd.close(fd);
+    lock();
+    defer unlock();
+    var first: Counter = .{};
+    const removed = try add(ends[0], .{ .context = &first, .ready = Counter.ready }, null);
+    remove(removed);
+    search_from = removed.index;
+    var second: Counter = .{};
+    const token = try add(ends[0], .{ .context = &second, .ready = Counter.ready }, null);
+    defer remove(token);
+    try testing.expectEqual(removed.index, token.index);
+    // As the thread would with an event that it fetched before the lock was its own.
+    serveLocked(removed);
+    try testing.expectEqual(0, first.calls + second.calls);
+    serveLocked(token);
+    try testing.expectEqual(1, second.calls);
 }

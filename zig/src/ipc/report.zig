@@ -11,10 +11,16 @@ const Publisher = @import("publisher.zig").Publisher;
 
 /// Answers a connection that asked for a report and nothing else.
 pub fn send(publisher: *Publisher, fd: i32) void {
+    var message: protocol.Report = std.mem.zeroes(protocol.Report);
+    fill(publisher, &message);
+    // The inspector is gone or does not read: nothing is owed to it.
+    socket.send(fd, std.mem.asBytes(&message)[0..message.prefix.size], &.{}) catch {};
+}
+
+fn fill(publisher: *Publisher, message: *protocol.Report) void {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
     const now = clock.monotonicNs();
-    var message: protocol.Report = std.mem.zeroes(protocol.Report);
     message.publisher_pid = publisher.control.publisher_pid;
     message.created_ns = publisher.created_ns;
     message.now_ns = now;
@@ -27,7 +33,7 @@ pub fn send(publisher: *Publisher, fd: i32) void {
     message.published = publisher.writer.completed;
     message.rejected = @atomicLoad(u32, &publisher.admission.rejected, .monotonic);
     message.device = publisher.slots.device();
-    setRate(publisher, &message, now);
+    setRate(publisher, message, now);
     if (publisher.packet_ring) |*ring| {
         message.packets_published = ring.published;
         message.packet_codec_id = ring.codec_id;
@@ -41,8 +47,6 @@ pub fn send(publisher: *Publisher, fd: i32) void {
     message.subscriber_count = count;
     const size = protocol.Report.sizeFor(count);
     message.prefix = .{ .kind = @intFromEnum(protocol.Kind.report), .size = @intCast(size) };
-    // The inspector is gone or does not read: nothing is owed to it.
-    socket.send(fd, std.mem.asBytes(&message)[0..size], &.{}) catch {};
 }
 
 /// Over the frames in the ring, and up to now when the next one is late.

@@ -29,6 +29,11 @@ const Info = @import("publisher.zig").Info;
 
 const allocator = std.heap.c_allocator;
 
+/// What a packets message comes with.
+const packets_descriptors = 1;
+/// How long the socket is not looked at when it has a message that this process has no descriptor for.
+const exhaustion_pause_ms = 100;
+
 /// What a connection is for. Text is NUL-padded.
 pub const Options = extern struct {
     /// The publisher's.
@@ -93,6 +98,8 @@ pub const Subscriber = struct {
     packet_region: []align(std.heap.page_size_min) const u8 = &.{},
     /// Atomic. Set once.
     packets: Packets = .absent,
+    /// The ring's message is still in the socket, since there was no descriptor for it.
+    ring_unread: bool = false,
     /// Where a reader begins that shall miss nothing since the connection. A ring that comes later is all of that.
     packets_since: u64 = 0,
     frame_waiter: Waiter = .{},
@@ -123,7 +130,7 @@ pub const Subscriber = struct {
             break :reply try connecting.handshake(key, folder, &hello, call);
         };
         defer reply.descriptors.deinit();
-        errdefer os_fd.close(reply.fd);
+        errdefer socket.hangUp(reply.fd);
         const welcome = protocol.parse(protocol.Welcome, .welcome, reply.bytes()) orelse {
             return errors.fail(error.Protocol, "the publisher answered with something else than a welcome", .{});
         };
@@ -173,6 +180,9 @@ pub const Subscriber = struct {
             for (0..frame_descriptors) |index| _ = reply.descriptors.take(2 + index);
         }
         errdefer if (slots) |*some| some.deinit();
+        // What is mapped stays when its descriptor goes, at once.
+        for ([_]usize{ 0, 1 }) |index| os_fd.close(reply.descriptors.take(index));
+        if (has_packets) os_fd.close(reply.descriptors.take(2 + frame_descriptors));
 
         const subscriber = allocator.create(Subscriber) catch return errors.fail(
             error.OutOfMemory,
@@ -198,7 +208,11 @@ pub const Subscriber = struct {
         };
         reactor.lock();
         defer reactor.unlock();
-        subscriber.token = try reactor.add(reply.fd, .{ .context = subscriber, .ready = onPublisher }, null);
+        subscriber.token = try reactor.add(
+            reply.fd,
+            .{ .context = subscriber, .ready = onPublisher, .expired = onPauseOver },
+            null,
+        );
         return subscriber;
     }
 
@@ -242,19 +256,22 @@ pub const Subscriber = struct {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
         // A publisher has one thing to say after its welcome; a second message waits for the next turn.
         var buffer: [@sizeOf(protocol.Packets) + 1]u8 = undefined;
-        var descriptors: socket.Descriptors = .{};
+        var descriptors: socket.Descriptors = .{ .limit = packets_descriptors };
         const bytes = socket.receive(fd, &buffer, &descriptors) catch |failure| switch (failure) {
             error.WouldBlock => return,
             error.Disconnected, error.Truncated => return subscriber.disconnect(token),
-            // Only the ring comes with one.
-            error.DescriptorsExhausted => return if (subscriber.packets == .absent) subscriber.settlePackets(
-                .no_descriptor,
-            ) else subscriber.disconnect(token),
+            error.DescriptorsExhausted => return subscriber.onExhausted(token, fd),
         };
         defer descriptors.deinit();
         const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);
         const possible = descriptors.count == 1 and message.size >= 1 and message.size <= layout.region_size_max;
-        if (!possible or subscriber.packets != .absent) return subscriber.disconnect(token);
+        if (!possible) return subscriber.disconnect(token);
+        if (subscriber.ring_unread) {
+            // Too late for its readers, who have been told.
+            subscriber.ring_unread = false;
+            return;
+        }
+        if (subscriber.packets != .absent) return subscriber.disconnect(token);
         subscriber.packet_region = memfd.mapForeign(
             descriptors.items[0],
             message.size,
@@ -264,7 +281,23 @@ pub const Subscriber = struct {
             error.OutOfMemory => return subscriber.settlePackets(.no_memory),
             else => return subscriber.disconnect(token),
         };
+        os_fd.close(descriptors.take(0));
         subscriber.settlePackets(.ready);
+    }
+
+    /// A message that has more descriptors than this process can have stays where it is. Only the ring comes with one.
+    fn onExhausted(subscriber: *Subscriber, token: reactor.Token, fd: i32) void {
+        if (subscriber.packets == .absent) {
+            subscriber.ring_unread = true;
+            subscriber.settlePackets(.no_descriptor);
+        }
+        // Nothing comes behind it that could be read; without a pause this would be called again and again.
+        if (!subscriber.ring_unread or socket.hasEnded(fd)) return subscriber.disconnect(token);
+        reactor.pause(token, .fromMilliseconds(exhaustion_pause_ms));
+    }
+
+    fn onPauseOver(_: *anyopaque, token: reactor.Token, _: i32) void {
+        reactor.unpause(token);
     }
 
     pub fn packetsNow(subscriber: *const Subscriber) Packets {
@@ -573,7 +606,7 @@ pub const Subscriber = struct {
         memfd.unmap(control[0..layout.control_size]);
         const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
         memfd.unmap(page[0..layout.lease_page_size]);
-        os_fd.close(subscriber.fd);
+        socket.hangUp(subscriber.fd);
         allocator.destroy(subscriber);
     }
 };

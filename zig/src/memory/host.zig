@@ -27,7 +27,7 @@ pub const Slots = struct {
             const fd = try memfd.create("cuframes-slot", size);
             errdefer os_fd.close(fd);
             // Mapped before it is sealed: the only writable mapping there will ever be.
-            const mapping = try memfd.map(fd, size, .read_write);
+            const mapping = try memfd.mapNew(fd, size);
             errdefer memfd.unmap(mapping);
             try memfd.seal(fd, .no_future_writers);
             slots.descriptors[index] = fd;

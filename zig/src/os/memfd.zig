@@ -63,7 +63,10 @@ pub fn seal(fd: i32, writers: enum { keep_writable, no_future_writers }) Error!v
 /// write and we too, it can still take away; the next access then gets a new page.
 pub fn mapForeign(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_size_min) u8 {
     const result = linux.fcntl(fd, linux.F.GET_SEALS, 0);
-    const seals = if (linux.errno(result) == .SUCCESS) result else 0;
+    if (linux.errno(result) != .SUCCESS) {
+        return errors.fail(error.Protocol, "the publisher handed over something else than memory that is sealed", .{});
+    }
+    const seals = result;
     if (seals & linux.F.SEAL_SHRINK == 0) {
         return errors.fail(
             error.Protocol,
@@ -75,6 +78,7 @@ pub fn mapForeign(fd: i32, size: usize, access: Access) Error![]align(std.heap.p
     if (access == .read_only and seals & (linux.F.SEAL_WRITE | linux.F.SEAL_FUTURE_WRITE) == 0) {
         return errors.fail(error.Protocol, "the publisher handed over memory that is not sealed against writers", .{});
     }
+    // From here on it is known to be memory: of a file of FUSE, any of these questions goes to its server.
     if (filesystemOf(fd) == hugetlbfs_magic) {
         return errors.fail(
             error.Protocol,
@@ -86,15 +90,16 @@ pub fn mapForeign(fd: i32, size: usize, access: Access) Error![]align(std.heap.p
     if (status.size < size) {
         return errors.fail(error.Protocol, "the publisher handed over less memory than it announced", .{});
     }
-    // Of all of it: pages behind what is mapped would make up for missing ones.
-    if (status.blocks *| block_size < status.size) {
+    // Of all of it: the kernel counts pages, wherever they are, and those that were only reserved and never filled.
+    // Each of them would be made at our expense when we read it.
+    if (linux.lseek(fd, 0, SEEK_HOLE) < status.size) {
         return errors.fail(error.Protocol, "the publisher handed over memory with holes", .{});
     }
     return map(fd, size, access);
 }
 
-/// Of stx_blocks, whatever the file system.
-const block_size = 512;
+/// From where on a file has no data. Data that was swapped out counts as there.
+const SEEK_HOLE = 4;
 
 pub const tmpfs_magic = 0x01021994;
 const hugetlbfs_magic = 0x958458f6;
@@ -112,7 +117,7 @@ const StatFs = extern struct { kind: c_long, rest: [14]c_long };
 fn statusOf(fd: i32) Error!linux.Statx {
     var status: linux.Statx = undefined;
     _ = try errors.check(
-        linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true, .BLOCKS = true }, &status),
+        linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true }, &status),
         "statx",
         "memfd",
     );
@@ -129,6 +134,32 @@ pub fn map(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_siz
     );
     const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(address);
     return pointer[0..size];
+}
+
+/// Maps memory of this process's own making for writing, and fills it with zeros: pages that are only reserved are holes
+/// to whoever asks.
+pub fn mapNew(fd: i32, size: usize) Error![]align(std.heap.page_size_min) u8 {
+    const memory = try map(fd, size, .read_write);
+    errdefer unmap(memory);
+    while (true) {
+        const result = linux.madvise(memory.ptr, memory.len, MADV_POPULATE_WRITE);
+        switch (linux.errno(result)) {
+            .SUCCESS => return memory,
+            .INTR, .AGAIN => {},
+            .INVAL => break, // Linux before 5.14
+            else => |errno| return errors.failErrno(errno, "madvise", "shared memory"),
+        }
+    }
+    fill(memory);
+    return memory;
+}
+
+const MADV_POPULATE_WRITE = 23;
+
+/// A store to each page, none of which can fail: they are reserved.
+fn fill(memory: []align(std.heap.page_size_min) u8) void {
+    var offset: usize = 0;
+    while (offset < memory.len) : (offset += std.heap.page_size_min) @atomicStore(u8, &memory[offset], 0, .monotonic);
 }
 
 pub fn unmap(memory: []align(std.heap.page_size_min) const u8) void {
@@ -161,19 +192,27 @@ const interrupting = struct {
     }
 };
 
+/// Bytes of the pages that a file has.
+fn reservedIn(fd: i32) !u64 {
+    var status: linux.Statx = undefined;
+    const mask: linux.STATX = .{ .BLOCKS = true };
+    _ = try errors.check(linux.statx(fd, "", linux.AT.EMPTY_PATH, mask, &status), "statx", "test");
+    return status.blocks * 512;
+}
+
 test "memory is reserved to its last page while signals come" {
     const size = (1 << 20) + std.heap.page_size_max;
     interrupting.calls = 0;
     const fd = try create("test", size);
     defer os_fd.close(fd);
-    try testing.expectEqual(size, (try statusOf(fd)).blocks * block_size);
+    try testing.expectEqual(size, try reservedIn(fd));
     try testing.expectEqual(6, interrupting.calls);
 }
 
 test "a sealed region refuses future writers and changes of size" {
     const fd = try create("test", 8192);
     defer os_fd.close(fd);
-    const writable = try map(fd, 8192, .read_write);
+    const writable = try mapNew(fd, 8192);
     defer unmap(writable);
     try seal(fd, .no_future_writers);
 
@@ -190,6 +229,7 @@ test "a sealed region refuses future writers and changes of size" {
 test "memory that could shrink, lose a page or fault is not mapped, nor is too little" {
     const fd = try create("test", 4096);
     defer os_fd.close(fd);
+    unmap(try mapNew(fd, 4096));
     try expectRefused(fd, 4096, .read_only, "against shrinking");
     try seal(fd, .keep_writable);
     try expectRefused(fd, 8192, .read_write, "less memory");
@@ -209,6 +249,34 @@ test "memory that could shrink, lose a page or fault is not mapped, nor is too l
     _ = try errors.check(linux.pwrite(sparse, "x", 1, 0), "pwrite", "test");
     try seal(sparse, .no_future_writers);
     try expectRefused(sparse, page, .read_only, "holes");
+}
+
+test "pages behind the end do not make up for missing ones, nor do those that were reserved and never filled" {
+    const page = std.heap.pageSize();
+    const KEEP_SIZE = 1;
+    const behind: i32 = @intCast(try errors.check(linux.memfd_create("test", linux.MFD.ALLOW_SEALING), "create", "test"));
+    defer os_fd.close(behind);
+    _ = try errors.check(linux.ftruncate(behind, @intCast(2 * page)), "ftruncate", "test");
+    _ = try errors.check(linux.fallocate(behind, KEEP_SIZE, @intCast(2 * page), @intCast(4 * page)), "fallocate", "test");
+    try testing.expect(try reservedIn(behind) >= 2 * page);
+    try seal(behind, .no_future_writers);
+    try expectRefused(behind, 2 * page, .read_only, "holes");
+
+    const unfilled = try create("test", 4 * page);
+    defer os_fd.close(unfilled);
+    const memory = try map(unfilled, 4 * page, .read_write);
+    defer unmap(memory);
+    try seal(unfilled, .no_future_writers);
+    try expectRefused(unfilled, 4 * page, .read_only, "holes");
+    // As on a kernel that cannot do it at once.
+    fill(memory);
+    unmap(try mapForeign(unfilled, 4 * page, .read_only));
+}
+
+test "of what is no memory nothing else is asked" {
+    const fd: i32 = @intCast(try errors.check(linux.eventfd(0, linux.EFD.CLOEXEC), "eventfd", "test"));
+    defer os_fd.close(fd);
+    try expectRefused(fd, 4096, .read_only, "something else than memory");
 }
 
 test "memory that was vacated reads as zeros, and is nobody else's" {

@@ -3,6 +3,7 @@
 
 pub const arrivals = @import("arrivals.zig");
 pub const clock = @import("clock.zig");
+pub const closer = @import("closer.zig");
 pub const directory = @import("directory.zig");
 pub const event = @import("event.zig");
 pub const fd = @import("fd.zig");

@@ -6,6 +6,7 @@ const errors = @import("../core/mod.zig").errors;
 const os_fd = @import("fd.zig");
 const clock = @import("clock.zig");
 const memfd = @import("memfd.zig");
+const closer = @import("closer.zig");
 const Error = errors.Error;
 
 /// What a handshake hands over at most: control region, lease page, 64 slots, packet ring; even, so that the kernel's
@@ -31,6 +32,12 @@ pub fn shutdown(fd: i32) void {
 pub fn endSending(fd: i32) void {
     // The peer may have gone already.
     _ = linux.shutdown(fd, linux.SHUT.WR);
+}
+
+/// Whether the peer is gone, whatever it has left to be read.
+pub fn hasEnded(fd: i32) bool {
+    var polled = [1]linux.pollfd{.{ .fd = fd, .events = 0, .revents = 0 }};
+    return linux.poll(&polled, 1, 0) == 1 and polled[0].revents & (linux.POLL.HUP | linux.POLL.ERR) != 0;
 }
 
 pub const Address = struct {
@@ -76,9 +83,12 @@ fn open() Error!i32 {
     return @intCast(try errors.check(linux.socket(linux.AF.UNIX, kind, 0), "socket", "AF_UNIX"));
 }
 
+/// Whether the peers of a listener may send descriptors.
+pub const Rights = enum { taken, refused };
+
 /// Binds, sets the mode and listens under a temporary name, then renames: whoever sees the final name can connect.
 /// A stale socket of that name is replaced.
-pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32) Error!i32 {
+pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32, rights: Rights) Error!i32 {
     const address = try Address.init(path);
     const temporary = try Address.init(temporary_path);
     const fd = try open();
@@ -86,6 +96,7 @@ pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32) Error!i32
     _ = linux.unlink(temporary.pathZ());
     _ = try errors.check(linux.bind(fd, @ptrCast(&temporary.storage), temporary.size), "bind", path);
     errdefer _ = linux.unlink(temporary.pathZ());
+    if (rights == .refused) refuseDescriptors(fd);
     _ = try errors.check(linux.chmod(temporary.pathZ(), @intCast(mode)), "chmod", path);
     _ = try errors.check(linux.listen(fd, backlog), "listen", path);
     _ = try errors.check(linux.rename(temporary.pathZ(), address.pathZ()), "rename", path);
@@ -93,6 +104,88 @@ pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32) Error!i32
 }
 
 const backlog = 128;
+
+/// SO_PASSRIGHTS of Linux 6.16.
+const SO_PASSRIGHTS = 83;
+
+/// Off in tests that are to run as on a kernel without it.
+pub var kernel_refuses = true;
+
+/// Lets the kernel refuse what peers send with descriptors (EPERM, at the sender). For a listener: to each connection
+/// from its beginning, since that inherits it. Older kernels do not have it; `receive` and `hangUp` do without.
+pub fn refuseDescriptors(fd: i32) void {
+    if (@import("builtin").is_test and !kernel_refuses) return;
+    const off: u32 = 0;
+    _ = linux.setsockopt(fd, linux.SOL.SOCKET, SO_PASSRIGHTS, std.mem.asBytes(&off), @sizeOf(u32));
+}
+
+/// Whether the peer has read all that was ever sent to it.
+pub fn isAllRead(fd: i32) bool {
+    var unread: i32 = 0;
+    const result = linux.ioctl(fd, SIOCOUTQ, @intFromPtr(&unread));
+    // Bytes of the kernel's. While it tells of a message that was read it still counts a few; one that was not has
+    // hundreds.
+    return linux.errno(result) != .SUCCESS or unread < 256;
+}
+
+const SIOCOUTQ = 0x5411;
+
+/// Ends a connection and closes it. What the peer has sent and nobody has read is never closed on this thread.
+pub fn hangUp(fd: i32) void {
+    // Nothing more can be queued from here on.
+    shutdown(fd);
+    if (drain(fd)) os_fd.close(fd) else closer.close(fd);
+}
+
+/// Messages that hanging up reads: more than the kernel queues of the smallest ones, by default.
+const drain_max = 1024;
+
+/// Takes what is queued on a connection that was shut down, up to the first message with descriptors. False: there is
+/// such a one, or more than one would expect.
+fn drain(fd: i32) bool {
+    // With it, every message comes with its sender's credentials. Else an empty one, with descriptors behind it, could
+    // not be told from the end.
+    const on: u32 = 1;
+    const result = linux.setsockopt(fd, linux.SOL.SOCKET, linux.SO.PASSCRED, std.mem.asBytes(&on), @sizeOf(u32));
+    if (linux.errno(result) != .SUCCESS) return false;
+    for (0..drain_max) |_| {
+        // Room for the credentials and nothing else.
+        var control: [@sizeOf(ControlHeader) + 16]u8 align(@alignOf(ControlHeader)) = undefined;
+        var message = std.mem.zeroes(linux.msghdr);
+        message.control = &control;
+        message.controllen = control.len;
+        switch (linux.errno(linux.recvmsg(fd, &message, linux.MSG.DONTWAIT | linux.MSG.PEEK))) {
+            .SUCCESS => {},
+            // Said once, of a peer that closed without having read all.
+            .INTR, .CONNRESET => continue,
+            else => return false,
+        }
+        if (message.flags & linux.MSG.CTRUNC != 0) return false;
+        if (message.controllen == 0) return true;
+        take(fd);
+    }
+    return false;
+}
+
+/// Takes the next message, whose descriptors are known not to be the last of their files, if it has any.
+pub fn take(fd: i32) void {
+    var message = std.mem.zeroes(linux.msghdr);
+    while (linux.errno(linux.recvmsg(fd, &message, linux.MSG.DONTWAIT)) == .INTR) message = std.mem.zeroes(linux.msghdr);
+}
+
+/// Stops listening. Those who have connected and were not accepted are hung up on.
+pub fn closeListener(listener: i32) void {
+    // Nobody connects from here on.
+    shutdown(listener);
+    for (0..2 * backlog) |_| {
+        const fd = accept(listener) catch |failure| switch (failure) {
+            error.DescriptorsExhausted, error.WouldBlock => break,
+            error.Aborted => return os_fd.close(listener), // EINVAL: its queue is empty
+        };
+        hangUp(fd);
+    }
+    closer.close(listener);
+}
 
 /// Everybody on the machine in this network namespace may connect. AlreadyExists where somebody listens.
 pub fn listenAbstract(name: []const u8) Error!i32 {
@@ -188,6 +281,12 @@ pub fn peerPid(fd: i32) i32 {
     return credentials.pid;
 }
 
+/// As this user namespace calls it; the overflow user where it has no name for it.
+pub fn peerUid(fd: i32) u32 {
+    const credentials = peerCredentials(fd) catch return std.math.maxInt(u32);
+    return credentials.uid;
+}
+
 // struct cmsghdr of <sys/socket.h>; its data follows, aligned to a size_t.
 const ControlHeader = extern struct { len: usize, level: i32, kind: i32 };
 const SCM_RIGHTS = 1;
@@ -238,7 +337,8 @@ pub fn trySend(fd: i32, bytes: []const u8, descriptors: []const i32) linux.E {
     }
 }
 
-/// Descriptors received with a message. Each belongs to the receiver until taken; `deinit` closes the rest.
+/// Descriptors received with a message. Each belongs to the receiver until taken; `deinit` has the closer close the
+/// rest.
 pub const Descriptors = struct {
     items: [kernel_descriptors_max]i32 = @splat(-1),
     count: usize = 0,
@@ -255,7 +355,7 @@ pub const Descriptors = struct {
 
     pub fn deinit(descriptors: *Descriptors) void {
         for (descriptors.items[0..descriptors.count]) |fd| {
-            if (fd >= 0) os_fd.close(fd);
+            if (fd >= 0) closer.close(fd);
         }
         descriptors.* = undefined;
     }
@@ -263,10 +363,46 @@ pub const Descriptors = struct {
 
 pub const ReceiveError = error{ WouldBlock, Disconnected, Truncated, DescriptorsExhausted };
 
-/// Receives one message without blocking. With `descriptors` null, none can enter this process: the kernel
-/// drops what the peer sent and the message counts as truncated, like one that is longer than `buffer`.
-/// DescriptorsExhausted: this process may not have as many as the peer sent.
+/// Receives one message without blocking, whatever its descriptors stand for: the kernel closes those that do not come
+/// in, which may take as long as the peer likes, where theirs are the last ones. So the message is looked at first,
+/// while the queue still has them, and only taken when none of them can be the last.
+///
+/// Truncated: it is longer than `buffer`, and was taken; or it has more descriptors than there may be, none with
+/// `descriptors` null, and stays where it is: there is nothing left but to hang up.
+/// DescriptorsExhausted: this process may not have as many as the peer sent. The message stays where it is.
 pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![]u8 {
+    const seen = try look(fd, buffer, descriptors);
+    if (seen.flags & linux.MSG.CTRUNC != 0) {
+        const list = descriptors orelse return error.Truncated;
+        // There was room in the buffer for those that did not come.
+        const exhausted = list.count < list.limit;
+        list.deinit();
+        return if (exhausted) error.DescriptorsExhausted else error.Truncated;
+    }
+    // In front of the closer, which may be quick: the queue's must not become the last ones.
+    take(fd);
+    const oversized = seen.flags & linux.MSG.TRUNC != 0;
+    // A message of no bytes cannot be told from the end of a SEQPACKET connection; no message of ours is empty.
+    if (oversized or seen.size == 0) {
+        if (descriptors) |list| list.deinit();
+        return if (oversized) error.Truncated else error.Disconnected;
+    }
+    return buffer[0..seen.size];
+}
+
+/// As `receive` without descriptors, and leaves the message where it is in any case.
+pub fn peek(fd: i32, buffer: []u8) error{ WouldBlock, Disconnected, Truncated }![]u8 {
+    const seen = try look(fd, buffer, null);
+    if (seen.flags & (linux.MSG.TRUNC | linux.MSG.CTRUNC) != 0) return error.Truncated;
+    return if (seen.size == 0) error.Disconnected else buffer[0..seen.size];
+}
+
+/// Looks at the next message. Its descriptors, up to the limit, are in this process then, and in the queue too.
+fn look(
+    fd: i32,
+    buffer: []u8,
+    descriptors: ?*Descriptors,
+) error{ WouldBlock, Disconnected }!struct { size: usize, flags: u32 } {
     var control: ControlBuffer align(@alignOf(ControlHeader)) = undefined;
     var vector = [1]std.posix.iovec{.{ .base = buffer.ptr, .len = buffer.len }};
     var message: linux.msghdr = .{
@@ -280,7 +416,7 @@ pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![
     };
     var reset = false;
     const size = while (true) {
-        const result = linux.recvmsg(fd, &message, linux.MSG.DONTWAIT | linux.MSG.CMSG_CLOEXEC);
+        const result = linux.recvmsg(fd, &message, linux.MSG.DONTWAIT | linux.MSG.CMSG_CLOEXEC | linux.MSG.PEEK);
         switch (linux.errno(result)) {
             .SUCCESS => break result,
             .INTR => continue,
@@ -297,19 +433,7 @@ pub fn receive(fd: i32, buffer: []u8, descriptors: ?*Descriptors) ReceiveError![
         list.* = .{ .limit = list.limit };
         collect(control[0..@min(message.controllen, control.len)], list);
     }
-    if (message.flags & (linux.MSG.TRUNC | linux.MSG.CTRUNC) != 0) {
-        const list = descriptors orelse return error.Truncated;
-        // There was room in the buffer for those that did not come.
-        const exhausted = message.flags & linux.MSG.TRUNC == 0 and list.count < list.limit;
-        list.deinit();
-        return if (exhausted) error.DescriptorsExhausted else error.Truncated;
-    }
-    // A message of no bytes cannot be told from the end of a SEQPACKET connection; no message of ours is empty.
-    if (size == 0) {
-        if (descriptors) |list| list.deinit();
-        return error.Disconnected;
-    }
-    return buffer[0..size];
+    return .{ .size = size, .flags = message.flags };
 }
 
 fn collect(control: []align(@alignOf(ControlHeader)) u8, list: *Descriptors) void {
@@ -391,7 +515,8 @@ test "unwanted descriptors never enter, a long message is refused, silence is no
     const before = try memfd.create("probe", 1);
     os_fd.close(before);
     try send(fds[0], "hello", &.{file});
-    try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
+    for (0..2) |_| try testing.expectError(error.Truncated, receive(fds[1], &buffer, null));
+    take(fds[1]);
     const after = try memfd.create("probe", 1);
     os_fd.close(after);
     try testing.expectEqual(before, after); // the lowest free descriptor is the same: nothing came in
@@ -411,7 +536,7 @@ test "connecting to a full queue ends in time, however many signals come" {
     const temporary = try std.fmt.allocPrint(testing.allocator, "{s}.new", .{path});
     defer testing.allocator.free(temporary);
     const address: Address = try .init(path);
-    const listener = try listen(path, temporary, 0o600);
+    const listener = try listen(path, temporary, 0o600, .taken);
     defer _ = linux.unlink(address.pathZ());
     defer os_fd.close(listener);
     _ = try errors.check(linux.listen(listener, 0), "listen", path);
@@ -450,4 +575,104 @@ test "connecting to a full queue ends in time, however many signals come" {
     thread.join();
     try testing.expectError(error.Timeout, result);
     try testing.expect(!interruption.failed);
+}
+
+/// Fails where `what` holds its caller up.
+fn expectAtOnce(comptime what: anytype, arguments: anytype) !void {
+    const soon: clock.Deadline = .fromMilliseconds(2000);
+    @call(.auto, what, arguments);
+    try testing.expect(!soon.passed());
+}
+
+test "hanging up, receiving and closing a listener are not held up by what the peer has sent" {
+    const lingering: closer.Lingering = try .init(60);
+    defer lingering.deinit();
+    var fds = try pair();
+    // An empty message is no end: what is behind it is looked at.
+    try testing.expectEqual(linux.E.SUCCESS, linux.errno(linux.sendto(fds[0], "", 0, linux.MSG.NOSIGNAL, null, 0)));
+    try send(fds[0], "clean", &.{});
+    try send(fds[0], "hello", &.{lingering.fd});
+    os_fd.close(lingering.fd);
+    os_fd.close(fds[0]);
+    try expectAtOnce(hangUp, .{fds[1]});
+
+    const second: closer.Lingering = try .init(60);
+    defer second.deinit();
+    fds = try pair();
+    defer os_fd.close(fds[0]);
+    try send(fds[0], "longer than eight", &.{ second.fd, second.fd });
+    os_fd.close(second.fd);
+    const Receiving = struct {
+        fn oversized(fd: i32) void {
+            var buffer: [8]u8 = undefined;
+            var descriptors: Descriptors = .{};
+            const result = receive(fd, &buffer, &descriptors);
+            std.debug.assert(result == error.Truncated);
+        }
+
+        fn tooMany(fd: i32) void {
+            var buffer: [8]u8 = undefined;
+            for (0..2) |_| {
+                var descriptors: Descriptors = .{ .limit = 2 };
+                const result = receive(fd, &buffer, &descriptors);
+                std.debug.assert(result == error.Truncated);
+            }
+            std.debug.assert(receive(fd, &buffer, null) == error.Truncated);
+        }
+    };
+    try expectAtOnce(Receiving.oversized, .{fds[1]});
+    const third: closer.Lingering = try .init(60);
+    defer third.deinit();
+    try send(fds[0], "hello", &.{ third.fd, third.fd, third.fd });
+    os_fd.close(third.fd);
+    try expectAtOnce(Receiving.tooMany, .{fds[1]});
+    try expectAtOnce(hangUp, .{fds[1]});
+
+    const fourth: closer.Lingering = try .init(60);
+    defer fourth.deinit();
+    const name = try std.fmt.allocPrint(testing.allocator, "cuframes-socket-test-{d}", .{linux.getpid()});
+    defer testing.allocator.free(name);
+    const listener = try listenAbstract(name);
+    const queued = try connect(&try .initAbstract(name), name, 1000);
+    try send(queued, "hello", &.{fourth.fd});
+    os_fd.close(fourth.fd);
+    os_fd.close(queued);
+    try expectAtOnce(closeListener, .{listener});
+}
+
+test "what a clean connection has unread is taken when it is hung up, so that the peer reads the last words" {
+    const fds = try pair();
+    defer os_fd.close(fds[0]);
+    for (0..3) |_| try send(fds[0], "unread", &.{});
+    try send(fds[1], "last", &.{});
+    try testing.expect(!isAllRead(fds[1]));
+    hangUp(fds[1]);
+    try testing.expect(!os_fd.isOpen(fds[1]));
+    var buffer: [8]u8 = undefined;
+    try testing.expectEqualStrings("last", try receive(fds[0], &buffer, null));
+    try testing.expectError(error.Disconnected, receive(fds[0], &buffer, null));
+}
+
+test "a kernel that can refuses what peers send with descriptors, from the connection's beginning" {
+    const path = try std.fmt.allocPrint(testing.allocator, "/tmp/cuframes-socket-test-{d}", .{linux.getpid()});
+    defer testing.allocator.free(path);
+    const temporary = try std.fmt.allocPrint(testing.allocator, "{s}.new", .{path});
+    defer testing.allocator.free(temporary);
+    const address: Address = try .init(path);
+    const listener = try listen(path, temporary, 0o600, .refused);
+    defer closeListener(listener);
+    defer _ = linux.unlink(address.pathZ());
+    var value: u32 = 1;
+    var size: linux.socklen_t = @sizeOf(u32);
+    const asked = linux.getsockopt(listener, linux.SOL.SOCKET, SO_PASSRIGHTS, @ptrCast(&value), &size);
+    if (linux.errno(asked) == .NOPROTOOPT) return error.SkipZigTest;
+    try testing.expectEqual(0, value);
+    const fd = try connect(&address, path, 1000);
+    defer os_fd.close(fd);
+    try testing.expectEqual(linux.E.PERM, trySend(fd, "hello", &.{fd}));
+    const accepted = try accept(listener);
+    defer hangUp(accepted);
+    try testing.expectEqual(linux.E.PERM, trySend(fd, "hello", &.{fd}));
+    // The other way they go.
+    try testing.expectEqual(linux.E.SUCCESS, trySend(accepted, "hello", &.{fd}));
 }
