@@ -13,7 +13,10 @@
 //!     send-truncated FD BYTES FD              -> ok; a control message longer than the control data
 //!     send-many FD BYTES MILLISECONDS         -> how many messages were taken
 //!     receive FD                              -> BYTES [FD...] | closed
+//!     connect-flood PATH BYTES MILLISECONDS   -> how many connected, said BYTES and left
+//!     linger SECONDS                          -> fd; closing the last one of it takes that long
 //!     memfd SIZE SEALS [HOLE]                 -> fd; from HOLE on it has no pages
+//!     memfd-hollow SIZE SEALS behind|reserved -> fd; its pages lie behind its end, or were never filled
 //!     write FD OFFSET BYTES                   -> ok
 //!     read FD OFFSET SIZE                     -> BYTES
 //!     scribble FD SIZE MILLISECONDS [BYTE]    -> how often the mapping was filled: with random bytes, or with BYTE
@@ -81,6 +84,9 @@ fn check(result: usize) Failure!usize {
 const Command = enum {
     connect,
     @"connect-many",
+    @"connect-flood",
+    linger,
+    @"memfd-hollow",
     listen,
     accept,
     send,
@@ -134,6 +140,25 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             for (0..count) |_| _ = try connect(path);
             try reply.print("{d}", .{count});
         },
+        .@"connect-flood" => {
+            const path = try words.text();
+            const bytes = try words.bytes();
+            try reply.print("{d}", .{try connectFlood(path, bytes, try words.number(u64))});
+        },
+        .linger => try reply.print("{d}", .{try linger(try words.number(i32))}),
+        .@"memfd-hollow" => {
+            const size = try words.number(i64);
+            const seals = try words.number(usize);
+            const behind = std.mem.eql(u8, try words.text(), "behind");
+            const fd: i32 = @intCast(
+                try check(linux.memfd_create("peer", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING)),
+            );
+            _ = try check(linux.ftruncate(fd, size));
+            const keep_size = 1;
+            _ = try check(linux.fallocate(fd, keep_size, if (behind) size else 0, size));
+            _ = try check(linux.fcntl(fd, linux.F.ADD_SEALS, seals));
+            try reply.print("{d}", .{fd});
+        },
         .listen => try reply.print("{d}", .{try listen(try words.text(), try words.text())}),
         .accept => {
             const listener = try words.fd();
@@ -183,13 +208,15 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
                 word,
                 0,
             ) catch return error.Usage else size;
-            if (reserved > 0) _ = try check(linux.fallocate(fd, 0, 0, reserved));
             // Before the seal that forbids it, as a publisher does; the other one forbids that there is any.
-            if (seals & linux.F.SEAL_WRITE == 0 and fd < mappings.len) mappings[@intCast(fd)] = try map(
-                fd,
-                @intCast(size),
-                true,
-            );
+            const mapping = try map(fd, @intCast(size), true);
+            var offset: usize = 0;
+            while (offset < reserved) : (offset += std.heap.page_size_min) @as(*volatile u8, &mapping[offset]).* = 0;
+            if (seals & linux.F.SEAL_WRITE == 0 and fd < mappings.len) {
+                mappings[@intCast(fd)] = mapping;
+            } else {
+                _ = linux.munmap(mapping.ptr, mapping.len);
+            }
             _ = try check(linux.fcntl(fd, linux.F.ADD_SEALS, seals));
             try reply.print("{d}", .{fd});
         },
@@ -265,6 +292,40 @@ fn connect(path: []const u8) Failure!i32 {
     const fd: i32 = @intCast(try check(linux.socket(linux.AF.UNIX, linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC, 0)));
     errdefer _ = linux.close(fd);
     _ = try check(linux.connect(fd, &address, @sizeOf(linux.sockaddr.un)));
+    return fd;
+}
+
+/// Comes, says something and goes, again and again.
+fn connectFlood(path: []const u8, bytes: []const u8, milliseconds: u64) Failure!u64 {
+    const end = nowNs() + milliseconds * std.time.ns_per_ms;
+    var count: u64 = 0;
+    while (nowNs() < end) : (count += 1) {
+        const fd = try connect(path);
+        defer _ = linux.close(fd);
+        send(fd, bytes, &.{}, linux.MSG.DONTWAIT) catch {};
+    }
+    return count;
+}
+
+/// A socket that has something to send, to somebody who does not read it.
+fn linger(seconds: i32) Failure!i32 {
+    const kind = linux.SOCK.STREAM | linux.SOCK.CLOEXEC;
+    const listener: i32 = @intCast(try check(linux.socket(linux.AF.INET, kind, 0)));
+    defer _ = linux.close(listener);
+    var address: linux.sockaddr.in = .{ .port = 0, .addr = std.mem.nativeToBig(u32, 0x7f00_0001) };
+    var size: linux.socklen_t = @sizeOf(linux.sockaddr.in);
+    _ = try check(linux.bind(listener, @ptrCast(&address), size));
+    _ = try check(linux.listen(listener, 1));
+    _ = try check(linux.getsockname(listener, @ptrCast(&address), &size));
+    const fd: i32 = @intCast(try check(linux.socket(linux.AF.INET, kind, 0)));
+    _ = try check(linux.connect(fd, &address, size));
+    _ = try check(linux.accept4(listener, null, null, linux.SOCK.CLOEXEC)); // stays open, unread
+    const value = [2]i32{ 1, seconds }; // struct linger
+    _ = try check(
+        linux.setsockopt(fd, linux.SOL.SOCKET, linux.SO.LINGER, std.mem.asBytes(&value), @sizeOf(@TypeOf(value))),
+    );
+    const bytes = message_buffer[0..65_536];
+    while (linux.errno(linux.sendto(fd, bytes.ptr, bytes.len, linux.MSG.DONTWAIT, null, 0)) == .SUCCESS) {}
     return fd;
 }
 

@@ -41,8 +41,10 @@ export class Peer {
     this.process = process;
   }
 
-  static async start(stage: Stage): Promise<Peer> {
-    return new Peer(stage.adopt(new Process("peer", await buildPeer(), [])));
+  /** `prefix`: a command that runs the command behind it, as `["setpriv", "--reuid", "1"]`. */
+  static async start(stage: Stage, prefix: readonly string[] = []): Promise<Peer> {
+    const [command = "", ...args] = [...prefix, await buildPeer()];
+    return new Peer(stage.adopt(new Process("peer", command, args)));
   }
 
   #call(...words: (string | number)[]): Promise<string> {
@@ -64,6 +66,16 @@ export class Peer {
     return Number(await this.#call("connect-many", path, count));
   }
 
+  /** Connects, says something and leaves, again and again; returns how often. */
+  async connectFlood(path: string, bytes: Uint8Array, milliseconds: number): Promise<number> {
+    return Number(await this.#call("connect-flood", path, hexOf(bytes), milliseconds));
+  }
+
+  /** A socket of another kind, whose last descriptor takes so many seconds to close. */
+  async linger(seconds: number): Promise<number> {
+    return Number(await this.#call("linger", seconds));
+  }
+
   async listen(path: string, kind: "seqpacket" | "stream" = "seqpacket"): Promise<number> {
     return Number(await this.#call("listen", path, kind));
   }
@@ -74,6 +86,17 @@ export class Peer {
 
   async send(fd: number, bytes: Uint8Array, descriptors: readonly number[] = []): Promise<void> {
     await this.#call("send", fd, hexOf(bytes), ...descriptors);
+  }
+
+  /** Sends descriptors to whoever wants none. False: the kernel refuses that (Linux 6.16), nothing was sent. */
+  async sendUnwanted(fd: number, bytes: Uint8Array, descriptors: readonly number[]): Promise<boolean> {
+    try {
+      await this.send(fd, bytes, descriptors);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error && error.message.endsWith("error PERM"))) throw error;
+      return false;
+    }
   }
 
   /** Sends its credentials where descriptors could be. */
@@ -99,6 +122,11 @@ export class Peer {
   /** Shared memory with its pages, or only with those in front of `hole`. This process can go on writing to it. */
   async memfd(size: number, seals: number, hole: number = size): Promise<number> {
     return Number(await this.#call("memfd", size, seals, hole));
+  }
+
+  /** Shared memory that has its pages behind its end, or that has only reserved them. */
+  async hollowMemfd(size: number, seals: number, pages: "behind" | "reserved"): Promise<number> {
+    return Number(await this.#call("memfd-hollow", size, seals, pages));
   }
 
   async write(fd: number, offset: number, bytes: Uint8Array): Promise<void> {
