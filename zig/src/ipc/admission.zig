@@ -710,6 +710,130 @@ test "a hello that has come before its connection makes room is answered; silenc
     try testing.expectEqual(pending_max, publisher.admission.pending_count);
 }
 
+/// Connects and says hello.
+fn connectForTest(publisher: *const Publisher, wants: u32, mode: frame_ring.Mode) !i32 {
+    const path = publisher.paths.socket.slice();
+    const fd = try socket.connect(&try .init(path), path, 1000);
+    errdefer os_fd.close(fd);
+    var hello: protocol.Hello = .{ .wants = wants, .mode = @intFromEnum(mode), .name = undefined };
+    protocol.setText(&hello.name, "test");
+    try socket.send(fd, std.mem.asBytes(&hello), &.{});
+    return fd;
+}
+
+/// Takes the welcome, without what came with it.
+fn expectWelcome(fd: i32) !void {
+    _ = try socket.pollReadable(&.{fd}, .fromMilliseconds(30_000));
+    var buffer: [@sizeOf(protocol.Report)]u8 = undefined;
+    var descriptors: socket.Descriptors = .{};
+    const bytes = try socket.receive(fd, &buffer, &descriptors);
+    defer descriptors.deinit();
+    try testing.expect(protocol.parse(protocol.Welcome, .welcome, bytes) != null);
+}
+
+/// Sends a descriptor and keeps none, before the reactor sees it: else who closes it last would be this thread.
+fn sendLast(fd: i32, bytes: []const u8, descriptor: i32) !void {
+    reactor.lock();
+    defer reactor.unlock();
+    try socket.send(fd, bytes, &.{descriptor});
+    os_fd.close(descriptor);
+}
+
+fn awaitSubscribers(publisher: *Publisher, count: u32) !void {
+    const deadline: clock.Deadline = .fromMilliseconds(30_000);
+    while (publisher.stats().subscribers != count) {
+        try testing.expect(!deadline.passed());
+        std.Thread.yield() catch {};
+    }
+}
+
+test "where the kernel lets descriptors through, those of peers hold up nobody: in a hello, in a message, unread" {
+    // What takes a minute to close holds up whoever closes it for that long.
+    const soon: clock.Deadline = .fromMilliseconds(20_000);
+    const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
+    defer _ = linux.rmdir(folder.z());
+    socket.kernel_refuses = false;
+    defer socket.kernel_refuses = true;
+    const publisher = try createForTest(&folder);
+    const path = publisher.paths.socket.slice();
+    var lingering: [4]closer.Lingering = undefined;
+    for (&lingering) |*one| one.* = try .init(60);
+    defer for (lingering) |one| one.deinit();
+    var hello: protocol.Hello = .{ .wants = protocol.want_frames, .mode = 0, .name = @splat(0) };
+    const released: protocol.Released = .{};
+
+    const greeting = try socket.connect(&try .init(path), path, 1000);
+    defer os_fd.close(greeting);
+    try sendLast(greeting, std.mem.asBytes(&hello), lingering[0].fd);
+    _ = try socket.pollReadable(&.{greeting}, soon);
+    try testing.expectEqual(1, publisher.stats().rejected);
+
+    const subscriber = try connectForTest(publisher, protocol.want_frames, .newest);
+    defer os_fd.close(subscriber);
+    try expectWelcome(subscriber);
+    try sendLast(subscriber, std.mem.asBytes(&released), lingering[1].fd);
+    try awaitSubscribers(publisher, 0);
+    try testing.expectEqual(2, publisher.stats().rejected);
+
+    // Behind what the reactor has read, and on one that nobody has accepted: nobody but the end sees to these.
+    const last = try connectForTest(publisher, protocol.want_frames, .newest);
+    try expectWelcome(last);
+    reactor.lock();
+    for (0..2) |_| try socket.send(last, std.mem.asBytes(&released), &.{});
+    try socket.send(last, std.mem.asBytes(&released), &.{lingering[2].fd});
+    os_fd.close(lingering[2].fd);
+    os_fd.close(last);
+    const queued = try socket.connect(&try .init(path), path, 1000);
+    try socket.send(queued, "hello", &.{lingering[3].fd});
+    os_fd.close(lingering[3].fd);
+    os_fd.close(queued);
+    reactor.unlock();
+    publisher.cancel(try publisher.acquire(.fromMilliseconds(1000))) catch unreachable;
+    publisher.close();
+    reactor.lock();
+    reactor.unlock();
+    try testing.expect(!soon.passed());
+}
+
+test "a welcome that is not taken is given its time, and the line moves when one is" {
+    const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
+    defer _ = linux.rmdir(folder.z());
+    const publisher = try createForTest(&folder);
+    defer publisher.close();
+    var fds: [untaken_max + 2]i32 = undefined;
+    for (&fds) |*fd| fd.* = try connectForTest(publisher, protocol.want_frames, .newest);
+    defer for (fds[1..]) |fd| os_fd.close(fd);
+    for (fds[0..untaken_max]) |fd| _ = try socket.pollReadable(&.{fd}, .fromMilliseconds(30_000));
+    // A report costs no descriptors, so that nobody waits for it, and it comes behind what was said before.
+    const inspector = try connectForTest(publisher, protocol.want_report, .newest);
+    defer os_fd.close(inspector);
+    _ = try socket.pollReadable(&.{inspector}, .fromMilliseconds(30_000));
+    try testing.expectEqual(untaken_max, publisher.stats().subscribers);
+    for (fds[untaken_max..]) |fd| {
+        var byte: [1]u8 = undefined;
+        try testing.expectError(error.WouldBlock, socket.receive(fd, &byte, null));
+    }
+    // One is taken, one goes: both places are free.
+    try expectWelcome(fds[1]);
+    os_fd.close(fds[0]);
+    for (fds[untaken_max..]) |fd| try expectWelcome(fd);
+    try awaitSubscribers(publisher, untaken_max + 1);
+    try testing.expectEqual(0, publisher.stats().rejected);
+}
+
+test "a subscriber that has gone without having read what it was sent has gone, and is not counted" {
+    const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
+    defer _ = linux.rmdir(folder.z());
+    const publisher = try createForTest(&folder);
+    defer publisher.close();
+    const fd = try connectForTest(publisher, protocol.want_frames, .newest);
+    try awaitSubscribers(publisher, 1);
+    // It says something that the publisher has not read, which the kernel tells as a reset.
+    os_fd.close(fd);
+    try awaitSubscribers(publisher, 0);
+    try testing.expectEqual(0, publisher.stats().rejected);
+}
+
 test "a subscriber that cannot be handed the packet ring keeps the frames it holds until it has gone" {
     const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
     defer _ = linux.rmdir(folder.z());
