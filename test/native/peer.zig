@@ -9,6 +9,7 @@
 //!     listen PATH seqpacket|stream            -> fd
 //!     accept FD                               -> fd
 //!     send FD BYTES|- [FD...]                 -> ok
+//!     send-last FD BYTES FD COUNT             -> ok; so many descriptors of one file, of which none is kept
 //!     send-credentials FD BYTES               -> ok; SCM_CREDENTIALS instead of descriptors
 //!     send-truncated FD BYTES FD              -> ok; a control message longer than the control data
 //!     send-many FD BYTES MILLISECONDS         -> how many messages were taken
@@ -91,6 +92,7 @@ const Command = enum {
     accept,
     send,
     @"send-many",
+    @"send-last",
     @"send-credentials",
     @"send-truncated",
     receive,
@@ -181,6 +183,18 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             const fd = try words.fd();
             const bytes = try words.bytes();
             try reply.print("{d}", .{try sendMany(fd, bytes, try words.number(u64))});
+        },
+        .@"send-last" => {
+            const fd = try words.fd();
+            const bytes = try words.bytes();
+            const descriptor = try words.fd();
+            const count = try words.number(usize);
+            if (count > descriptors_max) return error.Usage;
+            const copies: [descriptors_max]i32 = @splat(descriptor);
+            try send(fd, bytes, copies[0..count], 0);
+            // Before the other side can have closed them, or it is here that closing the last one takes its time.
+            _ = try check(linux.close(descriptor));
+            try reply.writeAll("ok");
         },
         .@"send-credentials" => {
             const fd = try words.fd();

@@ -99,6 +99,11 @@ export class Peer {
     }
   }
 
+  /** Sends one file so many times and keeps none: whoever receives it has to close the last one. */
+  async sendLast(fd: number, bytes: Uint8Array, descriptor: number, count: number): Promise<void> {
+    await this.#call("send-last", fd, hexOf(bytes), descriptor, count);
+  }
+
   /** Sends its credentials where descriptors could be. */
   async sendCredentials(fd: number, bytes: Uint8Array): Promise<void> {
     await this.#call("send-credentials", fd, hexOf(bytes));

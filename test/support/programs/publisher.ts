@@ -27,6 +27,9 @@ export type Command =
   | { do: "rush" }
   | { do: "halt" }
   | { do: "enablePackets"; dataSize?: number }
+  /** Publishes for so many milliseconds; reports "timed", with what `acquire` and `publish` took at most, and but for one in a
+   * hundred, in microseconds. */
+  | { do: "time"; milliseconds: number }
   /** Asks for a slot without waiting; reports "acquired" or "refused". */
   | { do: "acquire" }
   | { do: "stats" }
@@ -119,6 +122,20 @@ async function run(announce: boolean, withPackets: boolean, pause: () => Promise
   }
 }
 
+async function time(milliseconds: number): Promise<void> {
+  const times: number[] = [];
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end) {
+    const start = performance.now();
+    const frame = current().acquire({ timeout: 0 });
+    frame.publish({ timestamp: times.length });
+    times.push((performance.now() - start) * 1000);
+    await setTimeout(1);
+  }
+  times.sort((a, b) => a - b);
+  report("timed", { most: times.at(-1), usually: times[Math.floor(times.length * 0.99)], count: times.length });
+}
+
 function spin(milliseconds: number, until: string): void {
   const end = performance.now() + milliseconds;
   while (performance.now() < end && !existsSync(until));
@@ -144,6 +161,8 @@ async function obey(command: Command): Promise<void> {
     case "enablePackets":
       enablePackets(command.dataSize);
       return report("enabled");
+    case "time":
+      return await time(command.milliseconds);
     case "acquire":
       return attempt("acquired", () => current().acquire({ timeout: 0 }).close());
     case "stats":

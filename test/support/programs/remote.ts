@@ -20,8 +20,8 @@ export interface Options {
 export type Command =
   /** "connected" */
   | { do: "connect"; options?: SubscriberOptions }
-  /** "inspected" */
-  | { do: "inspect"; options?: InspectOptions }
+  /** "inspected"; `of`: another key's publisher. */
+  | { do: "inspect"; options?: InspectOptions; of?: string }
   /** "took", with the frame's sequence; `sync`: with `nextSync`. */
   | { do: "take"; timeout: number; sync?: boolean }
   /** "packet", with its sequence; `wait`: for the ring, too. */
@@ -56,7 +56,7 @@ async function obey(command: Command): Promise<void> {
       subscriber = await Subscriber.connect(key, { runtimeDirectory, ...command.options });
       return report("connected");
     case "inspect":
-      return report("inspected", await inspect(key, { runtimeDirectory, ...command.options }));
+      return report("inspected", await inspect(command.of ?? key, { runtimeDirectory, ...command.options }));
     case "take": {
       const { timeout } = command;
       const frame = command.sync ? current().nextSync({ timeout }) : await current().next({ timeout });
