@@ -150,17 +150,12 @@ test("more handshakes than can be served move neither acquire nor publish", asyn
   const publisher = stage().start("publisher", { key, width: 64, height: 48 });
   await publisher.event("ready");
   const peer = await Peer.start(stage());
-  interface Timed {
-    most: number;
-    usually: number;
-  }
   const milliseconds = 2000;
-  const timed = () => publisher.ask<Timed>({ do: "time", milliseconds }, "timed");
-  const alone = await timed();
   const flood = peer.connectFlood(`${stage().directory}/${key}.sock`, wire.hello(), milliseconds + 500);
-  const flooded = await timed();
+  const flooded = await publisher.ask<{ usually: number }>({ do: "time", milliseconds }, "timed");
   expect(await flood).toBeGreaterThan(100);
-  console.log(JSON.stringify({ alone, flooded, flood: await flood }));
+  // Microseconds. Three busy processes share the machine, whose scheduler now and then takes milliseconds.
+  expect(flooded.usually).toBeLessThan(2000);
   await eventually("they have gone", async () => (await stats(publisher)).subscribers === 0);
 }, 30_000);
 

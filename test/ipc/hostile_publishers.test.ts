@@ -216,6 +216,8 @@ test("a welcome with the wrong descriptors", async () => {
   const changing = await impostor.memory(wire.controlSize, wire.sealed);
   const sparse = await impostor.memory(wire.controlSize, wire.readOnly, wire.pageSize);
   const empty = await impostor.memory(wire.pageSize, wire.sealed, 0);
+  const behind = await impostor.peer.hollowMemfd(wire.controlSize, wire.readOnly, "behind");
+  const reserved = await impostor.peer.hollowMemfd(wire.controlSize, wire.readOnly, "reserved");
   const unwritable = await impostor.memory(wire.pageSize, wire.sealed | wire.seals.write);
   const socket = await impostor.peer.listen(`${stage().directory}/another.sock`);
   const sets: [what: string, descriptors: number[], code?: string][] = [
@@ -234,6 +236,8 @@ test("a welcome with the wrong descriptors", async () => {
     ...[0, 2, 3].flatMap((index): [string, number[]][] => [
       [`one whose pages can be taken away at ${index}`, ring.with(index, changing)],
       [`one with a hole at ${index}`, ring.with(index, sparse)],
+      [`one that has its pages behind its end at ${index}`, ring.with(index, behind)],
+      [`one whose pages were only reserved at ${index}`, ring.with(index, reserved)],
     ]),
     ["a lease page that is a hole", [control, empty, first!, second!]],
     ["a lease page that cannot be written", [control, unwritable, first!, second!], "PERMISSION"],
@@ -272,6 +276,15 @@ test("an answer to an inspector that is no report", async () => {
   }
   expect((await impostor.refusedWith({ bytes: wire.refusal(-5, "no") }, "inspect")).message).toMatch(/no$/);
   await expectNothingKept();
+});
+
+test("names in a report have no control characters, whatever the publisher lets through", async () => {
+  const bytes = wire.report(1);
+  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 232);
+  impostor.subscriber.send({ do: "inspect" });
+  await impostor.peer.send(await impostor.greeted(), bytes);
+  const { subscribers } = await impostor.subscriber.event<{ subscribers: { name: string }[] }>("inspected");
+  expect(subscribers.map(({ name }) => name)).toEqual(["?[2J?A"]);
 });
 
 test("no answer at all", async () => {

@@ -267,6 +267,22 @@ test("one that announces releases without end delays nothing", async ({ skip }) 
   await siege.end();
 });
 
+test("a subscriber's name has no control characters in the report that others read", async ({ skip }) => {
+  skip(...notOnHost); // the peer has no GPU
+  const siege = await Siege.begin(stage());
+  const { peer, path } = siege;
+  await siege.join({ name: "\x1b[31mred\x07" });
+  const inspector = await peer.connect(path);
+  await peer.send(inspector, hello({ wants: wants.report }));
+  const { bytes } = await peer.receive(inspector);
+  expect(kindOf(bytes!)).toBe(kinds.report);
+  const name = new TextDecoder().decode(bytes!.subarray(232 + 96, 232 + 96 + 32)).replace(/\0+$/, "");
+  expect(name).toBe("?[31mred?");
+  peer.process.kill();
+  await eventually("it is gone", async () => (await siege.stats()).subscribers === 1);
+  await siege.end();
+});
+
 test("any bytes in a lease page cost the others nothing", async ({ skip }) => {
   skip(...notOnHost); // the peer has no GPU
   const siege = await Siege.begin(stage());

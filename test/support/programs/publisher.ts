@@ -27,8 +27,8 @@ export type Command =
   | { do: "rush" }
   | { do: "halt" }
   | { do: "enablePackets"; dataSize?: number }
-  /** Publishes for so many milliseconds; reports "timed", with what `acquire` and `publish` took at most, and but for one in a
-   * hundred, in microseconds. */
+  /** Publishes for so many milliseconds; reports "timed", with what `acquire` and `publish` together took at most, in
+   * microseconds, but for one time in a hundred. */
   | { do: "time"; milliseconds: number }
   /** Asks for a slot without waiting; reports "acquired" or "refused". */
   | { do: "acquire" }
@@ -133,7 +133,7 @@ async function time(milliseconds: number): Promise<void> {
     await setTimeout(1);
   }
   times.sort((a, b) => a - b);
-  report("timed", { most: times.at(-1), usually: times[Math.floor(times.length * 0.99)], count: times.length });
+  report("timed", { usually: times[Math.floor(times.length * 0.99)] });
 }
 
 function spin(milliseconds: number, until: string): void {
