@@ -137,8 +137,8 @@ export class DescriptorSocket implements Disposable {
    *
    * @throws {CuframesError} `DISCONNECTED`: the peer has closed, after everything that it had sent before was received;
    * `TIMEOUT`, `WOULD_BLOCK`: none came in time; `PROTOCOL`: a message of more than 65 536 bytes, which is dropped, its
-   * descriptors closed; `IO`: this process has no room for its descriptors: likewise. After these two the next message can
-   * be received.
+   * descriptors closed, and the next one can be received; `IO`: this process has no room for its descriptors, and it can be
+   * received when there is.
    */
   receive(options: WaitOptions = {}): Promise<DescriptorMessage> {
     return this.#messages.wait(options);
