@@ -51,10 +51,12 @@ test("a publisher's frames, its other subscribers and its end wait for no descri
   await peer.send(joined, wire.hello());
   expect(wire.kindOf((await peer.receive(joined)).bytes!)).toBe(wire.kinds.welcome);
 
-  for (const [what, connection, bytes] of [
-    ["in a hello", greeting, wire.hello()],
-    ["in a release", joined, wire.released()],
-  ] as const) {
+  for (
+    const [what, connection, bytes] of [
+      ["in a hello", greeting, wire.hello()],
+      ["in a release", joined, wire.released()],
+    ] as const
+  ) {
     await sendLingering(peer, connection, bytes);
     await atOnce(what, async () => {
       await publisher.ask({ do: "publish", frames: 10 }, "published");
@@ -90,11 +92,15 @@ test("a subscriber's process waits for no descriptor of a publisher, and keeps n
     return connection;
   }
   async function stillWorks(what: string): Promise<void> {
-    await atOnce(`${what}: an inspection`, () =>
-      subscriber.ask({ do: "inspect", of: "honest" }, "inspected"));
+    await atOnce(
+      `${what}: an inspection`,
+      () => subscriber.ask({ do: "inspect", of: "honest" }, "inspected"),
+    );
   }
 
-  for (const [what, count] of [["too many", 253], ["as many as a welcome may have", 68], ["one", 1]] as const) {
+  for (
+    const [what, count] of [["too many", 253], ["as many as a welcome may have", 68], ["one", 1]] as const
+  ) {
     const descriptor = await peer.linger(lingering);
     await atOnce(what, async () => {
       subscriber.send({ do: "connect", options: { timeout: 1000 } });
@@ -125,7 +131,9 @@ test("a subscriber's process waits for no descriptor of a publisher, and keeps n
     const descriptor = await peer.linger(lingering);
     await atOnce(`${count} with a packet ring`, async () => {
       await peer.sendLast(connection, wire.packets(4096n), descriptor, count);
-      expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code).toBe("DISCONNECTED");
+      expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code).toBe(
+        "DISCONNECTED",
+      );
       await stillWorks(`${count} with a packet ring`);
       await subscriber.ask({ do: "close" }, "closed");
     });
@@ -161,24 +169,30 @@ test("more handshakes than can be served move neither acquire nor publish", asyn
 
 const nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
-test.skipIf(process.getuid?.() !== 0)("one user's peers that do not read keep no other user's from coming", async ({ skip }) => {
-  skip(...notOnHost); // the peer has no GPU
-  const publisher = stage().start("publisher", { key, width: 64, height: 48, socketMode: 0o666 });
-  await publisher.event("ready");
-  chmodSync(stage().directory, 0o777);
-  const peer = await Peer.start(stage(), nobody);
-  const path = `${stage().directory}/${key}.sock`;
-  for (let index = 0; index < 100; index++) await peer.send(await peer.connect(path), wire.hello());
-  await eventually("some are subscribers", async () => (await stats(publisher)).subscribers === 2);
-  const subscriber = stage().start("remote", { key });
-  await subscriber.event("ready");
-  for (let round = 0; round < 3; round++) {
-    await atOnce("another user's", () => subscriber.ask({ do: "connect" }, "connected"));
-    await subscriber.ask({ do: "close" }, "closed");
-  }
-  // Nobody keeps descriptors on their way by being dropped and coming again.
-  await eventually("all have had their time", async () => (await stats(publisher)).rejected >= 100);
-  for (let index = 0; index < 10; index++) await peer.send(await peer.connect(path), wire.hello());
-  await eventually("those too", async () => (await stats(publisher)).rejected >= 110);
-  expect(publisher.descriptors().filter((name) => name.startsWith("socket:")).length).toBeLessThanOrEqual(1 + 4);
-}, 30_000);
+test.skipIf(process.getuid?.() !== 0)(
+  "one user's peers that do not read keep no other user's from coming",
+  async ({ skip }) => {
+    skip(...notOnHost); // the peer has no GPU
+    const publisher = stage().start("publisher", { key, width: 64, height: 48, socketMode: 0o666 });
+    await publisher.event("ready");
+    chmodSync(stage().directory, 0o777);
+    const peer = await Peer.start(stage(), nobody);
+    const path = `${stage().directory}/${key}.sock`;
+    for (let index = 0; index < 100; index++) await peer.send(await peer.connect(path), wire.hello());
+    await eventually("some are subscribers", async () => (await stats(publisher)).subscribers === 2);
+    const subscriber = stage().start("remote", { key });
+    await subscriber.event("ready");
+    for (let round = 0; round < 3; round++) {
+      await atOnce("another user's", () => subscriber.ask({ do: "connect" }, "connected"));
+      await subscriber.ask({ do: "close" }, "closed");
+    }
+    // Nobody keeps descriptors on their way by being dropped and coming again.
+    await eventually("all have had their time", async () => (await stats(publisher)).rejected >= 100);
+    for (let index = 0; index < 10; index++) await peer.send(await peer.connect(path), wire.hello());
+    await eventually("those too", async () => (await stats(publisher)).rejected >= 110);
+    expect(publisher.descriptors().filter((name) => name.startsWith("socket:")).length).toBeLessThanOrEqual(
+      1 + 4,
+    );
+  },
+  30_000,
+);

@@ -82,7 +82,8 @@ pub const Listener = struct {
         const lock = directory.Lock.acquire(&lock_path) catch |failure| return explain(failure, &place);
         errdefer lock.release(&lock_path);
         try requireStale(&place);
-        return .{ .fd = try socket.listen(place.text(), temporary.slice(), mode, .taken), .place = place, .lock = lock };
+        const fd = try socket.listen(place.text(), temporary.slice(), mode, .taken);
+        return .{ .fd = fd, .place = place, .lock = lock };
     }
 
     /// Somebody else's socket, or file, is left alone.

@@ -137,8 +137,8 @@ pub const DescriptorSocket = struct {
         };
     }
 
-    /// One message. On every error no descriptor of it stays open here; one for which there are too few descriptors
-    /// left can be received later.
+    /// One message. On every error no descriptor of it stays open here. One for which there are too few left can be
+    /// received later.
     pub fn receive(self: *DescriptorSocket, buffer: []u8, received: *Received, deadline: clock.Deadline) Error!void {
         try self.requireConnected();
         if (buffer.len < message_size_max) return errors.fail(
@@ -161,8 +161,8 @@ pub const DescriptorSocket = struct {
                 ),
                 error.DescriptorsExhausted => return errors.fail(
                     error.Io,
-                    "this process has too few file descriptors left for those of a message (ulimit -n): it can be received " ++
-                        "when there are more",
+                    "this process has too few file descriptors left for those of a message (ulimit -n): it can be " ++
+                        "received when there are more",
                     .{},
                 ),
             };

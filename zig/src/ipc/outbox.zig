@@ -1,5 +1,5 @@
-//! An outbox is what a subscriber's connection is still owed: flags, never a queue. Whoever owes it something sets a flag
-//! under the publisher's mutex and posts `Publisher.owed`; the reactor sends, then and whenever the peer has read.
+//! An outbox is what a subscriber's connection is still owed: flags, never a queue. Whoever owes it something sets a
+//! flag under the publisher's mutex and posts `Publisher.owed`; the reactor sends, then and whenever the peer has read.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -48,8 +48,8 @@ fn onOwed(context: *anyopaque, _: reactor.Token, _: i32) void {
     while (indexes.next()) |index| flush(publisher, @intCast(index));
 }
 
-/// Sends a connection what it is owed, as far as it reads. What is left is sent when it has read: each such change calls
-/// this.
+/// Sends a connection what it is owed, as far as it reads. What is left is sent when it has read: each such change
+/// calls this.
 pub fn flush(publisher: *Publisher, index: u6) void {
     assert(reactor.isLocked());
     const connection = &publisher.connections[index];

@@ -136,8 +136,8 @@ pub fn map(fd: i32, size: usize, access: Access) Error![]align(std.heap.page_siz
     return pointer[0..size];
 }
 
-/// Maps memory of this process's own making for writing, and fills it with zeros: pages that are only reserved are holes
-/// to whoever asks.
+/// Maps memory of this process's own making for writing, and fills it with zeros: pages that are only reserved are
+/// holes to whoever asks.
 pub fn mapNew(fd: i32, size: usize) Error![]align(std.heap.page_size_min) u8 {
     const memory = try map(fd, size, .read_write);
     errdefer unmap(memory);
@@ -254,10 +254,12 @@ test "memory that could shrink, lose a page or fault is not mapped, nor is too l
 test "pages behind the end do not make up for missing ones, nor do those that were reserved and never filled" {
     const page = std.heap.pageSize();
     const KEEP_SIZE = 1;
-    const behind: i32 = @intCast(try errors.check(linux.memfd_create("test", linux.MFD.ALLOW_SEALING), "create", "test"));
+    const created = linux.memfd_create("test", linux.MFD.CLOEXEC | linux.MFD.ALLOW_SEALING);
+    const behind: i32 = @intCast(try errors.check(created, "memfd_create", "test"));
     defer os_fd.close(behind);
     _ = try errors.check(linux.ftruncate(behind, @intCast(2 * page)), "ftruncate", "test");
-    _ = try errors.check(linux.fallocate(behind, KEEP_SIZE, @intCast(2 * page), @intCast(4 * page)), "fallocate", "test");
+    const reserved = linux.fallocate(behind, KEEP_SIZE, @intCast(2 * page), @intCast(4 * page));
+    _ = try errors.check(reserved, "fallocate", "test");
     try testing.expect(try reservedIn(behind) >= 2 * page);
     try seal(behind, .no_future_writers);
     try expectRefused(behind, 2 * page, .read_only, "holes");

@@ -169,8 +169,10 @@ fn drain(fd: i32) bool {
 
 /// Takes the next message, whose descriptors are known not to be the last of their files, if it has any.
 pub fn take(fd: i32) void {
-    var message = std.mem.zeroes(linux.msghdr);
-    while (linux.errno(linux.recvmsg(fd, &message, linux.MSG.DONTWAIT)) == .INTR) message = std.mem.zeroes(linux.msghdr);
+    while (true) {
+        var message = std.mem.zeroes(linux.msghdr);
+        if (linux.errno(linux.recvmsg(fd, &message, linux.MSG.DONTWAIT)) != .INTR) return;
+    }
 }
 
 /// Stops listening. Those who have connected and were not accepted are hung up on.
