@@ -132,7 +132,7 @@ describe("an option by the name that it had before", () => {
     const args = ["--ring", "5", "--decoder", "cpu", "--packet-memory", "3"];
     expect(values(args)).toMatchObject({ slots: 5, hardware: "none", dataSize: 3 });
     expect(values(["--hardware", "cpu"])).toMatchObject({ hardware: "none" });
-    expect(values([])).toMatchObject({ slots: 8, hardware: "auto", dataSize: 16 });
+    expect(values([])).toMatchObject({ hardware: "auto", dataSize: 16 });
   });
 
   test("comes behind it, and behind what is typed, in the environment", () => {

@@ -30,6 +30,11 @@ test("a publisher that has done nothing yet is reported in full", async () => {
     device: publisher.device,
     policy: "wait",
     slots: 5,
+    maxSlots: 5,
+    slotsOutside: 0,
+    memoryLimit: expect.any(Number),
+    evictions: 0,
+    lastEviction: undefined,
     slotsLeased: 0,
     published: 0,
     frameRate: 0,
@@ -78,9 +83,10 @@ test("each subscriber is reported with what it has had, holds and is behind", as
     packetsReceived: 0,
     packetsLost: 0,
     wantsPackets: true,
+    heldFor: 0,
   };
   expect(subscribers).toEqual([
-    { ...common, name: "räkorder", mode: "ordered", received: 2, dropped: 2, lag: 2, held: 1 },
+    { ...common, name: "räkorder", mode: "ordered", received: 2, dropped: 2, lag: 2, held: 1, heldFor: expect.any(Number) },
     {
       ...common,
       name: `pid-${process.pid}`,
@@ -104,6 +110,7 @@ test("each subscriber is reported with what it has had, holds and is behind", as
       packetsLost: 3,
     },
   ]);
+  expect(subscribers[0]!.heldFor).toBeGreaterThan(0);
   for (const { connectedFor } of subscribers) expect(connectedFor).toBeGreaterThan(0);
   ordered.close();
   const { subscribers: [first, ...others], slotsLeased: leased } = await inspect(publisher.key);

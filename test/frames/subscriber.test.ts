@@ -236,16 +236,12 @@ describe.each(modes)("in %s mode", (mode) => {
         switch (random(4)) {
           case 0:
           case 1:
-            try {
-              publish(publisher, published + 1);
-            } catch (error) {
-              expect(error).toMatchObject({ code: "WOULD_BLOCK" }); // every other slot is held
-              expect(publisher.stats().slotsLeased).toBeGreaterThanOrEqual(publisher.slots - 1);
-            }
+            publish(publisher, published + 1);
             break;
           case 2: {
             if (published === last || held.length === 8) break;
-            const frame = subscriber.nextSync({ timeout: 0 });
+            // It may be in a slot whose memory is on its way.
+            const frame = subscriber.nextSync({ timeout: 5000 });
             held.push(frame);
             const sequence = Number(frame.sequence);
             expect(sequence).toBeGreaterThan(last);
