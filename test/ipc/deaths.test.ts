@@ -39,7 +39,7 @@ function* processes(
 
 test("a subscriber killed while it holds all it can gives the slots back", async () => {
   const key = "full";
-  const publisher = stage().start("publisher", { key, ...size, slots: 3 });
+  const publisher = stage().start("publisher", { key, ...size, slots: 3, policy: "wait" });
   await publisher.event("ready");
   await publisher.ask({ do: "publish", frames: 1 }, "published");
   for (const victim of processes(10, (runtime) => stage().start("remote", { key }, { runtime }))) {

@@ -43,8 +43,12 @@ class Impostor {
 
   /** What goes with `wire.welcome()`. */
   async ring(): Promise<[control: number, page: number, ...slots: number[]]> {
+    const control = await this.memory(wire.controlSize);
+    for (const slot of [0, 1]) {
+      await this.peer.write(control, wire.control.slot(slot) + wire.control.generation, Uint8Array.of(1));
+    }
     return [
-      await this.memory(wire.controlSize),
+      control,
       await this.memory(wire.pageSize, wire.sealed),
       await this.memory(4096),
       await this.memory(4096),
@@ -118,7 +122,7 @@ test("the ring that the following tests spoil is one that can be used", async ()
 
 test("bytes that are no answer", async () => {
   const answers: [what: string, bytes: Uint8Array, message: RegExp][] = [
-    ...[1, 15, 16, 24, 184, 420, 6376].map((
+    ...[1, 15, 16, 24, 32, 420, 448, 6968].map((
       size,
     ): [string, Uint8Array, RegExp] => [
       `${size} random bytes`,
@@ -127,12 +131,13 @@ test("bytes that are no answer", async () => {
     ]),
     ["more than any message", randomBytes(7000), /more than a cuframes publisher would/],
     ["another magic", wire.welcome({ magic: 0xcc7c1dce }), /not the socket of a cuframes publisher/],
-    ["another version", wire.welcome({ version: 6 }), /another protocol version than 5/],
-    ["a size that lies", wire.welcome({ size: 183 }), /not the socket of a cuframes publisher/],
+    ["another version", wire.welcome({ version: 5 }), /another protocol version than 6/],
+    ["a size that lies", wire.welcome({ size: 447 }), /not the socket of a cuframes publisher/],
     ["a welcome that is cut", wire.welcome({ size: 100 }).subarray(0, 100), /something else than a welcome/],
     ["a hello", wire.hello(), /something else than a welcome/],
     ["a packet ring", wire.packets(4096n), /something else than a welcome/],
     ["a release", wire.released(), /something else than a welcome/],
+    ["memory", wire.memory(0, 1), /something else than a welcome/],
     ["a report", wire.report(1), /something else than a welcome/],
     ["an unknown kind", wire.welcome({ kind: 99 }), /something else than a welcome/],
   ];
@@ -264,9 +269,9 @@ test("a welcome with the wrong descriptors", async () => {
 
 test("an answer to an inspector that is no report", async () => {
   const answers: [what: string, bytes: Uint8Array][] = [
-    ["random bytes", randomBytes(232)],
+    ["random bytes", randomBytes(312)],
     ["a welcome", wire.welcome()],
-    ["a cut report", wire.report(0, 0, { size: 231 }).subarray(0, 231)],
+    ["a cut report", wire.report(0, 0, { size: 311 }).subarray(0, 311)],
     ["more subscribers than follow", wire.report(1, 2)],
     ["fewer subscribers than follow", wire.report(2, 1)],
     ["4 billion subscribers", wire.report(1, 0xffff_ffff)],
@@ -280,7 +285,7 @@ test("an answer to an inspector that is no report", async () => {
 
 test("names in a report have no control characters, whatever the publisher lets through", async () => {
   const bytes = wire.report(1);
-  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 232);
+  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 312);
   impostor.subscriber.send({ do: "inspect" });
   await impostor.peer.send(await impostor.greeted(), bytes);
   const { subscribers } = await impostor.subscriber.event<{ subscribers: { name: string }[] }>("inspected");
@@ -428,9 +433,11 @@ describe("after its welcome", () => {
         await subscriber.ask({ do: "release" }, "released");
       } while (attacking);
       expect(await attacks).toBeGreaterThan(10);
+      // So that what comes next does not find it evicted.
+      await peer.write(page, wire.leasePageRevoked, new Uint8Array(4));
     }
     for (let refused; (refused = subscriber.taken<Outcome>("refused")) !== undefined;) {
-      expect(refused.code).toMatch(/^(TIMEOUT|PROTOCOL)$/);
+      expect(refused.code).toMatch(/^(TIMEOUT|PROTOCOL|EVICTED)$/);
     }
     await subscriber.ask({ do: "close" }, "closed");
     await expectNothingKept();

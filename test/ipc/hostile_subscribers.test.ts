@@ -97,11 +97,11 @@ test("a greeting that is not one is dropped, counted, and answered only where th
     { what: "a hello with a descriptor", bytes: hello(), descriptors: [file] },
     { what: "a hello with 100 descriptors", bytes: hello(), descriptors: new Array(100).fill(file) },
     { what: "another magic", bytes: hello({ magic: 0xcc7c1dcc }) },
-    { what: "another version", bytes: hello({ version: 4 }), answer: /protocol version 5/ },
+    { what: "another version", bytes: hello({ version: 4 }), answer: /protocol version 6/ },
     {
       what: "another version, otherwise unknown",
-      bytes: hello({ version: 6 }).subarray(0, 40),
-      answer: /protocol version 5/,
+      bytes: hello({ version: 5 }).subarray(0, 40),
+      answer: /protocol version 6/,
     },
     { what: "a size that lies", bytes: hello({ size: 319 }) },
     { what: "an unknown kind", bytes: hello({ kind: 77 }) },
@@ -276,7 +276,7 @@ test("a subscriber's name has no control characters in the report that others re
   await peer.send(inspector, hello({ wants: wants.report }));
   const { bytes } = await peer.receive(inspector);
   expect(kindOf(bytes!)).toBe(kinds.report);
-  const name = new TextDecoder().decode(bytes!.subarray(232 + 96, 232 + 96 + 32)).replace(/\0+$/, "");
+  const name = new TextDecoder().decode(bytes!.subarray(312 + 104, 312 + 104 + 32)).replace(/\0+$/, "");
   expect(name).toBe("?[31mred?");
   peer.process.kill();
   await eventually("it is gone", async () => (await siege.stats()).subscribers === 1);

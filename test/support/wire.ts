@@ -18,6 +18,8 @@ export const controlSize: number = 128 * 1024;
 export const pageSize: number = 64 * 1024;
 /** What is used of a lease page. */
 export const leasePageFields = 256;
+/** Where a lease page says that its reader was evicted. */
+export const leasePageRevoked = 0x68;
 /** Where a lease page has the sequence of the last frame delivered. */
 export const leasePageCursor = 0x40;
 
