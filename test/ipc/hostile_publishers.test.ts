@@ -1,6 +1,7 @@
 // Something else listens under a key: whoever connects to it gets a CuframesError, and keeps nothing of what was sent.
 
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { Peer } from "../support/peer.ts";
 import { eventually, type Process, stages } from "../support/processes.ts";
@@ -421,5 +422,81 @@ describe("after its welcome", () => {
     }
     await subscriber.ask({ do: "close" }, "closed");
     await expectNothingKept();
+  });
+});
+
+describe("a wait ends, whatever the publisher does to the words that it sleeps on:", () => {
+  const waits = [
+    ["next", "frames", { do: "take" }],
+    ["nextSync", "frames", { do: "take", sync: true }],
+    ["next of packets", "packets", { do: "takePacket", wait: true }],
+    ["nextSync of packets", "packets", { do: "takePacket", wait: true, sync: true }],
+  ] as const;
+
+  /** Connects, wanting packets too, and begins to wait; returns the connection and the lease page. */
+  async function waiting(command: object): Promise<{ connection: number; page: number }> {
+    const ring = await impostor.ring();
+    const connection = await impostor.accepted(ring);
+    impostor.subscriber.send(command);
+    return { connection, page: ring[1] };
+  }
+
+  function threads(): string[] {
+    const tasks = `/proc/${impostor.subscriber.pid}/task`;
+    return readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/comm`, "utf8").trim());
+  }
+
+  async function expectNoThreadKept(): Promise<void> {
+    await eventually("no thread waits", () => !threads().includes("cuframes-wait"));
+    await expectNothingKept();
+  }
+
+  test.each(waits)("%s, moved to another word, by the publisher's end", async (_, channel, command) => {
+    const { peer, subscriber } = impostor;
+    const { page } = await waiting(command);
+    expect(await peer.requeue(page, wire.leasePageWake[channel], 10_000)).toBe(1);
+    const start = performance.now();
+    peer.process.kill();
+    expect((await subscriber.event<Outcome>("refused")).code).toBe("DISCONNECTED");
+    expect(performance.now() - start).toBeLessThan(5000);
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNoThreadKept();
+  });
+
+  test.each(waits.filter(([, , command]) => !("sync" in command)))(
+    "%s, moved to another word, by closing",
+    async (_, channel, command) => {
+      const { peer, subscriber } = impostor;
+      const { page } = await waiting({ do: "begin", command });
+      expect(await peer.requeue(page, wire.leasePageWake[channel], 10_000)).toBe(1);
+      await subscriber.ask({ do: "close" }, "closed");
+      expect((await subscriber.event<Outcome>("refused")).code).toBe("DISCONNECTED");
+      await expectNoThreadKept();
+    },
+  );
+
+  test("next of packets, moved to another word, by the ring's coming", async () => {
+    const { peer, subscriber } = impostor;
+    const { connection, page } = await waiting({ do: "takePacket", wait: true });
+    expect(await peer.requeue(page, wire.leasePageWake.packets, 10_000)).toBe(1);
+    await peer.send(connection, wire.packets(8192n), [await impostor.memory(8192)]);
+    // It is a ring of zeros, at which it has looked.
+    expect((await subscriber.event<Outcome>("refused")).code).toBe("PROTOCOL");
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNoThreadKept();
+  });
+
+  test.each(waits)("%s, woken again and again, costs next to nothing", async (_, channel, command) => {
+    const { peer, subscriber } = impostor;
+    const { page } = await waiting(command);
+    await peer.stir(page, wire.leasePageWake[channel], 200);
+    const before = subscriber.cpuTime();
+    expect(await peer.stir(page, wire.leasePageWake[channel], 2000)).toBeGreaterThan(10_000);
+    // A thread that spins takes all of the 2000, or half of a machine that is loaded.
+    expect(subscriber.cpuTime() - before).toBeLessThan(400);
+    peer.process.kill();
+    expect((await subscriber.event<Outcome>("refused")).code).toBe("DISCONNECTED");
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNoThreadKept();
   });
 });

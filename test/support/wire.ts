@@ -18,6 +18,8 @@ export const pageSize: number = 64 * 1024;
 export const leasePageFields = 256;
 /** Where a lease page has the sequence of the last frame delivered. */
 export const leasePageCursor = 0x40;
+/** Where it has the futex words of its channels. */
+export const leasePageWake = { frames: 0x84, packets: 0xc4 } as const;
 
 /** Each replaces what belongs there. */
 export interface PrefixFields {

@@ -8,7 +8,6 @@ const errors = @import("../core/mod.zig").errors;
 const layout = @import("../ring/mod.zig").layout;
 const frame_ring = @import("../ring/mod.zig").frames;
 const packets = @import("../ring/mod.zig").packets;
-const channel = @import("../ring/mod.zig").channel;
 const memfd = @import("../os/mod.zig").memfd;
 const os_fd = @import("../os/mod.zig").fd;
 const socket = @import("../os/mod.zig").socket;
@@ -397,7 +396,7 @@ fn receiveFrom(publisher: *Publisher, token: reactor.Token, fd: i32) ?enum { gon
             drop(publisher, indexOf(publisher, token));
             return .misbehaved;
         }
-        channel.interrupt(&publisher.room);
+        publisher.room.interrupt();
     }
     return null;
 }
@@ -416,7 +415,7 @@ pub fn dismiss(publisher: *Publisher, index: u6) void {
     assert(publisher.mutex.isHeld());
     publisher.subscribers.neglect(index);
     socket.endSending(publisher.connections[index].fd);
-    channel.interrupt(&publisher.room);
+    publisher.room.interrupt();
 }
 
 /// Frees all that a subscriber held: it has let go of it, or forfeited it. With both locks held.
@@ -427,7 +426,7 @@ fn drop(publisher: *Publisher, index: u6) void {
     reactor.remove(connection.token);
     os_fd.close(connection.fd);
     connection.page.deinit();
-    channel.interrupt(&publisher.room);
+    publisher.room.interrupt();
 }
 
 const testing = std.testing;

@@ -51,6 +51,9 @@ pub const PacketReader = struct {
     /// Atomic copy of the reader's position, for the waiting thread.
     awaited: u64 = 0,
     closing: bool = false,
+    /// Of the waiter's thread, and where the reader was at its last look.
+    pace: channel.Pace = .{},
+    waiter_position: u64 = 0,
     waiter: Waiter = .{},
 
     /// `wait`: where there is no ring yet, `next` waits for it. `since_connection`: begins at the packet that was the
@@ -101,7 +104,7 @@ pub const PacketReader = struct {
             return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
         };
         if (reader.since_connection) reader.ring.next = reader.subscriber.packets_since;
-        reader.awaited = reader.ring.next;
+        @atomicStore(u64, &reader.awaited, reader.ring.next, .seq_cst);
         @atomicStore(bool, &reader.begun, true, .seq_cst);
         return true;
     }
@@ -109,11 +112,12 @@ pub const PacketReader = struct {
     /// Describes the next packet, waiting for it until the deadline. `copy` takes it.
     pub fn next(reader: *PacketReader, timeout_ms: i32, view: *PacketView) Error!void {
         const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
+        var pace: channel.Pace = .{};
         while (true) {
             if (try reader.tryNext(view)) return;
             if (timeout_ms == 0) return error.WouldBlock;
             if (deadline.passed()) return error.Timeout;
-            _ = channel.wait(&reader.subscriber.page.packets, reader, hasNews, deadline);
+            _ = reader.subscriber.packet_sleepers.wait(&pace, reader, hasNews, deadline);
         }
     }
 
@@ -212,14 +216,18 @@ pub const PacketReader = struct {
 
     fn blockForPacket(context: *anyopaque) void {
         const reader: *PacketReader = @ptrCast(@alignCast(context));
-        const woken = channel.wait(&reader.subscriber.page.packets, reader, hasNews, .never);
+        // A call back that led to no packet was in vain.
+        const position = @atomicLoad(u64, &reader.awaited, .seq_cst);
+        if (position != reader.waiter_position) reader.pace.reset();
+        reader.waiter_position = position;
+        const woken = reader.subscriber.packet_sleepers.wait(&reader.pace, reader, hasNews, .never);
         std.debug.assert(woken);
     }
 
     pub fn close(reader: *PacketReader) void {
         @atomicStore(bool, &reader.closing, true, .seq_cst);
         reader.waiter.stop();
-        channel.interrupt(&reader.subscriber.page.packets);
+        reader.subscriber.packet_sleepers.interrupt();
         reader.unref();
     }
 

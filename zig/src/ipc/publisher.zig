@@ -121,7 +121,7 @@ pub const Publisher = struct {
     /// Those of them that were cancelled.
     cancelled: u64 = 0,
     /// Where acquire waits for a slot; private to this process.
-    room: layout.Channel = .{ .waiting = 0, .wake = 0 },
+    room: channel.EventCount = .{},
     waiter: Waiter = .{},
 
     paths: Paths,
@@ -334,7 +334,7 @@ pub const Publisher = struct {
         }
         publisher.lock.release(&publisher.paths.lock);
         publisher.waiter.stop();
-        channel.interrupt(&publisher.room);
+        publisher.room.interrupt();
         publisher.unref();
     }
 

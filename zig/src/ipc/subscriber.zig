@@ -95,6 +95,12 @@ pub const Subscriber = struct {
     packets: Packets = .absent,
     /// Where a reader begins that shall miss nothing since the connection. A ring that comes later is all of that.
     packets_since: u64 = 0,
+    /// Who waits for frames, and who for packets.
+    frame_sleepers: channel.Sleepers,
+    packet_sleepers: channel.Sleepers,
+    /// Of the waiter's thread, and where the reader was at its last look.
+    frame_pace: channel.Pace = .{},
+    frame_waiter_cursor: u64 = 0,
     frame_waiter: Waiter = .{},
     completions: completion.Completions = .{},
     /// Leases whose release waits for work of the GPU's, as a mask, until they are taken again. Written by the owner
@@ -195,6 +201,8 @@ pub const Subscriber = struct {
             .packet_region = packet_region,
             .packets = if (has_packets) .ready else .absent,
             .packets_since = welcome.packet_cursor,
+            .frame_sleepers = .{ .channel = &lease_page.frames },
+            .packet_sleepers = .{ .channel = &lease_page.packets },
         };
         reactor.lock();
         defer reactor.unlock();
@@ -275,15 +283,15 @@ pub const Subscriber = struct {
         assert(reactor.isLocked());
         assert(subscriber.packets == .absent and packets_now != .absent);
         @atomicStore(Packets, &subscriber.packets, packets_now, .seq_cst);
-        channel.interrupt(&subscriber.page.packets);
+        subscriber.packet_sleepers.interrupt();
     }
 
     fn disconnect(subscriber: *Subscriber, token: reactor.Token) void {
         assert(reactor.isLocked() and !subscriber.disconnected);
         reactor.remove(token);
         @atomicStore(bool, &subscriber.disconnected, true, .seq_cst);
-        channel.interrupt(&subscriber.page.frames);
-        channel.interrupt(&subscriber.page.packets);
+        subscriber.frame_sleepers.interrupt();
+        subscriber.packet_sleepers.interrupt();
         log.debug("the publisher of connection {d} has gone", .{subscriber.fd});
     }
 
@@ -295,10 +303,11 @@ pub const Subscriber = struct {
         if (timeout_ms == 0) return error.WouldBlock;
         const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
         if (spin_us > 0) subscriber.spin(spin_us, deadline);
+        var pace: channel.Pace = .{};
         while (!try subscriber.nextOrEnd(view)) {
             // Here, since a publisher that announces frames and takes them back would keep `wait` from looking.
             if (deadline.passed()) return error.Timeout;
-            _ = channel.wait(&subscriber.page.frames, subscriber, hasNews, deadline);
+            _ = subscriber.frame_sleepers.wait(&pace, subscriber, hasNews, deadline);
         }
     }
 
@@ -434,7 +443,7 @@ pub const Subscriber = struct {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
         subscriber.endLease(lease);
         // Whoever waits for a lease.
-        channel.interrupt(&subscriber.page.frames);
+        subscriber.frame_sleepers.interrupt();
     }
 
     fn slotsOnDevice(subscriber: *Subscriber) Error!*cuda.Slots {
@@ -495,7 +504,11 @@ pub const Subscriber = struct {
 
     fn blockForFrame(context: *anyopaque) void {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
-        const woken = channel.wait(&subscriber.page.frames, subscriber, hasNews, .never);
+        // A call back that led to no frame was in vain.
+        const cursor = @atomicLoad(u64, &subscriber.reader.cursor, .acquire);
+        if (cursor != subscriber.frame_waiter_cursor) subscriber.frame_pace.reset();
+        subscriber.frame_waiter_cursor = cursor;
+        const woken = subscriber.frame_sleepers.wait(&subscriber.frame_pace, subscriber, hasNews, .never);
         assert(woken);
     }
 
@@ -533,8 +546,8 @@ pub const Subscriber = struct {
             socket.shutdown(subscriber.fd);
         }
         subscriber.frame_waiter.stop();
-        channel.interrupt(&subscriber.page.frames);
-        channel.interrupt(&subscriber.page.packets);
+        subscriber.frame_sleepers.interrupt();
+        subscriber.packet_sleepers.interrupt();
         subscriber.unref();
     }
 
