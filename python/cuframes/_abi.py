@@ -9,7 +9,7 @@ from ctypes import c_char, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void
 from enum import IntEnum, IntFlag
 
 # Raised whenever a function, a struct or a code changes.
-ABI_VERSION = 6
+ABI_VERSION = 7
 # Slots of a frame ring.
 SLOTS_MIN = 2
 SLOTS_MAX = 64
@@ -347,6 +347,8 @@ class SubscriberOptions(Structure):
         ("wants", c_uint32),
         # How long to wait for a publisher: 0 not at all, negative for ever.
         ("timeout_ms", c_int32),
+        # Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and again.
+        ("delay_ms", c_uint32),
     )
 
 
@@ -655,7 +657,7 @@ _LAYOUT = (
     (PublisherStats, 32, (0, 8, 16, 20, 24, 28)),
     (PacketOptions, 20, (0, 4, 8, 12, 16)),
     (PacketRecord, 32, (0, 8, 16, 20, 24)),
-    (SubscriberOptions, 216, (0, 64, 172, 204, 208, 212)),
+    (SubscriberOptions, 220, (0, 64, 172, 204, 208, 212, 216)),
     (FrameView, 1072, (0, 4, 8, 16, 24, 32, 40, 44, 48)),
     (SubscriberStats, 32, (0, 8, 16, 24, 28)),
     (PacketView, 32, (0, 8, 16, 24, 28)),

@@ -13,6 +13,9 @@ import {
 import { NativeBuffers, readGeometry, type RingGeometry, SlotViews } from "../memory/mod.ts";
 import type { Connected } from "./connect.ts";
 
+/** A connection that lasts so long was none that its publisher hung up at once. */
+const LASTING_MS = 1000;
+
 /**
  * One connection to a publisher. It outlives its publisher for as long as somebody uses it: whoever reads its frames
  * or packets, and every frame that is held.
@@ -26,6 +29,9 @@ export class Connection {
   readonly #frames: (Disposable | undefined)[] = new Array(LEASES_MAX).fill(undefined);
   /** The library's page-locked copies of GPU frames, made once each. */
   readonly #hostBuffers = new NativeBuffers();
+  /** Whether it has delivered a frame or a packet. */
+  delivered = false;
+  readonly #madeAt = performance.now();
   #readers = 0;
   #closed = false;
 
@@ -38,6 +44,11 @@ export class Connection {
       (slot) => symbols.cuframes_subscriber_slot_address(handle, slot),
     );
     this.#symbols = symbols;
+  }
+
+  /** Whether it was worth making: it has delivered something, or has lasted. */
+  get worthwhile(): boolean {
+    return this.delivered || performance.now() - this.#madeAt >= LASTING_MS;
   }
 
   /** Counts a reader of its frames or packets. */

@@ -1,6 +1,6 @@
 // One connection after another: what stays when a publisher goes and the next one of its key comes.
 
-import { isCuframesError } from "../core/mod.ts";
+import { Backoff, isCuframesError } from "../core/mod.ts";
 import { SubscriberStats as StatsLayout } from "../ffi/mod.ts";
 import { type Connected, type ConnectRequest, startConnecting } from "./connect.ts";
 import type { ConnectAttempt } from "./connect_attempt.ts";
@@ -19,6 +19,10 @@ function isUnanswered(error: unknown): boolean {
   return isCuframesError(error, "TIMEOUT");
 }
 
+/** Between attempts that come to nothing, in milliseconds. */
+const FIRST_DELAY_MS = 50;
+const LONGEST_DELAY_MS = 5000;
+
 /** The connections to a key's publishers, one after another. Each follower goes on to the next at its own time. */
 export class ReconnectingConnection {
   readonly request: ConnectRequest;
@@ -31,6 +35,10 @@ export class ReconnectingConnection {
    * waiting, since a handshake may take longer than any of them has time for.
    */
   #attempt: ConnectAttempt<Connected> | undefined;
+  /** How many attempts in a row were refused, or led to a connection that was hung up at once. */
+  #vain = 0;
+  #refused = false;
+  readonly #backoff = new Backoff(LONGEST_DELAY_MS, FIRST_DELAY_MS);
   #reconnects = 0;
   #closed = false;
 
@@ -114,7 +122,7 @@ export class ReconnectingConnection {
 
   /** What the attempt has come to. An attempt is begun where there is none. */
   #attemptFor(timeout: number): Connected | undefined {
-    const attempt = this.#attempt ??= this.#begin();
+    const attempt = this.#attempt ??= this.#begin(this.#delay());
     if (timeout !== 0) attempt.wait(timeout);
     try {
       const connected = attempt.take();
@@ -122,15 +130,31 @@ export class ReconnectingConnection {
       return connected;
     } catch (error) {
       this.#end(attempt);
-      if (!isUnanswered(error)) throw error;
-      this.#attempt = this.#begin();
+      if (!isUnanswered(error)) {
+        this.#refused = true;
+        throw error;
+      }
+      this.#attempt = this.#begin(0);
       if (attempt.armed) this.arm();
       return undefined;
     }
   }
 
-  #begin(): ConnectAttempt<Connected> {
-    return startConnecting({ ...this.request, timeout: Infinity });
+  #begin(delay: number): ConnectAttempt<Connected> {
+    return startConnecting({ ...this.request, timeout: Infinity, delay });
+  }
+
+  /**
+   * Milliseconds before the next attempt. None behind a connection that was worth making: a publisher that is started again
+   * is followed at once. Nor behind the first in vain, as a publisher that is closing makes one.
+   */
+  #delay(): number {
+    const vain = this.#refused || !this.#newest.worthwhile;
+    this.#refused = false;
+    if (vain) return ++this.#vain === 1 ? 0 : this.#backoff.next();
+    this.#vain = 0;
+    this.#backoff.reset();
+    return 0;
   }
 
   #end(attempt: ConnectAttempt<Connected>): void {

@@ -1,7 +1,6 @@
 // Something else listens under a key: whoever connects to it gets a CuframesError, and keeps nothing of what was sent.
 
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { Peer } from "../support/peer.ts";
 import { eventually, type Process, stages } from "../support/processes.ts";
@@ -425,6 +424,84 @@ describe("after its welcome", () => {
   });
 });
 
+describe("a subscriber that reconnects does so more and more slowly", () => {
+  const follow = { do: "connect", options: { mode: "ordered", reconnect: true } };
+
+  /** Takes so many connections in turn, and answers each; returns the milliseconds that took. */
+  async function answer(count: number, bytes: Uint8Array, descriptors: number[] = []): Promise<number> {
+    const start = performance.now();
+    for (let index = 0; index < count; index++) {
+      const connection = await impostor.greeted();
+      await impostor.peer.send(connection, bytes, descriptors);
+      await impostor.peer.close(connection);
+    }
+    return performance.now() - start;
+  }
+
+  /** Delays of 50, 100 … ms behind the first that is none, each less up to half of it. */
+  const leastOf = (delays: number) => 25 * (2 ** delays - 1);
+
+  test.each([{ sync: false }, { sync: true }])("to one that hangs up behind its welcome (%o)", async ({ sync }) => {
+    const { peer, subscriber } = impostor;
+    const ring = await impostor.ring();
+    const withFrame = await impostor.ring();
+    await peer.write(withFrame[0], wire.control.slot(1), wire.word(7n));
+    await peer.write(withFrame[0], wire.control.newest, wire.ticket(7n, 1));
+    subscriber.send(follow);
+    await answer(1, wire.welcome(), ring);
+    await subscriber.event("connected");
+    // A time-out holds, whichever connection it is.
+    subscriber.send({ do: "take", timeout: 1000, sync });
+    const start = performance.now();
+    await answer(5, wire.welcome(), ring);
+    expect(performance.now() - start).toBeGreaterThan(leastOf(4));
+    expect(await subscriber.event("refused")).toMatchObject({
+      code: "TIMEOUT",
+      message: expect.stringMatching(/next attempt .* in \d+ ms, since the last ones came to nothing|within 1000 ms/),
+    });
+
+    // One that has a frame ends it: its successor is found at once, not in 800 ms or more.
+    subscriber.send({ do: "take", sync });
+    const good = await impostor.greeted();
+    await peer.send(good, wire.welcome(), withFrame);
+    expect(await subscriber.event("took")).toMatchObject({ sequence: 7 });
+    await subscriber.ask({ do: "release" }, "released");
+    subscriber.send({ do: "take", sync });
+    const gone = performance.now();
+    await peer.close(good);
+    const next = await impostor.greeted();
+    expect(performance.now() - gone).toBeLessThan(700);
+    await peer.send(next, wire.welcome(), withFrame);
+    expect(await subscriber.event("took")).toMatchObject({ sequence: 7 });
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNothingKept();
+  });
+
+  test("to one that refuses, whoever asks again", async () => {
+    const { peer, subscriber } = impostor;
+    subscriber.send(follow);
+    await answer(1, wire.welcome(), await impostor.ring());
+    await subscriber.event("connected");
+    const tooMany = wire.refusal(-12, "no place");
+    let milliseconds = 0;
+    for (let attempt = 0; attempt < 6; attempt++) {
+      subscriber.send({ do: "take" });
+      milliseconds += await answer(1, tooMany);
+      expect((await subscriber.event<Outcome>("refused")).code).toBe("TOO_MANY_SUBSCRIBERS");
+    }
+    expect(milliseconds).toBeGreaterThan(leastOf(5));
+    // Closing does not wait for the next attempt.
+    subscriber.send({ do: "begin", command: { do: "take" } });
+    const start = performance.now();
+    await subscriber.ask({ do: "close" }, "closed");
+    expect((await subscriber.event<Outcome>("refused")).code).toBe("DISCONNECTED");
+    await eventually("the attempt ends", () => !subscriber.threads().includes("cuframes-conn"));
+    expect(performance.now() - start).toBeLessThan(700);
+    await expectNothingKept();
+    peer.process.kill();
+  });
+});
+
 describe("a wait ends, whatever the publisher does to the words that it sleeps on:", () => {
   const waits = [
     ["next", "frames", { do: "take" }],
@@ -441,13 +518,8 @@ describe("a wait ends, whatever the publisher does to the words that it sleeps o
     return { connection, page: ring[1] };
   }
 
-  function threads(): string[] {
-    const tasks = `/proc/${impostor.subscriber.pid}/task`;
-    return readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/comm`, "utf8").trim());
-  }
-
   async function expectNoThreadKept(): Promise<void> {
-    await eventually("no thread waits", () => !threads().includes("cuframes-wait"));
+    await eventually("no thread waits", () => !impostor.subscriber.threads().includes("cuframes-wait"));
     await expectNothingKept();
   }
 
