@@ -347,7 +347,8 @@ class SubscriberOptions(Structure):
         ("wants", c_uint32),
         # How long to wait for a publisher: 0 not at all, negative for ever.
         ("timeout_ms", c_int32),
-        # Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and again.
+        # Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and
+        # again.
         ("delay_ms", c_uint32),
     )
 

@@ -11,7 +11,13 @@ import {
   type PixelFormat,
   type WaitOptions,
 } from "../core/mod.ts";
-import { nativeError, PublisherStats as StatsLayout } from "../ffi/mod.ts";
+import {
+  closedInTime,
+  closeWhenCollected,
+  nativeError,
+  openedHere,
+  PublisherStats as StatsLayout,
+} from "../ffi/mod.ts";
 import type { MemoryKind, PlaneGeometry } from "../memory/mod.ts";
 import { type PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
 import type { FrameInit } from "./frame_init.ts";
@@ -65,7 +71,9 @@ export class Publisher implements Disposable {
 
   private constructor(options: PublisherOptions, memory: MemoryKind) {
     const { policy = "drop-oldest", timeout = 1000 } = options;
-    const publication = new Publication(options, memory);
+    const opened = openedHere();
+    const publication = new Publication(options, memory, opened);
+    endWhenCollected(this, publication, opened);
     this.key = publication.key;
     this.memory = memory;
     this.#publication = publication;
@@ -76,7 +84,7 @@ export class Publisher implements Disposable {
       () => this.#tryAcquire(),
       () => publication.arm(),
     );
-    publication.onFreeSlot(() => this.#room.notify());
+    publication.onFreeSlot(this.#room);
   }
 
   /**
@@ -171,8 +179,8 @@ export class Publisher implements Disposable {
   }
 
   #writable(slot: number): WritableFrame {
-    const frame = new WritableFrame(this.#publication, slot);
-    this.#publication.add(frame);
+    const frame = new WritableFrame(this.#publication, slot, this);
+    this.#publication.add(frame, slot);
     return frame;
   }
 
@@ -183,7 +191,7 @@ export class Publisher implements Disposable {
    * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed already, or a wrong `init`; `DISCONNECTED`
    */
   publish(frame: WritableFrame, init: FrameInit = {}): bigint {
-    if (!this.#publication.owns(frame) && !frame.closed) {
+    if (frame.publisher !== this && !frame.closed) {
       throw invalid("this frame was acquired from another publisher");
     }
     return frame.publish(init);
@@ -196,7 +204,7 @@ export class Publisher implements Disposable {
    * @throws {CuframesError} `ALREADY_EXISTS`: it was called before; `INVALID_ARGUMENT`; `OUT_OF_MEMORY`
    */
   enablePackets(options: PacketRingOptions): PacketRingWriter {
-    return this.#packets = new PacketRingWriter(this.#publication, options);
+    return this.#packets = new PacketRingWriter(this.#publication, options, this);
   }
 
   /** The packet ring, once {@linkcode Publisher.enablePackets} has made it. */
@@ -237,6 +245,7 @@ export class Publisher implements Disposable {
   /** Ends the ring: subscribers drain what is in it and are then told. Frames not published are lost. Idempotent. */
   close(): void {
     if (this.closed) return;
+    closedInTime(this);
     this.#publication.close();
     this.#room.fail(this.#publication.disconnected());
   }
@@ -245,4 +254,8 @@ export class Publisher implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function endWhenCollected(publisher: Publisher, publication: Publication, opened: string): void {
+  closeWhenCollected(publisher, "Publisher", opened, () => publication.close());
 }

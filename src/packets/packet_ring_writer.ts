@@ -66,8 +66,12 @@ export class PacketRingWriter {
   readonly #symbols: NativeSymbols;
   readonly #record: Struct = new Struct(PacketRecord.SIZE);
 
+  /** What is not collected before this: the publisher. */
+  protected readonly owner: object;
+
   /** @internal Made by `Publisher.enablePackets`. */
-  constructor(publisher: PublisherHandle, options: PacketRingOptions) {
+  constructor(publisher: PublisherHandle, options: PacketRingOptions, owner: object) {
+    this.owner = owner;
     const {
       codec,
       slots = 64,

@@ -441,41 +441,46 @@ describe("a subscriber that reconnects does so more and more slowly", () => {
   /** Delays of 50, 100 … ms behind the first that is none, each less up to half of it. */
   const leastOf = (delays: number) => 25 * (2 ** delays - 1);
 
-  test.each([{ sync: false }, { sync: true }])("to one that hangs up behind its welcome (%o)", async ({ sync }) => {
-    const { peer, subscriber } = impostor;
-    const ring = await impostor.ring();
-    const withFrame = await impostor.ring();
-    await peer.write(withFrame[0], wire.control.slot(1), wire.word(7n));
-    await peer.write(withFrame[0], wire.control.newest, wire.ticket(7n, 1));
-    subscriber.send(follow);
-    await answer(1, wire.welcome(), ring);
-    await subscriber.event("connected");
-    // A time-out holds, whichever connection it is.
-    subscriber.send({ do: "take", timeout: 1000, sync });
-    const start = performance.now();
-    await answer(5, wire.welcome(), ring);
-    expect(performance.now() - start).toBeGreaterThan(leastOf(4));
-    expect(await subscriber.event("refused")).toMatchObject({
-      code: "TIMEOUT",
-      message: expect.stringMatching(/next attempt .* in \d+ ms, since the last ones came to nothing|within 1000 ms/),
-    });
+  test.each([{ sync: false }, { sync: true }])(
+    "to one that hangs up behind its welcome (%o)",
+    async ({ sync }) => {
+      const { peer, subscriber } = impostor;
+      const ring = await impostor.ring();
+      const withFrame = await impostor.ring();
+      await peer.write(withFrame[0], wire.control.slot(1), wire.word(7n));
+      await peer.write(withFrame[0], wire.control.newest, wire.ticket(7n, 1));
+      subscriber.send(follow);
+      await answer(1, wire.welcome(), ring);
+      await subscriber.event("connected");
+      // A time-out holds, whichever connection it is.
+      subscriber.send({ do: "take", timeout: 1000, sync });
+      const start = performance.now();
+      await answer(5, wire.welcome(), ring);
+      expect(performance.now() - start).toBeGreaterThan(leastOf(4));
+      expect(await subscriber.event("refused")).toMatchObject({
+        code: "TIMEOUT",
+        message: expect.stringMatching(
+          /next attempt .* in \d+ ms, since the last ones came to nothing|within 1000 ms/,
+        ),
+      });
 
-    // One that has a frame ends it: its successor is found at once, not in 800 ms or more.
-    subscriber.send({ do: "take", sync });
-    const good = await impostor.greeted();
-    await peer.send(good, wire.welcome(), withFrame);
-    expect(await subscriber.event("took")).toMatchObject({ sequence: 7 });
-    await subscriber.ask({ do: "release" }, "released");
-    subscriber.send({ do: "take", sync });
-    const gone = performance.now();
-    await peer.close(good);
-    const next = await impostor.greeted();
-    expect(performance.now() - gone).toBeLessThan(700);
-    await peer.send(next, wire.welcome(), withFrame);
-    expect(await subscriber.event("took")).toMatchObject({ sequence: 7 });
-    await subscriber.ask({ do: "close" }, "closed");
-    await expectNothingKept();
-  });
+      // One that has a frame ends it: its successor is found at once, not in 800 ms or more.
+      subscriber.send({ do: "take", sync });
+      const good = await impostor.greeted();
+      await peer.send(good, wire.welcome(), withFrame);
+      expect(await subscriber.event("took")).toMatchObject({ sequence: 7 });
+      await subscriber.ask({ do: "release" }, "released");
+      subscriber.send({ do: "take", sync });
+      const gone = performance.now();
+      await peer.close(good);
+      const next = await impostor.greeted();
+      expect(performance.now() - gone).toBeLessThan(700);
+      await peer.send(next, wire.welcome(), withFrame);
+      expect(await subscriber.event("took")).toMatchObject({ sequence: 7 });
+      await subscriber.ask({ do: "close" }, "closed");
+      await expectNothingKept();
+    },
+  );
 
   test("to one that refuses, whoever asks again", async () => {
     const { peer, subscriber } = impostor;

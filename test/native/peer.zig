@@ -18,7 +18,7 @@
 //!     read FD OFFSET SIZE                     -> BYTES
 //!     scribble FD SIZE MILLISECONDS [BYTE]    -> how often the mapping was filled: with random bytes, or with BYTE
 //!     punch FD SIZE MILLISECONDS              -> how often it was filled with ones and its pages taken away
-//!     requeue FD OFFSET MILLISECONDS          -> how many sleepers of the futex were moved to a word of this process's own;
+//!     requeue FD OFFSET MILLISECONDS          -> how many sleepers of the futex were moved to a word of its own;
 //!                                                ends with the first
 //!     stir FD OFFSET MILLISECONDS             -> how often the futex was changed and its sleepers woken
 //!     attack FD                               -> the ways in which the file could be changed

@@ -332,7 +332,8 @@ struct cuframes_subscriber_options {
   /** How long to wait for a publisher: 0 not at all, negative for ever. */
   int32_t timeout_ms;
   /**
-   * Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and again.
+   * Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and
+   * again.
    */
   uint32_t delay_ms;
 };

@@ -41,7 +41,8 @@ pub const Options = extern struct {
     wants: u32,
     /// How long to wait for a publisher: 0 not at all, negative for ever.
     timeout_ms: i32,
-    /// Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and again.
+    /// Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and
+    /// again.
     delay_ms: u32,
 };
 

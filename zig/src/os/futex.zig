@@ -1,14 +1,15 @@
 //! A futex is a word that threads sleep on. Other processes map some of these words: such a word is a shared futex, and
-//! whoever can write it can also move those who sleep on it to a word of its own (FUTEX_REQUEUE). So nobody sleeps on one
-//! alone: `waitEither` has a second, private word, which only this process knows. Waiting works on a read-only mapping too.
+//! whoever can write it can also move those who sleep on it to a word of its own (FUTEX_REQUEUE). So nobody sleeps on
+//! one alone: `waitEither` has a second, private word, which only this process knows. Waiting works on a read-only
+//! mapping too.
 
 const std = @import("std");
 const builtin = @import("builtin");
 const linux = std.os.linux;
 const clock = @import("clock.zig");
 
-/// Sleeps while `word`, which no other process maps, holds `expected`, at most until the deadline. Returns early for any
-/// reason the kernel likes: callers check their condition again.
+/// Sleeps while `word`, which no other process maps, holds `expected`, at most until the deadline. Returns early for
+/// any reason the kernel likes: callers check their condition again.
 pub fn wait(word: *const u32, expected: u32, deadline: clock.Deadline) void {
     waitOn(word, expected, .private, deadline);
 }
@@ -30,9 +31,9 @@ fn waitOn(word: *const u32, expected: u32, scope: Scope, deadline: clock.Deadlin
 /// A word and what it is expected to hold.
 pub const Expected = struct { word: *const u32, value: u32 };
 
-/// Sleeps while both words hold what is expected of them, at most until the deadline. `shared` is mapped by a peer, which
-/// may take the sleeper off that word; a wake-up of `private` reaches it all the same. Where the kernel cannot wait for
-/// two words, the sleep on the shared one ends after 20 ms at the latest. Returns early, as `wait` does.
+/// Sleeps while both words hold what is expected of them, at most until the deadline. `shared` is mapped by a peer,
+/// which may take the sleeper off that word; a wake-up of `private` reaches it all the same. Where the kernel cannot
+/// wait for two words, the sleep on the shared one ends after 20 ms at the latest. Returns early, as `wait` does.
 pub fn waitEither(shared: Expected, private: Expected, deadline: clock.Deadline) void {
     if (!@atomicLoad(bool, &has_waitv, .monotonic)) return waitBounded(shared, private, deadline);
     const words = [_]linux.futex2_waitone{
@@ -101,8 +102,8 @@ pub fn wakeAll(word: *const u32) void {
     wakeOn(word, std.math.maxInt(i32), .private);
 }
 
-/// Wakes those who have slept the longest on a word that a peer maps. Nothing is owed to a peer that takes away the page
-/// it sleeps on.
+/// Wakes those who have slept the longest on a word that a peer maps. Nothing is owed to a peer that takes away the
+/// page it sleeps on.
 pub fn wakeShared(word: *const u32, sleepers_max: u31) void {
     wakeOn(word, sleepers_max, .shared);
 }

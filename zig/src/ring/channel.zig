@@ -1,5 +1,5 @@
-//! A channel is what a side of a ring sleeps on and the other wakes it by; it lies in a lease page, which both can write.
-//! `Sleepers` is the sleeping side, `notify` the waking one. An `EventCount` is the same inside one process.
+//! A channel is what a side of a ring sleeps on and the other wakes it by; it lies in a lease page, which both can
+//! write. `Sleepers` is the sleeping side, `notify` the waking one. An `EventCount` is the same inside one process.
 
 const layout = @import("layout.zig");
 const futex = @import("../os/mod.zig").futex;
@@ -22,8 +22,8 @@ fn change(channel: *layout.Channel) void {
     _ = @atomicRmw(u32, &channel.wake, .Add, 1, .seq_cst);
 }
 
-/// The threads of this process that sleep on a channel. The peer can write its words and move those who sleep on them, so
-/// everybody also sleeps on a word that the peer cannot reach.
+/// The threads of this process that sleep on a channel. The peer can write its words and move those who sleep on them,
+/// so everybody also sleeps on a word that the peer cannot reach.
 pub const Sleepers = struct {
     channel: *layout.Channel,
     /// Changes with every interruption.
@@ -67,8 +67,8 @@ pub const Sleepers = struct {
     }
 };
 
-/// How often a thread may wake up for nothing: a peer that writes to a channel all the time, or announces and takes back,
-/// keeps nobody busy. One for each thread that waits.
+/// How often a thread may wake up for nothing: a peer that writes to a channel all the time, or announces and takes
+/// back, keeps nobody busy. One for each thread that waits.
 pub const Pace = struct {
     looks: u32 = 0,
     since_ns: u64 = 0,
