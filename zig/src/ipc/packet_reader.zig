@@ -6,6 +6,7 @@ const packets = @import("../ring/mod.zig").packets;
 const channel = @import("../ring/mod.zig").channel;
 const clock = @import("../os/mod.zig").clock;
 const protocol = @import("protocol.zig");
+const taking = @import("taking.zig");
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
 const Waiter = waiters.Waiter;
@@ -122,24 +123,11 @@ pub const PacketReader = struct {
     }
 
     fn tryNext(reader: *PacketReader, view: *PacketView) Error!bool {
-        // Looked at first: what was written before the end is seen by the peek that follows.
-        const ended = reader.subscriber.isDisconnected();
-        const peeked: packets.Peek = if (try reader.begin()) reader.ring.peek() else .empty;
-        if (reader.begun) @atomicStore(u64, &reader.awaited, reader.ring.next, .seq_cst);
-        switch (peeked) {
-            .packet => |packet| {
-                view.* = .{
-                    .timestamp_ns = packet.pts_ns,
-                    .decode_timestamp_ns = packet.dts_ns,
-                    .sequence = packet.sequence,
-                    .size = packet.size,
-                    .flags = packet.flags,
-                };
-                return true;
-            },
-            .empty => if (!ended) return false,
-            .overrun => return reader.overrun(),
-            .disconnected => {},
+        const attempt: Taking = .{ .reader = reader, .view = view };
+        switch (try taking.takeOrEnd(attempt, Taking.isEnded, Taking.take)) {
+            .taken => return true,
+            .none, .not_now => return false,
+            .over => {},
         }
         return errors.fail(
             error.Disconnected,
@@ -148,6 +136,36 @@ pub const PacketReader = struct {
             .{},
         );
     }
+
+    const Taking = struct {
+        reader: *PacketReader,
+        view: *PacketView,
+
+        fn isEnded(attempt: Taking) bool {
+            return attempt.reader.subscriber.isDisconnected();
+        }
+
+        fn take(attempt: Taking) Error!taking.Attempt {
+            const reader = attempt.reader;
+            const peeked: packets.Peek = if (try reader.begin()) reader.ring.peek() else .empty;
+            if (reader.begun) @atomicStore(u64, &reader.awaited, reader.ring.next, .seq_cst);
+            switch (peeked) {
+                .packet => |packet| {
+                    attempt.view.* = .{
+                        .timestamp_ns = packet.pts_ns,
+                        .decode_timestamp_ns = packet.dts_ns,
+                        .sequence = packet.sequence,
+                        .size = packet.size,
+                        .flags = packet.flags,
+                    };
+                    return .taken;
+                },
+                .empty => return .none,
+                .overrun => return reader.overrun(),
+                .disconnected => return .over,
+            }
+        }
+    };
 
     fn overrun(reader: *PacketReader) Error {
         @atomicStore(u64, &reader.subscriber.page.packets_lost, reader.ring.lost, .monotonic);

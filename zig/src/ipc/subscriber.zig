@@ -20,6 +20,7 @@ const cuda = @import("../memory/mod.zig").cuda;
 const completion = @import("../cuda/mod.zig").completion;
 const visibleUuids = @import("../cuda/mod.zig").context.visibleUuids;
 const CUstream = @import("../cuda/mod.zig").driver.abi.CUstream;
+const taking = @import("taking.zig");
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
 const connecting = @import("connect.zig");
@@ -316,21 +317,32 @@ pub const Subscriber = struct {
 
     /// False when there is no frame yet, Disconnected when there will be none.
     fn nextOrEnd(subscriber: *Subscriber, view: *FrameView) Error!bool {
-        // Looked at first: what was published before the end is seen by the attempt that follows.
-        const ended = subscriber.isDisconnected();
-        switch (try subscriber.tryNext(view)) {
-            .leased => return true,
-            .releasing => return false,
-            .none => {},
+        const attempt: Taking = .{ .subscriber = subscriber, .view = view };
+        switch (try taking.takeOrEnd(attempt, Taking.isEnded, Taking.take)) {
+            .taken => return true,
+            .none, .not_now => return false,
+            .over => {},
         }
-        if (ended) return errors.fail(
+        return errors.fail(
             error.Disconnected,
             "the publisher has closed or died, and every frame it left was delivered: connect again, or with " ++
                 "reconnect, for the next one",
             .{},
         );
-        return false;
     }
+
+    const Taking = struct {
+        subscriber: *Subscriber,
+        view: *FrameView,
+
+        fn isEnded(attempt: Taking) bool {
+            return attempt.subscriber.isDisconnected();
+        }
+
+        fn take(attempt: Taking) Error!taking.Attempt {
+            return attempt.subscriber.tryNext(attempt.view);
+        }
+    };
 
     pub fn isDisconnected(subscriber: *const Subscriber) bool {
         return @atomicLoad(bool, &subscriber.disconnected, .seq_cst);
@@ -358,9 +370,7 @@ pub const Subscriber = struct {
         }
     }
 
-    const Attempt = enum { leased, none, releasing };
-
-    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!Attempt {
+    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!taking.Attempt {
         if (subscriber.slots == null) return errors.fail(
             error.InvalidArgument,
             "this subscriber asked for packets only",
@@ -371,7 +381,7 @@ pub const Subscriber = struct {
             subscriber.announceRelease();
         };
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
-            error.TooManyLeases => return if (subscriber.releasing != 0) .releasing else tooManyLeases(),
+            error.TooManyLeases => return if (subscriber.releasing != 0) .not_now else tooManyLeases(),
             error.Protocol => return errors.fail(
                 error.Protocol,
                 "the publisher's control region announces a frame that it does not have",
@@ -380,7 +390,7 @@ pub const Subscriber = struct {
         } orelse return .none;
         subscriber.markReleasing(lease.index, false);
         subscriber.describe(lease, view);
-        return .leased;
+        return .taken;
     }
 
     fn markReleasing(subscriber: *Subscriber, lease: u32, releasing: bool) void {
@@ -593,3 +603,43 @@ pub const Subscriber = struct {
         allocator.destroy(subscriber);
     }
 };
+
+test "a lease that was taken back is announced to a publisher that waits for a slot, once" {
+    const linux = std.os.linux;
+    const testing = std.testing;
+    var ends: [2]i32 = undefined;
+    try testing.expectEqual(0, linux.socketpair(linux.AF.UNIX, linux.SOCK.SEQPACKET, 0, &ends));
+    defer for (ends) |end| os_fd.close(end);
+    const control = try testing.allocator.create(layout.Control);
+    defer testing.allocator.destroy(control);
+    @memset(std.mem.asBytes(control), 0);
+    var page = std.mem.zeroes(layout.LeasePage);
+    // Announced, and in its slot no more: a lease on it is stored, and taken back.
+    control.publisher_waiting = 1;
+    control.newest = layout.Ticket.init(1, 0);
+    var subscriber: Subscriber = .{
+        .fd = ends[0],
+        .wants = protocol.want_frames,
+        .control = control,
+        .page = &page,
+        .slots = .{ .host = undefined },
+        .slot_size = 0,
+        .geometry = undefined,
+        .memory_code = 0,
+        .publisher_pid = 0,
+        .reader = .init(control, &page, 2, .newest, 0),
+        .frame_sleepers = .{ .channel = &page.frames },
+        .packet_sleepers = .{ .channel = &page.packets },
+    };
+    var view: FrameView = undefined;
+    try testing.expectError(error.Protocol, subscriber.tryNext(&view));
+
+    control.newest = layout.Ticket.none;
+    try testing.expectEqual(.none, try subscriber.tryNext(&view));
+    var buffer: [@sizeOf(protocol.Released) + 1]u8 = undefined;
+    const told = linux.recvfrom(ends[1], &buffer, buffer.len, linux.MSG.DONTWAIT, null, null);
+    try testing.expectEqual(.SUCCESS, linux.errno(told));
+    try testing.expect(protocol.parse(protocol.Released, .released, buffer[0..told]) != null);
+    const again = linux.recvfrom(ends[1], &buffer, buffer.len, linux.MSG.DONTWAIT, null, null);
+    try testing.expectEqual(.AGAIN, linux.errno(again));
+}

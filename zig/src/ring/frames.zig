@@ -514,6 +514,21 @@ test "a clone outlives its original without leaving its entry, which the writer 
     for (ring.pages[0].leases) |lease| try testing.expectEqual(Ticket.none, lease);
 }
 
+test "a lease that comes too late is taken back, and remembered for those who wait for a slot" {
+    var ring: TestRing = try .init(4, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .newest);
+    const sequence = ring.publish().?;
+    const slot = ring.writer.newest_slot.?;
+    try testing.expect(!reader.lease(0, 0, .{ .sequence = @intCast(sequence + 1), .slot = slot }));
+    try testing.expectEqual(Ticket.none, ring.pages[0].leases[0]);
+    try testing.expect(reader.withdrew);
+
+    reader.withdrew = false;
+    try testing.expect(reader.lease(0, 0, .{ .sequence = @intCast(sequence), .slot = slot }));
+    try testing.expect(!reader.withdrew);
+}
+
 test "any bytes in a lease page: the writer goes on with the slots they do not name" {
     var ring: TestRing = try .init(8, 1, .drop_oldest);
     defer ring.deinit();
