@@ -10,6 +10,8 @@ export class NativeBuffers {
   readonly #buffers = new Map<number, ArrayBuffer>();
   /** Those that were handed out for good. */
   readonly #handedOut = new Set<WeakRef<ArrayBuffer>>();
+  /** How many there may be before those that were collected are left out. */
+  #pruneAt = 64;
   #escaped = false;
 
   /** The buffer of a number. `address` is called only when the buffer has to be made: for the first time, or again. */
@@ -34,8 +36,10 @@ export class NativeBuffers {
     }
     keepers.set(buffer, new Set([keeper]));
     for (const [index, each] of this.#buffers) if (each === buffer) this.#buffers.delete(index);
-    for (const each of this.#handedOut) if (each.deref() === undefined) this.#handedOut.delete(each);
     this.#handedOut.add(new WeakRef(buffer));
+    if (this.#handedOut.size <= this.#pruneAt) return;
+    for (const each of this.#handedOut) if (each.deref() === undefined) this.#handedOut.delete(each);
+    this.#pruneAt = 2 * this.#handedOut.size;
   }
 
   /** Says that `keeper` need not be alive any more for the buffer's sake. */
