@@ -402,6 +402,9 @@ class SubscriberOptions(Structure):
         ("wants", c_uint32),
         # How long to wait for a publisher: 0 not at all, negative for ever.
         ("timeout_ms", c_int32),
+        # Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and
+        # again.
+        ("delay_ms", c_uint32),
     )
 
 
@@ -745,7 +748,7 @@ _LAYOUT = (
     (PublisherEvent, 64, (0, 4, 8, 12, 16, 24, 32)),
     (PacketOptions, 4120, (0, 4, 8, 12, 16, 20, 24)),
     (PacketRecord, 32, (0, 8, 16, 20, 24)),
-    (SubscriberOptions, 216, (0, 64, 172, 204, 208, 212)),
+    (SubscriberOptions, 220, (0, 64, 172, 204, 208, 212, 216)),
     (FrameView, 1072, (0, 4, 8, 16, 24, 32, 40, 44, 48)),
     (SubscriberStats, 40, (0, 8, 16, 24, 28, 32, 36)),
     (PacketView, 32, (0, 8, 16, 24, 28)),

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { Backoff } from "../source/mod.ts";
+import { Backoff } from "../core/mod.ts";
 import type { CameraEntry } from "./cameras_config.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit.ts";

@@ -24,6 +24,8 @@ export interface ConnectRequest {
   readonly wants: number;
   /** Milliseconds to wait for a publisher; 0: it must be there. */
   readonly timeout: number;
+  /** Milliseconds to wait before the first attempt; default 0. */
+  readonly delay?: number;
 }
 
 /** The native result of connecting: a subscriber's handle with its ring, or a report. */
@@ -41,6 +43,7 @@ export function encodeRequest(request: ConnectRequest): Struct {
   struct.setU32(Layout.mode, request.mode);
   struct.setU32(Layout.wants, request.wants);
   struct.setI32(Layout.timeoutMs, timeoutMilliseconds("timeout", request.timeout));
+  struct.setU32(Layout.delayMs, Math.round(request.delay ?? 0));
   return struct;
 }
 

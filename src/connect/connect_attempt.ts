@@ -14,6 +14,9 @@ function newToken(): number {
   return token;
 }
 
+/** The attempts whose outcome somebody is told: they are not collected before. */
+const armed = new Set<object>();
+
 /**
  * One attempt to connect, on a thread of the library. It goes on until it has an outcome or is closed, whoever waits for
  * it meanwhile, blocked or not, and however often somebody has given up waiting.
@@ -24,6 +27,8 @@ export class ConnectAttempt<T> implements Disposable {
   readonly #finish: (attempt: number) => number;
   readonly #resultOf: (handle: number) => T;
   #token: number | undefined;
+  /** Held here, since the wake-ups hold nothing. */
+  #news: { notify(): void } | undefined;
   #closed = false;
 
   /**
@@ -74,10 +79,18 @@ export class ConnectAttempt<T> implements Disposable {
     if (this.armed) return;
     const { symbols, wake } = library();
     const token = this.#token = newToken();
-    onWake(token, news);
+    this.#news = {
+      notify: () => {
+        armed.delete(this);
+        news();
+      },
+    };
+    armed.add(this);
+    onWake(token, this.#news);
     if (checked(symbols.cuframes_connect_arm(this.#handle, wake, token), this.#tried) === 0) return;
     // The outcome is there already.
     offWake(token);
+    armed.delete(this);
     queueMicrotask(() => this.#closed || news());
   }
 
@@ -85,6 +98,7 @@ export class ConnectAttempt<T> implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    armed.delete(this);
     if (this.#token !== undefined) offWake(this.#token);
     library().symbols.cuframes_connect_close(this.#handle);
   }

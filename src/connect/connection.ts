@@ -10,8 +10,18 @@ import {
   Struct,
   SubscriberStats as StatsLayout,
 } from "../ffi/mod.ts";
-import { NativeBuffers, readGeometry, type RingGeometry, SlotViews } from "../memory/mod.ts";
+import {
+  type HeldFrame,
+  HeldFrames,
+  NativeBuffers,
+  readGeometry,
+  type RingGeometry,
+  SlotViews,
+} from "../memory/mod.ts";
 import type { Connected } from "./connect.ts";
+
+/** A connection that lasts so long was none that its publisher hung up at once. */
+const LASTING_MS = 1000;
 
 /**
  * One connection to a publisher. It outlives its publisher for as long as somebody uses it: whoever reads its frames
@@ -23,13 +33,17 @@ export class Connection {
   readonly views: SlotViews;
   readonly #symbols: NativeSymbols;
   /** The frames that are held, by lease. */
-  readonly #frames: (Disposable | undefined)[] = new Array(LEASES_MAX).fill(undefined);
+  readonly #frames: HeldFrames;
   /** The library's page-locked copies of GPU frames, made once each. */
   readonly #hostBuffers = new NativeBuffers();
+  /** Whether it has delivered a frame or a packet. */
+  delivered = false;
+  readonly #madeAt = performance.now();
   #readers = 0;
   #closed = false;
 
-  constructor({ handle, info }: Connected) {
+  /** @param opened where its subscriber was connected */
+  constructor({ handle, info }: Connected, opened: string) {
     const { symbols } = library();
     this.handle = handle;
     this.geometry = readGeometry(info);
@@ -38,6 +52,12 @@ export class Connection {
       (slot) => symbols.cuframes_subscriber_slot_address(handle, slot),
     );
     this.#symbols = symbols;
+    this.#frames = new HeldFrames("frame", opened, (lease) => this.release(lease));
+  }
+
+  /** Whether it was worth making: it has delivered something, or has lasted. */
+  get worthwhile(): boolean {
+    return this.delivered || performance.now() - this.#madeAt >= LASTING_MS;
   }
 
   /** Counts a reader of its frames or packets. */
@@ -52,14 +72,31 @@ export class Connection {
     this.#closeIfUnused();
   }
 
+  /** Says that all its readers were collected. */
+  abandon(): void {
+    this.#readers = 0;
+    this.#closeIfUnused();
+  }
+
   /** Remembers a frame, to close it with the connection. */
-  keep(frame: Disposable, lease: number): void {
-    this.#frames[lease] = frame;
+  keep(frame: HeldFrame, lease: number): void {
+    this.#frames.add(lease, frame);
+  }
+
+  /** Says that the next frame is asked for: one that nobody can reach any more is closed from now on. */
+  loosen(): void {
+    this.#frames.loosen();
+  }
+
+  /** Lets a buffer of pixels, and every view of it, keep a frame alive. */
+  handOut(buffer: ArrayBuffer, frame: HeldFrame): void {
+    if (this.geometry.memory === "host") this.views.handOut(buffer, frame);
+    else this.#hostBuffers.handOut(buffer, frame);
   }
 
   /** Whether as many frames are held as may be, not counting those that are held only until the GPU has read them. */
   get full(): boolean {
-    return this.#frames.every((frame) => frame !== undefined);
+    return this.#frames.size === LEASES_MAX;
   }
 
   /** A second lease on the same frame. */
@@ -74,7 +111,7 @@ export class Connection {
       ? this.#symbols.cuframes_subscriber_release(this.handle, lease)
       : this.#symbols.cuframes_subscriber_release_when_done(this.handle, lease, stream);
     checked(result, "releasing a frame");
-    this.#frames[lease] = undefined;
+    this.#frames.remove(lease);
     this.#closeIfUnused();
   }
 
@@ -120,14 +157,14 @@ export class Connection {
   }
 
   #closeIfUnused(): void {
-    if (this.#readers === 0 && this.#frames.every((frame) => frame === undefined)) this.close();
+    if (this.#readers === 0 && this.#frames.size === 0) this.close();
   }
 
   /** Closes the connection and its frames. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true; // first: the frames' leases end with the connection
-    for (const frame of this.#frames.splice(0)) frame?.[Symbol.dispose]();
+    this.#frames.close();
     offWake(this.handle);
     const unreachable = [this.views, this.#hostBuffers].map((buffers) => buffers.detach()).every(Boolean);
     this.#symbols.cuframes_subscriber_close(this.handle, unreachable ? 0 : 1);

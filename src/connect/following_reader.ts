@@ -59,7 +59,10 @@ export class FollowingReader<T> {
       let ended: CuframesError;
       try {
         const taken = this.#reader.take(timeout, spin);
-        if (taken !== undefined) this.#interrupted = false;
+        if (taken !== undefined) {
+          this.#interrupted = false;
+          this.#connection.delivered = true;
+        }
         return taken;
       } catch (error) {
         if (!isCuframesError(error, "DISCONNECTED")) throw error;

@@ -3,6 +3,6 @@
 export { connect, type ConnectRequest, connectSocket } from "./connect.ts";
 export type { Connection } from "./connection.ts";
 export { FollowingReader } from "./following_reader.ts";
-export { ReconnectingConnection } from "./reconnect.ts";
+export { type HeldConnections, ReconnectingConnection } from "./reconnect.ts";
 export { waitInSlices } from "./wait_in_slices.ts";
 export { WaitQueue } from "./wait_queue.ts";

@@ -1,6 +1,6 @@
 // One connection after another: what stays when a publisher goes and the next one of its key comes.
 
-import { isCuframesError } from "../core/mod.ts";
+import { Backoff, isCuframesError } from "../core/mod.ts";
 import { SubscriberStats as StatsLayout } from "../ffi/mod.ts";
 import { type Connected, type ConnectRequest, startConnecting } from "./connect.ts";
 import type { ConnectAttempt } from "./connect_attempt.ts";
@@ -19,31 +19,71 @@ function isUnanswered(error: unknown): boolean {
   return isCuframesError(error, "TIMEOUT");
 }
 
-/** The connections to a key's publishers, one after another. Each follower goes on to the next at its own time. */
-export class ReconnectingConnection {
-  readonly request: ConnectRequest;
-  readonly #reconnect: boolean;
-  readonly #followers = new Set<Follower>();
-  #newest: Connection;
-  #earlier: Connection[] = [];
+/** Between attempts that come to nothing, in milliseconds. */
+const FIRST_DELAY_MS = 50;
+const LONGEST_DELAY_MS = 5000;
+
+/** What is native of a {@linkcode ReconnectingConnection}: it leads to none of its readers. */
+export class HeldConnections {
+  newest: Connection;
+  earlier: Connection[] = [];
   /**
    * The attempt to reach the next publisher, which everybody who waits for it shares. It goes on when one of them gives up
    * waiting, since a handshake may take longer than any of them has time for.
    */
-  #attempt: ConnectAttempt<Connected> | undefined;
+  attempt: ConnectAttempt<Connected> | undefined;
+
+  constructor(first: Connection) {
+    this.newest = first;
+  }
+
+  get all(): Connection[] {
+    return [...this.earlier, this.newest];
+  }
+
+  /** Lets go of everything but the frames that are still held, and of their connections with the last of them. */
+  abandon(): void {
+    this.attempt?.close();
+    this.attempt = undefined;
+    for (const connection of this.all) connection.abandon();
+  }
+}
+
+/** The connections to a key's publishers, one after another. Each follower goes on to the next at its own time. */
+export class ReconnectingConnection {
+  readonly request: ConnectRequest;
+  readonly #reconnect: boolean;
+  /** Held weakly: a reader that nobody uses any more is collected. */
+  readonly #followers = new Set<WeakRef<Follower>>();
+  readonly #held: HeldConnections;
+  /** How many attempts in a row were refused, or led to a connection that was hung up at once. */
+  #vain = 0;
+  #refused = false;
+  readonly #backoff = new Backoff(LONGEST_DELAY_MS, FIRST_DELAY_MS);
   #reconnects = 0;
   #closed = false;
 
-  /** @param reconnect whether there is a connection after the first */
-  constructor(request: ConnectRequest, connected: Connected, reconnect: boolean) {
+  readonly #opened: string;
+
+  /**
+   * @param reconnect whether there is a connection after the first
+   * @param opened where the first was made
+   */
+  constructor(request: ConnectRequest, connected: Connected, reconnect: boolean, opened: string) {
     this.request = request;
     this.#reconnect = reconnect;
+    this.#opened = opened;
     // This object counts as a reader of the newest connection until the next one is there.
-    this.#newest = new Connection(connected).join();
+    this.#held = new HeldConnections(new Connection(connected, this.#opened).join());
   }
 
   get newest(): Connection {
-    return this.#newest;
+    return this.#held.newest;
+  }
+
+  /** What is to be abandoned when nobody uses this any more. */
+  get native(): HeldConnections {
+    return this.#held;
   }
 
   get reconnects(): number {
@@ -52,21 +92,24 @@ export class ReconnectingConnection {
 
   /** Whether the newest publisher is there, or the next one has come by now. */
   get connected(): boolean {
-    if (this.#attempt !== undefined) this.#look();
-    return this.#newest.stats().u32(StatsLayout.disconnected) === 0;
+    if (this.#held.attempt !== undefined) this.#look();
+    return this.#held.newest.stats().u32(StatsLayout.disconnected) === 0;
   }
 
   /** How many frames are held, of all connections together. */
   get held(): number {
-    return [...this.#earlier, this.#newest].reduce((held, connection) => held + connection.leases, 0);
+    return this.#held.all.reduce((held, connection) => held + connection.leases, 0);
   }
 
   follow(follower: Follower): void {
-    this.#followers.add(follower);
+    this.#followers.add(new WeakRef(follower));
   }
 
   unfollow(follower: Follower): void {
-    this.#followers.delete(follower);
+    for (const each of this.#followers) {
+      const its = each.deref();
+      if (its === undefined || its === follower) this.#followers.delete(each);
+    }
   }
 
   /**
@@ -76,7 +119,7 @@ export class ReconnectingConnection {
    * @throws {CuframesError} `error`, when there is no next one; what the next publisher refused with
    */
   after(ended: Connection, timeout: number, error: unknown): Connection | undefined {
-    if (ended !== this.#newest) return this.#newest;
+    if (ended !== this.#held.newest) return this.#held.newest;
     if (!this.#reconnect || this.#closed) throw error;
     const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
     while (!this.#advance(timeout)) {
@@ -84,17 +127,22 @@ export class ReconnectingConnection {
       if (timeout >= 0) timeout = Math.max(0, Math.ceil(deadline - performance.now()));
       if (timeout === 0) return undefined;
     }
-    return this.#newest;
+    return this.#held.newest;
   }
 
   /** Asks for every follower to be notified once there is the connection that `after` did not find. */
   arm(): void {
-    this.#attempt?.arm(() => this.#look());
+    // The attempt goes on when nobody uses this any more.
+    const self = new WeakRef(this);
+    this.#held.attempt?.arm(() => {
+      const used = self.deref();
+      if (used !== undefined) used.#look();
+    });
   }
 
   /** Why there is no next connection yet, as a sentence; undefined while none is looked for. */
   get pending(): string | undefined {
-    return this.#attempt?.pending;
+    return this.#held.attempt?.pending;
   }
 
   /** Whether there is a next connection. Blocks for it, for as long as `after`. */
@@ -104,7 +152,7 @@ export class ReconnectingConnection {
       connected = this.#attemptFor(timeout);
     } catch (error) {
       // Everybody who waits shares the attempt, so everybody is told.
-      for (const follower of this.#followers) follower.fail(error);
+      for (const follower of this.#followers) follower.deref()?.fail(error);
       throw error;
     }
     if (connected === undefined) return false;
@@ -114,7 +162,7 @@ export class ReconnectingConnection {
 
   /** What the attempt has come to. An attempt is begun where there is none. */
   #attemptFor(timeout: number): Connected | undefined {
-    const attempt = this.#attempt ??= this.#begin();
+    const attempt = this.#held.attempt ??= this.#begin(this.#delay());
     if (timeout !== 0) attempt.wait(timeout);
     try {
       const connected = attempt.take();
@@ -122,20 +170,36 @@ export class ReconnectingConnection {
       return connected;
     } catch (error) {
       this.#end(attempt);
-      if (!isUnanswered(error)) throw error;
-      this.#attempt = this.#begin();
+      if (!isUnanswered(error)) {
+        this.#refused = true;
+        throw error;
+      }
+      this.#held.attempt = this.#begin(0);
       if (attempt.armed) this.arm();
       return undefined;
     }
   }
 
-  #begin(): ConnectAttempt<Connected> {
-    return startConnecting({ ...this.request, timeout: Infinity });
+  #begin(delay: number): ConnectAttempt<Connected> {
+    return startConnecting({ ...this.request, timeout: Infinity, delay });
+  }
+
+  /**
+   * Milliseconds before the next attempt. None behind a connection that was worth making: a publisher that is started again
+   * is followed at once. Nor behind the first in vain, as a publisher that is closing makes one.
+   */
+  #delay(): number {
+    const vain = this.#refused || !this.#held.newest.worthwhile;
+    this.#refused = false;
+    if (vain) return ++this.#vain === 1 ? 0 : this.#backoff.next();
+    this.#vain = 0;
+    this.#backoff.reset();
+    return 0;
   }
 
   #end(attempt: ConnectAttempt<Connected>): void {
     attempt.close();
-    this.#attempt = undefined;
+    this.#held.attempt = undefined;
   }
 
   /** Looks for the next connection where nobody is there to be given the error. */
@@ -148,14 +212,14 @@ export class ReconnectingConnection {
   }
 
   #succeed(connected: Connected): void {
-    const before = this.#newest;
-    this.#newest = new Connection(connected).join();
+    const before = this.#held.newest;
+    this.#held.newest = new Connection(connected, this.#opened).join();
     this.#reconnects++;
     before.leave();
-    this.#earlier = [...this.#earlier, before].filter((connection) => !connection.closed);
+    this.#held.earlier = [...this.#held.earlier, before].filter((connection) => !connection.closed);
     // Followers are notified later, since it may be one of them that is looking for the connection now.
     queueMicrotask(() => {
-      for (const follower of this.#followers) follower.notify();
+      for (const follower of this.#followers) follower.deref()?.notify();
     });
   }
 
@@ -166,8 +230,8 @@ export class ReconnectingConnection {
   /** Closes every connection. */
   close(): void {
     this.#closed = true;
-    this.#attempt?.close();
-    this.#attempt = undefined;
-    for (const connection of [...this.#earlier, this.#newest]) connection.close();
+    this.#held.attempt?.close();
+    this.#held.attempt = undefined;
+    for (const connection of this.#held.all) connection.close();
   }
 }

@@ -13,6 +13,9 @@ interface Wait<T> {
   settle(): void;
 }
 
+/** The queues that somebody waits in: they, and what they are part of, are not collected. */
+const awaited = new Set<object>();
+
 /**
  * Promises for something that native code announces, first come first served. A pending one keeps the process alive, as
  * the read of a socket does, unless `unref` says otherwise.
@@ -84,6 +87,7 @@ export class WaitQueue<T> {
       const settle = () => {
         // A wait is settled once, although the attempt of one wait may call what ends all of them.
         if (!this.#waits.delete(wait)) return;
+        if (this.#waits.size === 0) awaited.delete(this);
         if (this.#referenced) waitEnds();
         if (timer !== undefined) clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
@@ -102,6 +106,7 @@ export class WaitQueue<T> {
       };
       signal?.addEventListener("abort", abort);
       this.#waits.add(wait);
+      awaited.add(this);
       if (this.#referenced) waitBegins();
       try {
         this.#arm();

@@ -1,6 +1,7 @@
 // The ground that every room stands on: errors, options, formats, codecs, times. Nothing here calls native code.
 
 export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
+export { Backoff } from "./backoff.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
 export * from "./constants.ts";

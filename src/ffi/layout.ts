@@ -100,13 +100,14 @@ export const PacketRecord = {
 } as const;
 
 export const SubscriberOptions = {
-  SIZE: 216,
+  SIZE: 220,
   key: 0,
   directory: 64,
   name: 172,
   mode: 204,
   wants: 208,
   timeoutMs: 212,
+  delayMs: 216,
 } as const;
 
 export const FrameView = {

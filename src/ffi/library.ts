@@ -29,11 +29,19 @@ export interface Library {
   readonly wakeups: Wakeups;
 }
 
-const waiters = new Map<number, () => void>();
+/** What a native thread wakes. */
+export interface Wakeable {
+  notify(): void;
+}
 
-/** Runs `waiter` on the event loop whenever a native thread wakes this token. */
-export function onWake(token: number, waiter: () => void): void {
-  waiters.set(token, waiter);
+const waiters = new Map<number, WeakRef<Wakeable>>();
+
+/**
+ * Notifies the waiter on the event loop whenever a native thread wakes this token. Keeps nothing alive: a waiter that
+ * somebody waits for is held by that wait.
+ */
+export function onWake(token: number, waiter: Wakeable): void {
+  waiters.set(token, new WeakRef(waiter));
 }
 
 /** Forgets the token's waiter: a wake-up that is under way is ignored. */
@@ -94,7 +102,7 @@ function load(): Library {
   // This comes before anything is made, so that all of it ends with this thread.
   const wakeups = symbols.cuframes_environment_open() < 0
     ? undefined
-    : runtime.openWakeups((token) => waiters.get(token)?.(), symbols);
+    : runtime.openWakeups((token) => waiters.get(token)?.deref()?.notify(), symbols);
   if (wakeups === undefined) {
     throw new CuframesError("OUT_OF_MEMORY", `preparing wake-ups: ${errorMessage(symbols)}`);
   }

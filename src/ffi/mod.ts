@@ -11,6 +11,8 @@ export {
   onWake,
   waitBegins,
   waitEnds,
+  type Wakeable,
 } from "./library.ts";
 export type { NativeSymbols } from "./runtime.ts";
 export { Struct } from "./struct.ts";
+export { closedInTime, closeWhenCollected, openedHere } from "./unclosed.ts";

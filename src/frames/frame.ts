@@ -12,7 +12,14 @@ import {
   type PlaneLayout,
 } from "../core/mod.ts";
 import type { Connection } from "../connect/mod.ts";
-import { copyPlanes, type MemoryKind, type Plane, planesIn } from "../memory/mod.ts";
+import {
+  copyPlanes,
+  type HeldFrame,
+  type MemoryKind,
+  NativeBuffers,
+  type Plane,
+  planesIn,
+} from "../memory/mod.ts";
 import type { FrameContent } from "./frame_content.ts";
 
 /**
@@ -29,11 +36,14 @@ import type { FrameContent } from "./frame_content.ts";
  * await frame.copyTo(pixels);
  * ```
  */
-export class Frame implements Disposable {
+export class Frame implements HeldFrame {
   readonly #connection: Connection;
   readonly #lease: number;
   readonly #content: FrameContent;
   #planes: Plane[] | undefined;
+  /** The last buffer of pixels that was handed out. */
+  #buffer: ArrayBuffer | undefined;
+  #guarded = false;
   #closed = false;
 
   /** @internal Made by {@linkcode Subscriber}. */
@@ -122,7 +132,9 @@ export class Frame implements Disposable {
    */
   get planes(): readonly Plane[] {
     this.#check();
-    return this.#planes ??= this.#connection.views.planes(this.#content.slot);
+    if (this.#planes !== undefined) return this.#planes;
+    if (this.memory === "host") return this.#planes = planesIn(this.#hostBuffer(), this.#connection.geometry);
+    return this.#planes = this.#connection.views.planes(this.#content.slot);
   }
 
   /** Bytes that {@linkcode Frame.copyTo} writes with these options. */
@@ -178,7 +190,19 @@ export class Frame implements Disposable {
   }
 
   #hostBuffer(refresh: boolean = false): ArrayBuffer {
-    return this.#connection.hostBuffer(this.#content.slot, this.#lease, refresh);
+    const earlier = this.#guarded && this.#buffer?.detached === false ? this.#buffer : undefined;
+    if (earlier !== undefined && !refresh) return earlier;
+    const buffer = this.#connection.hostBuffer(this.#content.slot, this.#lease, refresh);
+    if (earlier !== undefined) return earlier; // the same memory
+    this.#buffer = buffer;
+    if (this.#guarded) this.#connection.handOut(buffer, this);
+    return buffer;
+  }
+
+  /** @internal Its pixels keep it alive from now on. */
+  guard(): void {
+    this.#guarded = true;
+    if (this.#buffer !== undefined) this.#connection.handOut(this.#buffer, this);
   }
 
   /**
@@ -220,6 +244,8 @@ export class Frame implements Disposable {
     this.#connection.release(this.#lease, stream);
     this.#closed = true;
     this.#planes = undefined;
+    if (this.#guarded && this.#buffer !== undefined) NativeBuffers.letGo(this.#buffer, this);
+    this.#buffer = undefined;
   }
 
   /** Same as {@linkcode Frame.close}. */

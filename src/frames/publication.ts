@@ -32,9 +32,12 @@ import {
   PublishRecord,
   RingInfo,
   Struct,
+  type Wakeable,
 } from "../ffi/mod.ts";
 import type { ImportedImage } from "../images/mod.ts";
 import {
+  type HeldFrame,
+  HeldFrames,
   type MemoryKind,
   readGeometry,
   type RingGeometry,
@@ -55,8 +58,8 @@ export class Publication {
   readonly #symbols: NativeSymbols;
   /** What each publish passes to native code, and is passed back. */
   readonly #record: Struct = new Struct(PublishRecord.SIZE);
-  /** The frames that are acquired and neither published nor closed. */
-  readonly #frames = new Set<Disposable>();
+  /** The frames that are acquired and neither published nor closed, by slot. */
+  readonly #frames: HeldFrames;
   #handle: number | undefined;
 
   /**
@@ -64,8 +67,9 @@ export class Publication {
    *
    * @param memory where the frames live; `options.memory` may have left that open
    * @param packets the options of a packet ring, as the C struct; undefined: there is none yet
+   * @param opened where the publisher was made
    */
-  constructor(options: PublisherOptions, memory: MemoryKind, packets: Struct | undefined) {
+  constructor(options: PublisherOptions, memory: MemoryKind, packets: Struct | undefined, opened: string) {
     const { key } = options;
     const { symbols } = library();
     const struct = encodeOptions(options, memory);
@@ -82,6 +86,10 @@ export class Publication {
     );
     this.#symbols = symbols;
     this.#handle = handle;
+    this.#frames = new HeldFrames("WritableFrame", opened, (slot) => {
+      this.#frames.remove(slot);
+      this.cancel(slot);
+    });
   }
 
   /** The native publisher; throws when it is closed. */
@@ -109,24 +117,20 @@ export class Publication {
   }
 
   /** Counts a frame as acquired, so that it ends with the publisher. */
-  add(frame: Disposable): void {
-    this.#frames.add(frame);
+  add(frame: HeldFrame, slot: number): void {
+    this.#frames.add(slot, frame);
   }
 
   /** Says that a frame was published or closed. */
-  remove(frame: Disposable): void {
-    this.#frames.delete(frame);
-  }
-
-  /** Whether a frame is acquired from here, and neither published nor closed. */
-  owns(frame: Disposable): boolean {
-    return this.#frames.has(frame);
+  remove(slot: number): void {
+    this.#frames.remove(slot);
   }
 
   /** Leases a free slot, blocking for so many milliseconds at most. Returns its number, or a native error. */
   acquire(timeout: number): number {
     if (timeout === 0) return this.tryAcquire();
     const { handle } = this;
+    this.#frames.loosen();
     return waitInSlices(
       timeoutMilliseconds("timeout", timeout),
       (milliseconds) => this.#symbols.cuframes_publisher_acquire(handle, milliseconds),
@@ -135,11 +139,12 @@ export class Publication {
 
   /** Leases a slot if one is free now. Returns its number, or a native error. */
   tryAcquire(): number {
+    this.#frames.loosen();
     return this.#symbols.cuframes_publisher_acquire(this.handle, 0);
   }
 
-  /** Calls `listener` on the event loop whenever a slot may be free, once for each `arm`. */
-  onFreeSlot(listener: () => void): void {
+  /** Notifies `listener` on the event loop whenever a slot may be free, once for each `arm`. */
+  onFreeSlot(listener: Wakeable): void {
     onWake(this.handle, listener);
   }
 
@@ -269,7 +274,7 @@ export class Publication {
   close(): void {
     const handle = this.#handle;
     if (handle === undefined) return;
-    for (const frame of this.#frames) frame[Symbol.dispose]();
+    this.#frames.close();
     this.#handle = undefined;
     offWake(handle);
     const unreachable = this.views.detach();

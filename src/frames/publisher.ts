@@ -11,7 +11,13 @@ import {
   type PixelFormat,
   type WaitOptions,
 } from "../core/mod.ts";
-import { nativeError, PublisherStats as StatsLayout } from "../ffi/mod.ts";
+import {
+  closedInTime,
+  closeWhenCollected,
+  nativeError,
+  openedHere,
+  PublisherStats as StatsLayout,
+} from "../ffi/mod.ts";
 import type { MemoryKind, PlaneGeometry } from "../memory/mod.ts";
 import { encodePacketRing, type PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
 import type { FrameInit } from "./frame_init.ts";
@@ -75,9 +81,11 @@ export class Publisher implements Disposable {
 
   private constructor(options: PublisherOptions, memory: MemoryKind) {
     const { policy = "drop-oldest", timeout = 1000 } = options;
+    const opened = openedHere();
     const ring = options.packets && encodePacketRing(options.packets);
-    const publication = new Publication(options, memory, ring?.struct);
-    if (ring) this.#packets = new PacketRingWriter(publication, ring.codecId);
+    const publication = new Publication(options, memory, ring?.struct, opened);
+    endWhenCollected(this, publication, opened);
+    if (ring) this.#packets = new PacketRingWriter(publication, ring.codecId, this);
     this.key = publication.key;
     this.memory = memory;
     this.#publication = publication;
@@ -89,7 +97,7 @@ export class Publisher implements Disposable {
       () => this.#tryAcquire(),
       () => publication.arm(),
     );
-    publication.onFreeSlot(() => this.#room.notify());
+    publication.onFreeSlot(this.#room);
   }
 
   /**
@@ -193,8 +201,8 @@ export class Publisher implements Disposable {
 
   #writable(slot: number): WritableFrame {
     if (this.#onEvent) this.#tell(this.#onEvent, slot);
-    const frame = new WritableFrame(this.#publication, slot);
-    this.#publication.add(frame);
+    const frame = new WritableFrame(this.#publication, slot, this);
+    this.#publication.add(frame, slot);
     return frame;
   }
 
@@ -215,7 +223,7 @@ export class Publisher implements Disposable {
    * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed already, or a wrong `init`; `DISCONNECTED`
    */
   publish(frame: WritableFrame, init: FrameInit = {}): bigint {
-    if (!this.#publication.owns(frame) && !frame.closed) {
+    if (frame.publisher !== this && !frame.closed) {
       throw invalid("this frame was acquired from another publisher");
     }
     return frame.publish(init);
@@ -230,7 +238,7 @@ export class Publisher implements Disposable {
   enablePackets(options: PacketRingOptions): PacketRingWriter {
     const { struct, codecId } = encodePacketRing(options);
     this.#publication.enablePackets(struct);
-    return this.#packets = new PacketRingWriter(this.#publication, codecId);
+    return this.#packets = new PacketRingWriter(this.#publication, codecId, this);
   }
 
   /** The packet ring, where there is one: see {@linkcode PublisherOptions.packets}. */
@@ -275,6 +283,7 @@ export class Publisher implements Disposable {
   /** Ends the ring: subscribers drain what is in it and are then told. Frames not published are lost. Idempotent. */
   close(): void {
     if (this.closed) return;
+    closedInTime(this);
     this.#publication.close();
     this.#room.fail(this.#publication.disconnected());
   }
@@ -283,4 +292,8 @@ export class Publisher implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function endWhenCollected(publisher: Publisher, publication: Publication, opened: string): void {
+  closeWhenCollected(publisher, "Publisher", opened, () => publication.close());
 }

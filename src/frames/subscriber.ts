@@ -5,6 +5,7 @@ import {
   type Connection,
   type ConnectRequest,
   FollowingReader,
+  type HeldConnections,
   ReconnectingConnection,
   waitInSlices,
 } from "../connect/mod.ts";
@@ -25,12 +26,15 @@ import {
 } from "../core/mod.ts";
 import {
   checked,
+  closedInTime,
+  closeWhenCollected,
   FrameView,
   library,
   nativeError,
   type NativeSymbols,
   offWake,
   onWake,
+  openedHere,
   Struct,
   SubscriberStats as StatsLayout,
 } from "../ffi/mod.ts";
@@ -120,15 +124,17 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly #connections: ReconnectingConnection;
   /** Reads the frames; undefined where only packets are wanted. */
   readonly #reader: FollowingReader<Frame> | undefined;
-  readonly #readers = new Set<PacketRingReader>();
+  /** Held weakly: one that nobody uses any more is collected. */
+  readonly #readers = new Set<WeakRef<PacketRingReader>>();
   #earlier: { received: number; dropped: number } = { received: 0, dropped: 0 };
   #referenced = true;
 
-  private constructor(mode: Mode, connections: ReconnectingConnection) {
+  private constructor(mode: Mode, connections: ReconnectingConnection, opened: string) {
     this.key = connections.request.key;
     this.mode = mode;
     this.#symbols = library().symbols;
     this.#connections = connections;
+    abandonWhenCollected(this, connections.native, opened);
     if ((connections.request.wants & WANT_FRAMES) === 0) return;
     this.#reader = new FollowingReader(connections, `frame of ${this.key}`, {
       check: () => this.#check(),
@@ -136,7 +142,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       arm: () => this.#arm(),
       switchTo: (next) => this.#switchTo(next),
     });
-    onWake(this.#connection.handle, () => this.#frames.queue.notify());
+    onWake(this.#connection.handle, this.#reader.queue);
   }
 
   /** Where the next frame comes from. */
@@ -172,8 +178,9 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       wants: (frames ? WANT_FRAMES : 0) | (packets ? WANT_PACKETS : 0),
       timeout,
     };
+    const opened = openedHere();
     const connected = await connect(request, options.signal);
-    return new Subscriber(mode, new ReconnectingConnection(request, connected, reconnect));
+    return new Subscriber(mode, new ReconnectingConnection(request, connected, reconnect, opened), opened);
   }
 
   get #ring(): RingGeometry {
@@ -249,7 +256,9 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   }
 
   #takeFromRing(timeout: number, spin: number): Frame | undefined {
-    const { handle } = this.#connection;
+    const connection = this.#connection;
+    const { handle } = connection;
+    connection.loosen();
     const result = waitInSlices(
       timeout,
       (milliseconds, first) =>
@@ -267,7 +276,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     this.#earlier.received += stats.count(StatsLayout.received);
     this.#earlier.dropped += stats.count(StatsLayout.dropped);
     offWake(this.#connection.handle);
-    onWake(next.handle, () => this.#frames.queue.notify());
+    onWake(next.handle, this.#frames.queue);
   }
 
   #refuseWhenFull(): undefined {
@@ -338,9 +347,10 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   packets({ wait = false, sinceConnection = false }: PacketsOptions = {}): PacketRingReader {
     this.#check();
     const options = { wait, sinceConnection };
-    const reader = new PacketRingReader(this.#connections, options, (closed) => this.#readers.delete(closed));
+    const reader = new PacketRingReader(this.#connections, options, this);
     if (!this.#referenced) reader.unref();
-    this.#readers.add(reader);
+    for (const each of this.#readers) if (each.deref()?.closed !== false) this.#readers.delete(each);
+    this.#readers.add(new WeakRef(reader));
     return reader;
   }
 
@@ -376,9 +386,13 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   #reference(referenced: boolean): this {
     this.#check();
     this.#referenced = referenced;
-    const waiting = [...this.#readers, ...(this.#reader === undefined ? [] : [this.#reader.queue])];
+    const waiting = [...this.#openReaders(), ...(this.#reader === undefined ? [] : [this.#reader.queue])];
     for (const waits of waiting) referenced ? waits.ref() : waits.unref();
     return this;
+  }
+
+  #openReaders(): PacketRingReader[] {
+    return [...this.#readers].map((reader) => reader.deref()).filter((reader) => reader !== undefined);
   }
 
   /** Whether {@linkcode Subscriber.close} was called. */
@@ -389,7 +403,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   /** Ends the connection, closes every frame and packet reader, and fails pending waits with `DISCONNECTED`. Idempotent. */
   close(): void {
     if (this.closed) return;
-    for (const reader of this.#readers) reader.close();
+    closedInTime(this);
+    for (const reader of this.#openReaders()) reader.close();
     this.#connections.close();
     this.#reader?.end(this.#isClosed());
   }
@@ -409,4 +424,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
       `the subscriber to ${this.key} is closed: connect again to receive more`,
     );
   }
+}
+
+function abandonWhenCollected(subscriber: Subscriber, connections: HeldConnections, opened: string): void {
+  closeWhenCollected(subscriber, "Subscriber", opened, () => connections.abandon());
 }

@@ -3,7 +3,14 @@
 import { checkHandle, checkInteger, invalid, type PixelFormat, planCopy } from "../core/mod.ts";
 import { CopySource, SourcePlane, Struct } from "../ffi/mod.ts";
 import { ImportedImage } from "../images/mod.ts";
-import { copyPlanes, type MemoryKind, type Plane } from "../memory/mod.ts";
+import {
+  copyPlanes,
+  type HeldFrame,
+  type MemoryKind,
+  NativeBuffers,
+  type Plane,
+  planesIn,
+} from "../memory/mod.ts";
 import type { DevicePicture, FrameInit, ImageCopyOptions } from "./frame_init.ts";
 import type { Publication } from "./publication.ts";
 
@@ -20,15 +27,21 @@ import type { Publication } from "./publication.ts";
  * frame.publish({ timestamp: 0 });
  * ```
  */
-export class WritableFrame implements Disposable {
+export class WritableFrame implements HeldFrame {
+  /** @internal Where it was acquired; not collected before it. */
+  readonly publisher: object;
   readonly #publication: Publication;
   readonly #slot: number;
   #planes: Plane[] | undefined;
+  /** The buffer of its pixels, where that was handed out. */
+  #buffer: ArrayBuffer | undefined;
+  #guarded = false;
   #stream: bigint | undefined;
   #closed = false;
 
   /** @internal Made by {@linkcode Publisher.acquire}. */
-  constructor(publication: Publication, slot: number) {
+  constructor(publication: Publication, slot: number, publisher: object) {
+    this.publisher = publisher;
     this.#publication = publication;
     this.#slot = slot;
   }
@@ -54,7 +67,17 @@ export class WritableFrame implements Disposable {
    */
   get planes(): readonly Plane[] {
     this.#check("use");
-    return this.#planes ??= this.#publication.views.planes(this.#slot);
+    if (this.#planes !== undefined) return this.#planes;
+    if (this.memory === "cuda") return this.#planes = this.#publication.views.planes(this.#slot);
+    this.#buffer = this.#publication.views.buffer(this.#slot);
+    if (this.#guarded) this.#publication.views.handOut(this.#buffer, this);
+    return this.#planes = planesIn(this.#buffer, this.#publication.geometry);
+  }
+
+  /** @internal Its pixels keep it alive from now on. */
+  guard(): void {
+    this.#guarded = true;
+    if (this.#buffer !== undefined) this.#publication.views.handOut(this.#buffer, this);
   }
 
   /** On a GPU the slot's CUdeviceptr, where plane 0 begins; undefined on host memory. */
@@ -204,7 +227,9 @@ export class WritableFrame implements Disposable {
   #end(): void {
     this.#closed = true;
     this.#planes = undefined;
-    this.#publication.remove(this);
+    if (this.#guarded && this.#buffer !== undefined) NativeBuffers.letGo(this.#buffer, this);
+    this.#buffer = undefined;
+    this.#publication.remove(this.#slot);
   }
 
   #check(verb: string): void {

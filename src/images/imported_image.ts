@@ -1,7 +1,15 @@
 // A picture of other software, imported.
 
 import { IMAGE_LAYOUTS, invalid, MEMORY_KINDS, UUID_SIZE } from "../core/mod.ts";
-import { ImageInfo, ImagePlane, library, type Struct } from "../ffi/mod.ts";
+import {
+  closedInTime,
+  closeWhenCollected,
+  ImageInfo,
+  ImagePlane,
+  library,
+  openedHere,
+  type Struct,
+} from "../ffi/mod.ts";
 import { deviceName, type MemoryKind } from "../memory/mod.ts";
 import { type DrmFormat, drmFormatsByCode } from "./drm_formats.ts";
 
@@ -56,6 +64,12 @@ export class ImportedImage implements Disposable {
   /** @internal Made by {@linkcode importDmabuf} and {@linkcode importEglImage}. */
   constructor(handle: number, info: Struct) {
     this.#handle = handle;
+    closeWhenCollected(
+      this,
+      "ImportedImage",
+      openedHere(),
+      () => void library().symbols.cuframes_image_close(handle),
+    );
     this.fourcc = drmFormatsByCode.get(info.u32(ImageInfo.fourcc))!;
     this.width = info.u32(ImageInfo.width);
     this.height = info.u32(ImageInfo.height);
@@ -100,6 +114,7 @@ export class ImportedImage implements Disposable {
     const handle = this.#handle;
     if (handle === undefined) return;
     this.#handle = undefined;
+    closedInTime(this);
     library().symbols.cuframes_image_close(handle);
   }
 

@@ -4,6 +4,7 @@ export { monotonicNow } from "./clock.ts";
 export { deviceName } from "./device_name.ts";
 export { type Device, devices } from "./devices.ts";
 export { type MemoryKind, type PlaneGeometry, readGeometry, type RingGeometry } from "./geometry.ts";
+export { type HeldFrame, HeldFrames } from "./held_frames.ts";
 export { NativeBuffers } from "./native_buffers.ts";
 export { setDevice, setPlace } from "./native_options.ts";
 export { copyPlanes } from "./plane_copies.ts";

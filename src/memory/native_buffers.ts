@@ -2,9 +2,16 @@
 
 import { library } from "../ffi/mod.ts";
 
-/** Pieces of native memory as ArrayBuffers, numbered by their owner. Each is made once. */
+/** The objects that live as long as a buffer that was handed out for good, such as a frame whose pixels it has. */
+const keepers = new WeakMap<ArrayBuffer, Set<object>>();
+
+/** Pieces of native memory as ArrayBuffers, numbered by their owner. Each is made once, unless it is handed out for good. */
 export class NativeBuffers {
   readonly #buffers = new Map<number, ArrayBuffer>();
+  /** Those that were handed out for good. */
+  readonly #handedOut = new Set<WeakRef<ArrayBuffer>>();
+  /** How many there may be before those that were collected are left out. */
+  #pruneAt = 64;
   #escaped = false;
 
   /** The buffer of a number. `address` is called only when the buffer has to be made: for the first time, or again. */
@@ -18,11 +25,37 @@ export class NativeBuffers {
   }
 
   /**
+   * Lets the number's buffer, and every view of it, keep `keeper` alive. Whoever asks for the number later is given another
+   * buffer of the same memory.
+   */
+  handOut(buffer: ArrayBuffer, keeper: object): void {
+    const kept = keepers.get(buffer);
+    if (kept !== undefined) {
+      kept.add(keeper);
+      return;
+    }
+    keepers.set(buffer, new Set([keeper]));
+    for (const [index, each] of this.#buffers) if (each === buffer) this.#buffers.delete(index);
+    this.#handedOut.add(new WeakRef(buffer));
+    if (this.#handedOut.size <= this.#pruneAt) return;
+    for (const each of this.#handedOut) if (each.deref() === undefined) this.#handedOut.delete(each);
+    this.#pruneAt = 2 * this.#handedOut.size;
+  }
+
+  /** Says that `keeper` need not be alive any more for the buffer's sake. */
+  static letGo(buffer: ArrayBuffer, keeper: object): void {
+    keepers.get(buffer)?.delete(keeper);
+  }
+
+  /**
    * Empties all buffers, and with them every view that was ever taken of one, so that nothing can reach the memory after
    * it is unmapped. False where that cannot be: a buffer was transferred, perhaps to another thread.
    */
   detach(): boolean {
-    for (const buffer of this.#buffers.values()) {
+    const handedOut = [...this.#handedOut].map((each) => each.deref()).filter((buffer) =>
+      buffer !== undefined
+    );
+    for (const buffer of [...this.#buffers.values(), ...handedOut]) {
       try {
         buffer.transfer(0);
       } catch {
@@ -30,6 +63,7 @@ export class NativeBuffers {
       }
     }
     this.#buffers.clear();
+    this.#handedOut.clear();
     return !this.#escaped;
   }
 }

@@ -34,6 +34,11 @@ export class SlotViews {
     return planesIn(this.buffer(slot), this.#geometry);
   }
 
+  /** See {@linkcode NativeBuffers.handOut}. */
+  handOut(buffer: ArrayBuffer, keeper: object): void {
+    this.#buffers.handOut(buffer, keeper);
+  }
+
   /** See {@linkcode NativeBuffers.detach}. */
   detach(): boolean {
     return this.#buffers.detach();

@@ -18,11 +18,14 @@ import {
 } from "../core/mod.ts";
 import {
   checked,
+  closedInTime,
+  closeWhenCollected,
   library,
   nativeError,
   type NativeSymbols,
   offWake,
   onWake,
+  openedHere,
   PacketStats,
   PacketView,
   Struct,
@@ -93,8 +96,10 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   readonly #view: Struct = new Struct(PacketView.SIZE);
   readonly #sinceConnection: boolean;
   readonly #reader: FollowingReader<Packet>;
-  readonly #onClose: (reader: PacketRingReader) => void;
-  #handle: number;
+  /** What is native of it, and leads to nobody who reads. */
+  readonly #native: NativeReader;
+  /** What is not collected before its readers, which end with it. */
+  protected readonly owner: object;
   #earlier: { received: number; lost: number } = { received: 0, lost: 0 };
   #closed = false;
 
@@ -102,23 +107,29 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   constructor(
     connections: ReconnectingConnection,
     { wait, sinceConnection }: Required<PacketsOptions>,
-    onClose: (reader: PacketRingReader) => void,
+    owner: object,
   ) {
     this.#sinceConnection = sinceConnection;
     this.#key = connections.request.key;
     this.#symbols = library().symbols;
-    this.#onClose = onClose;
-    this.#handle = this.#openRing(connections.newest, wait);
+    this.owner = owner;
+    const native: NativeReader = {
+      handle: this.#openRing(connections.newest, wait),
+      connection: connections.newest,
+    };
+    this.#native = native;
     this.#reader = new FollowingReader(connections, `packet of ${this.#key}`, {
       check: () => this.#check(),
       take: (timeout) => this.#takeFromRing(timeout),
       arm: () => this.#arm(),
       switchTo: (next) => this.#switchTo(next),
     });
+    onWake(native.handle, this.#reader.queue);
+    leaveWhenCollected(this, native);
   }
 
   #openRing(connection: Connection, wait: boolean): number {
-    const handle = checked(
+    return checked(
       this.#symbols.cuframes_packet_reader_open(
         connection.handle,
         wait ? 1 : 0,
@@ -126,8 +137,6 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
       ),
       `reading the packets of ${this.#key}`,
     );
-    onWake(handle, () => this.#reader.queue.notify());
-    return handle;
   }
 
   /**
@@ -153,7 +162,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   get description(): Uint8Array<ArrayBuffer> {
     this.#check();
     const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
-    const result = this.#symbols.cuframes_packet_reader_extradata(this.#handle, buffer);
+    const result = this.#symbols.cuframes_packet_reader_extradata(this.#native.handle, buffer);
     return buffer.slice(0, checked(result, `reading the codec description of ${this.#key}`));
   }
 
@@ -222,7 +231,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     const result = waitInSlices(
       timeout,
       (milliseconds) =>
-        this.#symbols.cuframes_packet_reader_next(this.#handle, milliseconds, this.#view.bytes),
+        this.#symbols.cuframes_packet_reader_next(this.#native.handle, milliseconds, this.#view.bytes),
     );
     if (result >= 0) return this.#packet();
     if (result === ERROR_CODES.WOULD_BLOCK || result === ERROR_CODES.TIMEOUT) return undefined;
@@ -234,20 +243,22 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     const stats = this.#stats();
     this.#earlier.received += stats.count(PacketStats.received);
     this.#earlier.lost += stats.count(PacketStats.lost);
-    this.#closeRing();
-    this.#handle = handle;
+    closeRing(this.#native.handle);
+    onWake(handle, this.#reader.queue);
+    this.#native.handle = handle;
+    this.#native.connection = next;
   }
 
   #packet(): Packet {
     const data = new Uint8Array(this.#view.u32(PacketView.size));
-    const copied = this.#symbols.cuframes_packet_reader_copy(this.#handle, data, data.length);
+    const copied = this.#symbols.cuframes_packet_reader_copy(this.#native.handle, data, data.length);
     if (copied < 0) throw nativeError(copied, `reading the packets of ${this.#key}`);
     return new Packet(this.#view, data, this.#reader.interrupted);
   }
 
   #arm(): void {
     checked(
-      this.#symbols.cuframes_packet_reader_arm(this.#handle, library().wake),
+      this.#symbols.cuframes_packet_reader_arm(this.#native.handle, library().wake),
       `waiting for a packet of ${this.#key}`,
     );
   }
@@ -295,7 +306,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     this.#check();
     const struct = new Struct(PacketStats.SIZE);
     checked(
-      this.#symbols.cuframes_packet_reader_stats(this.#handle, struct.bytes),
+      this.#symbols.cuframes_packet_reader_stats(this.#native.handle, struct.bytes),
       `reading the counters of ${this.#key}`,
     );
     return struct;
@@ -313,18 +324,18 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     return this;
   }
 
+  /** Whether {@linkcode PacketRingReader.close} was called. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Ends reading; a pending `next` fails with `DISCONNECTED`. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#closeRing();
+    closedInTime(this);
+    closeRing(this.#native.handle);
     this.#reader.end(this.#isClosed());
-    this.#onClose(this);
-  }
-
-  #closeRing(): void {
-    offWake(this.#handle);
-    this.#symbols.cuframes_packet_reader_close(this.#handle);
   }
 
   /** Same as {@linkcode PacketRingReader.close}. */
@@ -342,4 +353,21 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
       `this reader of the packets of ${this.#key} is closed: open another one with packets()`,
     );
   }
+}
+
+function closeRing(handle: number): void {
+  offWake(handle);
+  library().symbols.cuframes_packet_reader_close(handle);
+}
+
+interface NativeReader {
+  handle: number;
+  connection: Connection;
+}
+
+function leaveWhenCollected(reader: PacketRingReader, native: NativeReader): void {
+  closeWhenCollected(reader, "PacketRingReader", openedHere(), () => {
+    closeRing(native.handle);
+    native.connection.leave();
+  });
 }

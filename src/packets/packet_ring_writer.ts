@@ -86,8 +86,12 @@ export class PacketRingWriter {
   readonly #symbols: NativeSymbols;
   readonly #record: Struct = new Struct(PacketRecord.SIZE);
 
+  /** What is not collected before this: the publisher. */
+  protected readonly owner: object;
+
   /** @internal Made by `Publisher`, of a ring that its publisher has. */
-  constructor(publisher: PublisherHandle, codecId: number) {
+  constructor(publisher: PublisherHandle, codecId: number, owner: object) {
+    this.owner = owner;
     this.#publisher = publisher;
     this.#symbols = library().symbols;
     this.codecId = codecId;

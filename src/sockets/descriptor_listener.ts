@@ -42,7 +42,7 @@ export class DescriptorListener implements Disposable, AsyncIterable<DescriptorS
       `listening on ${address}`,
     );
     this.address = address;
-    this.#socket = new NativeSocket(handle, address);
+    this.#socket = new NativeSocket(handle, address, "DescriptorListener");
     this.#connections = this.#socket.queue(`connection to ${address}`, "readable", () => this.#tryAccept());
   }
 

@@ -51,7 +51,7 @@ export class DescriptorSocket implements Disposable {
 
   /** @internal Made by {@linkcode DescriptorSocket.connect} and {@linkcode DescriptorListener.accept}. */
   constructor(handle: number, subject: string) {
-    this.#socket = new NativeSocket(handle, subject);
+    this.#socket = new NativeSocket(handle, subject, "DescriptorSocket");
     this.#buffer = new Uint8Array(SOCKET_MESSAGE_SIZE_MAX);
     this.#messages = this.#socket.queue(`message from ${subject}`, "readable", () => this.#tryReceive());
     this.#room = this.#socket.queue<true>(`room to send to ${subject}`, "writable", () => undefined);

@@ -2,19 +2,37 @@
 
 import { WaitQueue } from "../connect/mod.ts";
 import { CuframesError, DIRECTIONS, ERROR_CODES } from "../core/mod.ts";
-import { checked, library, nativeError, type NativeSymbols, offWake, onWake } from "../ffi/mod.ts";
+import {
+  checked,
+  closedInTime,
+  closeWhenCollected,
+  library,
+  nativeError,
+  type NativeSymbols,
+  offWake,
+  onWake,
+  openedHere,
+  type Wakeable,
+} from "../ffi/mod.ts";
 
 /** A native socket: a connection or a listener, which is waited for without blocking and closed once. */
-export class NativeSocket {
+export class NativeSocket implements Wakeable {
   readonly symbols: NativeSymbols = library().symbols;
   readonly subject: string;
   readonly #queues: WaitQueue<unknown>[] = [];
   #handle: number | undefined;
 
-  constructor(handle: number, subject: string) {
+  /** @param kind what it is, for a warning */
+  constructor(handle: number, subject: string, kind: string) {
     this.#handle = handle;
     this.subject = subject;
-    onWake(handle, () => this.#queues.forEach((queue) => queue.notify()));
+    onWake(handle, this);
+    closeWhenCollected(this, kind, openedHere(), () => closeSocket(handle));
+  }
+
+  /** It may be ready by now. */
+  notify(): void {
+    for (const queue of this.#queues) queue.notify();
   }
 
   get closed(): boolean {
@@ -67,8 +85,13 @@ export class NativeSocket {
     const handle = this.#handle;
     if (handle === undefined) return;
     this.#handle = undefined;
-    offWake(handle);
-    this.symbols.cuframes_socket_close(handle);
+    closedInTime(this);
+    closeSocket(handle);
     for (const queue of this.#queues) queue.fail(this.#isClosed());
   }
+}
+
+function closeSocket(handle: number): void {
+  offWake(handle);
+  library().symbols.cuframes_socket_close(handle);
 }

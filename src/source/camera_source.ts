@@ -1,8 +1,7 @@
 /** This file publishes a camera: its input is opened again and again, and published under one key. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type CuframesError, isCuframesError } from "../core/mod.ts";
+import { Backoff, type CuframesError, isCuframesError } from "../core/mod.ts";
 import { type MediaEvent, type MediaReader, openConnection, Timeline } from "../media/mod.ts";
-import { Backoff } from "./backoff.ts";
 import { CameraRing, type RingCounters } from "./camera_ring.ts";
 import { type CameraSourceOptions, type CameraSourceSettings, settingsOf } from "./options.ts";
 import type { CameraSourceEvent } from "./event.ts";

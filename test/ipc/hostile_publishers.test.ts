@@ -443,3 +443,157 @@ describe("after its welcome", () => {
     await expectNothingKept();
   });
 });
+
+describe("a subscriber that reconnects does so more and more slowly", () => {
+  const follow = { do: "connect", options: { mode: "ordered", reconnect: true } };
+
+  /** Takes so many connections in turn, and answers each; returns the milliseconds that took. */
+  async function answer(count: number, bytes: Uint8Array, descriptors: number[] = []): Promise<number> {
+    const start = performance.now();
+    for (let index = 0; index < count; index++) {
+      const connection = await impostor.greeted();
+      await impostor.peer.send(connection, bytes, descriptors);
+      await impostor.peer.close(connection);
+    }
+    return performance.now() - start;
+  }
+
+  /** Delays of 50, 100 … ms behind the first that is none, each less up to half of it. */
+  const leastOf = (delays: number) => 25 * (2 ** delays - 1);
+
+  test.each([{ sync: false }, { sync: true }])(
+    "to one that hangs up behind its welcome (%o)",
+    async ({ sync }) => {
+      const { peer, subscriber } = impostor;
+      const ring = await impostor.ring();
+      const withFrame = await impostor.ring();
+      await peer.write(withFrame[0], wire.control.slot(1), wire.word(7n));
+      await peer.write(withFrame[0], wire.control.newest, wire.ticket(7n, 1));
+      subscriber.send(follow);
+      await answer(1, wire.welcome(), ring);
+      await subscriber.event("connected");
+      // A time-out holds, whichever connection it is.
+      subscriber.send({ do: "take", timeout: 1000, sync });
+      const start = performance.now();
+      await answer(5, wire.welcome(), ring);
+      expect(performance.now() - start).toBeGreaterThan(leastOf(4));
+      expect(await subscriber.event("refused")).toMatchObject({
+        code: "TIMEOUT",
+        message: expect.stringMatching(
+          /next attempt .* in \d+ ms, since the last ones came to nothing|within 1000 ms/,
+        ),
+      });
+
+      // One that has a frame ends it: its successor is found at once, not in 800 ms or more.
+      subscriber.send({ do: "take", sync });
+      const good = await impostor.greeted();
+      await peer.send(good, wire.welcome(), withFrame);
+      expect(await subscriber.event("took")).toMatchObject({ sequence: 7 });
+      await subscriber.ask({ do: "release" }, "released");
+      subscriber.send({ do: "take", sync });
+      const gone = performance.now();
+      await peer.close(good);
+      const next = await impostor.greeted();
+      expect(performance.now() - gone).toBeLessThan(700);
+      await peer.send(next, wire.welcome(), withFrame);
+      expect(await subscriber.event("took")).toMatchObject({ sequence: 7 });
+      await subscriber.ask({ do: "close" }, "closed");
+      await expectNothingKept();
+    },
+  );
+
+  test("to one that refuses, whoever asks again", async () => {
+    const { peer, subscriber } = impostor;
+    subscriber.send(follow);
+    await answer(1, wire.welcome(), await impostor.ring());
+    await subscriber.event("connected");
+    const tooMany = wire.refusal(-12, "no place");
+    let milliseconds = 0;
+    for (let attempt = 0; attempt < 6; attempt++) {
+      subscriber.send({ do: "take" });
+      milliseconds += await answer(1, tooMany);
+      expect((await subscriber.event<Outcome>("refused")).code).toBe("TOO_MANY_SUBSCRIBERS");
+    }
+    expect(milliseconds).toBeGreaterThan(leastOf(5));
+    // Closing does not wait for the next attempt.
+    subscriber.send({ do: "begin", command: { do: "take" } });
+    const start = performance.now();
+    await subscriber.ask({ do: "close" }, "closed");
+    expect((await subscriber.event<Outcome>("refused")).code).toBe("DISCONNECTED");
+    await eventually("the attempt ends", () => !subscriber.threads().includes("cuframes-conn"));
+    expect(performance.now() - start).toBeLessThan(700);
+    await expectNothingKept();
+    peer.process.kill();
+  });
+});
+
+describe("a wait ends, whatever the publisher does to the words that it sleeps on:", () => {
+  const waits = [
+    ["next", "frames", { do: "take" }],
+    ["nextSync", "frames", { do: "take", sync: true }],
+    ["next of packets", "packets", { do: "takePacket", wait: true }],
+    ["nextSync of packets", "packets", { do: "takePacket", wait: true, sync: true }],
+  ] as const;
+
+  /** Connects, wanting packets too, and begins to wait; returns the connection and the lease page. */
+  async function waiting(command: object): Promise<{ connection: number; page: number }> {
+    const ring = await impostor.ring();
+    const connection = await impostor.accepted(ring);
+    impostor.subscriber.send(command);
+    return { connection, page: ring[1] };
+  }
+
+  async function expectNoThreadKept(): Promise<void> {
+    await eventually("no thread waits", () => !impostor.subscriber.threads().includes("cuframes-wait"));
+    await expectNothingKept();
+  }
+
+  test.each(waits)("%s, moved to another word, by the publisher's end", async (_, channel, command) => {
+    const { peer, subscriber } = impostor;
+    const { page } = await waiting(command);
+    expect(await peer.requeue(page, wire.leasePageWake[channel], 10_000)).toBe(1);
+    const start = performance.now();
+    peer.process.kill();
+    expect((await subscriber.event<Outcome>("refused")).code).toBe("DISCONNECTED");
+    expect(performance.now() - start).toBeLessThan(5000);
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNoThreadKept();
+  });
+
+  test.each(waits.filter(([, , command]) => !("sync" in command)))(
+    "%s, moved to another word, by closing",
+    async (_, channel, command) => {
+      const { peer, subscriber } = impostor;
+      const { page } = await waiting({ do: "begin", command });
+      expect(await peer.requeue(page, wire.leasePageWake[channel], 10_000)).toBe(1);
+      await subscriber.ask({ do: "close" }, "closed");
+      expect((await subscriber.event<Outcome>("refused")).code).toBe("DISCONNECTED");
+      await expectNoThreadKept();
+    },
+  );
+
+  test("next of packets, moved to another word, by the ring's coming", async () => {
+    const { peer, subscriber } = impostor;
+    const { connection, page } = await waiting({ do: "takePacket", wait: true });
+    expect(await peer.requeue(page, wire.leasePageWake.packets, 10_000)).toBe(1);
+    await peer.send(connection, wire.packets(8192n), [await impostor.memory(8192)]);
+    // It is a ring of zeros, at which it has looked.
+    expect((await subscriber.event<Outcome>("refused")).code).toBe("PROTOCOL");
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNoThreadKept();
+  });
+
+  test.each(waits)("%s, woken again and again, costs next to nothing", async (_, channel, command) => {
+    const { peer, subscriber } = impostor;
+    const { page } = await waiting(command);
+    await peer.stir(page, wire.leasePageWake[channel], 200);
+    const before = subscriber.cpuTime();
+    expect(await peer.stir(page, wire.leasePageWake[channel], 2000)).toBeGreaterThan(10_000);
+    // A thread that spins takes all of the 2000, or half of a machine that is loaded.
+    expect(subscriber.cpuTime() - before).toBeLessThan(400);
+    peer.process.kill();
+    expect((await subscriber.event<Outcome>("refused")).code).toBe("DISCONNECTED");
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNoThreadKept();
+  });
+});

@@ -22,6 +22,9 @@
 //!     read FD OFFSET SIZE                     -> BYTES
 //!     scribble FD SIZE MILLISECONDS [BYTE]    -> how often the mapping was filled: with random bytes, or with BYTE
 //!     punch FD SIZE MILLISECONDS              -> how often it was filled with ones and its pages taken away
+//!     requeue FD OFFSET MILLISECONDS          -> how many sleepers of the futex were moved to a word of its own;
+//!                                                ends with the first
+//!     stir FD OFFSET MILLISECONDS             -> how often the futex was changed and its sleepers woken
 //!     attack FD                               -> the ways in which the file could be changed
 //!     close FD                                -> ok
 
@@ -101,6 +104,8 @@ const Command = enum {
     read,
     scribble,
     punch,
+    requeue,
+    stir,
     attack,
     close,
 };
@@ -267,6 +272,16 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             const fd = try words.fd();
             const size = try words.number(usize);
             try reply.print("{d}", .{try punchAgain(fd, size, try words.number(u64))});
+        },
+        .requeue => {
+            const fd = try words.fd();
+            const offset = try words.number(usize);
+            try reply.print("{d}", .{try requeue(fd, offset, try words.number(u64))});
+        },
+        .stir => {
+            const fd = try words.fd();
+            const offset = try words.number(usize);
+            try reply.print("{d}", .{try stir(fd, offset, try words.number(u64))});
         },
         .attack => try attack(try words.fd(), reply),
         .close => {
@@ -470,6 +485,42 @@ fn punchAgain(fd: i32, size: usize, milliseconds: u64) Failure!u64 {
     while (nowNs() < end) : (count += 1) {
         for (mapping) |*target| @as(*volatile u8, target).* = 1;
         try punch(fd);
+    }
+    return count;
+}
+
+/// Where sleepers are moved to: nobody else can wake them there.
+var own_word: u32 = 0;
+
+fn requeue(fd: i32, offset: usize, milliseconds: u64) Failure!usize {
+    const mapping = try map(fd, page, true);
+    defer _ = linux.munmap(mapping.ptr, mapping.len);
+    const operation: linux.FUTEX_OP = .{ .cmd = .REQUEUE, .private = false };
+    const end = nowNs() + milliseconds * std.time.ns_per_ms;
+    while (nowNs() < end) {
+        const moved = try check(linux.syscall5(
+            .futex,
+            @intFromPtr(&mapping[offset]),
+            @as(u32, @bitCast(operation)),
+            0,
+            std.math.maxInt(i32),
+            @intFromPtr(&own_word),
+        ));
+        if (moved > 0) return moved;
+        std.Thread.yield() catch {};
+    }
+    return 0;
+}
+
+fn stir(fd: i32, offset: usize, milliseconds: u64) Failure!u64 {
+    const mapping = try map(fd, page, true);
+    defer _ = linux.munmap(mapping.ptr, mapping.len);
+    const word: *u32 = @ptrCast(@alignCast(&mapping[offset]));
+    const end = nowNs() + milliseconds * std.time.ns_per_ms;
+    var count: u64 = 0;
+    while (nowNs() < end) : (count += 1) {
+        _ = @atomicRmw(u32, word, .Add, 1, .seq_cst);
+        _ = linux.futex_3arg(word, .{ .cmd = .WAKE, .private = false }, std.math.maxInt(i32));
     }
     return count;
 }

@@ -154,6 +154,16 @@ export class Peer {
     return Number(await this.#call("punch", fd, size, milliseconds));
   }
 
+  /** Moves whoever sleeps on a futex to a word of its own, until it has moved somebody; returns how many. */
+  async requeue(fd: number, offset: number, milliseconds: number): Promise<number> {
+    return Number(await this.#call("requeue", fd, offset, milliseconds));
+  }
+
+  /** Changes a futex and wakes whoever sleeps on it, again and again; returns how often. */
+  async stir(fd: number, offset: number, milliseconds: number): Promise<number> {
+    return Number(await this.#call("stir", fd, offset, milliseconds));
+  }
+
   /** The ways in which this process could change a file of shared memory. */
   async attack(fd: number): Promise<string[]> {
     return (await this.#call("attack", fd)).split(" ").slice(1);

@@ -113,6 +113,18 @@ export class Process {
     return descriptorsOf(this.pid, /^(\/memfd:|anon_inode:)/);
   }
 
+  /** The names of its threads. */
+  threads(): string[] {
+    const tasks = `/proc/${this.pid}/task`;
+    return readdirSync(tasks).map((task) => {
+      try {
+        return readFileSync(join(tasks, task, "comm"), "utf8").trim();
+      } catch {
+        return ""; // ended meanwhile
+      }
+    });
+  }
+
   /** How many mappings of shared memory it has. */
   mappings(): number {
     return readFileSync(`/proc/${this.pid}/maps`, "utf8").split("\n").filter((line) =>

@@ -3,7 +3,13 @@
 export const MAGIC = 0xcc7c1dcf;
 export const VERSION = 6;
 export const kinds = {
-  ...{ hello: 1, welcome: 2, refusal: 3, packets: 4, released: 5, report: 6, memory: 7 },
+  hello: 1,
+  welcome: 2,
+  refusal: 3,
+  packets: 4,
+  released: 5,
+  report: 6,
+  memory: 7,
 } as const;
 export const wants = { frames: 1, packets: 2, report: 4 } as const;
 
@@ -22,6 +28,8 @@ export const leasePageFields = 256;
 export const leasePageRevoked = 0x68;
 /** Where a lease page has the sequence of the last frame delivered. */
 export const leasePageCursor = 0x40;
+/** Where it has the futex words of its channels. */
+export const leasePageWake = { frames: 0x84, packets: 0xc4 } as const;
 
 /** Each replaces what belongs there. */
 export interface PrefixFields {

@@ -387,6 +387,11 @@ struct cuframes_subscriber_options {
   uint32_t wants;
   /** How long to wait for a publisher: 0 not at all, negative for ever. */
   int32_t timeout_ms;
+  /**
+   * Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and
+   * again.
+   */
+  uint32_t delay_ms;
 };
 
 /** A frame that is held. */
@@ -755,13 +760,14 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, decode_timestamp_ns) == 
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, flags) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, size) == 20);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, sequence) == 24);
-CUFRAMES_ASSERT(sizeof(struct cuframes_subscriber_options) == 216);
+CUFRAMES_ASSERT(sizeof(struct cuframes_subscriber_options) == 220);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, key) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, directory) == 64);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, name) == 172);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, mode) == 204);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, wants) == 208);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, timeout_ms) == 212);
+CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, delay_ms) == 216);
 CUFRAMES_ASSERT(sizeof(struct cuframes_frame) == 1072);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, lease) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, slot) == 4);

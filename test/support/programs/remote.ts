@@ -9,7 +9,7 @@ import {
 } from "../../../mod.ts";
 import { isWhole } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
-import { optionsOf, report, serve } from "./worker.ts";
+import { optionsOf, outcomeOf, report, serve } from "./worker.ts";
 
 export interface Options {
   key: string;
@@ -22,10 +22,12 @@ export type Command =
   | { do: "connect"; options?: SubscriberOptions }
   /** "inspected"; `of`: another key's publisher. */
   | { do: "inspect"; options?: InspectOptions; of?: string }
-  /** "took", with the frame's sequence; `sync`: with `nextSync`. */
-  | { do: "take"; timeout: number; sync?: boolean }
+  /** "took", with the frame's sequence; without a time-out it waits for ever; `sync`: with `nextSync`. */
+  | { do: "take"; timeout?: number; sync?: boolean }
   /** "packet", with its sequence; `wait`: for the ring, too. */
-  | { do: "takePacket"; timeout: number; wait?: boolean }
+  | { do: "takePacket"; timeout?: number; wait?: boolean; sync?: boolean }
+  /** Begins another command, and obeys the next one meanwhile. */
+  | { do: "begin"; command: Command }
   /** "checked", with how many of the held frames are not whole */
   | { do: "check" }
   /** "released": every frame */
@@ -58,16 +60,20 @@ async function obey(command: Command): Promise<void> {
     case "inspect":
       return report("inspected", await inspect(command.of ?? key, { runtimeDirectory, ...command.options }));
     case "take": {
-      const { timeout } = command;
+      const { timeout = Infinity } = command;
       const frame = command.sync ? current().nextSync({ timeout }) : await current().next({ timeout });
       held.push(frame);
       return report("took", { sequence: Number(frame.sequence), whole: await isWhole(frame) });
     }
     case "takePacket": {
       using reader = current().packets({ wait: command.wait ?? false });
-      const packet = await reader.next({ timeout: command.timeout });
+      const { timeout = Infinity } = command;
+      const packet = command.sync ? reader.nextSync({ timeout }) : await reader.next({ timeout });
       return report("packet", { sequence: Number(packet.sequence) });
     }
+    case "begin":
+      obey(command.command).catch((error) => report("refused", outcomeOf(error)));
+      return;
     case "check":
       return report("checked", {
         torn: (await Promise.all(held.map(isWhole))).filter((whole) => !whole).length,

@@ -15,7 +15,6 @@ const layout = @import("../ring/mod.zig").layout;
 const frame_ring = @import("../ring/mod.zig").frames;
 const leases = @import("../ring/mod.zig").leases;
 const packets = @import("../ring/mod.zig").packets;
-const channel = @import("../ring/mod.zig").channel;
 const memfd = @import("../os/mod.zig").memfd;
 const os_fd = @import("../os/mod.zig").fd;
 const socket = @import("../os/mod.zig").socket;
@@ -570,7 +569,7 @@ fn leave(publisher: *Publisher, index: u6) void {
         } else publisher.subscribers.forget(publisher.connections[index].page.address);
         publisher.connected &= ~leases.bitOf(index);
     }
-    channel.interrupt(&publisher.room);
+    publisher.room.interrupt();
 }
 
 /// A lease page, the publisher's side of it.
@@ -628,7 +627,7 @@ fn receiveFrom(publisher: *Publisher, token: reactor.Token, fd: i32) ?enum { gon
         };
         // Leases are the protocol's: who breaks it has none. No subscriber of this library does.
         if (protocol.parse(protocol.Released, .released, bytes) == null) return .misbehaved;
-        channel.interrupt(&publisher.room);
+        publisher.room.interrupt();
     }
     // The rest of them is no change.
     reactor.watchAgain(token);
@@ -667,7 +666,7 @@ pub fn dismiss(publisher: *Publisher, index: u6) void {
         if (publisher.subscribers.active & leases.bitOf(index) != 0) publisher.subscribers.neglect(index);
     }
     socket.endSending(publisher.connections[index].fd);
-    channel.interrupt(&publisher.room);
+    publisher.room.interrupt();
 }
 
 /// Frees all that a subscriber held: it has let go of it, or forfeited it.

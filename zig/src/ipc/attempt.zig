@@ -154,6 +154,11 @@ pub const Connecting = struct {
 
     fn unfinished(connecting: *const Connecting) Error {
         const who = if (connecting.goal == .publisher) "publisher of" else "listener on";
+        if (connecting.call.delayedMs()) |delayed_ms| return errors.fail(
+            error.Timeout,
+            "the next attempt to reach the {s} {s} is made in {d} ms, since the last ones came to nothing",
+            .{ who, connecting.subject(), delayed_ms },
+        );
         const unanswered_ms = connecting.call.unansweredMs() orelse
             return errors.fail(
                 error.Timeout,
@@ -193,6 +198,7 @@ pub const Connecting = struct {
 
 /// Connects, or fetches the publisher's report where that is what is wanted.
 pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error!Result {
+    try call.delay(options.delay_ms);
     if (options.wants & protocol.want_report == 0) return .{ .subscriber = try Subscriber.connect(options, call) };
 
     const hello: protocol.Hello = .{ .wants = protocol.want_report, .mode = 0, .name = options.name };

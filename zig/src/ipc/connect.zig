@@ -44,6 +44,8 @@ pub const Call = struct {
     cancelled: bool = false,
     /// Atomic. Since when a publisher has the hello and has not answered it; 0: there is none.
     unanswered_since_ns: u64 = 0,
+    /// Atomic. When the first attempt is made.
+    delayed_until_ns: u64 = 0,
 
     /// The time begins. 0: somebody must be there; negative: for ever.
     pub fn init(timeout_ms: i32) Error!Call {
@@ -68,6 +70,20 @@ pub const Call = struct {
     pub fn unansweredMs(call: *const Call) ?u64 {
         const since_ns = @atomicLoad(u64, &call.unanswered_since_ns, .seq_cst);
         return if (since_ns == 0) null else millisecondsSince(since_ns);
+    }
+
+    /// Lets a time pass before the first attempt.
+    pub fn delay(call: *Call, milliseconds: u32) Error!void {
+        if (milliseconds == 0) return;
+        const until: Deadline = .fromMilliseconds(@intCast(@min(milliseconds, std.math.maxInt(i32))));
+        @atomicStore(u64, &call.delayed_until_ns, until.at_ns, .seq_cst);
+        while (!until.passed() and try call.pause(until)) {}
+    }
+
+    /// How long it is to the first attempt; null: it was made.
+    pub fn delayedMs(call: *const Call) ?u64 {
+        const left_ns = @atomicLoad(u64, &call.delayed_until_ns, .seq_cst) -| clock.monotonicNs();
+        return if (left_ns == 0) null else (left_ns + std.time.ns_per_ms - 1) / std.time.ns_per_ms;
     }
 
     /// Whoever must be there has the time of an answer; else no step outlasts the caller's time-out.

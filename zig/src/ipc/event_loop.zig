@@ -201,6 +201,34 @@ pub fn closeOfThread(reason: Reason) void {
 
 const testing = std.testing;
 
+test "a loop is not closed before a call that is under way has returned" {
+    const Ending = struct {
+        var entered: bool = false;
+        var returned: bool = false;
+
+        fn isClosing() bool {
+            mutex.lock();
+            defer mutex.unlock();
+            return find(callback) == null;
+        }
+
+        /// Goes on for a while behind the moment in which the loop is closed.
+        fn callback(_: u32) callconv(.c) void {
+            @atomicStore(bool, &entered, true, .seq_cst);
+            while (!isClosing()) std.Thread.yield() catch {};
+            const until: clock.Deadline = .fromMilliseconds(2);
+            while (!until.passed()) std.atomic.spinLoopHint();
+            @atomicStore(bool, &returned, true, .seq_cst);
+        }
+    };
+    try open(Ending.callback);
+    const caller: std.Thread = try .spawn(.{}, call, .{ Ending.callback, 1 });
+    defer caller.join();
+    while (!@atomicLoad(bool, &Ending.entered, .seq_cst)) std.Thread.yield() catch {};
+    close(Ending.callback, .asked);
+    try testing.expect(@atomicLoad(bool, &Ending.returned, .seq_cst));
+}
+
 test "a thread that ends closes each callback that it has opened, and nobody else's" {
     const Opener = struct {
         var readers: [2]i32 = undefined;

@@ -6,7 +6,6 @@ const assert = std.debug.assert;
 const errors = @import("../core/mod.zig").errors;
 const format = @import("../core/mod.zig").format;
 const layout = @import("../ring/mod.zig").layout;
-const channel = @import("../ring/mod.zig").channel;
 const clock = @import("../os/mod.zig").clock;
 const cuda = @import("../memory/mod.zig").cuda;
 const Image = @import("../image/mod.zig").image.Image;
@@ -62,7 +61,7 @@ fn waitForRoom(publisher: *Publisher, deadline: clock.Deadline) bool {
     // Subscribers announce releases only while this is not 0; it is set before the condition is looked at.
     _ = @atomicRmw(u32, &publisher.control.publisher_waiting, .Add, 1, .seq_cst);
     defer _ = @atomicRmw(u32, &publisher.control.publisher_waiting, .Sub, 1, .seq_cst);
-    return channel.wait(&publisher.room, publisher, hasRoom, deadline);
+    return publisher.room.wait(publisher, hasRoom, deadline);
 }
 
 fn hasRoom(publisher: *Publisher) bool {
@@ -105,7 +104,7 @@ fn complete(publisher: *Publisher, slot: u6, sequence: u64) void {
     publisher.writer.complete(slot, sequence);
     publisher.subscribers.notifyFrames();
     // The frame that was the newest may be overwritten now.
-    channel.notify(&publisher.room);
+    publisher.room.notify();
 }
 
 /// The frame becomes visible when the stream's work so far is done, and never before an earlier one.
@@ -148,7 +147,7 @@ fn onCompletion(context: *anyopaque, slot: u32, succeeded: bool) void {
         publisher.writer.cancel(@intCast(slot));
     }
     // Some slot is free now: this one, or the one that was the newest.
-    channel.notify(&publisher.room);
+    publisher.room.notify();
 }
 
 /// Copies a picture that is on the same GPU into an acquired slot.
@@ -225,7 +224,7 @@ pub fn cancel(publisher: *Publisher, slot: u32) Error!void {
         if (cancelWhenDone(publisher, &publisher.slots.cuda, @intCast(slot))) return;
     }
     publisher.writer.cancel(@intCast(slot));
-    channel.notify(&publisher.room);
+    publisher.room.notify();
 }
 
 /// False: the copies into the slot are over already.

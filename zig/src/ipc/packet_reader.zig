@@ -6,6 +6,7 @@ const packets = @import("../ring/mod.zig").packets;
 const channel = @import("../ring/mod.zig").channel;
 const clock = @import("../os/mod.zig").clock;
 const protocol = @import("protocol.zig");
+const taking = @import("taking.zig");
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
 const Waiter = waiters.Waiter;
@@ -51,6 +52,9 @@ pub const PacketReader = struct {
     /// Atomic copy of the reader's position, for the waiting thread.
     awaited: u64 = 0,
     closing: bool = false,
+    /// Of the waiter's thread, and where the reader was at its last look.
+    pace: channel.Pace = .{},
+    waiter_position: u64 = 0,
     waiter: Waiter = .{},
 
     /// `wait`: where there is no ring yet, `next` waits for it. `since_connection`: begins at the packet that was the
@@ -101,7 +105,7 @@ pub const PacketReader = struct {
             return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
         };
         if (reader.since_connection) reader.ring.next = reader.subscriber.packets_since;
-        reader.awaited = reader.ring.next;
+        @atomicStore(u64, &reader.awaited, reader.ring.next, .seq_cst);
         @atomicStore(bool, &reader.begun, true, .seq_cst);
         return true;
     }
@@ -109,33 +113,21 @@ pub const PacketReader = struct {
     /// Describes the next packet, waiting for it until the deadline. `copy` takes it.
     pub fn next(reader: *PacketReader, timeout_ms: i32, view: *PacketView) Error!void {
         const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
+        var pace: channel.Pace = .{};
         while (true) {
             if (try reader.tryNext(view)) return;
             if (timeout_ms == 0) return error.WouldBlock;
             if (deadline.passed()) return error.Timeout;
-            _ = channel.wait(&reader.subscriber.page.packets, reader, hasNews, deadline);
+            _ = reader.subscriber.packet_sleepers.wait(&pace, reader, hasNews, deadline);
         }
     }
 
     fn tryNext(reader: *PacketReader, view: *PacketView) Error!bool {
-        // Looked at first: what was written before the end is seen by the peek that follows.
-        const ended = reader.subscriber.isDisconnected();
-        const peeked: packets.Peek = if (try reader.begin()) reader.ring.peek() else .empty;
-        if (reader.begun) @atomicStore(u64, &reader.awaited, reader.ring.next, .seq_cst);
-        switch (peeked) {
-            .packet => |packet| {
-                view.* = .{
-                    .timestamp_ns = packet.pts_ns,
-                    .decode_timestamp_ns = packet.dts_ns,
-                    .sequence = packet.sequence,
-                    .size = packet.size,
-                    .flags = packet.flags,
-                };
-                return true;
-            },
-            .empty => if (!ended) return false,
-            .overrun => return reader.overrun(),
-            .disconnected => {},
+        const attempt: Taking = .{ .reader = reader, .view = view };
+        switch (try taking.takeOrEnd(attempt, Taking.isEnded, Taking.take)) {
+            .taken => return true,
+            .none, .not_now => return false,
+            .over => {},
         }
         return errors.fail(
             error.Disconnected,
@@ -144,6 +136,36 @@ pub const PacketReader = struct {
             .{},
         );
     }
+
+    const Taking = struct {
+        reader: *PacketReader,
+        view: *PacketView,
+
+        fn isEnded(attempt: Taking) bool {
+            return attempt.reader.subscriber.isDisconnected();
+        }
+
+        fn take(attempt: Taking) Error!taking.Attempt {
+            const reader = attempt.reader;
+            const peeked: packets.Peek = if (try reader.begin()) reader.ring.peek() else .empty;
+            if (reader.begun) @atomicStore(u64, &reader.awaited, reader.ring.next, .seq_cst);
+            switch (peeked) {
+                .packet => |packet| {
+                    attempt.view.* = .{
+                        .timestamp_ns = packet.pts_ns,
+                        .decode_timestamp_ns = packet.dts_ns,
+                        .sequence = packet.sequence,
+                        .size = packet.size,
+                        .flags = packet.flags,
+                    };
+                    return .taken;
+                },
+                .empty => return .none,
+                .overrun => return reader.overrun(),
+                .disconnected => return .over,
+            }
+        }
+    };
 
     fn overrun(reader: *PacketReader) Error {
         @atomicStore(u64, &reader.subscriber.page.packets_lost, reader.ring.lost, .monotonic);
@@ -212,14 +234,18 @@ pub const PacketReader = struct {
 
     fn blockForPacket(context: *anyopaque) void {
         const reader: *PacketReader = @ptrCast(@alignCast(context));
-        const woken = channel.wait(&reader.subscriber.page.packets, reader, hasNews, .never);
+        // A call back that led to no packet was in vain.
+        const position = @atomicLoad(u64, &reader.awaited, .seq_cst);
+        if (position != reader.waiter_position) reader.pace.reset();
+        reader.waiter_position = position;
+        const woken = reader.subscriber.packet_sleepers.wait(&reader.pace, reader, hasNews, .never);
         std.debug.assert(woken);
     }
 
     pub fn close(reader: *PacketReader) void {
         @atomicStore(bool, &reader.closing, true, .seq_cst);
         reader.waiter.stop();
-        channel.interrupt(&reader.subscriber.page.packets);
+        reader.subscriber.packet_sleepers.interrupt();
         reader.unref();
     }
 

@@ -28,6 +28,7 @@ const supply = @import("supply.zig");
 const eviction = @import("eviction.zig");
 const events = @import("publisher_events.zig");
 const admission = @import("admission.zig");
+const outbox = @import("outbox.zig");
 const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;
@@ -150,7 +151,7 @@ pub const Publisher = struct {
     /// Those of them that were cancelled.
     cancelled: u64 = 0,
     /// Where acquire waits for a slot; private to this process.
-    room: layout.Channel = .{ .waiting = 0, .wake = 0 },
+    room: channel.EventCount = .{},
     waiter: Waiter = .{},
 
     paths: Paths,
@@ -410,6 +411,8 @@ pub const Publisher = struct {
             @atomicStore(u32, &publisher.control.closed, 1, .seq_cst);
             reactor.remove(publisher.admission.listener_token);
             reactor.remove(publisher.owed_token);
+            // The last frames may be in memory that subscribers are still to be handed.
+            outbox.flushAll(publisher);
             leftovers.take(publisher);
         }
         // Nobody else knows of all this now: no lock is held while it ends.
@@ -421,7 +424,7 @@ pub const Publisher = struct {
         leftovers.endSubscribers();
         publisher.lock.release(&publisher.paths.lock);
         publisher.waiter.stop();
-        channel.interrupt(&publisher.room);
+        publisher.room.interrupt();
         publisher.unref();
     }
 
@@ -448,6 +451,7 @@ pub const Publisher = struct {
         std.debug.assert(publisher.closing and publisher.subscribers.active == 0);
         if (publisher.slots == .cuda) publisher.completions.deinit(&publisher.slots.cuda.context);
         publisher.slots.deinit();
+        supply.closeLeft(publisher);
         unmapControl(publisher.control);
         os_fd.close(publisher.control_fd);
         if (publisher.admission.spare_fd >= 0) os_fd.close(publisher.admission.spare_fd);

@@ -21,6 +21,7 @@ const cuda = @import("../memory/mod.zig").cuda;
 const completion = @import("../cuda/mod.zig").completion;
 const visibleUuids = @import("../cuda/mod.zig").context.visibleUuids;
 const CUstream = @import("../cuda/mod.zig").driver.abi.CUstream;
+const taking = @import("taking.zig");
 const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
 const connecting = @import("connect.zig");
@@ -48,6 +49,9 @@ pub const Options = extern struct {
     wants: u32,
     /// How long to wait for a publisher: 0 not at all, negative for ever.
     timeout_ms: i32,
+    /// Milliseconds to wait before the first attempt, which count as time waited; for those who connect again and
+    /// again.
+    delay_ms: u32,
 };
 
 /// A frame that is held.
@@ -110,6 +114,12 @@ pub const Subscriber = struct {
     ring_unread: bool = false,
     /// Where a reader begins that shall miss nothing since the connection. A ring that comes later is all of that.
     packets_since: u64 = 0,
+    /// Who waits for frames, and who for packets.
+    frame_sleepers: channel.Sleepers,
+    packet_sleepers: channel.Sleepers,
+    /// Of the waiter's thread, and where the reader was at its last look.
+    frame_pace: channel.Pace = .{},
+    frame_waiter_cursor: u64 = 0,
     frame_waiter: Waiter = .{},
     completions: completion.Completions = .{},
     /// Leases whose release waits for work of the GPU's, as a mask, until they are taken again. Written by the owner
@@ -214,7 +224,11 @@ pub const Subscriber = struct {
             .packet_region = packet_region,
             .packets = if (has_packets) .ready else .absent,
             .packets_since = welcome.packet_cursor,
+            .frame_sleepers = undefined,
+            .packet_sleepers = undefined,
         };
+        subscriber.frame_sleepers = .{ .channel = &subscriber.page.frames };
+        subscriber.packet_sleepers = .{ .channel = &subscriber.page.packets };
         reactor.lock();
         defer reactor.unlock();
         subscriber.token = try reactor.add(
@@ -308,7 +322,7 @@ pub const Subscriber = struct {
         if (!possible) return false;
         const fd = if (message.present != 0) descriptors.take(0) else -1;
         subscriber.inbox.put(@intCast(message.slot), .{ .fd = fd, .generation = message.generation });
-        channel.interrupt(&subscriber.page.frames);
+        subscriber.frame_sleepers.interrupt();
         return true;
     }
 
@@ -336,15 +350,15 @@ pub const Subscriber = struct {
         assert(reactor.isLocked());
         assert(subscriber.packets == .absent and packets_now != .absent);
         @atomicStore(Packets, &subscriber.packets, packets_now, .seq_cst);
-        channel.interrupt(&subscriber.page.packets);
+        subscriber.packet_sleepers.interrupt();
     }
 
     fn disconnect(subscriber: *Subscriber, token: reactor.Token) void {
         assert(reactor.isLocked() and !subscriber.disconnected);
         reactor.remove(token);
         @atomicStore(bool, &subscriber.disconnected, true, .seq_cst);
-        channel.interrupt(&subscriber.page.frames);
-        channel.interrupt(&subscriber.page.packets);
+        subscriber.frame_sleepers.interrupt();
+        subscriber.packet_sleepers.interrupt();
         log.debug("the publisher of connection {d} has gone", .{subscriber.fd});
     }
 
@@ -356,30 +370,42 @@ pub const Subscriber = struct {
         if (timeout_ms == 0) return error.WouldBlock;
         const deadline: clock.Deadline = .fromMilliseconds(timeout_ms);
         if (spin_us > 0) subscriber.spin(spin_us, deadline);
+        var pace: channel.Pace = .{};
         while (!try subscriber.nextOrEnd(view)) {
             // Here, since a publisher that announces frames and takes them back would keep `wait` from looking.
             if (deadline.passed()) return error.Timeout;
-            _ = channel.wait(&subscriber.page.frames, subscriber, hasNews, deadline);
+            _ = subscriber.frame_sleepers.wait(&pace, subscriber, hasNews, deadline);
         }
     }
 
     /// False when there is no frame yet, Disconnected when there will be none.
     fn nextOrEnd(subscriber: *Subscriber, view: *FrameView) Error!bool {
-        // Looked at first: what was published before the end is seen by the attempt that follows.
-        const ended = subscriber.isDisconnected();
-        switch (try subscriber.tryNext(view)) {
-            .leased => return true,
-            .releasing => return false,
-            .none => {},
+        const attempt: Taking = .{ .subscriber = subscriber, .view = view };
+        switch (try taking.takeOrEnd(attempt, Taking.isEnded, Taking.take)) {
+            .taken => return true,
+            .none, .not_now => return false,
+            .over => {},
         }
-        if (ended) return errors.fail(
+        return errors.fail(
             error.Disconnected,
             "the publisher has closed or died, and every frame it left was delivered: connect again, or with " ++
                 "reconnect, for the next one",
             .{},
         );
-        return false;
     }
+
+    const Taking = struct {
+        subscriber: *Subscriber,
+        view: *FrameView,
+
+        fn isEnded(attempt: Taking) bool {
+            return attempt.subscriber.isDisconnected();
+        }
+
+        fn take(attempt: Taking) Error!taking.Attempt {
+            return attempt.subscriber.tryNext(attempt.view);
+        }
+    };
 
     pub fn isDisconnected(subscriber: *const Subscriber) bool {
         return @atomicLoad(bool, &subscriber.disconnected, .seq_cst);
@@ -408,21 +434,22 @@ pub const Subscriber = struct {
         }
     }
 
-    const Attempt = enum { leased, none, releasing };
-
-    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!Attempt {
+    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!taking.Attempt {
         if (subscriber.slots == null) return errors.fail(
             error.InvalidArgument,
             "this subscriber asked for packets only",
             .{},
         );
+        // Looked at first: memory that came before the end is there then.
+        const ended = subscriber.isDisconnected();
         if (subscriber.inbox.hasNews()) try subscriber.takeMemory();
+        if (ended) subscriber.reader.expectNoMemory();
         defer if (subscriber.reader.withdrew) {
             subscriber.reader.withdrew = false;
             subscriber.announceRelease();
         };
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
-            error.TooManyLeases => return if (subscriber.releasing != 0) .releasing else tooManyLeases(),
+            error.TooManyLeases => return if (subscriber.releasing != 0) .not_now else tooManyLeases(),
             error.Evicted => return subscriber.evicted(),
             error.Protocol => return errors.fail(
                 error.Protocol,
@@ -432,7 +459,7 @@ pub const Subscriber = struct {
         } orelse return .none;
         subscriber.markReleasing(lease.index, false);
         subscriber.describe(lease, view);
-        return .leased;
+        return .taken;
     }
 
     fn markReleasing(subscriber: *Subscriber, lease: u32, releasing: bool) void {
@@ -541,7 +568,7 @@ pub const Subscriber = struct {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
         subscriber.endLease(lease);
         // Whoever waits for a lease.
-        channel.interrupt(&subscriber.page.frames);
+        subscriber.frame_sleepers.interrupt();
     }
 
     fn slotsOnDevice(subscriber: *Subscriber) Error!*cuda.Slots {
@@ -602,7 +629,11 @@ pub const Subscriber = struct {
 
     fn blockForFrame(context: *anyopaque) void {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
-        const woken = channel.wait(&subscriber.page.frames, subscriber, hasNews, .never);
+        // A call back that led to no frame was in vain.
+        const cursor = @atomicLoad(u64, &subscriber.reader.cursor, .acquire);
+        if (cursor != subscriber.frame_waiter_cursor) subscriber.frame_pace.reset();
+        subscriber.frame_waiter_cursor = cursor;
+        const woken = subscriber.frame_sleepers.wait(&subscriber.frame_pace, subscriber, hasNews, .never);
         assert(woken);
     }
 
@@ -642,8 +673,8 @@ pub const Subscriber = struct {
             socket.shutdown(subscriber.fd);
         }
         subscriber.frame_waiter.stop();
-        channel.interrupt(&subscriber.page.frames);
-        channel.interrupt(&subscriber.page.packets);
+        subscriber.frame_sleepers.interrupt();
+        subscriber.packet_sleepers.interrupt();
         subscriber.unref();
     }
 
@@ -687,3 +718,43 @@ pub const Subscriber = struct {
         allocator.destroy(subscriber);
     }
 };
+
+test "a lease that was taken back is announced to a publisher that waits for a slot, once" {
+    const linux = std.os.linux;
+    const testing = std.testing;
+    var ends: [2]i32 = undefined;
+    try testing.expectEqual(0, linux.socketpair(linux.AF.UNIX, linux.SOCK.SEQPACKET, 0, &ends));
+    defer for (ends) |end| os_fd.close(end);
+    const control = try testing.allocator.create(layout.Control);
+    defer testing.allocator.destroy(control);
+    @memset(std.mem.asBytes(control), 0);
+    var page = std.mem.zeroes(layout.LeasePage);
+    // Announced, and in its slot no more: a lease on it is stored, and taken back.
+    control.publisher_waiting = 1;
+    control.newest = layout.Ticket.init(1, 0);
+    var subscriber: Subscriber = .{
+        .fd = ends[0],
+        .wants = protocol.want_frames,
+        .control = control,
+        .page = &page,
+        .slots = .{ .host = undefined },
+        .slot_size = 0,
+        .geometry = undefined,
+        .memory_code = 0,
+        .publisher_pid = 0,
+        .reader = .init(control, &page, 2, .newest, 0),
+        .frame_sleepers = .{ .channel = &page.frames },
+        .packet_sleepers = .{ .channel = &page.packets },
+    };
+    var view: FrameView = undefined;
+    try testing.expectError(error.Protocol, subscriber.tryNext(&view));
+
+    control.newest = layout.Ticket.none;
+    try testing.expectEqual(.none, try subscriber.tryNext(&view));
+    var buffer: [@sizeOf(protocol.Released) + 1]u8 = undefined;
+    const told = linux.recvfrom(ends[1], &buffer, buffer.len, linux.MSG.DONTWAIT, null, null);
+    try testing.expectEqual(.SUCCESS, linux.errno(told));
+    try testing.expect(protocol.parse(protocol.Released, .released, buffer[0..told]) != null);
+    const again = linux.recvfrom(ends[1], &buffer, buffer.len, linux.MSG.DONTWAIT, null, null);
+    try testing.expectEqual(.AGAIN, linux.errno(again));
+}

@@ -52,7 +52,7 @@ pub fn close(fd: i32) void {
         threads -= 1;
     };
     _ = @atomicRmw(u32, &news, .Add, 1, .seq_cst);
-    futex.wake(&news, 1);
+    futex.wakeOne(&news);
 }
 
 /// How many descriptors nobody has begun to close yet.

@@ -194,6 +194,8 @@ pub const Reader = struct {
     /// moved from one entry to another could be missed by a writer that looks at them in turn.
     entries: [layout.leases_max]u32 = undefined,
     shares: [layout.leases_max]u32 = @splat(0),
+    /// Atomic.
+    memory_is_final: bool = false,
     /// A ticket was stored and taken back: a writer may have seen it, and wait for its release.
     withdrew: bool = false,
     received: u64 = 0,
@@ -257,7 +259,10 @@ pub const Reader = struct {
         for (0..attempts_max) |_| {
             const newest = Ticket.from(@atomicLoad(u64, &reader.control.newest, .seq_cst));
             if (newest.sequence <= reader.cursor) return null;
-            const wanted = reader.choose(newest) orelse continue;
+            const wanted = reader.choose(newest) orelse {
+                if (reader.memory_is_final) return null;
+                continue;
+            };
             if (wanted.slot >= reader.max_slots) return error.Protocol;
             if (!reader.hasMemory(wanted.slot)) {
                 // In another frame's memory, where this one has been overwritten in the meantime.
@@ -281,22 +286,33 @@ pub const Reader = struct {
         return error.Protocol;
     }
 
+    /// No memory will come any more: a frame that is not in what is there is lost.
+    pub fn expectNoMemory(reader: *Reader) void {
+        @atomicStore(bool, &reader.memory_is_final, true, .seq_cst);
+    }
+
     fn choose(reader: *const Reader, newest: Ticket) ?Ticket {
+        if (@atomicLoad(bool, &reader.memory_is_final, .seq_cst)) return reader.following(newest.sequence, reader.mode, true);
         return switch (reader.mode) {
             .newest => newest,
-            .ordered => reader.following(newest.sequence),
+            .ordered => reader.following(newest.sequence, .ordered, false),
         };
     }
 
-    /// The lowest sequence after the cursor that is still in a slot. Bounded by what was complete before the
-    /// scan began: a frame stored during it must not make an earlier one look dropped.
-    fn following(reader: *const Reader, newest: u64) ?Ticket {
+    /// The lowest sequence after the cursor that is still in a slot, or the highest one. Bounded by what was complete before
+    /// the scan began: a frame stored during it must not make an earlier one look dropped.
+    fn following(reader: *const Reader, newest: u64, mode: Mode, needs_memory: bool) ?Ticket {
         var found: ?Ticket = null;
         const cursor = @atomicLoad(u64, &reader.cursor, .acquire);
         for (reader.control.slots[0..reader.max_slots], 0..) |*slot, index| {
             const sequence = @atomicLoad(u64, &slot.sequence, .seq_cst);
             if (sequence <= cursor or sequence > newest) continue;
-            if (found == null or sequence < found.?.sequence) {
+            if (needs_memory and !reader.hasMemory(@intCast(index))) continue;
+            const is_better = found == null or switch (mode) {
+                .newest => sequence > found.?.sequence,
+                .ordered => sequence < found.?.sequence,
+            };
+            if (is_better) {
                 found = .{ .sequence = @intCast(sequence), .slot = @intCast(index) };
             }
         }
@@ -530,6 +546,26 @@ test "a frame in memory that has not come is not there yet, and is not dropped" 
     try testing.expectEqual(first.sequence, ring.writer.sequences[first.slot]);
 }
 
+test "at the end a frame in memory that never came is dropped, and those behind it are delivered" {
+    var ring: TestRing = try .init(3, 2, .drop_oldest);
+    defer ring.deinit();
+    var ordered = ring.reader(0, .ordered);
+    var newest = ring.reader(1, .newest);
+    ring.grow();
+    for (0..4) |_| _ = ring.publish();
+    const unseen = ring.writer.sequences[3];
+    for ([_]*Reader{ &ordered, &newest }) |reader| {
+        reader.expectNoMemory();
+        while (try reader.next()) |lease| {
+            try testing.expect(lease.sequence != unseen);
+            try reader.release(lease.index);
+        }
+        try testing.expectEqual(@as(u64, if (unseen == 4) 3 else 4), reader.cursor);
+        try testing.expectEqual(reader.cursor, reader.received + reader.dropped);
+    }
+    try testing.expectEqual(@as(u64, 3), ordered.received);
+}
+
 test "a slot loses its memory and gets other: what a reader has of the old one is worth nothing" {
     var ring: TestRing = try .init(3, 1, .drop_oldest);
     defer ring.deinit();
@@ -653,6 +689,21 @@ test "a clone outlives its original without leaving its entry, which the writer 
     try testing.expectEqual(word, ring.pages[0].leases[entry]);
     try reader.release(second.index);
     for (ring.pages[0].leases) |lease| try testing.expectEqual(Ticket.none, lease);
+}
+
+test "a lease that comes too late is taken back, and remembered for those who wait for a slot" {
+    var ring: TestRing = try .init(4, 1, .drop_oldest);
+    defer ring.deinit();
+    var reader = ring.reader(0, .newest);
+    const sequence = ring.publish().?;
+    const slot = ring.writer.newest_slot.?;
+    try testing.expect(!reader.lease(0, 0, .{ .sequence = @intCast(sequence + 1), .slot = slot }));
+    try testing.expectEqual(Ticket.none, ring.pages[0].leases[0]);
+    try testing.expect(reader.withdrew);
+
+    reader.withdrew = false;
+    try testing.expect(reader.lease(0, 0, .{ .sequence = @intCast(sequence), .slot = slot }));
+    try testing.expect(!reader.withdrew);
 }
 
 test "any bytes in a lease page: the writer goes on with the slots they do not name" {

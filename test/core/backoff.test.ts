@@ -1,7 +1,7 @@
-// How long a source waits between two attempts.
+// How long to wait between two attempts.
 
 import { expect, test } from "vitest";
-import { Backoff } from "../../src/source/backoff.ts";
+import { Backoff } from "../../src/core/backoff.ts";
 
 test("delays between attempts double up to the longest one, with jitter", () => {
   const delays = new Backoff(3000);
@@ -15,6 +15,7 @@ test("delays between attempts double up to the longest one, with jitter", () => 
   expect(delays.next()).toBeLessThanOrEqual(500);
   delays.slow();
   expect(delays.next()).toBeGreaterThanOrEqual(1500);
+  expect(new Backoff(3000, 10).next()).toBeLessThanOrEqual(10);
   const drawn = Array.from({ length: 20 }, () => new Backoff(1000).next());
   expect(new Set(drawn).size).toBeGreaterThan(1);
 });

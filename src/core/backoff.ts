@@ -1,18 +1,24 @@
 /**
- * This file says how long to wait between attempts: twice as long each time, with jitter, so that many sources do not
+ * This file says how long to wait between attempts: twice as long each time, with jitter, so that many do not
  * knock together.
  */
 
 const FIRST_MS = 500;
 
-/** The delays of one source's attempts. */
+/** The delays between attempts at one thing. */
 export class Backoff {
   readonly #longestMs: number;
-  #nextMs = FIRST_MS;
+  readonly #firstMs: number;
+  #nextMs: number;
 
-  /** @param longestMs no delay is longer */
-  constructor(longestMs: number) {
+  /**
+   * @param longestMs no delay is longer
+   * @param firstMs the first one is not longer
+   */
+  constructor(longestMs: number, firstMs: number = FIRST_MS) {
     this.#longestMs = longestMs;
+    this.#firstMs = firstMs;
+    this.#nextMs = firstMs;
   }
 
   /** Milliseconds to wait before the next attempt: between half of the current delay and all of it. */
@@ -29,6 +35,6 @@ export class Backoff {
 
   /** An attempt went well: the next delay is the first one. */
   reset(): void {
-    this.#nextMs = FIRST_MS;
+    this.#nextMs = this.#firstMs;
   }
 }
