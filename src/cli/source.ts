@@ -305,7 +305,9 @@ function describe(event: CameraSourceEvent): string {
   }
 }
 
-function holding({ name, pid, frames, heldFor }: { name: string; pid: number; frames: number; heldFor: number }) {
+function holding(
+  { name, pid, frames, heldFor }: { name: string; pid: number; frames: number; heldFor: number },
+) {
   const process = pid === 0 ? "" : ` (pid ${pid})`;
   return `${printable(name)}${process}, which holds ${frames} frames, the oldest for ${seconds(heldFor)}`;
 }

@@ -2,7 +2,13 @@
 
 export { Frame } from "./frame.ts";
 export type { DevicePicture, FrameInit, ImageCopyOptions } from "./frame_init.ts";
-export { type EvictionReport, inspect, type InspectOptions, type PublisherReport, type SubscriberReport } from "./inspect.ts";
+export {
+  type EvictionReport,
+  inspect,
+  type InspectOptions,
+  type PublisherReport,
+  type SubscriberReport,
+} from "./inspect.ts";
 export { Publisher, type PublisherStats } from "./publisher.ts";
 export type { PublisherEvent } from "./publisher_event.ts";
 export type { Policy, PublisherOptions } from "./publisher_options.ts";

@@ -25,8 +25,8 @@ import {
   library,
   type NativeSymbols,
   offWake,
-  PublisherEvent as EventLayout,
   onWake,
+  PublisherEvent as EventLayout,
   PublisherOptions as Layout,
   PublisherStats as StatsLayout,
   PublishRecord,
@@ -257,7 +257,9 @@ export class Publication {
   /** What has happened to the ring and was not told yet, in order. */
   *events(): Generator<PublisherEvent, void, void> {
     const struct = new Struct(EventLayout.SIZE);
-    while (this.#symbols.cuframes_publisher_next_event(this.handle, struct.bytes) === 0) yield readEvent(struct);
+    while (this.#symbols.cuframes_publisher_next_event(this.handle, struct.bytes) === 0) {
+      yield readEvent(struct);
+    }
   }
 
   /** The publisher's counters, as the C struct. */
@@ -298,7 +300,10 @@ function encodeOptions(options: PublisherOptions, memory: MemoryKind): Struct {
   struct.setU32(Layout.height, checkDimension("height", height));
   struct.setU32(Layout.slots, checkInteger("slots", slots, SLOTS_MIN, SLOTS_MAX));
   struct.setU32(Layout.maxSlots, checkInteger("maxSlots", maxSlots, slots, SLOTS_MAX));
-  struct.setU64(Layout.memoryLimit, BigInt(checkInteger("memoryLimit", memoryLimit, 0, Number.MAX_SAFE_INTEGER)));
+  struct.setU64(
+    Layout.memoryLimit,
+    BigInt(checkInteger("memoryLimit", memoryLimit, 0, Number.MAX_SAFE_INTEGER)),
+  );
   struct.setU32(Layout.policy, checkChoice("policy", policy, POLICIES));
   struct.setU32(Layout.memory, MEMORY_KINDS[memory]);
   struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));

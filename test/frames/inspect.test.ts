@@ -86,7 +86,16 @@ test("each subscriber is reported with what it has had, holds and is behind", as
     heldFor: 0,
   };
   expect(subscribers).toEqual([
-    { ...common, name: "räkorder", mode: "ordered", received: 2, dropped: 2, lag: 2, held: 1, heldFor: expect.any(Number) },
+    {
+      ...common,
+      name: "räkorder",
+      mode: "ordered",
+      received: 2,
+      dropped: 2,
+      lag: 2,
+      held: 1,
+      heldFor: expect.any(Number),
+    },
     {
       ...common,
       name: `pid-${process.pid}`,

@@ -4,7 +4,7 @@
 import { chmodSync } from "node:fs";
 import process from "node:process";
 import { expect, test } from "vitest";
-import { type PublisherStats } from "../../mod.ts";
+import type { PublisherStats } from "../../mod.ts";
 import { notOnHost } from "../support/memory.ts";
 import { Peer } from "../support/peer.ts";
 import { eventually, type Process, stages } from "../support/processes.ts";
