@@ -1,6 +1,6 @@
 //! A publisher is supplied with slots, whatever its readers hold: the ring grows while they hold many, the reader that
-//! holds most is evicted at the end of that, and the ring shrinks again. Memory is made and let go of under no lock; the
-//! mutex is held to choose a slot and to say what became of it.
+//! holds most is evicted at the end of that, and the ring shrinks again. Memory is made and let go of under no lock;
+//! the mutex is held to choose a slot and to say what became of it.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -26,8 +26,8 @@ const interval_ms = 1000;
 pub const Supply = struct {
     /// How many slots the ring begins with, and goes back to.
     slots_initial: u32,
-    /// How many memories there may be: in the ring, and outside of it with readers that were evicted. The ring grows to half
-    /// of what the latter leave, so that each of its memories can be replaced once.
+    /// How many memories there may be: in the ring, and outside of it with readers that were evicted. The ring grows to
+    /// half of what the latter leave, so that each of its memories can be replaced once.
     memories_max: u32,
     /// Slots whose memory is being changed, as a mask. Nobody is handed it meanwhile.
     changing: u64 = 0,
@@ -120,8 +120,8 @@ fn mayGrow(publisher: *Publisher) bool {
     return roomOf(publisher) >= @popCount(publisher.writer.present) + 2;
 }
 
-/// Whether there is memory enough for one reader more to hold what it may, and to be evicted for it. While there is not,
-/// those who were evicted hold too much.
+/// Whether there is memory enough for one reader more to hold what it may, and to be evicted for it. While there is
+/// not, those who were evicted hold too much.
 pub fn mayAdmit(publisher: *Publisher) bool {
     return publisher.subscribers.memoriesOutside() == 0 or roomOf(publisher) >= layout.leases_max + reserve;
 }
@@ -134,8 +134,8 @@ fn noteNeed(publisher: *Publisher) void {
     publisher.supply.need.note(needed, clock.monotonicNs());
 }
 
-/// Gives a slot of the caller's memory, in the place of what evicted readers keep or for the first time. False: there is
-/// none to be had, and the slot is nobody's.
+/// Gives a slot of the caller's memory, in the place of what evicted readers keep or for the first time. False: there
+/// is none to be had, and the slot is nobody's.
 fn fill(publisher: *Publisher, slot: u6) bool {
     const made = publisher.slots.make(slot);
     var overflow: ?i32 = null;
