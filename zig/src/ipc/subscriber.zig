@@ -507,15 +507,15 @@ pub const Subscriber = struct {
         const held = @atomicLoad(u32, &page.revoked_frames, .monotonic);
         if (held == 0) return errors.fail(
             error.Evicted,
-            "the publisher has ended the connections of all its subscribers: those that it evicted before still hold " ++
-                "all the memory that its limit allows (memoryLimit). Connect again when they have let go of it",
+            "the publisher has ended the connections of all its subscribers: those that it evicted before still " ++
+                "hold all the memory that its limit allows (memoryLimit). Connect again when they have let go of it",
             .{},
         );
         return errors.fail(
             error.Evicted,
-            "the publisher has ended the connection: {d} frames were held, the oldest of them published {d} ms before, " ++
-                "while it had no slot left to go on with. Close frames as soon as they are done with (`using`), hold " ++
-                "fewer at a time, or copy what is needed for longer; or give the ring more slots (maxSlots)",
+            "the publisher has ended the connection: {d} frames were held, the oldest of them published {d} ms " ++
+                "before, while it had no slot left to go on with. Close frames as soon as they are done with (`using`), " ++
+                "hold fewer at a time, or copy what is needed for longer; or give the ring more slots (maxSlots)",
             .{
                 held,
                 @atomicLoad(u64, &page.revoked_after_ns, .monotonic) / std.time.ns_per_ms,
