@@ -515,7 +515,8 @@ pub const Subscriber = struct {
             error.Evicted,
             "the publisher has ended the connection: {d} frames were held, the oldest of them published {d} ms " ++
                 "before, while it had no slot left to go on with. Close frames as soon as they are done with " ++
-                "(`using`), hold fewer at a time, or copy what is needed for longer; or give the ring more slots (maxSlots)",
+                "(`using`), hold fewer at a time, or copy what is needed for longer; or give the ring more slots " ++
+                "(maxSlots)",
             .{
                 held,
                 @atomicLoad(u64, &page.revoked_after_ns, .monotonic) / std.time.ns_per_ms,
