@@ -254,7 +254,7 @@ claim("whoever gave all frames back to the GPU waits until it has read one", asy
 claim("a slot that a frame's completion makes free is offered to whoever waits for one", async () => {
   using gpu = Gpu.open();
   for (const policy of ["drop-oldest", "wait"] as const) {
-    using publisher = createPublisher({ key: policy, slots: 2, maxSlots: 2, policy });
+    using publisher = createPublisher({ key: policy, slots: 2, policy });
     const stream = gpu.stream();
     await publishAtOnce(publisher, gpu, 1);
     publishSlowly(publisher, gpu, 2, slowMs, stream);
@@ -314,7 +314,7 @@ claim("copies into a frame are part of it, whatever stream it is published on", 
 
 claim("a slot given back while a copy into it is under way is not used before that is done", async () => {
   using gpu = Gpu.open();
-  using publisher = createPublisher({ slots: 2, maxSlots: 2, format: "GRAY8", width: 256 });
+  using publisher = createPublisher({ slots: 2, format: "GRAY8", width: 256 });
   using subscriber = await subscribe(publisher);
   const size = frameSize(publisher);
   const [slow, fast] = [gpu.stream(), gpu.stream()];

@@ -63,7 +63,8 @@ const Need = struct {
     }
 };
 
-/// A slot for the owner to fill. WouldBlock: all are the owner's own, or there is no memory for more.
+/// A slot for the owner to fill. WouldBlock: as many as the ring began with are the owner's own, filled or being filled,
+/// or there is no memory for more.
 pub fn acquire(publisher: *Publisher) error{WouldBlock}!u6 {
     var can_make = true;
     // Each round ends with a slot, with a reader less, or without hope for memory.
@@ -94,7 +95,9 @@ fn choose(publisher: *Publisher, can_make: bool) Choice {
         if (@popCount(writer.present) > supply.slots_initial) noteNeed(publisher);
         return .{ .ready = slot };
     }
-    if (!can_make) return .none;
+    // What the owner holds itself, and the GPU for it, is no reader's fault: it has as many slots as at first.
+    const own = @popCount(writer.busy) + @intFromBool(writer.newest_slot != null);
+    if (!can_make or own >= supply.slots_initial) return .none;
     const room = roomOf(publisher);
     const replaceable = if (room > 0) writer.acquireKept(subscribers) else null;
     const slot = replaceable orelse (if (mayGrow(publisher)) writer.reserve() else null) orelse {
