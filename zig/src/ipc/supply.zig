@@ -132,8 +132,10 @@ pub fn mayAdmit(publisher: *Publisher) bool {
 fn noteNeed(publisher: *Publisher) void {
     assert(publisher.mutex.isHeld());
     const writer = &publisher.writer;
-    const kept = publisher.subscribers.kept() & writer.present & ~writer.busy;
-    const needed = @popCount(writer.present & ~kept) -| writer.spare(&publisher.subscribers);
+    const own = writer.busy | if (writer.newest_slot) |newest| bitOf(newest) else 0;
+    const leased = publisher.subscribers.leased(&writer.sequences) & ~own;
+    // The owner takes what is there, and more than it would have at first is nobody's need.
+    const needed = @popCount(leased) + @min(@popCount(own), publisher.supply.slots_initial);
     publisher.supply.need.note(needed, clock.monotonicNs());
 }
 
@@ -262,6 +264,7 @@ fn chooseChange(publisher: *Publisher) Change {
     const present = @popCount(writer.present);
     const is_large = present > supply.slots_initial;
     if (is_large) noteNeed(publisher);
+    // One more, to be filled.
     const wanted = @max(supply.slots_initial, supply.need.most() + 1);
     if (present > wanted) {
         const slot = writer.acquireKept(subscribers) orelse writer.acquire(subscribers) orelse return .none;
