@@ -758,6 +758,8 @@ test "a lease that was taken back is announced to a publisher that waits for a s
         .frame_sleepers = .{ .channel = &page.frames },
         .packet_sleepers = .{ .channel = &page.packets },
     };
+    control.slots[0].generation = 1;
+    subscriber.reader.setMemory(0, 1);
     var view: FrameView = undefined;
     try testing.expectError(error.Protocol, subscriber.tryNext(&view));
 
