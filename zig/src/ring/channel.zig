@@ -1,5 +1,6 @@
 //! A channel is what a side of a ring sleeps on and the other wakes it by; it lies in a lease page.
 
+const barrier = @import("barrier.zig");
 const layout = @import("layout.zig");
 const futex = @import("../os/mod.zig").futex;
 const Deadline = @import("../os/mod.zig").clock.Deadline;
@@ -10,7 +11,7 @@ const sleepers_max = 256;
 /// Wakes the sleepers if there are any; a system call only then. The waker's condition was stored before,
 /// sequentially consistent: either the sleeper's second look sees it or this sees the sleeper.
 pub fn notify(channel: *layout.Channel) void {
-    if (@atomicLoad(u32, &channel.waiting, .seq_cst) == 0) return;
+    if (barrier.load(u32, &channel.waiting, .seq_cst) == 0) return;
     change(channel);
     futex.wake(&channel.wake, sleepers_max);
 }
@@ -22,8 +23,8 @@ pub fn interrupt(channel: *layout.Channel) void {
 }
 
 fn change(channel: *layout.Channel) void {
-    @atomicStore(u32, &channel.waiting, 0, .seq_cst);
-    _ = @atomicRmw(u32, &channel.wake, .Add, 1, .seq_cst);
+    barrier.store(u32, &channel.waiting, 0, .seq_cst);
+    barrier.add(u32, &channel.wake, 1);
 }
 
 /// Sleeps until `ready` holds or the deadline has passed; returns whether it holds.
@@ -34,8 +35,8 @@ pub fn wait(
     deadline: Deadline,
 ) bool {
     while (true) {
-        const seen = @atomicLoad(u32, &channel.wake, .seq_cst);
-        @atomicStore(u32, &channel.waiting, 1, .seq_cst);
+        const seen = barrier.load(u32, &channel.wake, .seq_cst);
+        barrier.store(u32, &channel.waiting, 1, .seq_cst);
         if (ready(context)) return true;
         if (deadline.passed()) return false;
         futex.wait(&channel.wake, seen, deadline);

@@ -1,1 +1,0 @@
-test { _ = @import("ring/leases.zig"); _ = @import("ring/frames.zig"); _ = @import("ring/layout.zig"); }
