@@ -59,8 +59,8 @@ pub fn acquire(publisher: *Publisher, deadline: clock.Deadline) error{ WouldBloc
 
 fn waitForRoom(publisher: *Publisher, deadline: clock.Deadline) bool {
     // Subscribers announce releases only while this is not 0; it is set before the condition is looked at.
-    _ = @atomicRmw(u32, &publisher.control.publisher_waiting, .Add, 1, .seq_cst);
-    defer _ = @atomicRmw(u32, &publisher.control.publisher_waiting, .Sub, 1, .seq_cst);
+    publisher.writer.beginWait();
+    defer publisher.writer.endWait();
     return publisher.room.wait(publisher, hasRoom, deadline);
 }
 

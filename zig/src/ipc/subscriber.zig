@@ -618,9 +618,9 @@ pub const Subscriber = struct {
         subscriber.announceRelease();
     }
 
-    /// Tells a publisher that waits for a slot. The release was stored before, sequentially consistent.
+    /// Tells a publisher that waits for a slot. The lease was given back before.
     fn announceRelease(subscriber: *Subscriber) void {
-        if (@atomicLoad(u32, &subscriber.control.publisher_waiting, .seq_cst) == 0) return;
+        if (!subscriber.reader.isAwaited()) return;
         const message: protocol.Released = .{};
         // Full: the publisher has as many announcements to read already. Gone: the reactor will say so.
         socket.send(subscriber.fd, std.mem.asBytes(&message), &.{}) catch {};
