@@ -63,8 +63,8 @@ const Need = struct {
     }
 };
 
-/// A slot for the owner to fill. WouldBlock: as many as the ring began with are the owner's own, filled or being filled,
-/// or there is no memory for more.
+/// A slot for the owner to fill. WouldBlock: as many as the ring began with are the owner's own, filled or being
+/// filled, or there is no memory for more.
 pub fn acquire(publisher: *Publisher) error{WouldBlock}!u6 {
     var can_make = true;
     // Each round ends with a slot, with a reader less, or without hope for memory.
