@@ -305,10 +305,10 @@ pub const Reader = struct {
     fn choose(reader: *const Reader, newest: Ticket) ?Ticket {
         const is_final = @atomicLoad(bool, &reader.memory_is_final, .seq_cst);
         if (is_final) return reader.following(newest.sequence, reader.mode, true);
-        return switch (reader.mode) {
-            .newest => newest,
-            .ordered => reader.following(newest.sequence, .ordered, false),
-        };
+        // There is nothing in between where it is the next one: the slots need not be looked through.
+        const is_next = newest.sequence == @atomicLoad(u64, &reader.cursor, .acquire) + 1;
+        if (reader.mode == .newest or is_next) return newest;
+        return reader.following(newest.sequence, .ordered, false);
     }
 
     /// The lowest sequence after the cursor that is still in a slot, or the highest one. Bounded by what was complete
