@@ -299,7 +299,7 @@ function describe(event: CameraSourceEvent): string {
     case "evicted":
       return `evicted ${holding(event)}`;
     case "refused":
-      return `${event.name} is refused for ${seconds(event.refusedFor)}: it was evicted again`;
+      return `${printable(event.name)} is refused for ${seconds(event.refusedFor)}: it was evicted again`;
     case "disconnected":
       return `lost: ${event.reason}; next attempt in ${(event.retryIn / 1000).toFixed(1)} s`;
   }

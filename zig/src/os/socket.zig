@@ -167,6 +167,23 @@ fn drain(fd: i32) bool {
     return false;
 }
 
+/// Empties the queue of a connection that was shut down, and leaves it open. What rode on its messages goes to the
+/// closer: one of them may be the connection's other end, which would keep it, and all that was sent to it, for ever.
+/// False: the descriptors of this process do not suffice.
+pub fn discardQueue(fd: i32) bool {
+    var byte: [1]u8 = undefined;
+    for (0..drain_max) |_| {
+        var descriptors: Descriptors = .{ .limit = kernel_descriptors_max };
+        _ = receive(fd, &byte, &descriptors) catch |failure| switch (failure) {
+            error.WouldBlock, error.Disconnected => return true,
+            error.Truncated => continue,
+            error.DescriptorsExhausted => return false,
+        };
+        descriptors.deinit();
+    }
+    return false;
+}
+
 /// Takes the next message, whose descriptors are known not to be the last of their files, if it has any.
 pub fn take(fd: i32) void {
     while (true) {
@@ -501,6 +518,25 @@ fn pair() Error![2]i32 {
     const kind = linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
     _ = try errors.check(linux.socketpair(linux.AF.UNIX, kind, 0, &fds), "socketpair", "AF_UNIX");
     return fds;
+}
+
+test "a connection that was sent its own other end does not keep itself" {
+    const fds = try pair();
+    defer os_fd.close(fds[0]);
+    const file = try memfd.create("passed", 4096);
+    defer os_fd.close(file);
+    try send(fds[0], "not read", &.{file});
+    try send(fds[1], "the other end", &.{fds[1]});
+    os_fd.close(fds[1]);
+    shutdown(fds[0]);
+    try testing.expect(!isAllRead(fds[0]));
+    try testing.expect(discardQueue(fds[0]));
+    // By the closer, at some time.
+    const deadline: clock.Deadline = .fromMilliseconds(30_000);
+    while (!isAllRead(fds[0])) {
+        try testing.expect(!deadline.passed());
+        std.Thread.yield() catch {};
+    }
 }
 
 test "a message and its descriptors arrive together" {
