@@ -7,7 +7,7 @@ import { Publisher, type PublisherOptions } from "../../../mod.ts";
 import { testMemory } from "../memory.ts";
 import { fill, packetData, seedBytes } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
-import { commands, optionsOf, outcomeOf, report, turn } from "./worker.ts";
+import { commands, optionsOf, type Outcome, outcomeOf, report, turn } from "./worker.ts";
 
 export interface Options extends PublisherOptions {
   /** A packet ring from the start. */
@@ -26,7 +26,8 @@ export type Command =
   /** As "run", as fast as it goes; reports "rushing". */
   | { do: "rush" }
   | { do: "halt" }
-  | { do: "enablePackets"; dataSize?: number }
+  /** Reports "enabled" or "refused". */
+  | { do: "enablePackets"; dataSize?: number; named?: boolean }
   /** Asks for a slot without waiting; reports "acquired" or "refused". */
   | { do: "acquire" }
   | { do: "stats" }
@@ -35,6 +36,8 @@ export type Command =
   /** Uses up the process's descriptors, but for so many. */
   | { do: "hog"; spare: number }
   | { do: "unhog" }
+  /** Publishes and closes, again and again, for so long; reports "restarted", how often, and what went wrong. */
+  | { do: "restart"; milliseconds: number }
   /** Gives up being root; reports "became", with who it is. */
   | { do: "become"; user: string }
   | { do: "close" };
@@ -70,12 +73,13 @@ function current(): Publisher {
   return publisher;
 }
 
-function enablePackets(dataSize?: number): void {
+function enablePackets(dataSize?: number, named = false): void {
   const description = Uint8Array.of(0, 0, 0, 1, 0x67);
   current().enablePackets({
     codec: "h264",
     slots: 1024,
     description,
+    named,
     ...(dataSize === undefined ? {} : { dataSize }),
   });
 }
@@ -124,6 +128,20 @@ function spin(milliseconds: number, until: string): void {
   while (performance.now() < end && !existsSync(until));
 }
 
+function restart(milliseconds: number): { starts: number; refusals: Outcome[] } {
+  const end = performance.now() + milliseconds;
+  const refusals: Outcome[] = [];
+  let starts = 0;
+  for (; performance.now() < end; starts++) {
+    try {
+      Publisher.create({ memory: testMemory, ...options }).close();
+    } catch (error) {
+      refusals.push(outcomeOf(error));
+    }
+  }
+  return { starts, refusals };
+}
+
 async function obey(command: Command): Promise<void> {
   switch (command.do) {
     case "create":
@@ -142,8 +160,7 @@ async function obey(command: Command): Promise<void> {
       await settled();
       return report("halted", current().stats());
     case "enablePackets":
-      enablePackets(command.dataSize);
-      return report("enabled");
+      return attempt("enabled", () => enablePackets(command.dataSize, command.named));
     case "acquire":
       return attempt("acquired", () => current().acquire({ timeout: 0 }).close());
     case "stats":
@@ -152,6 +169,8 @@ async function obey(command: Command): Promise<void> {
       report("busy");
       spin(command.milliseconds ?? Infinity, command.until ?? "");
       return report("idle");
+    case "restart":
+      return report("restarted", restart(command.milliseconds));
     case "hog":
       return report("hogged", { count: hog(command.spare) });
     case "unhog":
