@@ -1,7 +1,7 @@
 // The program as a person or a script meets it: help, exit codes, and one file through every command.
 
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -61,7 +61,10 @@ test("a device that takes nothing is noticed", async () => {
 
 test("a file goes through every command", async () => {
   const source = startCuframes(
-    ["source", CLIP, "--key", "cam", "--realtime", "--loop", "--memory", "host", "--json"],
+    [
+      ...["source", CLIP, "--key", "cam", "--realtime", "--loop", "--memory", "host", "--json"],
+      ...["--socket-mode", "640"],
+    ],
     { env },
   );
   const recording = join(directory, "%Y-cam.mp4");
@@ -110,6 +113,7 @@ test("a file goes through every command", async () => {
   expect(heldEnd.code === 143 || heldEnd.signal === "SIGTERM").toBe(true);
 
   expect(readdirSync(sockets).sort()).toEqual(["cam.lock", "cam.sock"]);
+  expect(statSync(join(sockets, "cam.sock")).mode & 0o777).toBe(0o640);
   source.kill("SIGINT");
   const { code, stdout } = await source.ended;
   expect(code).toBe(130);

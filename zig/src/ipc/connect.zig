@@ -324,8 +324,10 @@ const Deaf = struct {
         const folder: Path = try .init("/tmp/cuframes-connect-test-{d}", .{linux.getpid()});
         try directory.create(&folder);
         const path: Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
-        const temporary: Path = try .init("{s}.new", .{path.slice()});
-        const listener = try socket.listen(path.slice(), temporary.slice(), 0o600);
+        const address: socket.Address = try .init(path.slice());
+        const listener = try socket.open();
+        _ = try errors.check(linux.bind(listener, @ptrCast(&address.storage), address.size), "bind", path.slice());
+        _ = try errors.check(linux.listen(listener, socket.backlog), "listen", path.slice());
         var deaf: Deaf = .{ .folder = folder, .path = path, .listener = listener };
         if (kind == .full) {
             _ = try errors.check(linux.listen(deaf.listener, 0), "listen", path.slice());

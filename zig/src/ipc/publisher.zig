@@ -14,6 +14,7 @@ const os_fd = @import("../os/mod.zig").fd;
 const memfd = @import("../os/mod.zig").memfd;
 const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
+const claims = @import("../os/mod.zig").claim;
 const clock = @import("../os/mod.zig").clock;
 const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const completion = @import("../cuda/mod.zig").completion;
@@ -124,28 +125,10 @@ pub const Publisher = struct {
     room: layout.Channel = .{ .waiting = 0, .wake = 0 },
     waiter: Waiter = .{},
 
-    paths: Paths,
-    lock: directory.Lock,
+    /// Where it is found.
+    claim: claims.Claim,
     listener: i32,
     admission: admission.Admission,
-
-    /// Where the publisher of a key is found.
-    const Paths = struct {
-        lock: directory.Path,
-        socket: directory.Path,
-        /// Of the socket until somebody listens on it.
-        temporary: directory.Path,
-
-        fn of(options: *const Options) Error!Paths {
-            const key = protocol.text(&options.key);
-            const folder = try directory.forPublisher(protocol.text(&options.directory));
-            return .{
-                .lock = try .init("{s}/{s}.lock", .{ folder.slice(), key }),
-                .socket = try .init("{s}/{s}.sock", .{ folder.slice(), key }),
-                .temporary = try .init("{s}/.{s}.sock", .{ folder.slice(), key }),
-            };
-        }
-    };
 
     /// With a packet ring from the beginning, where its options are given: nobody finds the publisher without.
     pub fn create(options: *const Options, packet_options: ?*const packet_tracks.PacketOptions) Error!*Publisher {
@@ -153,9 +136,8 @@ pub const Publisher = struct {
         const kind = try memory.kindOf(options.memory);
         const alignment = memory.alignmentOf(kind);
         const geometry: format.Geometry = try .init(options.format, options.width, options.height, alignment);
-        const paths: Paths = try .of(options);
-        const lock = try takeKey(protocol.text(&options.key), &paths.lock);
-        errdefer lock.release(&paths.lock);
+        var claim = try takeKey(protocol.text(&options.key), protocol.text(&options.directory));
+        errdefer claim.release();
 
         const publisher = allocator.create(Publisher) catch {
             return errors.fail(error.OutOfMemory, "no memory for a publisher", .{});
@@ -179,8 +161,7 @@ pub const Publisher = struct {
             .slot_size = slots.slotSize(),
             .writer = .init(control, options.slot_count, policy),
             .created_ns = clock.monotonicNs(),
-            .paths = paths,
-            .lock = lock,
+            .claim = claim,
             .listener = undefined,
             .admission = .{ .spare_fd = spare_fd },
         };
@@ -214,14 +195,19 @@ pub const Publisher = struct {
     }
 
     /// AlreadyExists, with what to do, where somebody has the key.
-    fn takeKey(key: []const u8, path: *const directory.Path) Error!directory.Lock {
-        return directory.Lock.acquire(path) catch |failure| switch (failure) {
-            error.AlreadyExists => errors.fail(
-                error.AlreadyExists,
-                "somebody publishes as {s} already, in this process or another (the lock {s} is held): close that " ++
-                    "publisher or choose another key",
-                .{ key, path.slice() },
-            ),
+    fn takeKey(key: []const u8, folder: []const u8) Error!claims.Claim {
+        const path = try directory.forPublisher(folder);
+        const names: claims.Names = .{
+            .lock = try .init("{s}.lock", .{key}),
+            .socket = try .init("{s}.sock", .{key}),
+            .workshop = try .init(".{s}.", .{key}),
+        };
+        return claims.Claim.take(&path, &names, .with_lock) catch |failure| switch (failure) {
+            error.AlreadyExists => {
+                var buffer: [errors.message_size_max]u8 = undefined;
+                const said = std.fmt.bufPrint(&buffer, "{s}", .{errors.message()}) catch unreachable;
+                return errors.fail(failure, "the key {s} is taken, in this process or another: {s}", .{ key, said });
+            },
             else => failure,
         };
     }
@@ -254,21 +240,21 @@ pub const Publisher = struct {
     }
 
     fn listen(publisher: *Publisher, mode: u32) Error!void {
-        const paths = &publisher.paths;
-        reactor.lock();
-        defer reactor.unlock();
-        publisher.listener = try socket.listen(paths.socket.slice(), paths.temporary.slice(), mode);
+        // Without a lock: others may be busy in the directory. Who connects meanwhile is accepted afterwards.
+        publisher.listener = try publisher.claim.listen(mode);
         errdefer {
-            _ = linux.unlink(paths.socket.z());
+            publisher.claim.removeSocket();
             os_fd.close(publisher.listener);
         }
+        reactor.lock();
+        defer reactor.unlock();
         const handler = admission.handlerOf(publisher);
         publisher.admission.listener_token = try reactor.add(publisher.listener, handler, null);
     }
 
     /// The key that it publishes under.
     pub fn keyText(publisher: *const Publisher) []const u8 {
-        return std.fs.path.stem(publisher.paths.socket.slice());
+        return std.fs.path.stem(publisher.claim.names.socket.slice());
     }
 
     pub fn info(publisher: *const Publisher) Info {
@@ -328,14 +314,14 @@ pub const Publisher = struct {
             @atomicStore(bool, &publisher.closing, true, .seq_cst);
             @atomicStore(u32, &publisher.control.closed, 1, .seq_cst);
             reactor.remove(publisher.admission.listener_token);
-            _ = linux.unlink(publisher.paths.socket.z());
+            publisher.claim.removeSocket();
             os_fd.close(publisher.listener);
             admission.dropAllPending(publisher);
             if (publisher.packet_ring) |*ring| ring.deinit();
             publisher.packet_ring = null;
             admission.dropAll(publisher);
         }
-        publisher.lock.release(&publisher.paths.lock);
+        publisher.claim.release();
         publisher.waiter.stop();
         channel.interrupt(&publisher.room);
         publisher.unref();

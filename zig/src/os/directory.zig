@@ -1,9 +1,8 @@
-//! This file chooses the directory in which sockets and locks live, and takes the locks.
+//! This file chooses the directory in which sockets and locks live.
 
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/mod.zig").errors;
-const os_fd = @import("fd.zig");
 const socket = @import("socket.zig");
 const Error = errors.Error;
 
@@ -150,61 +149,7 @@ fn requirePrivate(path: *const Path) Error!void {
     );
 }
 
-/// An exclusive lock on a file, dropped by the kernel on any death of its holder.
-pub const Lock = struct {
-    fd: i32,
-
-    /// AlreadyExists when another process holds it.
-    pub fn acquire(path: *const Path) Error!Lock {
-        // A holder that ends unlinks the file: a lock on an unlinked file is a lock on nothing, so look again.
-        for (0..16) |_| {
-            const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .CLOEXEC = true, .NOFOLLOW = true };
-            const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, 0o660), "open", path.slice()));
-            errdefer os_fd.close(fd);
-            const result = linux.flock(fd, std.c.LOCK.EX | std.c.LOCK.NB);
-            if (linux.errno(result) == .AGAIN) return error.AlreadyExists;
-            _ = try errors.check(result, "flock", path.slice());
-            if (isStill(fd, path)) return .{ .fd = fd };
-            os_fd.close(fd);
-        }
-        return errors.fail(error.Io, "{s} is being replaced again and again by another process", .{path.slice()});
-    }
-
-    /// A lock on a file that was not there.
-    pub fn createNew(path: *const Path, mode: u32) Error!Lock {
-        const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .EXCL = true, .CLOEXEC = true, .NOFOLLOW = true };
-        const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, @intCast(mode)), "open", path.slice()));
-        errdefer os_fd.close(fd);
-        _ = try errors.check(linux.flock(fd, std.c.LOCK.EX | std.c.LOCK.NB), "flock", path.slice());
-        return .{ .fd = fd };
-    }
-
-    fn isStill(fd: i32, path: *const Path) bool {
-        var held: linux.Statx = undefined;
-        var now: linux.Statx = undefined;
-        const of_held = linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .INO = true }, &held);
-        const of_path = linux.statx(linux.AT.FDCWD, path.z(), 0, .{ .INO = true }, &now);
-        if (linux.errno(of_held) != .SUCCESS or linux.errno(of_path) != .SUCCESS) return false;
-        return held.ino == now.ino and held.dev_major == now.dev_major and held.dev_minor == now.dev_minor;
-    }
-
-    pub fn release(lock: Lock, path: *const Path) void {
-        _ = linux.unlink(path.z());
-        os_fd.close(lock.fd);
-    }
-};
-
 const testing = std.testing;
-
-test "a lock excludes, and can be taken again after its holder has removed it" {
-    const path: Path = try .init("/tmp/cuframes-test-{d}.lock", .{linux.getpid()});
-    const first: Lock = try .acquire(&path);
-    try testing.expectError(error.AlreadyExists, Lock.acquire(&path));
-    first.release(&path);
-    const second: Lock = try .acquire(&path);
-    second.release(&path);
-    try testing.expect(linux.errno(linux.access(path.z(), linux.F_OK)) == .NOENT);
-}
 
 test "the directories are listed with a NUL behind each, or the one that was named" {
     var buffer: [3 * socket.path_size_max]u8 = undefined;

@@ -2,10 +2,13 @@
 //! Other rooms import this file and no other of the room.
 
 pub const arrivals = @import("arrivals.zig");
+pub const claim = @import("claim.zig");
 pub const clock = @import("clock.zig");
 pub const directory = @import("directory.zig");
+pub const dmabuf = @import("dmabuf.zig");
 pub const event = @import("event.zig");
 pub const fd = @import("fd.zig");
+pub const folder = @import("folder.zig");
 pub const futex = @import("futex.zig");
 pub const log = @import("log.zig");
 pub const memfd = @import("memfd.zig");

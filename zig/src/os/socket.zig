@@ -71,28 +71,14 @@ pub const Address = struct {
     }
 };
 
-fn open() Error!i32 {
+/// A socket that is not bound or connected yet.
+pub fn open() Error!i32 {
     const kind = linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
     return @intCast(try errors.check(linux.socket(linux.AF.UNIX, kind, 0), "socket", "AF_UNIX"));
 }
 
-/// Binds, sets the mode and listens under a temporary name, then renames: whoever sees the final name can connect.
-/// A stale socket of that name is replaced.
-pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32) Error!i32 {
-    const address = try Address.init(path);
-    const temporary = try Address.init(temporary_path);
-    const fd = try open();
-    errdefer os_fd.close(fd);
-    _ = linux.unlink(temporary.pathZ());
-    _ = try errors.check(linux.bind(fd, @ptrCast(&temporary.storage), temporary.size), "bind", path);
-    errdefer _ = linux.unlink(temporary.pathZ());
-    _ = try errors.check(linux.chmod(temporary.pathZ(), @intCast(mode)), "chmod", path);
-    _ = try errors.check(linux.listen(fd, backlog), "listen", path);
-    _ = try errors.check(linux.rename(temporary.pathZ(), address.pathZ()), "rename", path);
-    return fd;
-}
-
-const backlog = 128;
+/// Connections that wait to be accepted.
+pub const backlog = 128;
 
 /// Everybody on the machine in this network namespace may connect. AlreadyExists where somebody listens.
 pub fn listenAbstract(name: []const u8) Error!i32 {
@@ -408,12 +394,11 @@ test "unwanted descriptors never enter, a long message is refused, silence is no
 test "connecting to a full queue ends in time, however many signals come" {
     const path = try std.fmt.allocPrint(testing.allocator, "/tmp/cuframes-socket-test-{d}", .{linux.getpid()});
     defer testing.allocator.free(path);
-    const temporary = try std.fmt.allocPrint(testing.allocator, "{s}.new", .{path});
-    defer testing.allocator.free(temporary);
     const address: Address = try .init(path);
-    const listener = try listen(path, temporary, 0o600);
-    defer _ = linux.unlink(address.pathZ());
+    const listener = try open();
     defer os_fd.close(listener);
+    _ = try errors.check(linux.bind(listener, @ptrCast(&address.storage), address.size), "bind", path);
+    defer _ = linux.unlink(address.pathZ());
     _ = try errors.check(linux.listen(listener, 0), "listen", path);
     const queued = try connect(&address, path, 1000);
     defer os_fd.close(queued);
