@@ -14,6 +14,7 @@ const os_fd = @import("../os/mod.zig").fd;
 const memfd = @import("../os/mod.zig").memfd;
 const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
+const leftovers = @import("../os/mod.zig").leftovers;
 const clock = @import("../os/mod.zig").clock;
 const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const completion = @import("../cuda/mod.zig").completion;
@@ -23,6 +24,7 @@ const Waiter = @import("waiter.zig").Waiter;
 const frames = @import("frames.zig");
 const packet_tracks = @import("packet_tracks.zig");
 const admission = @import("admission.zig");
+const rate = @import("rate.zig");
 const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;
@@ -113,6 +115,8 @@ pub const Publisher = struct {
     packet_ring: ?packet_tracks.PacketRing = null,
     created_ns: u64,
     failed: u32 = 0,
+    /// Of the frames that are visible.
+    meter: rate.Meter = .{},
     completions: completion.Completions = .{},
     /// Of published frames whose GPU work is under way.
     pending_sequences: [layout.slots_max]u64 = undefined,
@@ -212,7 +216,14 @@ pub const Publisher = struct {
 
     /// AlreadyExists, with what to do, where somebody has the key.
     fn takeKey(key: []const u8, path: *const directory.Path) Error!directory.Lock {
-        return directory.Lock.acquire(path) catch |failure| switch (failure) {
+        // Whoever removes what a dead publisher has left holds the lock for a moment, of which nothing tells the end.
+        const end: clock.Deadline = .fromMilliseconds(leftovers.hold_ms_max);
+        const taken = while (true) {
+            const attempt = directory.Lock.acquire(path);
+            if (attempt != error.AlreadyExists or end.passed()) break attempt;
+            _ = linux.nanosleep(&.{ .sec = 0, .nsec = 2 * std.time.ns_per_ms }, null);
+        };
+        return taken catch |failure| switch (failure) {
             error.AlreadyExists => errors.fail(
                 error.AlreadyExists,
                 "somebody publishes as {s} already, in this process or another (the lock {s} is held): close that " ++

@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/mod.zig").errors;
+const access = @import("access.zig");
 const os_fd = @import("fd.zig");
 const socket = @import("socket.zig");
 const Error = errors.Error;
@@ -105,13 +106,22 @@ pub fn forPublisher(option: []const u8) Error!Path {
 }
 
 /// The directory to connect in: as named, else the first standard one that has this key's socket, else the one
-/// a publisher of this user would choose.
-pub fn forSubscriber(option: []const u8, key: []const u8) Error!Path {
+/// a publisher of this user would choose. `closed` becomes the first one that this user may not look into, where one
+/// is there.
+pub fn forSubscriber(option: []const u8, key: []const u8, closed: *?Path) Error!Path {
+    closed.* = null;
     if (try named(option)) |path| return path;
     const candidates: Candidates = try .init();
     for (candidates.paths[0..candidates.count], 1..) |path, number| {
         const entry = Path.init("{s}/{s}.sock", .{ path.slice(), key }) catch continue;
-        if (linux.errno(linux.access(entry.z(), linux.F_OK)) != .SUCCESS) continue;
+        switch (linux.errno(linux.access(entry.z(), linux.F_OK))) {
+            .SUCCESS => {},
+            .ACCES => {
+                if (closed.* == null and access.isClosed(&path)) closed.* = path;
+                continue;
+            },
+            else => continue,
+        }
         if (number == candidates.count) try requirePrivate(&path);
         return path;
     }
@@ -119,9 +129,13 @@ pub fn forSubscriber(option: []const u8, key: []const u8) Error!Path {
 }
 
 fn named(option: []const u8) Error!?Path {
-    if (option.len > 0) return try .init("{s}", .{option});
-    if (environment("CUFRAMES_RUNTIME_DIR")) |directory| return try .init("{s}", .{directory});
-    return null;
+    const directory = if (option.len > 0) option else environment("CUFRAMES_RUNTIME_DIR") orelse return null;
+    if (directory[0] == '/') return try .init("{s}", .{directory});
+    // The process may go elsewhere before what is made there is removed.
+    var buffer: [linux.PATH_MAX]u8 = undefined;
+    const size = try errors.check(linux.getcwd(&buffer, buffer.len), "getcwd", "the working directory");
+    const working = std.mem.trimEnd(u8, buffer[0 .. size - 1], "/");
+    return try .init("{s}/{s}", .{ working, directory });
 }
 
 pub fn create(path: *const Path) Error!void {
@@ -213,6 +227,17 @@ test "the directories are listed with a NUL behind each, or the one that was nam
     try testing.expect(std.mem.endsWith(u8, all, "\x00"));
     try testing.expectEqualStrings("/somewhere\x00", buffer[0..try list("/somewhere", &buffer)]);
     try testing.expectError(error.InvalidArgument, list("/somewhere", buffer[0..10]));
+}
+
+test "a relative directory is meant from where the process is now" {
+    var buffer: [2 * socket.path_size_max]u8 = undefined;
+    var before: [linux.PATH_MAX]u8 = undefined;
+    const size = linux.getcwd(&before, before.len);
+    defer _ = linux.chdir(before[0 .. size - 1 :0]);
+    for ([_][:0]const u8{ "/tmp", "/" }, [_][]const u8{ "/tmp/./run\x00", "/./run\x00" }) |working, expected| {
+        try testing.expectEqual(.SUCCESS, linux.errno(linux.chdir(working)));
+        try testing.expectEqualStrings(expected, buffer[0..try list("./run", &buffer)]);
+    }
 }
 
 test "an XDG_RUNTIME_DIR too long for a socket is passed over" {
