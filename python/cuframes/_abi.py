@@ -701,8 +701,8 @@ FUNCTIONS = {
     # bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
     "cuframes_runtime_directories": (c_int32, (c_void_p, c_uint32, c_void_p, c_uint32)),
     # cuframes_runtime_directory_check(folder, folder_size)
-    # Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else Permission,
-    # with the reason.
+    # Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else
+    # Permission, with the reason.
     "cuframes_runtime_directory_check": (c_int32, (c_void_p, c_uint32)),
     # cuframes_runtime_directory_clean(folder, folder_size, key, key_size)
     # Removes the socket and the lock's file that a dead publisher of a key has left in a directory. Returns 1; 0 where

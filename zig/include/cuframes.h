@@ -812,8 +812,8 @@ uint64_t cuframes_now_ns(void);
 int32_t cuframes_runtime_directories(const void *option, uint32_t option_size, void *buffer, uint32_t size);
 
 /**
- * Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else Permission,
- * with the reason.
+ * Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else
+ * Permission, with the reason.
  */
 int32_t cuframes_runtime_directory_check(const void *folder, uint32_t folder_size);
 

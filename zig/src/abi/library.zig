@@ -58,8 +58,8 @@ fn runtimeDirectories(option: ?[*]const u8, option_size: u32, buffer: ?[*]u8, si
     return @intCast(try directory.list(named, try output(u8, buffer, size)));
 }
 
-/// Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else Permission,
-/// with the reason.
+/// Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else
+/// Permission, with the reason.
 pub export fn cuframes_runtime_directory_check(folder: ?[*]const u8, folder_size: u32) i32 {
     return arguments.done(checkDirectory(folder, folder_size));
 }

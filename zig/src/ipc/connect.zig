@@ -202,12 +202,12 @@ pub fn connect(place: *const Place, call: *Call) Error!i32 {
 fn unheard(failure: Error, place: *const Place, begun_ns: u64) Error {
     if (failure == error.NotFound) return errors.fail(
         failure,
-        "nobody listens on {s}: start its owner, or give connect a time-out to wait for it",
+        "nobody listens on {s}: start its owner, or give a time-out to wait for it",
         .{place.text()},
     );
     return errors.fail(
         failure,
-        "nobody came to listen on {s} within {d} ms: start its owner, or wait longer",
+        "nobody came to listen on {s} within {d} ms: start its owner, or give a longer time-out",
         .{ place.text(), millisecondsSince(begun_ns) },
     );
 }
@@ -234,13 +234,13 @@ fn absentOrClosed(failure: Error, key: []const u8, path: *const Path, begun_ns: 
 fn absent(failure: Error, key: []const u8, path: *const Path, begun_ns: u64) Error {
     if (failure == error.NotFound) return errors.fail(
         failure,
-        "nobody publishes as {s}: no one listens on {s}. Start its publisher, or give connect a time-out to wait " ++
-            "for it",
+        "nobody publishes as {s}: no one listens on {s}. Start its publisher, or give a time-out to wait for it",
         .{ key, path.slice() },
     );
     return errors.fail(
         failure,
-        "nobody publishes as {s}: no one came to listen on {s} within {d} ms. Start its publisher, or wait longer",
+        "nobody publishes as {s}: no one came to listen on {s} within {d} ms. Start its publisher, or give a longer " ++
+            "time-out",
         .{ key, path.slice(), millisecondsSince(begun_ns) },
     );
 }

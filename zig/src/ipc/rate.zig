@@ -1,5 +1,5 @@
-//! A rate meter keeps when frames were published: enough to tell their rate over the last two seconds, in as much memory
-//! however many they are.
+//! A rate meter keeps when frames were published: enough to tell their rate over the last two seconds, in as much
+//! memory however many they are.
 
 const std = @import("std");
 const ns_per_ms = std.time.ns_per_ms;
@@ -54,7 +54,7 @@ pub const Meter = struct {
         const between_ns = meter.newestNs() - window.first_ns;
         // A burst, and nothing else.
         if (between_ns < shortest_ns) return perKiloSecond(window.count, window.length_ns);
-        // Exact where frames are even. Where they come in bursts, or have stopped, the window has no room for that rate.
+        // Exact where frames are even. Where they come in bursts, or have stopped, the window has too few for that.
         return @min(perKiloSecond(window.count - 1, between_ns), perKiloSecond(window.count + 1, window.length_ns));
     }
 

@@ -35,7 +35,7 @@ pub fn connectRefused(path: *const Path) ?Error {
     return if (Right.connect.has(path.z()) == .ACCES) refused(.connect, path, path) else null;
 }
 
-/// Permission, with the reason, unless this user may see which sockets are in a directory, or there is no such directory.
+/// Permission, with the reason, unless this user may see which sockets are in a directory, or there is none.
 pub fn requireList(folder: *const Path) Error!void {
     if (closedOnTheWay(folder)) |closed| return refused(.search, &closed, folder);
     if (Right.list.has(folder.z()) == .ACCES) return refused(.list, folder, folder);
@@ -163,7 +163,8 @@ test "a refusal has path, owner, group and mode, and says whether the group woul
             "owner {s} (uid {d})",
             .{ owner.ofUser(linux.geteuid()), linux.geteuid() },
         );
-        for ([_][]const u8{ entry.slice(), expected, advice, if (mode == 0o700) "mode 0700" else "mode 02750" }) |text| {
+        const shown = if (mode == 0o700) "mode 0700" else "mode 02750";
+        for ([_][]const u8{ entry.slice(), expected, advice, shown }) |text| {
             errdefer std.debug.print("{s}\nhas no {s}\n", .{ errors.message(), text });
             try testing.expect(std.mem.find(u8, errors.message(), text) != null);
         }

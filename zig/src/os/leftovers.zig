@@ -12,13 +12,13 @@ const Error = errors.Error;
 /// The longest that a remover holds the lock, unless it is stopped.
 pub const hold_ms_max = 50;
 
-/// Removes what the dead publisher of a key has left. False where there is nothing that is certainly nobody's: no socket,
-/// or somebody holds the lock, or listens. Permission where the files are not this user's to remove.
+/// Removes what the dead publisher of a key has left. False where there is nothing that is certainly nobody's: no
+/// socket, or somebody holds the lock, or listens. Permission where the files are not this user's to remove.
 pub fn remove(folder: *const Path, key: []const u8) Error!bool {
     const socket_path: Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
     const lock_path: Path = try .init("{s}/{s}.lock", .{ folder.slice(), key });
     if (!isDeadSocket(&socket_path)) return false;
-    // While it is held here there is no publisher: each holds it from before it makes its socket until it has removed it.
+    // While it is held here there is no publisher: each holds it from before its socket is made until it is removed.
     const lock = directory.Lock.acquire(&lock_path) catch |failure| {
         return if (failure == error.AlreadyExists) false else failure;
     };
