@@ -62,11 +62,8 @@ export interface CopyOptions {
   format?: PixelFormat;
 }
 
-/** The names of {@linkcode CopyOptions}, and WebCodecs' option of a conversion, which there is none of here. */
-export const COPY_OPTIONS: OptionNames = optionNames<CopyOptions>(
-  { rect: true, layout: true, format: true },
-  ["colorSpace"],
-);
+/** The names of {@linkcode CopyOptions}. WebCodecs' `colorSpace` says nothing where there is no conversion. */
+export const COPY_OPTIONS: OptionNames = optionNames<CopyOptions>({ rect: true, layout: true, format: true });
 
 /** One plane's part of a copy: `rows` runs of `rowBytes`, from and to their places. */
 export interface PlaneCopy {

@@ -41,6 +41,6 @@ export {
   WAIT_OPTIONS,
   type WaitOptions,
 } from "./options.ts";
-export { checkOptions, dataNames, type OptionNames, optionNames } from "./option_names.ts";
+export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
 export { pause, Ticker } from "./timers.ts";
 export { timescaleOf } from "./timescale.ts";

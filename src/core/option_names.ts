@@ -1,50 +1,39 @@
-// Names of options: one that no option has is refused, since it is a misspelt one, and would count as not given.
+// Names of options: one that is nearly an option's is a misspelt one, which would count as not given, and is refused.
 
-import { CuframesError, invalid, shown } from "./errors.ts";
+import { invalid, shown } from "./errors.ts";
 
 /** The names that an object of options may have. */
-export interface OptionNames {
-  readonly has: ReadonlySet<string>;
-  /** Whether names that resemble no option are passed over: what is given there is data as often as options. */
-  readonly othersPass: boolean;
-}
+export type OptionNames = ReadonlySet<string>;
 
 /**
  * The names of a type of options: the compiler holds the table against the type.
  *
  * @param names each name of the type, `true`
- * @param also names that are passed over, since objects that have them are given too
+ * @param also names that look like one of them, of other objects that are given too
  */
 export function optionNames<Options>(
   names: Readonly<Record<keyof Options, true>>,
   also: readonly string[] = [],
 ): OptionNames {
-  return { has: new Set([...Object.keys(names), ...also]), othersPass: false };
-}
-
-/** The same, of what is data as often as options. */
-export function dataNames<Data>(names: Readonly<Record<keyof Data, true>>): OptionNames {
-  return { has: new Set(Object.keys(names)), othersPass: true };
+  return new Set([...Object.keys(names), ...also]);
 }
 
 /**
- * Passes options through, as WebIDL does a dictionary: `undefined` and `null` are one without entries, and an entry that is
- * `undefined` is none. Unlike there, a name that is not known is refused. Only the object's own names count, and only of
- * plain objects: an instance of a class has names of its own.
+ * Passes options through, as WebIDL does a dictionary: `undefined` and `null` are one without entries, an entry that is
+ * `undefined` is none, and whatever else an object has is its owner's. Unlike there, a name that is nearly that of an option
+ * is refused. Only own names of plain objects count: an instance of a class has names of its own.
  *
- * @throws {CuframesError} `INVALID_ARGUMENT`: not an object, or a name that no option has
+ * @throws {CuframesError} `INVALID_ARGUMENT`: not an object, or a misspelt name
  */
 export function checkOptions<Options extends object>(
   options: Options | null | undefined,
   names: OptionNames,
 ): Options {
   if (options === undefined || options === null) return {} as Options;
-  if (typeof options !== "object") {
-    throw invalid(`the options are ${shown(options)}: they must be an object`);
-  }
+  if (typeof options !== "object") throw invalid(`the options are ${shown(options)}: they must be an object`);
   // Symbols are nobody's options; a loop over names costs no array.
   for (const name in options) {
-    if (!names.has.has(name)) checkUnknown(options, name, names);
+    if (!names.has(name)) checkUnknown(options, name, names);
   }
   return options;
 }
@@ -52,13 +41,8 @@ export function checkOptions<Options extends object>(
 function checkUnknown(options: object, name: string, names: OptionNames): void {
   if (!Object.hasOwn(options, name) || !isPlain(options)) return;
   if ((options as Record<string, unknown>)[name] === undefined) return;
-  const near = nearest(name, [...names.has]);
-  if (near === undefined && names.othersPass) return;
-  throw new CuframesError(
-    "INVALID_ARGUMENT",
-    `unknown option ${shown(name)}: ` +
-      (near === undefined ? `there are ${[...names.has].join(", ")}` : `did you mean ${shown(near)}?`),
-  );
+  const near = nearest(name, [...names]);
+  if (near !== undefined) throw invalid(`unknown option ${shown(name)}: did you mean ${shown(near)}?`);
 }
 
 /** Whether an object was written as a literal, also in another realm, or has no prototype. */
@@ -70,21 +54,21 @@ function isPlain(object: object): boolean {
 
 /** A name that is longer is nobody's typing error. */
 const LONGEST_NAME = 40;
+/** Of a name that is shorter, a beginning says nothing. */
+const SHORTEST_BEGINNING = 4;
 
-/** The name that may have been meant: at most a third of it is other letters, or the one begins with the other. */
+/** The name that was meant: two letters differ, of a short name one; or the one begins with the other. */
 function nearest(name: string, names: readonly string[]): string | undefined {
-  if (name.length > LONGEST_NAME) return undefined;
   const typed = name.toLowerCase().replace(/[^a-z0-9]/g, "");
-  const ranked = names
+  if (typed.length > LONGEST_NAME) return undefined;
+  const [best] = names
     .map((candidate) => ({ candidate, distance: distanceOf(typed, candidate.toLowerCase()) }))
+    .filter(({ candidate, distance }) => distance <= (Math.min(candidate.length, typed.length) < 5 ? 1 : 2))
     .sort((one, other) => one.distance - other.distance);
-  const best = ranked[0];
-  if (best !== undefined && best.distance <= Math.max(1, Math.ceil(best.candidate.length / 3))) {
-    return best.candidate;
-  }
-  return typed.length < 3 ? undefined : names.find((candidate) => {
+  return best?.candidate ?? names.find((candidate) => {
     const wanted = candidate.toLowerCase();
-    return wanted.startsWith(typed) || typed.startsWith(wanted);
+    return Math.min(typed.length, wanted.length) >= SHORTEST_BEGINNING &&
+      (wanted.startsWith(typed) || typed.startsWith(wanted));
   });
 }
 

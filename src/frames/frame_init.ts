@@ -1,6 +1,6 @@
 // What a frame that is published is filled from, and what travels with it.
 
-import { dataNames, type OptionNames, optionNames } from "../core/mod.ts";
+import { type OptionNames, optionNames } from "../core/mod.ts";
 
 /**
  * What travels with a frame; see {@linkcode WritableFrame.publish}.
@@ -97,7 +97,7 @@ export const FRAME_INIT: OptionNames = optionNames<FrameInit>({
 });
 
 /** The names of {@linkcode DevicePicture}. */
-export const DEVICE_PICTURE: OptionNames = dataNames<DevicePicture>({
+export const DEVICE_PICTURE: OptionNames = optionNames<DevicePicture>({
   devicePointer: true,
   planes: true,
   stream: true,

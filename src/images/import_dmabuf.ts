@@ -6,7 +6,6 @@ import {
   checkInteger,
   checkOptions,
   CuframesError,
-  dataNames,
   IMAGE_PLANES_MAX,
   INT32_MAX,
   invalid,
@@ -65,7 +64,7 @@ const DMABUF_OPTIONS = optionNames<DmabufOptions>({
   memory: true,
   device: true,
 });
-const DMABUF_PLANE = dataNames<DmabufPlane>({ fd: true, offset: true, stride: true });
+const DMABUF_PLANE = optionNames<DmabufPlane>({ fd: true, offset: true, stride: true });
 
 /**
  * Imports a picture that other software made: a camera's, a compositor's, a decoder's dma-buf, or a memfd. It is not

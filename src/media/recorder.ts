@@ -95,8 +95,8 @@ export interface RecorderOptions {
 
 const RECORDER_OPTIONS = optionNames<RecorderOptions>(
   { codecId: true, description: true, codedWidth: true, codedHeight: true, format: true, durable: true },
-  // What a media reader's track has besides.
-  ["codec", "frameRate", "colorSpace"],
+  // A media reader's track has it besides.
+  ["codec"],
 );
 
 /**

@@ -39,20 +39,16 @@ export interface PacketInit {
   corrupt?: boolean;
 }
 
-const PACKET_INIT = optionNames<PacketInit>(
-  {
-    data: true,
-    type: true,
-    timestamp: true,
-    timestampNs: true,
-    decodeTimestamp: true,
-    decodeTimestampNs: true,
-    discontinuity: true,
-    corrupt: true,
-  },
-  // What packets of a media reader and of WebCodecs have besides.
-  ["kind", "duration", "durationNs", "description", "byteLength", "sequence"],
-);
+const PACKET_INIT = optionNames<PacketInit>({
+  data: true,
+  type: true,
+  timestamp: true,
+  timestampNs: true,
+  decodeTimestamp: true,
+  decodeTimestampNs: true,
+  discontinuity: true,
+  corrupt: true,
+});
 
 const MIB = 2 ** 20;
 
