@@ -37,6 +37,8 @@ export type Command =
   | { do: "unhog" }
   /** Gives up being root; reports "became", with who it is. */
   | { do: "become"; user: string }
+  /** "moved": this directory is the process's. */
+  | { do: "chdir"; directory: string }
   | { do: "close" };
 
 const seed = process.pid;
@@ -160,6 +162,9 @@ async function obey(command: Command): Promise<void> {
     case "become":
       process.setuid!(command.user);
       return report("became", { uid: process.getuid!() });
+    case "chdir":
+      process.chdir(command.directory);
+      return report("moved");
     case "close":
       publisher?.close();
       publisher = undefined;
