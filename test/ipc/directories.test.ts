@@ -107,6 +107,28 @@ describe.skipIf(!canBecomeNobody)("another user's directory (skipped unless root
     }
   });
 
+  test("among the standard ones is not passed over in silence", async () => {
+    const { run, env } = closedDirectory(0o755);
+    const folder = join(run, "cuframes");
+    using _publisher = Publisher.create({ key, ...size, runtimeDirectory: folder, socketMode: 0o666 });
+    chmodSync(folder, 0o750);
+    const variables = { ...env, CUFRAMES_RUNTIME_DIR: "", XDG_RUNTIME_DIR: run };
+    const reader = stage().start("remote", { key, runtimeDirectory: undefined }, {
+      prefix: nobody,
+      env: variables,
+    });
+    await reader.event("ready");
+    for (const timeout of [0, 100]) {
+      // Or of /run/cuframes, where this machine has one that is closed too.
+      expect(await reader.ask({ do: "connect", options: { timeout } }, "refused")).toMatchObject({
+        code: "PERMISSION",
+        message: expect.stringMatching(`may not search (${folder}|/run/cuframes)`),
+      });
+    }
+    chmodSync(folder, 0o755);
+    await reader.ask({ do: "connect" }, "connected");
+  });
+
   test("that may be searched and not listed lets a subscriber in, and tells inspect", async () => {
     const { run, env } = closedDirectory(0o711);
     using _publisher = Publisher.create({ key, ...size, runtimeDirectory: run, socketMode: 0o666 });
