@@ -109,7 +109,7 @@ test("an interval of a month is not a millisecond", async () => {
   await source.ended;
 });
 
-test("a signal that comes twice at once, as from timeout(1), closes everything; a later one ends the program", async () => {
+test("a signal that comes twice at once, as from timeout(1), closes everything", async () => {
   const source = startCuframes(
     ["source", CLIP, "--key", "twice", "--realtime", "--loop", "--memory", "host"],
     { env },
