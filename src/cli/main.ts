@@ -30,6 +30,7 @@ import { topCommand } from "./top.ts";
  * ```
  */
 export async function main(args: readonly string[]): Promise<number> {
+  let running: Command | undefined;
   const program = new Command("cuframes")
     .description("Decode a camera stream once; any number of processes use its frames and packets.")
     .version(manifest.version)
@@ -40,7 +41,10 @@ export async function main(args: readonly string[]): Promise<number> {
         write(colorsOf(process.stderr).red(text.replace(/^error: /, "cuframes: "))),
     })
     .showHelpAfterError("(--help has the options)")
-    .hook("preSubcommand", (_, command) => readEnvironment(command))
+    .hook("preSubcommand", (_, command) => {
+      running = command;
+      readEnvironment(command);
+    })
     .exitOverride();
   const signal = cancellation();
   const commands = [sourceCommand, pipeCommand, recordCommand, snapshotCommand, inspectCommand, topCommand];
@@ -60,9 +64,17 @@ export async function main(args: readonly string[]): Promise<number> {
     // Timers and streams wrap the reason into an AbortError.
     const expected = error === signal.reason || (error instanceof Error && error.name === "AbortError");
     if (interrupted && expected) return interrupted.exitCode;
-    new Log("normal").error(`cuframes: ${describe(error)}`);
+    new Log("normal").error(`cuframes: ${forCommandLine(describe(error), running)}`);
     return exitCodeOf(error);
   }
+}
+
+/** The library's advice about time-outs in the words of the command line: `--wait`, where the command has that. */
+function forCommandLine(message: string, command: Command | undefined): string {
+  const waits = command?.options.some(({ long }) => long === "--wait") ?? false;
+  return message
+    .replace(", or give a time-out to wait for it", waits ? ", or wait for it with --wait" : "")
+    .replace("give a longer time-out", waits ? "give --wait a longer time" : "wait longer");
 }
 
 /** An error's sentence; with CUFRAMES_DEBUG also where it came from. */

@@ -15,6 +15,7 @@ export {
 } from "./errors.ts";
 export {
   checkDimension,
+  COPY_OPTIONS,
   type CopyOptions,
   formatCode,
   formatOfCode,
@@ -37,6 +38,9 @@ export {
   microseconds,
   nanoseconds,
   timeoutMilliseconds,
+  WAIT_OPTIONS,
   type WaitOptions,
 } from "./options.ts";
+export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
+export { pause, Ticker } from "./timers.ts";
 export { timescaleOf } from "./timescale.ts";

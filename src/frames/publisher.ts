@@ -3,12 +3,15 @@
 import { WaitQueue } from "../connect/mod.ts";
 import {
   checkChoice,
+  checkOptions,
   CuframesError,
   ERROR_CODES,
   invalid,
   isCuframesError,
   MEMORY_KINDS,
+  optionNames,
   type PixelFormat,
+  WAIT_OPTIONS,
   type WaitOptions,
 } from "../core/mod.ts";
 import { nativeError, PublisherStats as StatsLayout } from "../ffi/mod.ts";
@@ -16,8 +19,10 @@ import type { MemoryKind, PlaneGeometry } from "../memory/mod.ts";
 import { encodePacketRing, type PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
 import type { FrameInit } from "./frame_init.ts";
 import { Publication } from "./publication.ts";
-import type { PublisherOptions } from "./publisher_options.ts";
+import { PUBLISHER_OPTIONS, type PublisherOptions } from "./publisher_options.ts";
 import { WritableFrame } from "./writable_frame.ts";
+
+const ACQUIRE_OPTIONS = optionNames<{ timeout?: number }>({ timeout: true });
 
 /** Counters of a publisher. */
 export interface PublisherStats {
@@ -89,6 +94,7 @@ export class Publisher implements Disposable {
    * `UNSUPPORTED`, `CUDA`: CUDA was asked for and cannot be used
    */
   static create(options: PublisherOptions): Publisher {
+    options = checkOptions(options, PUBLISHER_OPTIONS);
     const { memory = "host" } = options;
     checkChoice("memory", memory, { ...MEMORY_KINDS, auto: -1 });
     if (memory !== "auto") return new Publisher(options, memory);
@@ -136,7 +142,8 @@ export class Publisher implements Disposable {
    *
    * @throws {CuframesError} `WOULD_BLOCK`: every slot is held; `TIMEOUT`: and stayed so; `DISCONNECTED`: closed.
    */
-  acquire({ timeout = this.#timeout }: { timeout?: number } = {}): WritableFrame {
+  acquire(options?: { timeout?: number }): WritableFrame {
+    const { timeout = this.#timeout } = checkOptions(options, ACQUIRE_OPTIONS);
     const slot = this.#publication.acquire(timeout);
     if (slot < 0) throw this.#noSlot(slot, timeout);
     return this.#writable(slot);
@@ -148,8 +155,9 @@ export class Publisher implements Disposable {
    *
    * @throws {CuframesError} `TIMEOUT`: every slot stayed held; `WOULD_BLOCK` with a time-out of 0; `DISCONNECTED`: closed.
    */
-  acquireAsync({ timeout = this.#patience, signal }: WaitOptions = {}): Promise<WritableFrame> {
-    return this.#room.wait(signal === undefined ? { timeout } : { timeout, signal });
+  async acquireAsync(options?: WaitOptions): Promise<WritableFrame> {
+    const { timeout = this.#patience, signal } = checkOptions(options, WAIT_OPTIONS);
+    return await this.#room.wait(signal === undefined ? { timeout } : { timeout, signal });
   }
 
   #tryAcquire(): WritableFrame | undefined {
@@ -184,7 +192,7 @@ export class Publisher implements Disposable {
    * @returns the frame's sequence: 1 for the first, and one more each time
    * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed already, or a wrong `init`; `DISCONNECTED`
    */
-  publish(frame: WritableFrame, init: FrameInit = {}): bigint {
+  publish(frame: WritableFrame, init?: FrameInit): bigint {
     if (!this.#publication.owns(frame) && !frame.closed) {
       throw invalid("this frame was acquired from another publisher");
     }

@@ -11,12 +11,15 @@ import {
 import {
   checkChoice,
   checkInteger,
+  checkOptions,
   CuframesError,
   ERROR_CODES,
   invalid,
   isCuframesError,
   LEASES_MAX,
   MODES,
+  type OptionNames,
+  optionNames,
   type PixelFormat,
   timeoutMilliseconds,
   type WaitOptions,
@@ -34,8 +37,8 @@ import {
   Struct,
   SubscriberStats as StatsLayout,
 } from "../ffi/mod.ts";
-import type { MemoryKind, RingGeometry } from "../memory/mod.ts";
-import { PacketRingReader, type PacketsOptions } from "../packets/mod.ts";
+import { type MemoryKind, resolveRuntimeDirectory, type RingGeometry } from "../memory/mod.ts";
+import { PacketRingReader, PACKETS_OPTIONS, type PacketsOptions } from "../packets/mod.ts";
 import { Frame } from "./frame.ts";
 import { FrameContent } from "./frame_content.ts";
 
@@ -74,6 +77,18 @@ export interface SubscriberOptions {
   /** Where to look for the socket; default: see docs/protocol.md, "Runtime directory". */
   runtimeDirectory?: string;
 }
+
+const SUBSCRIBER_OPTIONS: OptionNames = optionNames<SubscriberOptions>({
+  name: true,
+  mode: true,
+  timeout: true,
+  signal: true,
+  reconnect: true,
+  frames: true,
+  packets: true,
+  runtimeDirectory: true,
+});
+const SYNC_OPTIONS = optionNames<{ timeout?: number; spin?: number }>({ timeout: true, spin: true });
 
 /** Counters of a subscriber, over all its connections. */
 export interface SubscriberStats {
@@ -158,14 +173,16 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * `PERMISSION`: the directory or the socket may not be used; `PROTOCOL`: the socket's owner speaks another
    * version or something else; `TOO_MANY_SUBSCRIBERS`; `INVALID_ARGUMENT`
    */
-  static async connect(key: string, options: SubscriberOptions = {}): Promise<Subscriber> {
+  static async connect(key: string, options?: SubscriberOptions): Promise<Subscriber> {
+    options = checkOptions(options, SUBSCRIBER_OPTIONS);
     const { mode = "newest", reconnect = false, frames = true, packets = true, timeout = 0 } = options;
     if (!frames && !packets) {
       throw invalid("frames and packets are both false: there is nothing to subscribe to");
     }
     const request: ConnectRequest = {
       key,
-      runtimeDirectory: options.runtimeDirectory,
+      // Once: a later publisher is looked for in the same place, wherever this process is then.
+      runtimeDirectory: resolveRuntimeDirectory(options.runtimeDirectory),
       name: options.name,
       mode: checkChoice("mode", mode, MODES),
       wants: (frames ? WANT_FRAMES : 0) | (packets ? WANT_PACKETS : 0),
@@ -224,7 +241,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed;
    * `INVALID_ARGUMENT`: it was connected with `frames: false`; with `reconnect`, what the next publisher refuses with
    */
-  async next(options: WaitOptions = {}): Promise<Frame> {
+  async next(options?: WaitOptions): Promise<Frame> {
     return await this.#frames.queue.wait(options);
   }
 
@@ -233,7 +250,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    *
    * @param options `spin`: microseconds of the wait to spend spinning, 0 to 1 000 000, before sleeping
    */
-  nextSync({ timeout = Infinity, spin = 0 }: { timeout?: number; spin?: number } = {}): Frame {
+  nextSync(options?: { timeout?: number; spin?: number }): Frame {
+    const { timeout = Infinity, spin = 0 } = checkOptions(options, SYNC_OPTIONS);
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     const frame = this.#frames.take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
     if (frame !== undefined) return frame;
@@ -306,7 +324,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * for await (using frame of camera.values({ timeout: 5000 })) console.log(frame.sequence);
    * ```
    */
-  async *values(options: WaitOptions = {}): AsyncGenerator<Frame, void, void> {
+  async *values(options?: WaitOptions): AsyncGenerator<Frame, void, void> {
     while (true) {
       let frame: Frame;
       try {
@@ -327,10 +345,11 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * @throws {CuframesError} `NO_PACKET_RING`: the publisher has none, or this subscriber did not ask for packets;
    * `DISCONNECTED`: this subscriber is closed
    */
-  packets({ wait = false, sinceConnection = false }: PacketsOptions = {}): PacketRingReader {
+  packets(options?: PacketsOptions): PacketRingReader {
     this.#check();
-    const options = { wait, sinceConnection };
-    const reader = new PacketRingReader(this.#connections, options, (closed) => this.#readers.delete(closed));
+    const { wait = false, sinceConnection = false } = checkOptions(options, PACKETS_OPTIONS);
+    const how = { wait, sinceConnection };
+    const reader = new PacketRingReader(this.#connections, how, (closed) => this.#readers.delete(closed));
     if (!this.#referenced) reader.unref();
     this.#readers.add(reader);
     return reader;

@@ -66,7 +66,7 @@ export class DescriptorSocket implements Disposable {
    * full for so long, or for two seconds; `PERMISSION`; `PROTOCOL`: a socket of another type; `INVALID_ARGUMENT`: not an
    * address
    */
-  static async connect(address: string, options: WaitOptions = {}): Promise<DescriptorSocket> {
+  static async connect(address: string, options?: WaitOptions): Promise<DescriptorSocket> {
     const handle = await connectSocket(encodeAddress(address), `connecting to ${address}`, options);
     return new DescriptorSocket(handle, address);
   }
@@ -78,7 +78,7 @@ export class DescriptorSocket implements Disposable {
    * @throws {CuframesError} `ALREADY_EXISTS`: somebody listens there, or something else than a socket is there; `PERMISSION`;
    * `NOT_FOUND`: no such directory; `INVALID_ARGUMENT`: not an address
    */
-  static listen(address: string, options: ListenOptions = {}): DescriptorListener {
+  static listen(address: string, options?: ListenOptions): DescriptorListener {
     return new DescriptorListener(address, options);
   }
 
@@ -104,7 +104,7 @@ export class DescriptorSocket implements Disposable {
    * @throws {CuframesError} `INVALID_ARGUMENT`: too many bytes or descriptors, none of bytes, or a descriptor that is not open
    * (`fds[i]`); `TIMEOUT`: no room in time, `WOULD_BLOCK` with a time-out of 0; `DISCONNECTED`: the peer, or this side, has closed; `IO`
    */
-  async send(bytes: Uint8Array, fds: readonly number[] = [], options: WaitOptions = {}): Promise<void> {
+  async send(bytes: Uint8Array, fds: readonly number[] = [], options?: WaitOptions): Promise<void> {
     this.#socket.handle();
     if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > SOCKET_MESSAGE_SIZE_MAX) {
       throw invalid(
@@ -140,7 +140,7 @@ export class DescriptorSocket implements Disposable {
    * descriptors closed; `IO`: this process has no room for its descriptors: likewise. After these two the next message can
    * be received.
    */
-  receive(options: WaitOptions = {}): Promise<DescriptorMessage> {
+  receive(options?: WaitOptions): Promise<DescriptorMessage> {
     return this.#messages.wait(options);
   }
 

@@ -1,6 +1,5 @@
 /** This file publishes a camera: its input is opened again and again, and published under one key. */
-import { setTimeout as sleep } from "node:timers/promises";
-import { type CuframesError, isCuframesError } from "../core/mod.ts";
+import { type CuframesError, isCuframesError, pause } from "../core/mod.ts";
 import { type MediaEvent, type MediaReader, openConnection, Timeline } from "../media/mod.ts";
 import { Backoff } from "./backoff.ts";
 import { CameraRing, type RingCounters } from "./camera_ring.ts";
@@ -178,7 +177,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
       const retryIn = Math.round(this.#backoff.next());
       this.#state = "waiting";
       this.#tell({ kind: "disconnected", ...lost, retryIn });
-      await sleep(retryIn, undefined, { signal: this.#signal });
+      await pause(retryIn, this.#signal);
     }
   }
 

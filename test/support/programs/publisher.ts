@@ -40,6 +40,8 @@ export type Command =
   | { do: "restart"; milliseconds: number }
   /** Gives up being root; reports "became", with who it is. */
   | { do: "become"; user: string }
+  /** "moved": this directory is the process's. */
+  | { do: "chdir"; directory: string }
   | { do: "close" };
 
 const seed = process.pid;
@@ -182,6 +184,9 @@ async function obey(command: Command): Promise<void> {
     case "become":
       process.setuid!(command.user);
       return report("became", { uid: process.getuid!() });
+    case "chdir":
+      process.chdir(command.directory);
+      return report("moved");
     case "close":
       publisher?.close();
       publisher = undefined;

@@ -12,5 +12,6 @@ pub const packet_reader = @import("packet_reader.zig");
 pub const packet_tracks = @import("packet_tracks.zig");
 pub const protocol = @import("protocol.zig");
 pub const publisher = @import("publisher.zig");
+pub const rate = @import("rate.zig");
 pub const subscriber = @import("subscriber.zig");
 pub const waiter = @import("waiter.zig");

@@ -15,6 +15,7 @@ const memfd = @import("../os/mod.zig").memfd;
 const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
 const claims = @import("../os/mod.zig").claim;
+const leftovers = @import("../os/mod.zig").leftovers;
 const clock = @import("../os/mod.zig").clock;
 const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const completion = @import("../cuda/mod.zig").completion;
@@ -24,6 +25,7 @@ const Waiter = @import("waiter.zig").Waiter;
 const frames = @import("frames.zig");
 const packet_tracks = @import("packet_tracks.zig");
 const admission = @import("admission.zig");
+const rate = @import("rate.zig");
 const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;
@@ -114,6 +116,8 @@ pub const Publisher = struct {
     packet_ring: ?packet_tracks.PacketRing = null,
     created_ns: u64,
     failed: u32 = 0,
+    /// Of the frames that are visible.
+    meter: rate.Meter = .{},
     completions: completion.Completions = .{},
     /// Of published frames whose GPU work is under way.
     pending_sequences: [layout.slots_max]u64 = undefined,
@@ -197,12 +201,15 @@ pub const Publisher = struct {
     /// AlreadyExists, with what to do, where somebody has the key.
     fn takeKey(key: []const u8, folder: []const u8) Error!claims.Claim {
         const path = try directory.forPublisher(folder);
-        const names: claims.Names = .{
-            .lock = try .init("{s}.lock", .{key}),
-            .socket = try .init("{s}.sock", .{key}),
-            .workshop = try .init(".{s}.", .{key}),
+        const names: claims.Names = try .ofKey(key);
+        // Whoever removes what a dead publisher has left holds the lock for a moment, of which nothing tells the end.
+        const end: clock.Deadline = .fromMilliseconds(leftovers.hold_ms_max);
+        const taken = while (true) {
+            const attempt = claims.Claim.take(&path, &names, .with_lock);
+            if (attempt != error.AlreadyExists or end.passed()) break attempt;
+            _ = linux.nanosleep(&.{ .sec = 0, .nsec = 2 * std.time.ns_per_ms }, null);
         };
-        return claims.Claim.take(&path, &names, .with_lock) catch |failure| switch (failure) {
+        return taken catch |failure| switch (failure) {
             error.AlreadyExists => {
                 var buffer: [errors.message_size_max]u8 = undefined;
                 const said = std.fmt.bufPrint(&buffer, "{s}", .{errors.message()}) catch unreachable;

@@ -26,6 +26,15 @@ pub const Names = struct {
     /// With a digit behind it: of the directory in which the socket is made. At most three bytes shorter than the
     /// socket's name.
     workshop: Path,
+
+    /// Of a publisher.
+    pub fn ofKey(key: []const u8) Error!Names {
+        return .{
+            .lock = try .init("{s}.lock", .{key}),
+            .socket = try .init("{s}.sock", .{key}),
+            .workshop = try .init(".{s}.", .{key}),
+        };
+    }
 };
 
 /// Whose sockets there may be in the claim's place.
@@ -56,6 +65,24 @@ pub const Claim = struct {
         }
         // Whoever listens without this lock has lost it: its file was removed, or replaced.
         if (lock.created or others == .any) try requireDead(&folder, &names.socket);
+        return claim;
+    }
+
+    /// What a dead holder has left, to be released; null where there is nothing that is certainly nobody's. No lock is
+    /// made or replaced: whoever has that may be about to listen. Permission for a lock of another user.
+    pub fn takeLeft(directory_path: *const Path, names: *const Names) Error!?Claim {
+        const folder = Folder.open(directory_path) catch |failure| {
+            return if (failure == error.NotFound) null else failure;
+        };
+        var claim: ?Claim = null;
+        defer if (claim == null) folder.close();
+        // A holder is not troubled.
+        if (try deadSocketOf(&folder, &names.socket) == null) return null;
+        const lock = try acquireLeft(&folder, &names.lock) orelse return null;
+        defer if (claim == null) os_fd.close(lock);
+        // What was looked at before the lock was had may have been replaced since.
+        const left = try deadSocketOf(&folder, &names.socket) orelse return null;
+        claim = .{ .folder = folder, .names = names.*, .lock = lock, .socket = left };
         return claim;
     }
 
@@ -114,10 +141,18 @@ pub const Claim = struct {
 
     /// Before its descriptor is closed, which keeps the socket's identity from being given to another file.
     pub fn removeSocket(claim: *Claim) void {
-        const identity = claim.socket orelse return;
         // Where the directory has become read-only for us it is left, as after a death.
-        _ = claim.folder.remove(&claim.names.socket, identity);
+        claim.requireRemoved() catch {};
+    }
+
+    /// Its socket is gone; Permission where this user may not remove it.
+    pub fn requireRemoved(claim: *Claim) Error!void {
+        const identity = claim.socket orelse return;
         claim.socket = null;
+        switch (claim.folder.remove(&claim.names.socket, identity)) {
+            .SUCCESS, .NOENT => {},
+            else => |errno| return claim.folder.failErrno(errno, "unlink", &claim.names.socket),
+        }
     }
 
     fn removeLock(claim: *const Claim) void {
@@ -173,6 +208,30 @@ fn acquire(folder: *const Folder, names: *const Names) Error!Acquired {
         "{s}/{s} is being replaced again and again by another process",
         .{ folder.path.slice(), names.lock.slice() },
     );
+}
+
+/// The lock that a dead holder has left; null where there is none, or it is held.
+fn acquireLeft(folder: *const Folder, name: *const Path) Error!?i32 {
+    const status = try folder.look(name) orelse return null;
+    const fd = try folder.openFile(name, &status, .RDWR) orelse return null;
+    const held = holdNow(folder, name, fd) catch |failure| {
+        return if (failure == error.AlreadyExists) null else failure;
+    };
+    return if (held) fd else null;
+}
+
+/// Which socket of that name refuses connections; null where none does.
+fn deadSocketOf(folder: *const Folder, name: *const Path) Error!?Identity {
+    const status = try folder.look(name) orelse return null;
+    if (status.mode & linux.S.IFMT != linux.S.IFSOCK) return null;
+    const path = try pathOf(&folder.path, name);
+    const address: socket.Address = try .init(path.slice());
+    const listener = socket.connect(&address, path.slice(), 1) catch |failure| {
+        const dead = failure == error.NotFound and folder.has(name, .of(&status));
+        return if (dead) .of(&status) else null;
+    };
+    os_fd.close(listener);
+    return null;
 }
 
 /// Permission for a file that others than its owner can open, too.

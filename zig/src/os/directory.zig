@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/mod.zig").errors;
+const access = @import("access.zig");
 const socket = @import("socket.zig");
 const Error = errors.Error;
 
@@ -16,7 +17,7 @@ pub const Path = struct {
             return errors.fail(
                 error.InvalidArgument,
                 "the path " ++ format ++ " is longer than the {d} bytes that Linux allows for a socket: choose a " ++
-                    "shorter runtime directory",
+                    "shorter directory",
                 arguments ++ .{socket.path_size_max - 1},
             );
         };
@@ -104,13 +105,22 @@ pub fn forPublisher(option: []const u8) Error!Path {
 }
 
 /// The directory to connect in: as named, else the first standard one that has this key's socket, else the one
-/// a publisher of this user would choose.
-pub fn forSubscriber(option: []const u8, key: []const u8) Error!Path {
+/// a publisher of this user would choose. `closed` becomes the first one that this user may not look into, where one
+/// is there.
+pub fn forSubscriber(option: []const u8, key: []const u8, closed: *?Path) Error!Path {
+    closed.* = null;
     if (try named(option)) |path| return path;
     const candidates: Candidates = try .init();
     for (candidates.paths[0..candidates.count], 1..) |path, number| {
         const entry = Path.init("{s}/{s}.sock", .{ path.slice(), key }) catch continue;
-        if (linux.errno(linux.access(entry.z(), linux.F_OK)) != .SUCCESS) continue;
+        switch (linux.errno(linux.access(entry.z(), linux.F_OK))) {
+            .SUCCESS => {},
+            .ACCES => {
+                if (closed.* == null and access.isClosed(&path)) closed.* = path;
+                continue;
+            },
+            else => continue,
+        }
         if (number == candidates.count) try requirePrivate(&path);
         return path;
     }
@@ -118,9 +128,16 @@ pub fn forSubscriber(option: []const u8, key: []const u8) Error!Path {
 }
 
 fn named(option: []const u8) Error!?Path {
-    if (option.len > 0) return try .init("{s}", .{option});
-    if (environment("CUFRAMES_RUNTIME_DIR")) |directory| return try .init("{s}", .{directory});
-    return null;
+    return try absolute(if (option.len > 0) option else environment("CUFRAMES_RUNTIME_DIR") orelse return null);
+}
+
+/// A path as it is meant now: the process may go elsewhere before what is made there is reached, or removed.
+pub fn absolute(path: []const u8) Error!Path {
+    if (path[0] == '/') return .init("{s}", .{path});
+    var buffer: [linux.PATH_MAX]u8 = undefined;
+    const size = try errors.check(linux.getcwd(&buffer, buffer.len), "getcwd", "the working directory");
+    const working = std.mem.trimEnd(u8, buffer[0 .. size - 1], "/");
+    return .init("{s}/{s}", .{ working, path });
 }
 
 pub fn create(path: *const Path) Error!void {
@@ -160,6 +177,17 @@ test "the directories are listed with a NUL behind each, or the one that was nam
     try testing.expectError(error.InvalidArgument, list("/somewhere", buffer[0..10]));
 }
 
+test "a relative directory is meant from where the process is now" {
+    var buffer: [2 * socket.path_size_max]u8 = undefined;
+    var before: [linux.PATH_MAX]u8 = undefined;
+    const size = linux.getcwd(&before, before.len);
+    defer _ = linux.chdir(before[0 .. size - 1 :0]);
+    for ([_][:0]const u8{ "/tmp", "/" }, [_][]const u8{ "/tmp/./run\x00", "/./run\x00" }) |working, expected| {
+        try testing.expectEqual(.SUCCESS, linux.errno(linux.chdir(working)));
+        try testing.expectEqualStrings(expected, buffer[0..try list("./run", &buffer)]);
+    }
+}
+
 test "an XDG_RUNTIME_DIR too long for a socket is passed over" {
     const before = std.c.getenv("XDG_RUNTIME_DIR");
     defer if (before) |value| {
@@ -181,5 +209,5 @@ extern "c" fn unsetenv(name: [*:0]const u8) c_int;
 
 test "a path that does not fit a socket address is refused by name" {
     try testing.expectError(error.InvalidArgument, Path.init("/{s}", .{"x" ** 200}));
-    try testing.expect(std.mem.indexOf(u8, errors.message(), "shorter runtime directory") != null);
+    try testing.expect(std.mem.indexOf(u8, errors.message(), "shorter directory") != null);
 }

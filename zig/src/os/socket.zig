@@ -42,7 +42,7 @@ pub const Address = struct {
         if (path.len >= path_size_max) {
             return errors.fail(
                 error.InvalidArgument,
-                "the socket path {s} has {d} bytes; Linux allows {d}: choose a shorter runtime directory",
+                "the socket path {s} has {d} bytes; Linux allows {d}: choose a shorter directory",
                 .{ path, path.len, path_size_max - 1 },
             );
         }
