@@ -24,8 +24,9 @@ export interface PeerCredentials {
  * arrives whole, with the descriptors that were sent with it, or not at all (`SOCK_SEQPACKET`).
  *
  * An address is a path, or `"@"` and a name in the kernel's abstract namespace, of up to 107 bytes (a path to listen on:
- * 102). Waiting does not block the event loop; while something waits the process stays alive, unless `unref` says
- * otherwise. Every descriptor of the library is close-on-exec.
+ * 102). A relative path is made absolute at once, and counts with all of its bytes. Waiting does not block the event
+ * loop; while something waits the process stays alive, unless `unref` says otherwise. Every descriptor of the library is
+ * close-on-exec.
  *
  * @example
  * ```ts

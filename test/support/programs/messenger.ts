@@ -1,5 +1,6 @@
 // One end of a connection that passes descriptors, which does what the test says.
 
+import process from "node:process";
 import { type DescriptorListener, DescriptorSocket, importDmabuf, type ListenOptions } from "../../../mod.ts";
 import { Memfd, openDescriptors } from "../memfd.ts";
 import { hog, unhog } from "./descriptors.ts";
@@ -15,6 +16,8 @@ export type Command =
   | { do: "listen"; options?: ListenOptions }
   /** "connected", with the peer's credentials */
   | { do: "accept" | "connect"; timeout?: number }
+  /** "moved" to another directory while it waits, then "connected" */
+  | { do: "connectAndMove"; directory: string }
   /** "sent": a message of that many bytes with so many descriptors of memory that begins with `value` */
   | { do: "send"; bytes: number; fds: number; value: number }
   /** "received", with the size, how many descriptors, and the first byte behind each */
@@ -29,6 +32,8 @@ export type Command =
   | { do: "hog"; spare: number }
   /** "unhogged" */
   | { do: "unhog" }
+  /** "moved": this directory is the process's. */
+  | { do: "chdir"; directory: string }
   /** "closed" */
   | { do: "close" };
 
@@ -66,6 +71,13 @@ async function obey(command: Command): Promise<void> {
     case "connect":
       socket = await DescriptorSocket.connect(address, { timeout: command.timeout ?? 10_000 });
       return report("connected", socket.peer);
+    case "connectAndMove": {
+      const connection = DescriptorSocket.connect(address, { timeout: 10_000 });
+      process.chdir(command.directory);
+      report("moved");
+      socket = await connection;
+      return report("connected", socket.peer);
+    }
     case "send": {
       using file = new Memfd(4096);
       file.bytes[0] = command.value;
@@ -98,6 +110,9 @@ async function obey(command: Command): Promise<void> {
     case "unhog":
       unhog();
       return report("unhogged");
+    case "chdir":
+      process.chdir(command.directory);
+      return report("moved");
     case "close":
       socket?.close();
       listener?.close();

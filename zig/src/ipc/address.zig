@@ -1,5 +1,5 @@
 //! An address says where a socket of the caller's own listens: at a path, or under "@" and a name in the kernel's
-//! abstract namespace.
+//! abstract namespace. A relative path is meant from where the process is when the address is read.
 
 const std = @import("std");
 const errors = @import("../core/mod.zig").errors;
@@ -30,7 +30,8 @@ pub const Place = struct {
         if (address_text.len == 1 and address_text[0] == '@') {
             return errors.fail(error.InvalidArgument, "the address \"@\" has no name behind it", .{});
         }
-        return .{ .kind = if (address_text[0] == '@') .abstract else .path, .path = try .init("{s}", .{address_text}) };
+        if (address_text[0] == '@') return .{ .kind = .abstract, .path = try .init("{s}", .{address_text}) };
+        return .{ .kind = .path, .path = try directory.absolute(address_text) };
     }
 
     pub fn text(place: *const Place) []const u8 {
@@ -46,7 +47,8 @@ pub const Place = struct {
 
     /// The directory that the path is in.
     pub fn folder(place: *const Place) Error!directory.Path {
-        const end = std.mem.findScalarLast(u8, place.text(), '/') orelse return .init(".", .{});
+        std.debug.assert(place.kind == .path);
+        const end = std.mem.findScalarLast(u8, place.text(), '/').?;
         return .init("{s}", .{if (end == 0) "/" else place.text()[0..end]});
     }
 };
