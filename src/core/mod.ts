@@ -1,5 +1,7 @@
 // The ground that every room stands on: errors, options, formats, codecs, times. Nothing here calls native code.
 
+import "./supported.ts";
+
 export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
@@ -39,4 +41,5 @@ export {
   timeoutMilliseconds,
   type WaitOptions,
 } from "./options.ts";
+export { LEAST_VERSIONS } from "./runtimes.ts";
 export { timescaleOf } from "./timescale.ts";
