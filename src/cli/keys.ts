@@ -1,6 +1,6 @@
 /** This file finds the keys that have a publisher here, and asks each what it does. */
 import { readdirSync } from "node:fs";
-import { isCuframesError, isKey } from "../core/mod.ts";
+import { CuframesError, isCuframesError, isForbidden, isKey } from "../core/mod.ts";
 
 import { inspect, type PublisherReport } from "../frames/mod.ts";
 import type { Context } from "./command.ts";
@@ -26,7 +26,13 @@ export function keysIn(directories: readonly string[]): string[] {
   const names = directories.flatMap((directory) => {
     try {
       return readdirSync(directory);
-    } catch {
+    } catch (error) {
+      if (isForbidden(error)) {
+        throw new CuframesError(
+          "PERMISSION",
+          `looking for publishers in ${directory}: ${(error as Error).message}`,
+        );
+      }
       return []; // not there, or not ours to read
     }
   });
