@@ -24,7 +24,7 @@ int main(void) {
     .key = "example", .format = CUFRAMES_GRAY8, .width = 640, .height = 480, .slot_count = 8, .socket_mode = 0660,
   };
   struct cuframes_ring_info ring;
-  int publisher = cuframes_publisher_create(&options, NULL, &ring);
+  int publisher = cuframes_publisher_create(&options, &ring);
   if (publisher < 0) return fail("creating the publisher");
 
   for (int i = 0; i < 50; i++) {

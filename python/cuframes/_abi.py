@@ -9,7 +9,7 @@ from ctypes import c_char, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void
 from enum import IntEnum, IntFlag
 
 # Raised whenever a function, a struct or a code changes.
-ABI_VERSION = 7
+ABI_VERSION = 6
 # Slots of a frame ring.
 SLOTS_MIN = 2
 SLOTS_MAX = 64
@@ -315,10 +315,6 @@ class PacketOptions(Structure):
         ("codec_id", c_uint32),
         # 1: also as /dev/shm/cuframes-<key>-packets.
         ("named", c_uint32),
-        # Bytes of `extradata` that are used; 0: there is none yet.
-        ("extradata_size", c_uint32),
-        # What readers are given from the beginning; cuframes_publisher_set_extradata replaces it.
-        ("extradata", c_uint8 * 4096),
     )
 
 
@@ -657,7 +653,7 @@ _LAYOUT = (
     (RingInfo, 144, (0, 104, 112, 120, 124, 128)),
     (PublishRecord, 1072, (0, 8, 16, 20, 24, 32, 40, 44, 48)),
     (PublisherStats, 32, (0, 8, 16, 20, 24, 28)),
-    (PacketOptions, 4120, (0, 4, 8, 12, 16, 20, 24)),
+    (PacketOptions, 20, (0, 4, 8, 12, 16)),
     (PacketRecord, 32, (0, 8, 16, 20, 24)),
     (SubscriberOptions, 216, (0, 64, 172, 204, 208, 212)),
     (FrameView, 1072, (0, 4, 8, 16, 24, 32, 40, 44, 48)),
@@ -738,10 +734,9 @@ FUNCTIONS = {
     # cuframes_context_close(context)
     # Releases a context.
     "cuframes_context_close": (c_int32, (c_uint32,)),
-    # cuframes_publisher_create(options, packets, info)
+    # cuframes_publisher_create(options, info)
     # Takes the key, makes the ring and describes it; returns the publisher's handle.
-    # packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
-    "cuframes_publisher_create": (c_int32, (POINTER(PublisherOptions), POINTER(PacketOptions), POINTER(RingInfo))),
+    "cuframes_publisher_create": (c_int32, (POINTER(PublisherOptions), POINTER(RingInfo))),
     # cuframes_publisher_slot_address(publisher, slot)
     # Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr.
     "cuframes_publisher_slot_address": (c_uint64, (c_uint32, c_uint32)),

@@ -61,15 +61,14 @@ export class Publication {
    * Takes the key and makes the ring.
    *
    * @param memory where the frames live; `options.memory` may have left that open
-   * @param packets the options of a packet ring, as the C struct; undefined: there is none yet
    */
-  constructor(options: PublisherOptions, memory: MemoryKind, packets: Struct | undefined) {
+  constructor(options: PublisherOptions, memory: MemoryKind) {
     const { key } = options;
     const { symbols } = library();
     const struct = encodeOptions(options, memory);
     const info = new Struct(RingInfo.SIZE);
     const handle = checked(
-      symbols.cuframes_publisher_create(struct.bytes, packets?.bytes ?? null, info.bytes),
+      symbols.cuframes_publisher_create(struct.bytes, info.bytes),
       `creating the publisher ${key}`,
     );
     this.key = key;
@@ -236,14 +235,6 @@ export class Publication {
         stream === undefined ? 0 : 1,
       ),
       `copying an image into a frame of ${this.key}`,
-    );
-  }
-
-  /** Adds a packet ring. */
-  enablePackets(options: Struct): void {
-    checked(
-      this.#symbols.cuframes_publisher_enable_packets(this.handle, options.bytes),
-      `adding a packet ring to ${this.key}`,
     );
   }
 

@@ -13,7 +13,7 @@ import {
 } from "../core/mod.ts";
 import { nativeError, PublisherStats as StatsLayout } from "../ffi/mod.ts";
 import type { MemoryKind, PlaneGeometry } from "../memory/mod.ts";
-import { encodePacketRing, type PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
+import { type PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
 import type { FrameInit } from "./frame_init.ts";
 import { Publication } from "./publication.ts";
 import type { PublisherOptions } from "./publisher_options.ts";
@@ -65,9 +65,7 @@ export class Publisher implements Disposable {
 
   private constructor(options: PublisherOptions, memory: MemoryKind) {
     const { policy = "drop-oldest", timeout = 1000 } = options;
-    const ring = options.packets && encodePacketRing(options.packets);
-    const publication = new Publication(options, memory, ring?.struct);
-    if (ring) this.#packets = new PacketRingWriter(publication, ring.codecId);
+    const publication = new Publication(options, memory);
     this.key = publication.key;
     this.memory = memory;
     this.#publication = publication;
@@ -192,18 +190,16 @@ export class Publisher implements Disposable {
   }
 
   /**
-   * Adds a ring of encoded packets beside the frames, for consumers that record or remux, where it was not made with the
-   * publisher ({@linkcode PublisherOptions.packets}). Subscribers that are connected get it too.
+   * Adds a ring of encoded packets beside the frames, for consumers that record or remux. Subscribers that are
+   * connected get it too.
    *
    * @throws {CuframesError} `ALREADY_EXISTS`: it was called before; `INVALID_ARGUMENT`; `OUT_OF_MEMORY`
    */
   enablePackets(options: PacketRingOptions): PacketRingWriter {
-    const { struct, codecId } = encodePacketRing(options);
-    this.#publication.enablePackets(struct);
-    return this.#packets = new PacketRingWriter(this.#publication, codecId);
+    return this.#packets = new PacketRingWriter(this.#publication, options);
   }
 
-  /** The packet ring, where there is one: see {@linkcode PublisherOptions.packets}. */
+  /** The packet ring, once {@linkcode Publisher.enablePackets} has made it. */
   get packets(): PacketRingWriter | undefined {
     return this.#packets;
   }

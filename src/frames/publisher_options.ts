@@ -2,7 +2,6 @@
 
 import type { PixelFormat, POLICIES } from "../core/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
-import type { PacketRingOptions } from "../packets/mod.ts";
 
 /** What a publisher does when no slot of its ring is free. */
 export type Policy = keyof typeof POLICIES;
@@ -42,11 +41,6 @@ export interface PublisherOptions {
   memory?: MemoryKind | "auto";
   /** For CUDA: a device's number in this process, or its UUID (`"GPU-…"`); default: the first. */
   device?: number | string;
-  /**
-   * A ring of encoded packets beside the frames, from the beginning: no subscriber meets the publisher without it. Default:
-   * none, until `enablePackets` adds one.
-   */
-  packets?: PacketRingOptions;
   /** Where the socket is made; default: see docs/protocol.md, "Runtime directory". */
   runtimeDirectory?: string;
   /** Permission bits of the socket; default `0o660`. */

@@ -8,4 +8,4 @@ export {
   PacketRingReader,
   type PacketsOptions,
 } from "./packet_ring_reader.ts";
-export { encodePacketRing, type PacketInit, PacketRingWriter } from "./packet_ring_writer.ts";
+export { type PacketInit, PacketRingWriter } from "./packet_ring_writer.ts";

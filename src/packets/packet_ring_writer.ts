@@ -47,26 +47,6 @@ export interface PublisherHandle {
   readonly handle: number;
 }
 
-/** Checks the options and writes them as the C struct. */
-export function encodePacketRing(options: PacketRingOptions): { struct: Struct; codecId: number } {
-  const { codec, slots = 64, dataSize = 8 * MIB, named = false } = options;
-  const struct = new Struct(PacketOptions.SIZE);
-  struct.setU32(PacketOptions.ringSlots, checkInteger("slots", slots, 1, PACKETS_MAX));
-  struct.setU32(PacketOptions.dataSize, checkInteger("dataSize", dataSize, 1, PACKET_DATA_SIZE_MAX));
-  const { maxPacketSize = Math.min(2 * MIB, dataSize) } = options; // of a data size that is checked by now
-  struct.setU32(PacketOptions.maxPacketSize, checkInteger("maxPacketSize", maxPacketSize, 1, dataSize));
-  const codecId = codecIdOf(codec);
-  struct.setU32(PacketOptions.codecId, codecId);
-  struct.setU32(PacketOptions.named, named ? 1 : 0);
-  const description = options.description ?? options.codecParameters;
-  if (description !== undefined) {
-    checkDescription(description);
-    struct.setU32(PacketOptions.extradataSize, description.length);
-    struct.bytes.set(description, PacketOptions.extradata);
-  }
-  return { struct, codecId };
-}
-
 /**
  * The one writer of a publisher's packet ring. Ends with its publisher.
  *
@@ -86,11 +66,31 @@ export class PacketRingWriter {
   readonly #symbols: NativeSymbols;
   readonly #record: Struct = new Struct(PacketRecord.SIZE);
 
-  /** @internal Made by `Publisher`, of a ring that its publisher has. */
-  constructor(publisher: PublisherHandle, codecId: number) {
+  /** @internal Made by `Publisher.enablePackets`. */
+  constructor(publisher: PublisherHandle, options: PacketRingOptions) {
+    const {
+      codec,
+      slots = 64,
+      dataSize = 8 * MIB,
+      named = false,
+    } = options;
     this.#publisher = publisher;
     this.#symbols = library().symbols;
-    this.codecId = codecId;
+    this.codecId = codecIdOf(codec);
+    const struct = new Struct(PacketOptions.SIZE);
+    struct.setU32(PacketOptions.ringSlots, checkInteger("slots", slots, 1, PACKETS_MAX));
+    struct.setU32(PacketOptions.dataSize, checkInteger("dataSize", dataSize, 1, PACKET_DATA_SIZE_MAX));
+    const { maxPacketSize = Math.min(2 * MIB, dataSize) } = options; // of a data size that is checked by now
+    struct.setU32(PacketOptions.maxPacketSize, checkInteger("maxPacketSize", maxPacketSize, 1, dataSize));
+    struct.setU32(PacketOptions.codecId, this.codecId);
+    struct.setU32(PacketOptions.named, named ? 1 : 0);
+    const description = options.description ?? options.codecParameters;
+    if (description !== undefined) checkDescription(description);
+    checked(
+      this.#symbols.cuframes_publisher_enable_packets(publisher.handle, struct.bytes),
+      `adding a packet ring to ${publisher.key}`,
+    );
+    if (description !== undefined) this.setDescription(description);
   }
 
   /**

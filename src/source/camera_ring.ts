@@ -4,7 +4,7 @@ import { isCuframesError, type PixelFormat } from "../core/mod.ts";
 import { Publisher, type WritableFrame } from "../frames/mod.ts";
 import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
-import type { PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
+import type { PacketRingWriter } from "../packets/mod.ts";
 import { encodeMetadata } from "./frame_metadata.ts";
 import { LARGEST_SHARE, type RingSettings } from "./options.ts";
 
@@ -24,6 +24,8 @@ export interface RingCounters {
 
 /** How long a frame waits for subscribers that may hold the source back. */
 const PATIENCE_MS = 5000;
+
+type PacketSettings = NonNullable<RingSettings["packets"]>;
 
 /** One key's publisher. Made when the camera's first connection tells the size. */
 export class CameraRing implements Disposable {
@@ -81,10 +83,13 @@ export class CameraRing implements Disposable {
    */
   begin(media: MediaReader, { wait }: { wait: boolean }): void {
     const { codecId, description, colorSpace } = media.video;
+    const { packets } = this.#settings;
     if (this.#writer && this.#writer.codecId !== codecId) this.#close();
-    if (!this.#publisher) this.#create(media, wait);
-    else if (this.#writer) this.#writer.setDescription(description);
-    else this.#writer = this.#addPackets(this.#publisher, media);
+    const publisher = this.#publisher ??= this.#create(media, wait);
+    if (packets && !isPictures(codecId)) {
+      if (!this.#writer) this.#writer = this.#enablePackets(publisher, media, packets);
+      else this.#writer.setDescription(description);
+    }
     this.#metadata = encodeMetadata({ colorSpace });
     this.#beginNs = undefined;
   }
@@ -156,34 +161,24 @@ export class CameraRing implements Disposable {
     }
   }
 
-  #create({ width, height, format, video }: MediaReader, wait: boolean): void {
+  #create({ width, height, format }: MediaReader, wait: boolean): Publisher {
     this.#wait = wait;
     this.#gap = { packet: false, frame: false };
     this.#isNew = { packet: true, frame: true };
     const { key, place, slots, memory, device } = this.#settings;
     const policy = wait ? "wait" : "drop-oldest";
-    const packets = this.#packetRingOf(video);
-    const publisher = Publisher.create({
-      ...{ key, ...place, width, height, format, slots, memory, device, policy },
-      // With the publisher, so that nobody who waits for the key meets it without its packets.
-      ...(packets && { packets }),
+    return Publisher.create({ key, ...place, width, height, format, slots, memory, device, policy });
+  }
+
+  #enablePackets(publisher: Publisher, { video }: MediaReader, settings: PacketSettings): PacketRingWriter {
+    const { slots, dataSize } = settings;
+    return publisher.enablePackets({
+      codec: video.codecId,
+      codecParameters: video.description,
+      slots,
+      dataSize,
+      maxPacketSize: Math.floor(dataSize / LARGEST_SHARE),
     });
-    this.#publisher = publisher;
-    this.#writer = publisher.packets;
-  }
-
-  /** For a publisher whose first connection had none: it was of pictures. */
-  #addPackets(publisher: Publisher, { video }: MediaReader): PacketRingWriter | undefined {
-    const options = this.#packetRingOf(video);
-    return options && publisher.enablePackets(options);
-  }
-
-  #packetRingOf({ codecId, description }: MediaReader["video"]): PacketRingOptions | undefined {
-    const { packets } = this.#settings;
-    if (!packets || isPictures(codecId)) return undefined;
-    const { slots, dataSize } = packets;
-    const maxPacketSize = Math.floor(dataSize / LARGEST_SHARE);
-    return { codec: codecId, description, slots, dataSize, maxPacketSize };
   }
 
   #close(): void {

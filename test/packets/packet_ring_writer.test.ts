@@ -7,8 +7,7 @@ import {
   inspect,
   type PacketRingOptions,
   type PacketRingReader,
-  Publisher,
-  Subscriber,
+  type Publisher,
 } from "../../mod.ts";
 import { createPublisher, expectCode, publish, runtimeDirectory, subscribe } from "../support/ring.ts";
 import { avcHigh31, drain, open, payload, write } from "../support/packets.ts";
@@ -61,28 +60,6 @@ describe("a packet ring", () => {
     for (let index = 0; index < 4; index++) write(ring, index, 9, { type: "key" });
     using reader = subscriber.packets({ wait: true, sinceConnection: true });
     expect((await reader.next({ timeout: 5000 })).sequence).toBe(0n);
-  });
-
-  test("that a publisher is made with is met by everybody, however early", async () => {
-    const key = `early-${process.pid}`;
-    const connecting = Subscriber.connect(key, { runtimeDirectory, timeout: 30_000 });
-    using publisher = Publisher.create({
-      ...{ key, runtimeDirectory, width: 16, height: 16 },
-      packets: { codec: "h264", description: avcHigh31 },
-    });
-    // The subscriber comes before this thread does anything else.
-    while (publisher.stats().subscribers === 0);
-    write(publisher.packets!, 0, 9, { type: "key" });
-    using subscriber = await connecting;
-    using reader = subscriber.packets();
-    expect(reader.decoderConfig).toMatchObject({ codec: "avc1.64001f" });
-    expect((await reader.next({ timeout: 5000 })).data).toEqual(payload(0, 9));
-    expectCode(() => publisher.enablePackets({ codec: "h264" }), "ALREADY_EXISTS");
-    const tooLong = { codec: "h264", description: new Uint8Array(4097) } as const;
-    expectCode(
-      () => Publisher.create({ key: `${key}-2`, runtimeDirectory, width: 16, height: 16, packets: tooLong }),
-      "INVALID_ARGUMENT",
-    );
   });
 
   test("that never comes ends with its publisher", async () => {

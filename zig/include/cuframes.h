@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /** Raised whenever a function, a struct or a code changes. */
-#define CUFRAMES_ABI_VERSION 7
+#define CUFRAMES_ABI_VERSION 6
 /** Slots of a frame ring. */
 #define CUFRAMES_SLOTS_MIN 2
 #define CUFRAMES_SLOTS_MAX 64
@@ -305,10 +305,6 @@ struct cuframes_packet_options {
   uint32_t codec_id;
   /** 1: also as /dev/shm/cuframes-<key>-packets. */
   uint32_t named;
-  /** Bytes of `extradata` that are used; 0: there is none yet. */
-  uint32_t extradata_size;
-  /** What readers are given from the beginning; cuframes_publisher_set_extradata replaces it. */
-  uint8_t extradata[4096];
 };
 
 /** What a packet is published with. */
@@ -643,14 +639,12 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, subscribers) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, slots_leased) == 20);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, rejected) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, failed) == 28);
-CUFRAMES_ASSERT(sizeof(struct cuframes_packet_options) == 4120);
+CUFRAMES_ASSERT(sizeof(struct cuframes_packet_options) == 20);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, ring_slots) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, data_size) == 4);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, max_packet_size) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, codec_id) == 12);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, named) == 16);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, extradata_size) == 20);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, extradata) == 24);
 CUFRAMES_ASSERT(sizeof(struct cuframes_packet_record) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, timestamp_ns) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, decode_timestamp_ns) == 8);
@@ -859,12 +853,8 @@ int32_t cuframes_context_leave(uint32_t context);
 /** Releases a context. */
 int32_t cuframes_context_close(uint32_t context);
 
-/**
- * Takes the key, makes the ring and describes it; returns the publisher's handle.
- * packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
- */
-int32_t cuframes_publisher_create(const struct cuframes_publisher_options *options,
-                                  const struct cuframes_packet_options *packets, struct cuframes_ring_info *info);
+/** Takes the key, makes the ring and describes it; returns the publisher's handle. */
+int32_t cuframes_publisher_create(const struct cuframes_publisher_options *options, struct cuframes_ring_info *info);
 
 /** Where a slot is in this process, until the publisher is closed: a pointer, or a CUdeviceptr. */
 uint64_t cuframes_publisher_slot_address(uint32_t publisher, uint32_t slot);

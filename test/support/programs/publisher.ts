@@ -3,13 +3,13 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { type PacketRingOptions, Publisher, type PublisherOptions } from "../../../mod.ts";
+import { Publisher, type PublisherOptions } from "../../../mod.ts";
 import { testMemory } from "../memory.ts";
 import { fill, packetData, seedBytes } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
 import { commands, optionsOf, outcomeOf, report, turn } from "./worker.ts";
 
-export interface Options extends Omit<PublisherOptions, "packets"> {
+export interface Options extends PublisherOptions {
   /** A packet ring from the start. */
   packets?: boolean;
   /** Reports "waiting" and waits for the command "create". */
@@ -59,9 +59,9 @@ function attempt(event: string, act: () => void): void {
 
 function create(): void {
   attempt("ready", () => {
-    const { packets, ...rest } = options;
-    publisher = Publisher.create({ memory: testMemory, ...rest, ...(packets && { packets: packetRing }) });
+    publisher = Publisher.create({ memory: testMemory, ...options });
     sequence = 0;
+    if (options.packets) enablePackets();
   });
 }
 
@@ -70,14 +70,14 @@ function current(): Publisher {
   return publisher;
 }
 
-const packetRing: PacketRingOptions = {
-  codec: "h264",
-  slots: 1024,
-  description: Uint8Array.of(0, 0, 0, 1, 0x67),
-};
-
 function enablePackets(dataSize?: number): void {
-  current().enablePackets({ ...packetRing, ...(dataSize === undefined ? {} : { dataSize }) });
+  const description = Uint8Array.of(0, 0, 0, 1, 0x67);
+  current().enablePackets({
+    codec: "h264",
+    slots: 1024,
+    description,
+    ...(dataSize === undefined ? {} : { dataSize }),
+  });
 }
 
 async function publishOne(): Promise<bigint> {

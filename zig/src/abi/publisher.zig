@@ -2,7 +2,6 @@
 
 const errors = @import("../core/mod.zig").errors;
 const publishing = @import("../ipc/mod.zig").publisher;
-const packet_tracks = @import("../ipc/mod.zig").packet_tracks;
 const frame_publishing = @import("../ipc/mod.zig").frames;
 const event_loop = @import("../ipc/mod.zig").event_loop;
 const cuda = @import("../memory/mod.zig").cuda;
@@ -17,23 +16,14 @@ const requiredCallback = arguments.requiredCallback;
 const Error = errors.Error;
 
 /// Takes the key, makes the ring and describes it; returns the publisher's handle.
-/// packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
-pub export fn cuframes_publisher_create(
-    options: ?*const publishing.Options,
-    packets: ?*const packet_tracks.PacketOptions,
-    info: ?*publishing.Info,
-) i32 {
-    return codeOf(createPublisher(options, packets, info));
+pub export fn cuframes_publisher_create(options: ?*const publishing.Options, info: ?*publishing.Info) i32 {
+    return codeOf(createPublisher(options, info));
 }
 
-fn createPublisher(
-    options: ?*const publishing.Options,
-    packets: ?*const packet_tracks.PacketOptions,
-    info: ?*publishing.Info,
-) Error!i32 {
+fn createPublisher(options: ?*const publishing.Options, info: ?*publishing.Info) Error!i32 {
     const out = try required(publishing.Info, info);
     const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
-    const publisher = try publishing.Publisher.create(wanted, packets);
+    const publisher = try publishing.Publisher.create(wanted);
     errdefer publisher.close();
     out.* = publisher.info();
     return handles.add(.{ .publisher = publisher });

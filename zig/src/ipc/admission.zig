@@ -443,7 +443,7 @@ fn createForTest(folder: *const directory.Path) !*Publisher {
     options.slot_count = 3;
     options.policy = @intFromEnum(frame_ring.Policy.wait);
     options.socket_mode = 0o600;
-    return .create(&options, null);
+    return .create(&options);
 }
 
 test "a hello that has come before its connection makes room is answered; silence is not" {
@@ -509,12 +509,9 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
 
     // What is sent to it fails from now on; it says nothing by that.
     _ = linux.shutdown(fd, linux.SHUT.RD);
-    var packet_options = std.mem.zeroes(@import("packet_tracks.zig").PacketOptions);
-    packet_options.ring_slots = 1;
-    packet_options.data_size = 1;
-    packet_options.max_packet_size = 1;
-    packet_options.codec_id = 27;
-    try publisher.enablePackets(&packet_options);
+    try publisher.enablePackets(
+        &.{ .ring_slots = 1, .data_size = 1, .max_packet_size = 1, .codec_id = 27, .named = 0 },
+    );
     for (0..8) |_| {
         // Nobody waits for it any more.
         const slot = try publisher.tryAcquire();

@@ -25,10 +25,6 @@ pub const PacketOptions = extern struct {
     codec_id: u32,
     /// 1: also as /dev/shm/cuframes-<key>-packets.
     named: u32,
-    /// Bytes of `extradata` that are used; 0: there is none yet.
-    extradata_size: u32,
-    /// What readers are given from the beginning; cuframes_publisher_set_extradata replaces it.
-    extradata: [packets.extradata_size_max]u8,
 };
 
 /// What a packet is published with.
@@ -50,11 +46,6 @@ pub const PacketRing = struct {
     codec_id: u32,
     published: u64 = 0,
     mirror: ?Mirror,
-
-    fn setExtradata(ring: *PacketRing, bytes: []const u8) error{InvalidArgument}!void {
-        try ring.writer.setCodecExtradata(bytes);
-        if (ring.mirror) |*mirror| mirror.writer.setCodecExtradata(bytes) catch unreachable; // of the same geometry
-    }
 
     pub fn deinit(ring: *PacketRing) void {
         ring.writer.shutdown();
@@ -120,7 +111,6 @@ pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!
             .{ options.ring_slots, options.data_size, options.max_packet_size, packets.ring_slots_max },
         );
     };
-    if (wanted.extradata_size > packets.extradata_size_max) return tooMuchExtradata(wanted.extradata_size);
     if (publisher.packet_ring != null) return errors.fail(
         error.AlreadyExists,
         "this publisher has a packet ring already",
@@ -145,7 +135,6 @@ pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!
         .codec_id = options.codec_id,
         .mirror = mirror,
     };
-    publisher.packet_ring.?.setExtradata(wanted.extradata[0..wanted.extradata_size]) catch unreachable; // its size fits
     const message: protocol.Packets = .{ .size = size };
     var indexes = admission.indexesOf(publisher.subscribers.active);
     while (indexes.next()) |index| {
@@ -166,15 +155,14 @@ fn packetRing(publisher: *Publisher) Error!*PacketRing {
 
 pub fn setExtradata(publisher: *Publisher, bytes: []const u8) Error!void {
     const ring = try packetRing(publisher);
-    ring.setExtradata(bytes) catch return tooMuchExtradata(bytes.len);
-}
-
-fn tooMuchExtradata(size: usize) Error {
-    return errors.fail(
-        error.InvalidArgument,
-        "a codec description of {d} bytes: it has at most {d}",
-        .{ size, packets.extradata_size_max },
-    );
+    ring.writer.setCodecExtradata(bytes) catch {
+        return errors.fail(
+            error.InvalidArgument,
+            "{d} bytes of codec parameters: at most {d}",
+            .{ bytes.len, packets.extradata_size_max },
+        );
+    };
+    if (ring.mirror) |*mirror| mirror.writer.setCodecExtradata(bytes) catch unreachable;
 }
 
 pub fn publishPacket(publisher: *Publisher, payload: []const u8, record: *PacketRecord) Error!void {

@@ -147,8 +147,7 @@ pub const Publisher = struct {
         }
     };
 
-    /// With a packet ring from the beginning, where its options are given: nobody finds the publisher without.
-    pub fn create(options: *const Options, packet_options: ?*const packet_tracks.PacketOptions) Error!*Publisher {
+    pub fn create(options: *const Options) Error!*Publisher {
         const policy = try checkOptions(options);
         const kind = try memory.kindOf(options.memory);
         const alignment = memory.alignmentOf(kind);
@@ -185,8 +184,6 @@ pub const Publisher = struct {
             .admission = .{ .spare_fd = spare_fd },
         };
         publisher.describe(options);
-        if (packet_options) |wanted| try publisher.enablePackets(wanted);
-        errdefer if (publisher.packet_ring) |*ring| ring.deinit();
         try publisher.listen(options.socket_mode);
         return publisher;
     }
