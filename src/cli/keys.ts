@@ -1,7 +1,7 @@
 /** This file finds the keys that have a publisher here, and asks each what it does. */
 import { readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isCuframesError, isKey } from "../core/mod.ts";
+import { CuframesError, isCuframesError, isForbidden, isKey } from "../core/mod.ts";
 
 import { inspect, type PublisherReport } from "../frames/mod.ts";
 import { checkRuntimeDirectory, removeLeftovers, runtimeDirectories } from "../memory/mod.ts";
@@ -52,7 +52,8 @@ export function listKeys({ place }: Context): Listing {
       checkRuntimeDirectory(directory);
       return readdirSync(directory);
     } catch (error) {
-      if (isCuframesError(error, "PERMISSION")) closed.push({ directory, error });
+      const refused = isForbidden(error) ? forbidden(directory, error) : error;
+      if (isCuframesError(refused, "PERMISSION")) closed.push({ directory, error: refused });
       return []; // or it is not there
     }
   });
@@ -60,6 +61,12 @@ export function listKeys({ place }: Context): Listing {
   const keys = [...new Set(found.filter(isKey))].sort();
   if (keys.length === 0 && closed.length > 0) throw closed[0]!.error;
   return { keys, closed: closed.map(({ directory, error }) => ({ directory, reason: error.message })) };
+}
+
+/** The runtime, not the system, does not let it be read. */
+function forbidden(directory: string, cause: unknown): CuframesError {
+  const message = `looking for publishers in ${directory}: ${(cause as Error).message}`;
+  return new CuframesError("PERMISSION", message, { cause });
 }
 
 /** One question to a publisher, which goes on when nobody waits for its answer any more. */

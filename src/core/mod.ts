@@ -1,5 +1,7 @@
 // The ground that every room stands on: errors, options, formats, codecs, times. Nothing here calls native code.
 
+import "./supported.ts";
+
 export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
@@ -42,5 +44,6 @@ export {
   type WaitOptions,
 } from "./options.ts";
 export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
+export { LEAST_VERSIONS } from "./runtimes.ts";
 export { pause, Ticker } from "./timers.ts";
 export { timescaleOf } from "./timescale.ts";
