@@ -53,7 +53,7 @@ pub const Claim = struct {
     socket: ?Identity = null,
 
     /// AlreadyExists where somebody else's lives: holds the lock, or listens.
-    pub fn take(directory_path: *const Path, names: *const Names, others: Others) Error!Claim {
+    pub fn take(directory_path: *const Path, names: *const Names, whose: Others) Error!Claim {
         _ = try pathOf(directory_path, &names.socket);
         const folder: Folder = try .open(directory_path);
         errdefer folder.close();
@@ -64,7 +64,7 @@ pub const Claim = struct {
             os_fd.close(lock.fd);
         }
         // Whoever listens without this lock has lost it: its file was removed, or replaced.
-        if (lock.created or others == .any) try requireDead(&folder, &names.socket);
+        if (lock.created or whose == .any) try requireDead(&folder, &names.socket);
         return claim;
     }
 
@@ -97,7 +97,9 @@ pub const Claim = struct {
         errdefer os_fd.close(fd);
         const workshop: Workshop = try .make(folder, &claim.names.workshop);
         defer workshop.remove(folder);
+        others.act(.bind);
         try workshop.bind(folder, fd);
+        others.act(.chmod);
         _ = try errors.check(linux.fchmodat(workshop.fd, Workshop.entry.z(), @intCast(mode)), "chmod", at.slice());
         _ = try errors.check(linux.listen(fd, socket.backlog), "listen", at.slice());
         var status: linux.Statx = undefined;
@@ -110,7 +112,8 @@ pub const Claim = struct {
         );
         _ = try errors.check(result, "statx", at.slice());
         try claim.requireLock();
-        const renamed = renameat(workshop.fd, Workshop.entry.z(), folder.fd, name.z());
+        others.act(.rename);
+        const renamed = linux.renameat(workshop.fd, Workshop.entry.z(), folder.fd, name.z());
         if (linux.errno(renamed) != .SUCCESS) return folder.failErrno(linux.errno(renamed), "rename", name);
         claim.socket = .of(&status);
         errdefer claim.removeSocket();
@@ -174,8 +177,13 @@ fn pathOf(folder: *const Path, name: *const Path) Error!Path {
     return .init("{s}/{s}", .{ folder.slice(), name.slice() });
 }
 
-/// In tests, others get in between.
-const renameat = if (@import("builtin").is_test) meddler.renameat else linux.renameat;
+/// What others can get in before.
+const Step = enum { open, bind, chmod, rename };
+
+/// In tests they do.
+const others = if (@import("builtin").is_test) meddler else struct {
+    fn act(_: Step) void {}
+};
 
 const Acquired = struct { fd: i32, created: bool };
 
@@ -237,6 +245,7 @@ fn deadSocketOf(folder: *const Folder, name: *const Path) Error!?Identity {
 /// Permission for a file that others than its owner can open, too.
 fn openPrivate(folder: *const Folder, name: *const Path, status: *const linux.Statx) Error!?i32 {
     if (folders.oddityOf(status) == null and status.mode & 0o077 != 0) return error.Permission;
+    others.act(.open);
     return folder.openFile(name, status, .RDWR);
 }
 
@@ -401,13 +410,22 @@ const Workshop = struct {
 const testing = std.testing;
 
 const meddler = struct {
-    /// Removed before the next renaming.
-    var victim: ?*const Path = null;
+    var plan: ?Plan = null;
 
-    fn renameat(from: i32, name: [*:0]const u8, to: i32, new_name: [*:0]const u8) usize {
-        if (victim) |path| _ = linux.unlink(path.z());
-        victim = null;
-        return linux.renameat(from, name, to, new_name);
+    const Plan = struct {
+        before: Step,
+        /// Moved aside, and a link put in its place.
+        path: *const Path,
+        aside: *const Path,
+        link_to: *const Path,
+    };
+
+    fn act(step: Step) void {
+        const deed = plan orelse return;
+        if (deed.before != step) return;
+        plan = null;
+        std.debug.assert(linux.errno(linux.rename(deed.path.z(), deed.aside.z())) == .SUCCESS);
+        std.debug.assert(linux.errno(linux.symlink(deed.link_to.z(), deed.path.z())) == .SUCCESS);
     }
 };
 
@@ -553,11 +571,14 @@ test "a lock that was replaced before the socket is there loses" {
     const lock = try scene.in("cam.lock");
     _ = try errors.check(linux.unlink(lock.z()), "unlink", lock.slice());
     var second = try scene.take();
+    const fd = try second.listen(0o600);
     try testing.expectError(error.AlreadyExists, first.listen(0o600));
     try expectSaid("has replaced");
     first.release();
     try testing.expect(second.holdsLock());
+    try testing.expect(second.folder.has(&scene.names.socket, second.socket.?));
     second.release();
+    os_fd.close(fd);
 }
 
 test "a lock that is lost while the socket gets its name loses, and the socket goes" {
@@ -565,10 +586,63 @@ test "a lock that is lost while the socket gets its name loses, and the socket g
     defer scene.deinit();
     var claim = try scene.take();
     const lock = try scene.in("cam.lock");
-    meddler.victim = &lock;
+    const aside = try scene.in("aside");
+    meddler.plan = .{ .before = .rename, .path = &lock, .aside = &aside, .link_to = &aside };
     try testing.expectError(error.AlreadyExists, claim.listen(0o600));
     try testing.expectEqual(null, try scene.statusOf(&scene.names.socket));
     claim.release();
+    for ([_]*const Path{ &lock, &aside }) |path| {
+        try testing.expectEqual(linux.E.SUCCESS, linux.errno(linux.unlink(path.z())));
+    }
+}
+
+test "a link that takes the place of the socket's directory changes no other file's mode, and makes none elsewhere" {
+    const scene: Scene = try .init();
+    defer scene.deinit();
+    const elsewhere: Path = try .init("{s}-elsewhere", .{scene.path.slice()});
+    try directory.create(&elsewhere);
+    const folder: Folder = try .open(&elsewhere);
+    defer folder.close();
+    const entry = Workshop.entry;
+    const workshop = try scene.in(".cam.0");
+    const aside = try scene.in("aside");
+    for ([_]Step{ .bind, .chmod }) |step| {
+        if (step == .chmod) os_fd.close((try folder.create(&entry, 0o600)).?);
+        meddler.plan = .{ .before = step, .path = &workshop, .aside = &aside, .link_to = &elsewhere };
+        var claim = try scene.take();
+        const fd = try claim.listen(0o666);
+        try testing.expectEqual(null, meddler.plan);
+        try testing.expectEqual(0o666, (try scene.statusOf(&scene.names.socket)).?.mode & 0o777);
+        const there = try folder.look(&entry);
+        if (step == .chmod) {
+            try testing.expectEqual(linux.S.IFREG | 0o600, there.?.mode);
+        } else {
+            try testing.expectEqual(null, there);
+        }
+        claim.release();
+        os_fd.close(fd);
+        try testing.expectEqual(linux.E.SUCCESS, linux.errno(linux.unlink(workshop.z())));
+        try testing.expectEqual(linux.E.SUCCESS, linux.errno(linux.rmdir(aside.z())));
+    }
+    try testing.expectEqual(linux.E.SUCCESS, linux.errno(linux.unlinkat(folder.fd, entry.z(), 0)));
+    try testing.expectEqual(linux.E.SUCCESS, linux.errno(linux.rmdir(elsewhere.z())));
+}
+
+test "a lock that becomes a link before it is opened is not followed" {
+    const scene: Scene = try .init();
+    defer scene.deinit();
+    const folder: Folder = try .open(&scene.path);
+    defer folder.close();
+    os_fd.close((try folder.create(&scene.names.lock, 0o600)).?);
+    const lock = try scene.in("cam.lock");
+    const aside = try scene.in("aside");
+    // Opening a directory for writing has an error of its own.
+    meddler.plan = .{ .before = .open, .path = &lock, .aside = &aside, .link_to = &scene.path };
+    try testing.expectError(error.Io, scene.take());
+    try expectSaid("cam.lock is a symbolic link");
+    for ([_]*const Path{ &lock, &aside }) |path| {
+        try testing.expectEqual(linux.E.SUCCESS, linux.errno(linux.unlink(path.z())));
+    }
 }
 
 test "a lock on a file that has lost its name, or whose name another one has, is none" {
