@@ -782,19 +782,20 @@ test "a hello that has come before its connection makes room is answered; silenc
     defer _ = linux.rmdir(folder.z());
     const publisher = try createForTest(&folder);
     defer publisher.close();
-    const address: socket.Address = try .init(publisher.paths.socket.slice());
+    const path = publisher.claim.path();
+    const address: socket.Address = try .init(path.slice());
 
     // Everything happens between two turns of the reactor's thread.
     reactor.lock();
     defer reactor.unlock();
     var connections: [2 + pending_max]i32 = undefined;
     defer for (connections) |fd| os_fd.close(fd);
-    for (connections[0..2]) |*fd| fd.* = try socket.connect(&address, publisher.paths.socket.slice(), 1000);
+    for (connections[0..2]) |*fd| fd.* = try socket.connect(&address, path.slice(), 1000);
     onConnection(publisher, publisher.admission.listener_token, publisher.listener);
     var hello: protocol.Hello = .{ .wants = protocol.want_frames, .mode = 0, .name = undefined };
     protocol.setText(&hello.name, "early enough");
     try socket.send(connections[0], std.mem.asBytes(&hello), &.{});
-    for (connections[2..]) |*fd| fd.* = try socket.connect(&address, publisher.paths.socket.slice(), 1000);
+    for (connections[2..]) |*fd| fd.* = try socket.connect(&address, path.slice(), 1000);
     for (0..pending_max / accepts_per_turn) |_| {
         onConnection(publisher, publisher.admission.listener_token, publisher.listener);
     }
@@ -940,8 +941,9 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
     defer _ = linux.rmdir(folder.z());
     const publisher = try createForTest(&folder);
     defer publisher.close();
-    const address: socket.Address = try .init(publisher.paths.socket.slice());
-    const fd = try socket.connect(&address, publisher.paths.socket.slice(), 1000);
+    const path = publisher.claim.path();
+    const address: socket.Address = try .init(path.slice());
+    const fd = try socket.connect(&address, path.slice(), 1000);
     errdefer os_fd.close(fd);
     var hello: protocol.Hello = .{
         .wants = protocol.want_frames | protocol.want_packets,

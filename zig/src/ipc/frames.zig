@@ -102,6 +102,7 @@ pub fn publish(publisher: *Publisher, slot: u32, record: *PublishRecord) Error!v
 fn complete(publisher: *Publisher, slot: u6, sequence: u64) void {
     assert(publisher.mutex.isHeld());
     publisher.writer.complete(slot, sequence);
+    publisher.meter.add(publisher.control.slots[slot].record.published_ns);
     publisher.subscribers.notifyFrames();
     // The frame that was the newest may be overwritten now.
     publisher.room.notify();

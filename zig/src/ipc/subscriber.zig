@@ -141,8 +141,8 @@ pub const Subscriber = struct {
             hello.device_count = visibleUuids(&hello.devices) catch |reason| return withContext(reason);
             if (call.deadline.passed()) return errors.fail(
                 error.Timeout,
-                "the frames of {s} are on a GPU, and the time-out ended while its driver was loaded: give connect a " ++
-                    "longer one",
+                "the frames of {s} are on a GPU, and the time-out ended while its driver was loaded: give a longer " ++
+                    "time-out",
                 .{key},
             );
             break :reply try connecting.handshake(key, folder, &hello, call);
