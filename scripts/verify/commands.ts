@@ -1,7 +1,7 @@
 // Runs command lines of the program, as documents and help texts have them, in projects that have the package installed:
 // each until it has done what it is for, and its end.
 
-import { mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../package/metadata.ts";
 import { blocks, examplesOf, type Line, lines, quotedLines } from "./documents.ts";
@@ -26,8 +26,10 @@ function begin(
   { project, args, directory }: Attempt,
   sockets: string,
   more: Record<string, string> = {},
+  input?: Uint8Array,
 ): Started {
-  return Started.program(project, args, directory, { CUFRAMES_RUNTIME_DIR: sockets, ...more });
+  const env = { CUFRAMES_RUNTIME_DIR: sockets, ...more };
+  return Started.program(project, args, directory, env, undefined, input);
 }
 
 /** The files of a directory and below that have something in them. */
@@ -42,20 +44,20 @@ const runs: Readonly<Record<string, Run>> = {
     const sockets = join(attempt.directory, "sockets");
     const isFile = attempt.args.includes("--config");
     const isGenerated = attempt.args.includes("lavfi");
+    const isStandardInput = attempt.args[1] === "-";
     const args = attempt.args.map((word, index) => {
       const isInput = index === 1 && !word.startsWith("-") && !isGenerated;
       return isInput ? clip : word;
     });
     if (!isFile) {
-      for (const flag of ["--realtime", ...isGenerated ? [] : ["--loop"]]) {
+      for (const flag of ["--realtime", ...isGenerated || isStandardInput ? [] : ["--loop"]]) {
         if (!args.includes(flag)) args.push(flag);
       }
     }
     const keys = isFile ? writeConfig(attempt.directory) : [args[args.indexOf("--key") + 1]!];
-    await using started = begin({ ...attempt, args }, sockets, {
-      CUFRAMES_URL: clip,
-      PARKING_PASSWORD: "secret",
-    });
+    const variables = { CUFRAMES_URL: clip, PARKING_PASSWORD: "secret" };
+    const input = isStandardInput ? readFileSync(clip) : undefined;
+    await using started = begin({ ...attempt, args }, sockets, variables, input);
     await published(started, keys.length);
     for (const key of keys) {
       const report = await reportOf(attempt.project, key, attempt.directory, sockets);

@@ -16,7 +16,7 @@ export interface Block {
 /** A line of shell. */
 export interface Line {
   readonly file: string;
-  /** Without its prompt, its comment, and a `&` at its end. */
+  /** Without its prompt, its comment, a `&` at its end, and what writes to the program's standard input. */
   readonly text: string;
 }
 
@@ -47,7 +47,8 @@ export function nameOfLine({ file, text }: Line): string {
 }
 
 function lineOf(file: string, text: string): Line {
-  return { file, text: text.replace(/^\$ /, "").replace(/\s+#.*$/, "").replace(/\s*&$/, "").trim() };
+  const command = text.replace(/^\$ /, "").replace(/\s+#.*$/, "").replace(/\s*&$/, "").trim();
+  return { file, text: command.replace(/^ffmpeg [^|]* - \| (?=cuframes )/, "") };
 }
 
 /** The lines of the blocks of shell. */

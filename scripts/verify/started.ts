@@ -3,7 +3,10 @@
 import { Child } from "../lib/process.ts";
 import { programOf, type Project } from "./projects.ts";
 
-/** A process that knows no environment but its project's, and is killed when it takes too long. */
+/**
+ * A process that knows no environment but its project's, and is killed when it takes too long. It finds nothing on its
+ * standard input, or `input`.
+ */
 export class Started implements AsyncDisposable {
   readonly child: Child;
   #changed: () => void = () => {};
@@ -14,6 +17,7 @@ export class Started implements AsyncDisposable {
     cwd: string,
     env: Record<string, string> = {},
     limit = 60,
+    input?: Uint8Array,
   ) {
     this.child = new Child(command, {
       name: `${command.map((word) => word.replace(/^.*\//, "")).join(" ")} (${project.name})`,
@@ -21,8 +25,10 @@ export class Started implements AsyncDisposable {
       env: { ...project.environment, NO_COLOR: "1", ...env },
       emptyEnv: true,
       limit,
+      stdin: input === undefined ? "ignore" : "pipe",
       onOutput: () => this.#changed(),
     });
+    if (input !== undefined) this.child.stdin.end(input);
     this.child.ended.then(() => this.#changed(), () => this.#changed());
   }
 
@@ -33,8 +39,9 @@ export class Started implements AsyncDisposable {
     cwd: string,
     env: Record<string, string> = {},
     limit?: number,
+    input?: Uint8Array,
   ): Started {
-    return new Started(project, [...programOf(project), ...args], cwd, env, limit);
+    return new Started(project, [...programOf(project), ...args], cwd, env, limit, input);
   }
 
   /** Waits until its output is as wanted; fails where it ends before. */
