@@ -3,7 +3,13 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { type PacketRingOptions, Publisher, type PublisherOptions } from "../../../mod.ts";
+import {
+  type PacketRingOptions,
+  Publisher,
+  type PublisherEvent,
+  type PublisherOptions,
+  type WritableFrame,
+} from "../../../mod.ts";
 import { testMemory } from "../memory.ts";
 import { fill, packetData, seedBytes } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
@@ -14,6 +20,8 @@ export interface Options extends Omit<PublisherOptions, "packets"> {
   packets?: boolean;
   /** Reports "waiting" and waits for the command "create". */
   later?: boolean;
+  /** Reports what happens to the ring, by the kind of event. */
+  tell?: boolean;
 }
 
 export type Command =
@@ -23,8 +31,10 @@ export type Command =
   /** Publishes a frame a millisecond until "halt", which reports "halted"; `announce`: reports each sequence; `packets`: and
    * a packet with each. */
   | { do: "run"; announce?: boolean; packets?: boolean }
-  /** As "run", as fast as it goes; reports "rushing". */
+  /** As "run", as fast as it goes, and ended by a slot that cannot be had at once; reports "rushing". */
   | { do: "rush" }
+  /** Publishes that many, each of whose slots must be there at once; reports "demanded". */
+  | { do: "demand"; frames: number }
   | { do: "halt" }
   | { do: "enablePackets"; dataSize?: number }
   /** Publishes for so many milliseconds; reports "timed", with what `acquire` and `publish` together took at most, in
@@ -62,8 +72,13 @@ function attempt(event: string, act: () => void): void {
 
 function create(): void {
   attempt("ready", () => {
-    const { packets, ...rest } = options;
-    publisher = Publisher.create({ memory: testMemory, ...rest, ...(packets && { packets: packetRing }) });
+    const { packets, tell, ...rest } = options;
+    publisher = Publisher.create({
+      memory: testMemory,
+      ...rest,
+      ...(packets && { packets: packetRing }),
+      ...(tell && { onEvent: (event: PublisherEvent) => report(event.kind, event) }),
+    });
     sequence = 0;
   });
 }
@@ -83,8 +98,23 @@ function enablePackets(dataSize?: number): void {
   current().enablePackets({ ...packetRing, ...(dataSize === undefined ? {} : { dataSize }) });
 }
 
+/** Slots and what evicted subscribers hold outside of them, at most. */
+let memories = 0;
+
 async function publishOne(): Promise<bigint> {
   using frame = await current().acquireAsync({ timeout: 10_000 });
+  return publishIn(frame);
+}
+
+/** Of a slot that is there at once. */
+function demandOne(): void {
+  using frame = current().acquire({ timeout: 0 });
+  const { slots, slotsOutside } = current().stats();
+  memories = Math.max(memories, slots + slotsOutside);
+  publishIn(frame);
+}
+
+function publishIn(frame: WritableFrame): bigint {
   sequence++;
   fill(frame, seed, sequence);
   return frame.publish({ timestamp: sequence, metadata: seedBytes(seed) });
@@ -136,6 +166,23 @@ async function time(milliseconds: number): Promise<void> {
   report("timed", { usually: times[Math.floor(times.length * 0.99)] });
 }
 
+async function rush(): Promise<void> {
+  halted = false;
+  while (!halted) {
+    demandOne();
+    await turn();
+  }
+}
+
+async function demand(frames: number): Promise<void> {
+  for (let done = 0; done < frames; done++) {
+    demandOne();
+    if (done % 4 === 0) await turn();
+  }
+  await settled();
+  report("demanded", { ...current().stats(), memories });
+}
+
 function spin(milliseconds: number, until: string): void {
   const end = performance.now() + milliseconds;
   while (performance.now() < end && !existsSync(until));
@@ -151,13 +198,15 @@ async function obey(command: Command): Promise<void> {
       running = run(command.announce ?? false, command.packets ?? false, () => setTimeout(1));
       return report("running");
     case "rush":
-      running = run(false, false, turn);
+      running = rush();
       return report("rushing");
+    case "demand":
+      return await demand(command.frames);
     case "halt":
       halted = true;
       await running;
       await settled();
-      return report("halted", current().stats());
+      return report("halted", { ...current().stats(), memories });
     case "enablePackets":
       enablePackets(command.dataSize);
       return report("enabled");

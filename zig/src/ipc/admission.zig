@@ -488,12 +488,12 @@ fn requireGoodStanding(publisher: *Publisher, peer: eviction.Peer) Error!void {
         error.Evicted,
         "the publisher refuses this {s} for {d} ms more: it was evicted again and again for frames that it held too long. " ++
             "Close frames as soon as they are done with, hold fewer at a time, or copy what is needed for longer",
-        .{ if (peer.process != 0) "process" else "user", refused_ns / std.time.ns_per_ms + 1 },
+        .{ whatIs(peer), refused_ns / std.time.ns_per_ms + 1 },
     );
     if (eviction.keepsAnything(publisher, peer)) return errors.fail(
         error.Evicted,
-        "this process still holds frames of a connection that the publisher has ended for them: close them first",
-        .{},
+        "this {s} still holds frames of a connection that the publisher has ended for them: close them first",
+        .{whatIs(peer)},
     );
     if (!supply.mayAdmit(publisher)) return errors.fail(
         error.OutOfMemory,
@@ -501,6 +501,10 @@ fn requireGoodStanding(publisher: *Publisher, peer: eviction.Peer) Error!void {
             "(memoryLimit): close them, or wait until they end",
         .{publisher.subscribers.memoriesOutside()},
     );
+}
+
+fn whatIs(peer: eviction.Peer) []const u8 {
+    return if (peer.process != 0) "process" else "user";
 }
 
 /// A welcome and what goes with it.
@@ -553,7 +557,10 @@ fn enter(publisher: *Publisher, index: u6, connection: *const Connection) Welcom
     };
     publisher.connections[index] = connection.*;
     publisher.connected |= leases.bitOf(index);
-    publisher.subscribers.add(index, page.address, wants_frames and connection.mode == .ordered);
+    publisher.subscribers.add(index, page.address, if (!wants_frames) .packets_only else switch (connection.mode) {
+        .newest => .newest,
+        .ordered => .ordered,
+    });
     return welcome;
 }
 

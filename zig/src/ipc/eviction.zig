@@ -123,9 +123,8 @@ pub fn evict(publisher: *Publisher, who: struct { everyone: bool }) bool {
         return true;
     }
     var any = false;
-    var indexes = leases.bitsOf(publisher.subscribers.active);
+    var indexes = leases.bitsOf(publisher.subscribers.holders);
     while (indexes.next()) |index| {
-        if (publisher.connections[index].wants & protocol.want_frames == 0) continue;
         revoke(publisher, .of(publisher, @intCast(index), now_ns), now_ns);
         any = true;
     }
@@ -169,7 +168,7 @@ pub fn tellGrowth(publisher: *Publisher, slots: u32) void {
 
 fn worstOf(publisher: *const Publisher, now_ns: u64) ?Holding {
     var worst: ?Holding = null;
-    var indexes = leases.bitsOf(publisher.subscribers.active);
+    var indexes = leases.bitsOf(publisher.subscribers.holders);
     while (indexes.next()) |index| {
         const holding: Holding = .of(publisher, @intCast(index), now_ns);
         if (holding.frames == 0) continue;

@@ -12,6 +12,7 @@ const bitsOf = @import("../ring/mod.zig").leases.bitsOf;
 const memory = @import("../memory/mod.zig").memory;
 const os_fd = @import("../os/mod.zig").fd;
 const memfd = @import("../os/mod.zig").memfd;
+const closer = @import("../os/mod.zig").closer;
 const socket = @import("../os/mod.zig").socket;
 const clock = @import("../os/mod.zig").clock;
 const log = @import("../os/mod.zig").log;
@@ -413,6 +414,8 @@ pub const Subscriber = struct {
 
     fn hasNews(subscriber: *Subscriber) bool {
         if (@atomicLoad(bool, &subscriber.closing, .seq_cst)) return true;
+        // There is nothing to wait for, not even for the GPU to let go of a frame.
+        if (subscriber.reader.isEvicted()) return true;
         const news = subscriber.inbox.hasNews() or subscriber.reader.hasNews() or subscriber.isDisconnected();
         return news and !subscriber.isReleasing();
     }
@@ -442,7 +445,7 @@ pub const Subscriber = struct {
         );
         // Looked at first: memory that came before the end is there then.
         const ended = subscriber.isDisconnected();
-        if (subscriber.inbox.hasNews()) try subscriber.takeMemory();
+        if (subscriber.inbox.hasNews() and !subscriber.reader.isEvicted()) try subscriber.takeMemory();
         if (ended) subscriber.reader.expectNoMemory();
         defer if (subscriber.reader.withdrew) {
             subscriber.reader.withdrew = false;
@@ -476,6 +479,12 @@ pub const Subscriber = struct {
         for (0..layout.slots_max) |_| {
             const slot, const letter = subscriber.inbox.take() orelse return;
             errdefer subscriber.inbox.putBack(slot, letter);
+            const is_known = letter.generation == subscriber.reader.generations[slot];
+            if (is_known and letter.fd >= 0) {
+                // Said again to those who may not have been told. Frames in it may be held.
+                closer.close(letter.fd);
+                continue;
+            }
             if (subscriber.reader.holds(slot)) return errors.fail(
                 error.Protocol,
                 "the publisher takes the memory of a frame away that is held",
@@ -491,7 +500,8 @@ pub const Subscriber = struct {
         }
     }
 
-    fn evicted(subscriber: *const Subscriber) Error {
+    /// Why the publisher has ended the connection of a subscriber that is evicted.
+    pub fn evicted(subscriber: *const Subscriber) Error {
         const page = subscriber.page;
         const held = @atomicLoad(u32, &page.revoked_frames, .monotonic);
         if (held == 0) return errors.fail(

@@ -161,7 +161,11 @@ fn fill(publisher: *Publisher, slot: u6) bool {
                 publisher.subscribers.replaced(slot);
                 writer.strip(slot);
                 oweToAll(publisher, slot);
-            } else writer.cancel(slot);
+            } else {
+                writer.cancel(slot);
+                // Whoever came meanwhile was not given what the slot still has.
+                if (!grown) oweToAll(publisher, slot);
+            }
         }
     }
     publisher.owed.post();
@@ -203,7 +207,7 @@ pub fn closeLeft(publisher: *Publisher) void {
 
 fn oweToAll(publisher: *Publisher, slot: u6) void {
     assert(publisher.mutex.isHeld());
-    var indexes = admission.indexesOf(publisher.subscribers.active);
+    var indexes = admission.indexesOf(publisher.subscribers.holders);
     while (indexes.next()) |index| publisher.connections[index].out.oweMemory(slot);
 }
 

@@ -431,7 +431,7 @@ const TestRing = struct {
     }
 
     fn reader(ring: *TestRing, index: u6, mode: Mode) Reader {
-        ring.subscribers.add(index, &ring.pages[index], mode == .ordered);
+        ring.subscribers.add(index, &ring.pages[index], if (mode == .ordered) .ordered else .newest);
         var new: Reader = .init(ring.control, &ring.pages[index], layout.slots_max, mode, ring.writer.completed);
         ring.handOver(&new);
         return new;

@@ -18,23 +18,30 @@ pub const evicted_max = 2 * layout.subscribers_max;
 pub const Subscribers = struct {
     pages: [layout.subscribers_max]*layout.LeasePage = undefined,
     active: u64 = 0,
+    /// Those that may hold frames. What the others write in their pages protects nothing.
+    holders: u64 = 0,
     /// Those that are to get every frame: the policy "wait" waits for them.
     ordered: u64 = 0,
     evicted: [evicted_max]Evicted = undefined,
     evicted_count: u32 = 0,
 
-    pub fn add(subscribers: *Subscribers, index: u6, page: *layout.LeasePage, is_ordered: bool) void {
+    /// What a subscriber is given.
+    pub const Wants = enum { packets_only, newest, ordered };
+
+    pub fn add(subscribers: *Subscribers, index: u6, page: *layout.LeasePage, wants: Wants) void {
         const bit = bitOf(index);
         assert(subscribers.active & bit == 0);
         subscribers.pages[index] = page;
         subscribers.active |= bit;
-        if (is_ordered) subscribers.ordered |= bit;
+        if (wants != .packets_only) subscribers.holders |= bit;
+        if (wants == .ordered) subscribers.ordered |= bit;
     }
 
     pub fn remove(subscribers: *Subscribers, index: u6) void {
         const bit = bitOf(index);
         assert(subscribers.active & bit != 0);
         subscribers.active &= ~bit;
+        subscribers.holders &= ~bit;
         subscribers.ordered &= ~bit;
     }
 
@@ -47,7 +54,7 @@ pub const Subscribers = struct {
     /// Slots that some lease of a connected reader names, as a mask.
     pub fn leased(subscribers: *const Subscribers, sequences: Sequences) u64 {
         var slots: u64 = 0;
-        var indexes = bitsOf(subscribers.active);
+        var indexes = bitsOf(subscribers.holders);
         while (indexes.next()) |index| slots |= leasedIn(subscribers.pages[index], sequences);
         return slots;
     }
@@ -75,6 +82,7 @@ pub const Subscribers = struct {
     /// What a connected reader holds.
     pub fn holding(subscribers: *const Subscribers, index: u6, sequences: Sequences) u64 {
         assert(subscribers.active & bitOf(index) != 0);
+        if (subscribers.holders & bitOf(index) == 0) return 0;
         return leasedIn(subscribers.pages[index], sequences);
     }
 
@@ -89,6 +97,7 @@ pub const Subscribers = struct {
     /// Everybody is gone.
     pub fn clear(subscribers: *Subscribers) void {
         subscribers.active = 0;
+        subscribers.holders = 0;
         subscribers.ordered = 0;
         subscribers.evicted_count = 0;
     }
@@ -237,7 +246,7 @@ test "an evicted reader keeps what it held until it lets go, and can claim nothi
     for (1..4) |sequence| page.leases[sequence] = Ticket.init(sequence, @intCast(sequence));
     page.leases[4] = Ticket.init(3, 3);
     var subscribers: Subscribers = .{};
-    subscribers.add(9, &page, true);
+    subscribers.add(9, &page, .ordered);
     try testing.expectEqual(0b1110, subscribers.holding(9, &sequences));
     subscribers.evict(9, &sequences, 3, 5_000);
     try testing.expectEqual(1, page.revoked);
