@@ -559,7 +559,7 @@ fn lease(control_fd: i32, milliseconds: u64, page_fds: []const i32) Failure!u64 
     };
     const end = nowNs() + milliseconds * std.time.ns_per_ms;
     var count: u64 = 0;
-    while (nowNs() < end) : (count += 1) {
+    while (count == 0 or nowNs() < end) : (count += 1) {
         for (0..page_fds.len * leases_max) |slot| {
             const shared: *u64 = @ptrCast(@alignCast(&control[control_slots + slot * control_slot_size]));
             const sequence = @atomicLoad(u64, shared, .seq_cst);

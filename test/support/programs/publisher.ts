@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import {
+  inspect,
   type PacketRingOptions,
   Publisher,
   type PublisherEvent,
@@ -33,8 +34,9 @@ export type Command =
   | { do: "run"; announce?: boolean; packets?: boolean }
   /** As "run", as fast as it goes, and ended by a slot that cannot be had at once; reports "rushing". */
   | { do: "rush" }
-  /** Publishes that many, each of whose slots must be there at once; reports "demanded". */
-  | { do: "demand"; frames: number }
+  /** Publishes that many, each of whose slots must be there at once; reports "demanded". `served`: not before the subscriber
+   * of that name has had the one before. */
+  | { do: "demand"; frames: number; served?: string }
   | { do: "halt" }
   | { do: "enablePackets"; dataSize?: number }
   /** Publishes for so many milliseconds; reports "timed", with what `acquire` and `publish` together took at most, in
@@ -166,6 +168,13 @@ async function time(milliseconds: number): Promise<void> {
   report("timed", { usually: times[Math.floor(times.length * 0.99)] });
 }
 
+async function lagOf(name: string): Promise<number> {
+  const { subscribers } = await inspect(options.key, { runtimeDirectory: options.runtimeDirectory! });
+  const subscriber = subscribers.find((one) => one.name === name);
+  if (subscriber === undefined) throw new Error(`${name} is not there`);
+  return subscriber.lag;
+}
+
 async function rush(): Promise<void> {
   halted = false;
   while (!halted) {
@@ -174,10 +183,11 @@ async function rush(): Promise<void> {
   }
 }
 
-async function demand(frames: number): Promise<void> {
+async function demand(frames: number, served?: string): Promise<void> {
   for (let done = 0; done < frames; done++) {
     demandOne();
     if (done % 4 === 0) await turn();
+    while (served !== undefined && await lagOf(served) > 0);
   }
   await settled();
   report("demanded", { ...current().stats(), memories });
@@ -201,7 +211,7 @@ async function obey(command: Command): Promise<void> {
       running = rush();
       return report("rushing");
     case "demand":
-      return await demand(command.frames);
+      return await demand(command.frames, command.served);
     case "halt":
       halted = true;
       await running;

@@ -96,10 +96,11 @@ fn choose(publisher: *Publisher, can_make: bool) Choice {
     }
     if (!can_make) return .none;
     const room = roomOf(publisher);
+    // Before the last memories are made, so that nobody holds them when there are no more.
+    if (room <= reserve and eviction.evict(publisher, .{ .everyone = true })) return .evicted;
     const replaceable = if (room > 0) writer.acquireKept(subscribers) else null;
     const slot = replaceable orelse (if (mayGrow(publisher)) writer.reserve() else null) orelse {
-        const evicted = room > 0 and eviction.evict(publisher, .{ .everyone = room <= reserve });
-        return if (evicted) .evicted else .none;
+        return if (eviction.evict(publisher, .{ .everyone = false })) .evicted else .none;
     };
     supply.changing |= bitOf(slot);
     return .{ .empty = slot };
@@ -121,9 +122,11 @@ fn mayGrow(publisher: *Publisher) bool {
 }
 
 /// Whether there is memory enough for one reader more to hold what it may, and to be evicted for it. While there is not,
-/// those who were evicted hold too much.
+/// those who were evicted hold too much: outside the ring, and in it, where it will have to be replaced.
 pub fn mayAdmit(publisher: *Publisher) bool {
-    return publisher.subscribers.memoriesOutside() == 0 or roomOf(publisher) >= layout.leases_max + reserve;
+    const kept: u32 = @popCount(publisher.subscribers.kept());
+    const is_held = kept > 0 or publisher.subscribers.memoriesOutside() > 0;
+    return !is_held or roomOf(publisher) >= kept + layout.leases_max + reserve;
 }
 
 fn noteNeed(publisher: *Publisher) void {

@@ -67,10 +67,19 @@ pub const Subscribers = struct {
         return slots;
     }
 
-    /// Memories that have left the ring and that evicted readers still hold.
+    /// Memories that have left the ring and that evicted readers still hold. Several may hold one: a frame is in the same
+    /// memory for all of them, and no other frame is while it is held.
     pub fn memoriesOutside(subscribers: *Subscribers) u32 {
+        var tickets: [evicted_max * layout.leases_max]u64 = undefined;
+        var total: usize = 0;
+        for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| {
+            total += reader.copyOutside(tickets[total..][0..layout.leases_max]);
+        }
+        std.mem.sortUnstable(u64, tickets[0..total], {}, std.sort.asc(u64));
         var count: u32 = 0;
-        for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| count += reader.memoriesOutside();
+        for (tickets[0..total], 0..) |ticket, index| {
+            count += @intFromBool(index == 0 or ticket != tickets[index - 1]);
+        }
         return count;
     }
 
@@ -105,7 +114,7 @@ pub const Subscribers = struct {
     /// Whether an evicted reader holds something still.
     pub fn holdsAny(subscribers: *Subscribers, page: *const layout.LeasePage) bool {
         for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| {
-            if (reader.page == page) return reader.kept() != 0 or reader.memoriesOutside() > 0;
+            if (reader.page == page) return reader.holdsAny();
         }
         unreachable;
     }
@@ -172,15 +181,22 @@ pub const Evicted = struct {
         return slots;
     }
 
-    fn memoriesOutside(evicted: *Evicted) u32 {
+    /// The tickets of what it holds outside the ring; returns how many.
+    fn copyOutside(evicted: *Evicted, tickets: *[layout.leases_max]u64) usize {
         evicted.refresh();
-        var count: u32 = 0;
+        var count: usize = 0;
         for (evicted.tickets, 0..) |ticket, index| {
             const is_outside = evicted.outside & @as(u8, 1) << @intCast(index) != 0;
-            const again = std.mem.indexOfScalar(u64, evicted.tickets[0..index], ticket) != null;
-            count += @intFromBool(ticket != Ticket.none and is_outside and !again);
+            if (ticket == Ticket.none or !is_outside) continue;
+            tickets[count] = ticket;
+            count += 1;
         }
         return count;
+    }
+
+    fn holdsAny(evicted: *Evicted) bool {
+        evicted.refresh();
+        return std.mem.indexOfNone(u64, &evicted.tickets, &.{Ticket.none}) != null;
     }
 
     fn replaced(evicted: *Evicted, slot: u6) void {
@@ -267,4 +283,36 @@ test "an evicted reader keeps what it held until it lets go, and can claim nothi
     try testing.expectEqual(0, subscribers.memoriesOutside());
     subscribers.forget(&page);
     try testing.expectEqual(0, subscribers.kept());
+}
+
+test "memory that several evicted readers hold is counted once" {
+    var sequences: [layout.slots_max]u64 = @splat(layout.sequence_none);
+    for (1..4) |sequence| sequences[sequence] = sequence;
+    var pages: [2]layout.LeasePage = .{ std.mem.zeroes(layout.LeasePage), std.mem.zeroes(layout.LeasePage) };
+    var subscribers: Subscribers = .{};
+    for (&pages, 0..) |*page, index| {
+        for (1..3) |sequence| page.leases[sequence] = Ticket.init(sequence, @intCast(sequence));
+        subscribers.add(@intCast(index), page, .newest);
+        subscribers.evict(@intCast(index), &sequences, 2, 1);
+    }
+    pages[1].leases[3] = Ticket.init(3, 3); // too late
+    for (1..4) |slot| subscribers.replaced(@intCast(slot));
+    try testing.expectEqual(2, subscribers.memoriesOutside());
+    pages[0].leases[1] = Ticket.none;
+    try testing.expectEqual(2, subscribers.memoriesOutside());
+    pages[1].leases[1] = Ticket.none;
+    try testing.expectEqual(1, subscribers.memoriesOutside());
+}
+
+test "what a subscriber that is given no frames writes in its page protects nothing" {
+    var sequences: [layout.slots_max]u64 = @splat(layout.sequence_none);
+    sequences[3] = 7;
+    var page = std.mem.zeroes(layout.LeasePage);
+    page.leases[0] = Ticket.init(7, 3);
+    var subscribers: Subscribers = .{};
+    subscribers.add(0, &page, .packets_only);
+    try testing.expectEqual(0, subscribers.leased(&sequences) | subscribers.holding(0, &sequences));
+    subscribers.remove(0);
+    subscribers.add(0, &page, .newest);
+    try testing.expectEqual(0b1000, subscribers.leased(&sequences));
 }
