@@ -52,7 +52,8 @@ export type Command =
   | { do: "unhog" }
   /** Gives up being root; reports "became", with who it is. */
   | { do: "become"; user: string }
-  | { do: "close" };
+  /** Publishes that many, and closes at once; reports "closed". */
+  | { do: "close"; frames?: number };
 
 const seed = process.pid;
 const options = optionsOf<Options>();
@@ -239,6 +240,7 @@ async function obey(command: Command): Promise<void> {
       process.setuid!(command.user);
       return report("became", { uid: process.getuid!() });
     case "close":
+      for (let done = 0; done < (command.frames ?? 0); done++) demandOne();
       publisher?.close();
       publisher = undefined;
       return report("closed");

@@ -59,20 +59,29 @@ function release(): void {
   for (const frame of held.splice(0)) frame.close();
 }
 
+/** What was iterated over. */
+export interface Iterated {
+  count: number;
+  torn: number;
+  /** The last one's sequence. */
+  last: number;
+}
+
 /** How iterating ends: by itself, or with an error. */
-async function iterate(packets: boolean): Promise<Outcome & { count: number; torn: number }> {
-  let [count, torn] = [0, 0];
+async function iterate(packets: boolean): Promise<Outcome & Iterated> {
+  let [count, torn, last] = [0, 0, 0];
   try {
     for await (const each of packets ? current().packets({ wait: true }) : current()) {
       if (!(each instanceof Packet)) {
         if (!(await isWhole(each))) torn++;
         each.close();
       }
+      last = Number(each.sequence);
       if (count++ === 0) report("iterating");
     }
-    return { code: "end", message: "", count, torn };
+    return { code: "end", message: "", count, torn, last };
   } catch (error) {
-    return { ...outcomeOf(error), count, torn };
+    return { ...outcomeOf(error), count, torn, last };
   }
 }
 
