@@ -259,8 +259,8 @@ class PublisherOptions(Structure):
         ("socket_mode", c_uint32),
         # For memory on a GPU: its number or UUID; empty: the first.
         ("device", c_char * 48),
-        # Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and
-        # two more. 0: four times that of `max_slots`.
+        # Bytes that the slots' memory may take, with what left the ring and subscribers still have: at least that of
+        # `slots` and two more. 0: four times that of `max_slots`.
         ("memory_limit", c_uint64),
     )
 
@@ -321,7 +321,7 @@ class PublisherStats(Structure):
         ("failed", c_uint32),
         # Slots that have memory now.
         ("slots", c_uint32),
-        # Memories outside the ring that evicted readers still hold.
+        # Memories that left the ring and that subscribers have not let go of.
         ("slots_outside", c_uint32),
         # Readers that lost their connection for what they held.
         ("evictions", c_uint32),

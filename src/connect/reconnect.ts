@@ -1,6 +1,6 @@
 // One connection after another: what stays when a publisher goes and the next one of its key comes.
 
-import { Backoff, isCuframesError } from "../core/mod.ts";
+import { Backoff, type CuframesError, isCuframesError } from "../core/mod.ts";
 import { SubscriberStats as StatsLayout } from "../ffi/mod.ts";
 import { type Connected, type ConnectRequest, startConnecting } from "./connect.ts";
 import type { ConnectAttempt } from "./connect_attempt.ts";
@@ -59,6 +59,8 @@ export class ReconnectingConnection {
   /** How many attempts in a row were refused, or led to a connection that was hung up at once. */
   #vain = 0;
   #refused = false;
+  /** Why the publisher has not let it in again yet, after it was evicted. */
+  #banned: string | undefined;
   readonly #backoff = new Backoff(LONGEST_DELAY_MS, FIRST_DELAY_MS);
   #reconnects = 0;
   #closed = false;
@@ -113,8 +115,9 @@ export class ReconnectingConnection {
   }
 
   /**
-   * The connection after one whose publisher is gone; undefined when none comes within the milliseconds, of which -1 is
-   * for ever. 0 only looks whether it is there by now.
+   * The connection after one that has ended; undefined when none comes within the milliseconds, of which -1 is for ever. 0
+   * only looks whether it is there by now. Whoever was evicted is let in again when it has closed what it held, and its time
+   * is over: until then attempts follow each other, further and further apart.
    *
    * @throws {CuframesError} `error`, when there is no next one; what the next publisher refused with
    */
@@ -142,7 +145,15 @@ export class ReconnectingConnection {
 
   /** Why there is no next connection yet, as a sentence; undefined while none is looked for. */
   get pending(): string | undefined {
-    return this.#held.attempt?.pending;
+    return this.#held.attempt && (this.#banned ?? this.#held.attempt.pending);
+  }
+
+  /** Whether a publisher that has refused will let it in again when time has passed or frames were closed. */
+  #isBanned(error: unknown): error is CuframesError {
+    if (isCuframesError(error, "EVICTED")) return true;
+    // Others still hold all the memory that may be, for which it was evicted together with them.
+    const evicted = this.#held.newest.stats().u32(StatsLayout.evicted) !== 0;
+    return evicted && isCuframesError(error, "OUT_OF_MEMORY");
   }
 
   /** Whether there is a next connection. Blocks for it, for as long as `after`. */
@@ -170,11 +181,11 @@ export class ReconnectingConnection {
       return connected;
     } catch (error) {
       this.#end(attempt);
-      if (!isUnanswered(error)) {
-        this.#refused = true;
-        throw error;
-      }
-      this.#held.attempt = this.#begin(0);
+      const banned = this.#isBanned(error);
+      this.#banned = banned ? error.message : undefined;
+      this.#refused = !isUnanswered(error);
+      if (this.#refused && !banned) throw error;
+      this.#held.attempt = this.#begin(banned ? this.#delay() : 0);
       if (attempt.armed) this.arm();
       return undefined;
     }
@@ -214,6 +225,7 @@ export class ReconnectingConnection {
   #succeed(connected: Connected): void {
     const before = this.#held.newest;
     this.#held.newest = new Connection(connected, this.#opened).join();
+    this.#banned = undefined;
     this.#reconnects++;
     before.leave();
     this.#held.earlier = [...this.#held.earlier, before].filter((connection) => !connection.closed);

@@ -72,7 +72,10 @@ export interface SubscriberOptions {
   timeout?: number;
   /** Gives up connecting with the signal's reason. */
   signal?: AbortSignal;
-  /** Goes on with the next publisher of the key when this one closes or dies; default false. */
+  /**
+   * Goes on with the next publisher of the key when this one closes or dies; and with this one where it has evicted the
+   * subscriber, as soon as that has closed the frames that it was evicted for; default false.
+   */
   reconnect?: boolean;
   /** `false`: packets only, no frame memory is mapped; default true. */
   frames?: boolean;
@@ -253,7 +256,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0 or while 8 frames are held;
    * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed; `EVICTED`:
    * it held so many frames for so long that the publisher had no slot left, and ended the connection: what is held stays
-   * as it is;
+   * as it is, until it is closed;
    * `INVALID_ARGUMENT`: it was connected with `frames: false`; with `reconnect`, what the next publisher refuses with
    */
   async next(options?: WaitOptions): Promise<Frame> {
@@ -321,7 +324,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   }
 
   /**
-   * Every frame from here on, in this subscriber's mode; ends when the publisher is gone (never with `reconnect`).
+   * Every frame from here on, in this subscriber's mode; ends when the publisher is gone (never with `reconnect`), and throws
+   * `EVICTED` when this subscriber was evicted (not with `reconnect`, which waits to be let in again).
    * Frames are the receiver's to close: `for await (using frame of camera)`.
    */
   [Symbol.asyncIterator](): AsyncGenerator<Frame, void, void> {

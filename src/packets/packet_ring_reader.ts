@@ -224,7 +224,8 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
    * a packet, one in 5 ms goes round the event loop first, so that timers, signals and sockets have their turn.
    *
    * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0; `PACKET_OVERRUN`: packets were lost,
-   * reading goes on; `DISCONNECTED`: the publisher is gone and every packet it left was delivered
+   * reading goes on; `DISCONNECTED`: the publisher is gone and every packet it left was delivered; `EVICTED`: the publisher
+   * has ended the subscriber's connection for the frames that it held, and every packet before was delivered
    */
   next(options?: WaitOptions): Promise<Packet> {
     return this.#reader.queue.wait(options);
@@ -274,7 +275,10 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     );
   }
 
-  /** Every packet from here on; ends when the publisher is gone (never with the subscriber's `reconnect`). */
+  /**
+   * Every packet from here on; ends when the publisher is gone (never with the subscriber's `reconnect`), and throws `EVICTED`
+   * when the subscriber was evicted (not with `reconnect`).
+   */
   [Symbol.asyncIterator](): AsyncGenerator<Packet, void, void> {
     return this.values();
   }

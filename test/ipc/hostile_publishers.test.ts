@@ -369,6 +369,116 @@ describe("after its welcome", () => {
     await expectNothingKept();
   });
 
+  test("a message of a slot's memory that cannot be ends the connection", async () => {
+    const { peer, subscriber } = impostor;
+    const ring = await impostor.ring();
+    const file = await impostor.memory(4096);
+    const messages: [what: string, bytes: Uint8Array, descriptors?: number[]][] = [
+      ["a slot that there cannot be", wire.memory(4, 1), [file]],
+      ["a slot far away", wire.memory(0xffff_ffff, 1), [file]],
+      ["no generation", wire.memory(2, 0), [file]],
+      ["memory that is neither there nor not", wire.memory(2, 1, 2), [file]],
+      ["the same, twice", wire.memory(2, 1, 2), [file, file]],
+      ["two memories", wire.memory(2, 1), [file, file]],
+      ["memory without a descriptor", wire.memory(2, 1)],
+      ["no memory, with a descriptor", wire.memory(2, 1, 0), [file]],
+      ["half of it", wire.memory(2, 1, 1, { size: 24 }).subarray(0, 24), [file]],
+    ];
+    for (const [what, bytes, descriptors] of messages) {
+      const connection = await impostor.accepted(ring, { maxSlots: 4 });
+      await peer.send(connection, bytes, descriptors);
+      expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code, what).toBe(
+        "DISCONNECTED",
+      );
+      await subscriber.ask({ do: "close" }, "closed");
+      await peer.close(connection);
+    }
+    await expectNothingKept();
+  });
+
+  test("memory that cannot be used is an error, and nothing is kept of it", async () => {
+    const { peer, subscriber } = impostor;
+    const memories: [what: string, descriptor: number][] = [
+      ["unsealed", await impostor.memory(4096, 0)],
+      ["one that can shrink", await impostor.memory(4096, wire.seals.grow)],
+      ["one whose pages can be taken away", await impostor.memory(4096, wire.sealed)],
+      ["too small", await impostor.memory(2048)],
+      ["with a hole", await impostor.memory(4096, wire.readOnly, 0)],
+      ["a socket", await peer.listen(`${stage().directory}/another.sock`)],
+    ];
+    for (const [what, descriptor] of memories) {
+      const connection = await impostor.accepted(await impostor.ring(), { maxSlots: 4 });
+      await peer.send(connection, wire.memory(2, 1), [descriptor]);
+      expect(await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused"), what).toMatchObject({
+        code: "PROTOCOL",
+      });
+      await subscriber.ask({ do: "close" }, "closed");
+      await peer.close(connection);
+    }
+    await expectNothingKept();
+  });
+
+  test("other memory for a frame that is held: the frame stays, and asking for the next one is an error", async () => {
+    const { peer, subscriber } = impostor;
+    const [control, page, ...slots] = await impostor.ring();
+    const connection = await impostor.accepted([control, page, ...slots], { maxSlots: 4 });
+    const announce = async (sequence: bigint) => {
+      await peer.write(control, wire.control.slot(1), wire.word(sequence));
+      await peer.write(control, wire.control.newest, wire.ticket(sequence, 1));
+    };
+    await announce(7n);
+    await subscriber.ask({ do: "take", timeout: 5000 }, "took");
+    const mapped = impostor.possessions().mappings;
+    for (const [bytes, descriptors] of [[wire.memory(1, 2), [await impostor.memory(4096)]], [wire.memory(1, 3, 0)]] as const) {
+      await peer.send(connection, bytes, descriptors);
+      for (let attempt = 0; attempt < 2; attempt++) {
+        expect(await subscriber.ask({ do: "take", timeout: 5000 }, "refused")).toMatchObject({
+          code: "PROTOCOL",
+          message: expect.stringMatching(/takes the memory of a frame away that is held/),
+        });
+      }
+      expect(impostor.possessions().mappings).toBe(mapped);
+      await subscriber.ask({ do: "check" }, "checked");
+    }
+    await subscriber.ask({ do: "release" }, "released");
+    expect(await subscriber.ask({ do: "take", timeout: 100 }, "refused")).toMatchObject({ code: "TIMEOUT" });
+    // What it has of the slot now is nothing.
+    await announce(8n);
+    expect(await subscriber.ask({ do: "take", timeout: 100 }, "refused")).toMatchObject({ code: "TIMEOUT" });
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNothingKept();
+  });
+
+  test("memory again and again, read or not: a process keeps one for each slot", async () => {
+    const { peer, subscriber } = impostor;
+    const connection = await impostor.accepted(await impostor.ring(), { maxSlots: 4 });
+    const { descriptors, mappings } = impostor.possessions();
+    const file = await impostor.memory(4096);
+    for (let generation = 1; generation <= 500; generation++) {
+      await peer.send(connection, wire.memory(2 + generation % 2, generation), [file]);
+      if (generation % 100 !== 0) continue;
+      expect(await subscriber.ask({ do: "take", timeout: 50 }, "refused")).toMatchObject({ code: "TIMEOUT" });
+    }
+    expect(await peer.sendMany(connection, wire.memory(2, 1000, 0), 500)).toBeGreaterThan(1000);
+    await eventually("the others are closed", () => {
+      const now = impostor.possessions();
+      return now.descriptors <= descriptors + 2 && now.mappings <= mappings + 2;
+    });
+    expect(await subscriber.ask({ do: "take", timeout: 50 }, "refused")).toMatchObject({ code: "TIMEOUT" });
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNothingKept();
+  });
+
+  test("a publisher that says that it has evicted its subscriber is believed", async () => {
+    const { peer, subscriber } = impostor;
+    const [control, page, ...slots] = await impostor.ring();
+    await impostor.accepted([control, page, ...slots]);
+    await peer.write(page, wire.leasePageRevoked, Uint8Array.of(1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff));
+    expect(await subscriber.ask({ do: "take", timeout: 5000 }, "refused")).toMatchObject({ code: "EVICTED" });
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNothingKept();
+  });
+
   test("a packet ring whose bytes are none", async () => {
     const { peer, subscriber } = impostor;
     const file = await impostor.memory(8192);

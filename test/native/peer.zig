@@ -25,6 +25,8 @@
 //!     requeue FD OFFSET MILLISECONDS          -> how many sleepers of the futex were moved to a word of its own;
 //!                                                ends with the first
 //!     stir FD OFFSET MILLISECONDS             -> how often the futex was changed and its sleepers woken
+//!     lease CONTROL MILLISECONDS PAGE...      -> how often the pages were made to name all that is in the slots: the
+//!                                                first eight in the first page, and so on
 //!     attack FD                               -> the ways in which the file could be changed
 //!     become UID GID                          -> ok; it has no other group
 //!     open PATH                               -> fd, to read
@@ -115,6 +117,7 @@ const Command = enum {
     punch,
     requeue,
     stir,
+    lease,
     attack,
     become,
     open,
@@ -300,6 +303,17 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             const fd = try words.fd();
             const offset = try words.number(usize);
             try reply.print("{d}", .{try stir(fd, offset, try words.number(u64))});
+        },
+        .lease => {
+            const control = try words.fd();
+            const milliseconds = try words.number(u64);
+            var pages: [pages_max]i32 = undefined;
+            var count: usize = 0;
+            while (words.optional()) |word| : (count += 1) {
+                if (count == pages_max) return error.Usage;
+                pages[count] = std.fmt.parseInt(i32, word, 10) catch return error.Usage;
+            }
+            try reply.print("{d}", .{try lease(control, milliseconds, pages[0..count])});
         },
         .attack => try attack(try words.fd(), reply),
         .become => {
@@ -575,6 +589,35 @@ fn stir(fd: i32, offset: usize, milliseconds: u64) Failure!u64 {
 }
 
 const page = std.heap.page_size_max;
+
+/// The lease pages that name eight slots each, of all there can be.
+const pages_max = 8;
+/// Of docs/protocol.md, "Control region" and "Lease page".
+const control_slots = 0x140;
+const control_slot_size = 1088;
+const leases_max = 8;
+
+/// Names whatever is in the slots, over and over.
+fn lease(control_fd: i32, milliseconds: u64, page_fds: []const i32) Failure!u64 {
+    const control = try map(control_fd, control_slots + pages_max * leases_max * control_slot_size, false);
+    defer _ = linux.munmap(control.ptr, control.len);
+    var pages: [pages_max][]align(std.heap.page_size_min) u8 = undefined;
+    for (page_fds, pages[0..page_fds.len]) |fd, *mapping| mapping.* = try map(fd, page, true);
+    defer for (pages[0..page_fds.len]) |mapping| {
+        _ = linux.munmap(mapping.ptr, mapping.len);
+    };
+    const end = nowNs() + milliseconds * std.time.ns_per_ms;
+    var count: u64 = 0;
+    while (count == 0 or nowNs() < end) : (count += 1) {
+        for (0..page_fds.len * leases_max) |slot| {
+            const shared: *u64 = @ptrCast(@alignCast(&control[control_slots + slot * control_slot_size]));
+            const sequence = @atomicLoad(u64, shared, .seq_cst);
+            const entry: *u64 = @ptrCast(@alignCast(&pages[slot / leases_max][slot % leases_max * @sizeOf(u64)]));
+            if (sequence != 0) @atomicStore(u64, entry, sequence << 6 | slot, .seq_cst);
+        }
+    }
+    return count;
+}
 
 /// Tries every way to change a file of shared memory that somebody else made.
 fn attack(fd: i32, reply: *Reply) Failure!void {

@@ -164,6 +164,11 @@ export class Peer {
     return Number(await this.#call("stir", fd, offset, milliseconds));
   }
 
+  /** Claims every frame that is in the first eight slots for each lease page, again and again; returns how often. */
+  async lease(control: number, pages: readonly number[], milliseconds: number): Promise<number> {
+    return Number(await this.#call("lease", control, milliseconds, ...pages));
+  }
+
   /** The ways in which this process could change a file of shared memory. */
   async attack(fd: number): Promise<string[]> {
     return (await this.#call("attack", fd)).split(" ").slice(1);

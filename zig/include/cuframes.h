@@ -262,8 +262,8 @@ struct cuframes_publisher_options {
   /** For memory on a GPU: its number or UUID; empty: the first. */
   char device[48];
   /**
-   * Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and
-   * two more. 0: four times that of `max_slots`.
+   * Bytes that the slots' memory may take, with what left the ring and subscribers still have: at least that of
+   * `slots` and two more. 0: four times that of `max_slots`.
    */
   uint64_t memory_limit;
 };
@@ -318,7 +318,7 @@ struct cuframes_publisher_stats {
   uint32_t failed;
   /** Slots that have memory now. */
   uint32_t slots;
-  /** Memories outside the ring that evicted readers still hold. */
+  /** Memories that left the ring and that subscribers have not let go of. */
   uint32_t slots_outside;
   /** Readers that lost their connection for what they held. */
   uint32_t evictions;

@@ -3,7 +3,14 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { type PacketRingOptions, Publisher, type PublisherOptions } from "../../../mod.ts";
+import {
+  inspect,
+  type PacketRingOptions,
+  Publisher,
+  type PublisherEvent,
+  type PublisherOptions,
+  type WritableFrame,
+} from "../../../mod.ts";
 import { testMemory } from "../memory.ts";
 import { fill, packetData, seedBytes } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
@@ -14,6 +21,8 @@ export interface Options extends Omit<PublisherOptions, "packets"> {
   packets?: boolean;
   /** Reports "waiting" and waits for the command "create". */
   later?: boolean;
+  /** Reports what happens to the ring, by the kind of event. */
+  tell?: boolean;
 }
 
 export type Command =
@@ -23,8 +32,11 @@ export type Command =
   /** Publishes a frame a millisecond until "halt", which reports "halted"; `announce`: reports each sequence; `packets`: and
    * a packet with each. */
   | { do: "run"; announce?: boolean; packets?: boolean }
-  /** As "run", as fast as it goes; reports "rushing". */
+  /** As "run", as fast as it goes, and ended by a slot that cannot be had at once; reports "rushing". */
   | { do: "rush" }
+  /** Publishes that many, each of whose slots must be there at once; reports "demanded". `served`: not before the subscriber
+   * of that name has had the one before. */
+  | { do: "demand"; frames: number; served?: string }
   | { do: "halt" }
   /** Reports "enabled" or "refused". */
   | { do: "enablePackets"; dataSize?: number; named?: boolean }
@@ -45,7 +57,8 @@ export type Command =
   | { do: "become"; user: string }
   /** "moved": this directory is the process's. */
   | { do: "chdir"; directory: string }
-  | { do: "close" };
+  /** Publishes that many, and closes at once; reports "closed". */
+  | { do: "close"; frames?: number };
 
 const seed = process.pid;
 const options = optionsOf<Options>();
@@ -66,8 +79,11 @@ function attempt(event: string, act: () => void): void {
 }
 
 function made(): Publisher {
-  const { packets, ...rest } = options;
-  return Publisher.create({ memory: testMemory, ...rest, ...(packets && { packets: packetRing }) });
+  const { packets, tell, ...rest } = options;
+  return Publisher.create({
+    ...{ memory: testMemory, ...rest, ...(packets && { packets: packetRing }) },
+    ...(tell && { onEvent: (event: PublisherEvent) => report(event.kind, event) }),
+  });
 }
 
 function create(): void {
@@ -92,8 +108,23 @@ function enablePackets(dataSize?: number, named = false): void {
   current().enablePackets({ ...packetRing, named, ...(dataSize === undefined ? {} : { dataSize }) });
 }
 
+/** Slots and what evicted subscribers hold outside of them, at most. */
+let memories = 0;
+
 async function publishOne(): Promise<bigint> {
   using frame = await current().acquireAsync({ timeout: 10_000 });
+  return publishIn(frame);
+}
+
+/** Of a slot that is there at once. */
+function demandOne(): void {
+  using frame = current().acquire({ timeout: 0 });
+  const { slots, slotsOutside } = current().stats();
+  memories = Math.max(memories, slots + slotsOutside);
+  publishIn(frame);
+}
+
+function publishIn(frame: WritableFrame): bigint {
   sequence++;
   fill(frame, seed, sequence);
   return frame.publish({ timestamp: sequence, metadata: seedBytes(seed) });
@@ -145,6 +176,31 @@ async function time(milliseconds: number): Promise<void> {
   report("timed", { usually: times[Math.floor(times.length * 0.99)] });
 }
 
+async function lagOf(name: string): Promise<number> {
+  const { subscribers } = await inspect(options.key, { runtimeDirectory: options.runtimeDirectory! });
+  const subscriber = subscribers.find((one) => one.name === name);
+  if (subscriber === undefined) throw new Error(`${name} is not there`);
+  return subscriber.lag;
+}
+
+async function rush(): Promise<void> {
+  halted = false;
+  while (!halted) {
+    demandOne();
+    await turn();
+  }
+}
+
+async function demand(frames: number, served?: string): Promise<void> {
+  for (let done = 0; done < frames; done++) {
+    demandOne();
+    if (done % 4 === 0) await turn();
+    while (served !== undefined && await lagOf(served) > 0);
+  }
+  await settled();
+  report("demanded", { ...current().stats(), memories });
+}
+
 function spin(milliseconds: number, until: string): void {
   const end = performance.now() + milliseconds;
   while (performance.now() < end && !existsSync(until));
@@ -174,13 +230,15 @@ async function obey(command: Command): Promise<void> {
       running = run(command.announce ?? false, command.packets ?? false, () => setTimeout(1));
       return report("running");
     case "rush":
-      running = run(false, false, turn);
+      running = rush();
       return report("rushing");
+    case "demand":
+      return await demand(command.frames, command.served);
     case "halt":
       halted = true;
       await running;
       await settled();
-      return report("halted", current().stats());
+      return report("halted", { ...current().stats(), memories });
     case "enablePackets":
       return attempt("enabled", () => enablePackets(command.dataSize, command.named));
     case "time":
@@ -207,6 +265,7 @@ async function obey(command: Command): Promise<void> {
       process.chdir(command.directory);
       return report("moved");
     case "close":
+      for (let done = 0; done < (command.frames ?? 0); done++) demandOne();
       publisher?.close();
       publisher = undefined;
       return report("closed");

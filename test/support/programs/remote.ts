@@ -5,12 +5,13 @@ import {
   type Frame,
   inspect,
   type InspectOptions,
+  Packet,
   Subscriber,
   type SubscriberOptions,
 } from "../../../mod.ts";
 import { isWhole } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
-import { optionsOf, outcomeOf, report, serve } from "./worker.ts";
+import { optionsOf, type Outcome, outcomeOf, report, serve } from "./worker.ts";
 
 export interface Options {
   key: string;
@@ -27,6 +28,12 @@ export type Command =
   | { do: "take"; timeout?: number; sync?: boolean }
   /** "packet", with its sequence; `wait`: for the ring, too. */
   | { do: "takePacket"; timeout?: number; wait?: boolean; sync?: boolean }
+  /** "holding", with their sequences, once so many are held; `timeout`: of each. */
+  | { do: "hold"; frames: number; timeout?: number }
+  /** "iterating" with the first frame, of which each is closed at once; "iterated", with how that ended. */
+  | { do: "iterate"; packets?: boolean }
+  /** "stats" */
+  | { do: "stats" }
   /** Begins another command, and obeys the next one meanwhile. */
   | { do: "begin"; command: Command }
   /** "checked", with how many of the held frames are not whole */
@@ -55,6 +62,32 @@ function release(): void {
   for (const frame of held.splice(0)) frame.close();
 }
 
+/** What was iterated over. */
+export interface Iterated {
+  count: number;
+  torn: number;
+  /** The last one's sequence. */
+  last: number;
+}
+
+/** How iterating ends: by itself, or with an error. */
+async function iterate(packets: boolean): Promise<Outcome & Iterated> {
+  let [count, torn, last] = [0, 0, 0];
+  try {
+    for await (const each of packets ? current().packets({ wait: true }) : current()) {
+      if (!(each instanceof Packet)) {
+        if (!(await isWhole(each))) torn++;
+        each.close();
+      }
+      last = Number(each.sequence);
+      if (count++ === 0) report("iterating");
+    }
+    return { code: "end", message: "", count, torn, last };
+  } catch (error) {
+    return { ...outcomeOf(error), count, torn, last };
+  }
+}
+
 async function obey(command: Command): Promise<void> {
   switch (command.do) {
     case "connect":
@@ -74,6 +107,15 @@ async function obey(command: Command): Promise<void> {
       const packet = command.sync ? reader.nextSync({ timeout }) : await reader.next({ timeout });
       return report("packet", { sequence: Number(packet.sequence) });
     }
+    case "hold":
+      while (held.length < command.frames) {
+        held.push(await current().next({ timeout: command.timeout ?? 5000 }));
+      }
+      return report("holding", { sequences: held.map(({ sequence }) => Number(sequence)) });
+    case "iterate":
+      return report("iterated", await iterate(command.packets ?? false));
+    case "stats":
+      return report("stats", current().stats());
     case "begin":
       obey(command.command).catch((error) => report("refused", outcomeOf(error)));
       return;

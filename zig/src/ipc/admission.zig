@@ -131,6 +131,7 @@ pub const Leftovers = struct {
         publisher.connected = 0;
         publisher.evicted_count = 0;
         publisher.subscribers.clear();
+        publisher.custody.holder_count = 0;
     }
 
     fn addSubscriber(leftovers: *Leftovers, connection: *const Connection) void {
@@ -487,7 +488,7 @@ fn requireGoodStanding(publisher: *Publisher, uid: u32, peer: eviction.Peer) Err
         error.Evicted,
         "the publisher refuses this {s} for {d} ms more: it was evicted again and again for frames that it held too " ++
             "long. Close frames as soon as they are done with, hold fewer at a time, or copy what is needed for longer",
-        .{ if (peer.process != 0) "process" else "user", refused_ns / std.time.ns_per_ms + 1 },
+        .{ whatIs(peer), refused_ns / std.time.ns_per_ms + 1 },
     );
     if (peer.process == 0 and hasShare(publisher, uid)) return errors.fail(
         error.TooManySubscribers,
@@ -497,14 +498,14 @@ fn requireGoodStanding(publisher: *Publisher, uid: u32, peer: eviction.Peer) Err
     );
     if (eviction.keepsAnything(publisher, peer)) return errors.fail(
         error.Evicted,
-        "this process still holds frames of a connection that the publisher has ended for them: close them first",
-        .{},
+        "this {s} still holds frames of a connection that the publisher has ended for them: close them first",
+        .{whatIs(peer)},
     );
     if (!supply.mayAdmit(publisher)) return errors.fail(
         error.OutOfMemory,
-        "subscribers that were evicted still hold {d} frames of this publisher, all that its limit on memory leaves " ++
-            "(memoryLimit): close them, or wait until they end",
-        .{publisher.subscribers.memoriesOutside()},
+        "subscribers still have the memory of {d} slots that this publisher has replaced or taken away, all that " ++
+            "its limit leaves (memoryLimit): close the frames of those that were evicted, or wait until they end",
+        .{publisher.custody.count()},
     );
 }
 
@@ -524,6 +525,10 @@ fn hasShare(publisher: *const Publisher, uid: u32) bool {
 
 fn countsFor(connection: *const Connection, uid: u32) bool {
     return connection.uid == uid and connection.wants & protocol.want_frames != 0;
+}
+
+fn whatIs(peer: eviction.Peer) []const u8 {
+    return if (peer.process != 0) "process" else "user";
 }
 
 /// A welcome and what goes with it.
@@ -568,6 +573,11 @@ fn enter(publisher: *Publisher, index: u6, connection: *const Connection) Welcom
             welcome.add(&.{publisher.slots.descriptor(@intCast(slot))});
             welcome.message.generations[slot] = publisher.writer.generations[slot];
         }
+        publisher.custody.enter(page.address);
+        slots = indexesOf(welcome.message.slots);
+        while (slots.next()) |slot| {
+            publisher.custody.hand(page.address, @intCast(slot), publisher.writer.generations[slot]);
+        }
     }
     if (publisher.packet_ring) |*ring| if (connection.wants & protocol.want_packets != 0) {
         welcome.add(&.{ring.fd});
@@ -576,7 +586,10 @@ fn enter(publisher: *Publisher, index: u6, connection: *const Connection) Welcom
     };
     publisher.connections[index] = connection.*;
     publisher.connected |= leases.bitOf(index);
-    publisher.subscribers.add(index, page.address, wants_frames and connection.mode == .ordered);
+    publisher.subscribers.add(index, page.address, if (!wants_frames) .packets_only else switch (connection.mode) {
+        .newest => .newest,
+        .ordered => .ordered,
+    });
     return welcome;
 }
 
@@ -590,6 +603,7 @@ fn leave(publisher: *Publisher, index: u6) void {
         if (is_active) {
             publisher.subscribers.remove(index);
         } else publisher.subscribers.forget(publisher.connections[index].page.address);
+        publisher.custody.leave(publisher.connections[index].page.address);
         publisher.connected &= ~leases.bitOf(index);
     }
     publisher.room.interrupt();
@@ -712,6 +726,7 @@ pub fn dropEvicted(publisher: *Publisher, index: usize) void {
         publisher.mutex.lock();
         defer publisher.mutex.unlock();
         publisher.subscribers.forget(connection.page.address);
+        publisher.custody.leave(connection.page.address);
     }
     end(publisher, &connection);
 }

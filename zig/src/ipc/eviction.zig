@@ -124,9 +124,8 @@ pub fn evict(publisher: *Publisher, who: struct { everyone: bool }) bool {
         return true;
     }
     var any = false;
-    var indexes = leases.bitsOf(publisher.subscribers.active);
+    var indexes = leases.bitsOf(publisher.subscribers.holders);
     while (indexes.next()) |index| {
-        if (publisher.connections[index].wants & protocol.want_frames == 0) continue;
         revoke(publisher, .of(publisher, @intCast(index), now_ns), now_ns);
         any = true;
     }
@@ -170,7 +169,7 @@ pub fn tellGrowth(publisher: *Publisher, slots: u32) void {
 
 fn worstOf(publisher: *const Publisher, now_ns: u64) ?Holding {
     var worst: ?Holding = null;
-    var indexes = leases.bitsOf(publisher.subscribers.active);
+    var indexes = leases.bitsOf(publisher.subscribers.holders);
     while (indexes.next()) |index| {
         const holding: Holding = .of(publisher, @intCast(index), now_ns);
         if (holding.frames == 0) continue;
@@ -234,7 +233,7 @@ pub fn settle(publisher: *Publisher) void {
     var remaining: usize = publisher.evicted_count;
     while (remaining > 0) {
         remaining -= 1;
-        if (!holdsAny(publisher, &publisher.evicted[remaining])) admission.dropEvicted(publisher, remaining);
+        if (!hasAny(publisher, &publisher.evicted[remaining])) admission.dropEvicted(publisher, remaining);
     }
 }
 
@@ -244,10 +243,12 @@ fn activeNow(publisher: *Publisher) u64 {
     return publisher.subscribers.active;
 }
 
-fn holdsAny(publisher: *Publisher, connection: *const admission.Connection) bool {
+/// Whether an evicted reader holds a frame, or has memory in which it could look at one.
+fn hasAny(publisher: *Publisher, connection: *const admission.Connection) bool {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
-    return publisher.subscribers.holdsAny(connection.page.address);
+    const page = connection.page.address;
+    return publisher.subscribers.holdsAny(page) or !publisher.custody.isDone(page);
 }
 
 test "a peer is refused for longer each time, and forgotten in the end" {

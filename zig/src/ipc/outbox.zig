@@ -89,6 +89,8 @@ const Next = struct {
             const slot: u6 = @intCast(@ctz(settled));
             const present = publisher.writer.present & bitOf(slot) != 0;
             owed.memory &= ~bitOf(slot);
+            const page = publisher.connections[index].page.address;
+            if (present) publisher.custody.hand(page, slot, publisher.writer.generations[slot]);
             return .{
                 .message = .{ .memory = .{
                     .slot = slot,

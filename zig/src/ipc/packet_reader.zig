@@ -129,6 +129,8 @@ pub const PacketReader = struct {
             .none, .not_now => return false,
             .over => {},
         }
+        // Before the end of the connection, which it would be taken for.
+        if (reader.subscriber.reader.isEvicted()) return reader.subscriber.evicted();
         return errors.fail(
             error.Disconnected,
             "the publisher has closed or died, and every packet it left was delivered: connect again, or with " ++

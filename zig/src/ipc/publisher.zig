@@ -9,6 +9,8 @@ const uuid = @import("../core/mod.zig").uuid;
 const layout = @import("../ring/mod.zig").layout;
 const frame_ring = @import("../ring/mod.zig").frames;
 const leases = @import("../ring/mod.zig").leases;
+const custody = @import("../ring/mod.zig").custody;
+const Custody = custody.Custody;
 const channel = @import("../ring/mod.zig").channel;
 const memory = @import("../memory/mod.zig").memory;
 const os_fd = @import("../os/mod.zig").fd;
@@ -58,8 +60,8 @@ pub const Options = extern struct {
     socket_mode: u32,
     /// For memory on a GPU: its number or UUID; empty: the first.
     device: [uuid.name_size]u8,
-    /// Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and
-    /// two more. 0: four times that of `max_slots`.
+    /// Bytes that the slots' memory may take, with what left the ring and subscribers still have: at least that of
+    /// `slots` and two more. 0: four times that of `max_slots`.
     memory_limit: u64,
 };
 
@@ -92,7 +94,7 @@ pub const Stats = extern struct {
     failed: u32,
     /// Slots that have memory now.
     slots: u32,
-    /// Memories outside the ring that evicted readers still hold.
+    /// Memories that left the ring and that subscribers have not let go of.
     slots_outside: u32,
     /// Readers that lost their connection for what they held.
     evictions: u32,
@@ -142,6 +144,7 @@ pub const Publisher = struct {
     evicted: [leases.evicted_max]admission.Connection = undefined,
     evicted_count: usize = 0,
     supply: supply.Supply,
+    custody: Custody = .{},
     evictions: eviction.Record = .{},
     events: events.Events = .{},
     packet_ring: ?packet_tracks.PacketRing = null,
@@ -244,16 +247,13 @@ pub const Publisher = struct {
         if (options.memory_limit == 0) return 4 * options.max_slots;
         const least = options.slots + supply.reserve;
         const most = options.memory_limit / slot_size;
-        if (most >= least) return @intCast(@min(most, memories_most));
+        if (most >= least) return @intCast(@min(most, custody.memories_max));
         return errors.fail(
             error.InvalidArgument,
             "a memory limit of {d} bytes for {d} slots of {d} bytes: at least {d}, so that two of them can be replaced",
             .{ options.memory_limit, options.slots, slot_size, least * slot_size },
         );
     }
-
-    /// As many as the ring and all readers together can hold.
-    const memories_most = layout.slots_max + (layout.subscribers_max + leases.evicted_max) * layout.leases_max;
 
     /// Before anybody can find the publisher.
     fn addSlot(publisher: *Publisher) Error!void {
@@ -383,7 +383,7 @@ pub const Publisher = struct {
             .rejected = @atomicLoad(u32, &publisher.admission.rejected, .monotonic),
             .failed = publisher.failed,
             .slots = @popCount(publisher.writer.present),
-            .slots_outside = publisher.subscribers.memoriesOutside(),
+            .slots_outside = publisher.custody.count(),
             .evictions = publisher.evictions.count,
             .reserved = 0,
             .memory_limit = publisher.supply.memories_max * publisher.slot_size,

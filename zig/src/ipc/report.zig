@@ -28,7 +28,7 @@ fn fill(publisher: *Publisher, message: *protocol.Report) void {
     message.memory = publisher.control.memory;
     message.slot_count = @popCount(publisher.writer.present);
     message.max_slots = publisher.control.max_slots;
-    message.slots_outside = publisher.subscribers.memoriesOutside();
+    message.slots_outside = publisher.custody.count();
     message.memory_limit = publisher.supply.memories_max * publisher.slot_size;
     message.evictions = publisher.evictions.count;
     message.last_eviction = publisher.evictions.last;

@@ -12,6 +12,7 @@ const bitsOf = @import("../ring/mod.zig").leases.bitsOf;
 const memory = @import("../memory/mod.zig").memory;
 const os_fd = @import("../os/mod.zig").fd;
 const memfd = @import("../os/mod.zig").memfd;
+const closer = @import("../os/mod.zig").closer;
 const socket = @import("../os/mod.zig").socket;
 const clock = @import("../os/mod.zig").clock;
 const log = @import("../os/mod.zig").log;
@@ -424,6 +425,8 @@ pub const Subscriber = struct {
 
     fn hasNews(subscriber: *Subscriber) bool {
         if (@atomicLoad(bool, &subscriber.closing, .seq_cst)) return true;
+        // There is nothing to wait for, not even for the GPU to let go of a frame.
+        if (subscriber.reader.isEvicted()) return true;
         const news = subscriber.inbox.hasNews() or subscriber.reader.hasNews() or subscriber.isDisconnected();
         return news and !subscriber.isReleasing();
     }
@@ -453,7 +456,7 @@ pub const Subscriber = struct {
         );
         // Looked at first: memory that came before the end is there then.
         const ended = subscriber.isDisconnected();
-        if (subscriber.inbox.hasNews()) try subscriber.takeMemory();
+        if (subscriber.inbox.hasNews() and !subscriber.reader.isEvicted()) try subscriber.takeMemory();
         if (ended) subscriber.reader.expectNoMemory();
         defer if (subscriber.reader.withdrew) {
             subscriber.reader.withdrew = false;
@@ -461,7 +464,10 @@ pub const Subscriber = struct {
         };
         const lease = subscriber.reader.next() catch |failure| switch (failure) {
             error.TooManyLeases => return if (subscriber.releasing != 0) .not_now else tooManyLeases(),
-            error.Evicted => return subscriber.evicted(),
+            error.Evicted => {
+                subscriber.dropUnheld();
+                return subscriber.evicted();
+            },
             error.Protocol => return errors.fail(
                 error.Protocol,
                 "the publisher's control region announces a frame that it does not have",
@@ -487,14 +493,20 @@ pub const Subscriber = struct {
         for (0..layout.slots_max) |_| {
             const slot, const letter = subscriber.inbox.take() orelse return;
             errdefer subscriber.inbox.putBack(slot, letter);
+            const is_known = letter.generation == subscriber.reader.generations[slot];
+            if (is_known and letter.fd >= 0) {
+                // Said again to those who may not have been told. Frames in it may be held.
+                closer.close(letter.fd);
+                continue;
+            }
             if (subscriber.reader.holds(slot)) return errors.fail(
                 error.Protocol,
                 "the publisher takes the memory of a frame away that is held",
                 .{},
             );
             if (letter.fd < 0) {
-                subscriber.reader.setMemory(slot, 0);
                 if (slots.hasMemory(slot)) slots.remove(slot);
+                subscriber.reader.dropMemory(slot, letter.generation);
                 continue;
             }
             try slots.adopt(slot, letter.fd);
@@ -502,7 +514,20 @@ pub const Subscriber = struct {
         }
     }
 
-    fn evicted(subscriber: *const Subscriber) Error {
+    /// Lets go of all memory in which no frame is held: none will be from now on.
+    fn dropUnheld(subscriber: *Subscriber) void {
+        assert(subscriber.reader.isEvicted());
+        const slots = &subscriber.slots.?;
+        for (0..layout.slots_max) |index| {
+            const slot: u6 = @intCast(index);
+            if (subscriber.reader.holds(slot)) continue;
+            if (slots.hasMemory(slot)) slots.remove(slot);
+            subscriber.reader.dropMemory(slot, layout.settled_all);
+        }
+    }
+
+    /// Why the publisher has ended the connection of a subscriber that is evicted.
+    pub fn evicted(subscriber: *const Subscriber) Error {
         const page = subscriber.page;
         const held = @atomicLoad(u32, &page.revoked_frames, .monotonic);
         if (held == 0) return errors.fail(
@@ -561,6 +586,7 @@ pub const Subscriber = struct {
     pub fn release(subscriber: *Subscriber, lease: u32) Error!void {
         _ = try subscriber.requireHeld(lease);
         subscriber.endLease(lease);
+        if (subscriber.reader.isEvicted()) subscriber.dropUnheld();
     }
 
     /// Ends the lease when the stream's work so far, which reads the frame, is done.

@@ -106,10 +106,11 @@ fn choose(publisher: *Publisher, can_make: bool) Choice {
     const own = @popCount(writer.busy) + @intFromBool(writer.newest_slot != null);
     if (!can_make or own >= supply.slots_initial) return .none;
     const room = roomOf(publisher);
+    // Before the last memories are made, so that nobody holds them when there are no more.
+    if (room <= reserve and eviction.evict(publisher, .{ .everyone = true })) return .evicted;
     const replaceable = if (room > 0) writer.acquireKept(subscribers) else null;
     const slot = replaceable orelse (if (mayGrow(publisher)) writer.reserve() else null) orelse {
-        const evicted = room > 0 and eviction.evict(publisher, .{ .everyone = room <= reserve });
-        return if (evicted) .evicted else .none;
+        return if (eviction.evict(publisher, .{ .everyone = false })) .evicted else .none;
     };
     supply.changing |= bitOf(slot);
     return .{ .empty = slot };
@@ -118,7 +119,7 @@ fn choose(publisher: *Publisher, can_make: bool) Choice {
 /// Memories that may still be made.
 fn roomOf(publisher: *Publisher) u32 {
     assert(publisher.mutex.isHeld());
-    const made = @popCount(publisher.writer.present) + publisher.subscribers.memoriesOutside();
+    const made = @popCount(publisher.writer.present) + publisher.custody.count();
     return publisher.supply.memories_max -| made;
 }
 
@@ -131,9 +132,19 @@ fn mayGrow(publisher: *Publisher) bool {
 }
 
 /// Whether there is memory enough for one reader more to hold what it may, and to be evicted for it. While there is
-/// not, those who were evicted hold too much.
+/// not, those who were evicted hold too much: outside the ring, and in it, where it will have to be replaced.
 pub fn mayAdmit(publisher: *Publisher) bool {
-    return publisher.subscribers.memoriesOutside() == 0 or roomOf(publisher) >= layout.leases_max + reserve;
+    const kept: u32 = @popCount(publisher.subscribers.kept());
+    const is_held = kept > 0 or publisher.custody.count() > 0;
+    return !is_held or roomOf(publisher) >= kept + layout.leases_max + reserve;
+}
+
+/// Whether somebody is there who is not this user, and may mean harm.
+fn hasStrangers(publisher: *Publisher) bool {
+    assert(publisher.mutex.isHeld());
+    var indexes = admission.indexesOf(publisher.subscribers.holders);
+    while (indexes.next()) |index| if (publisher.connections[index].peer.process == 0) return true;
+    return false;
 }
 
 fn noteGrowth(supply: *Supply, now_ns: u64) void {
@@ -167,14 +178,16 @@ fn fill(publisher: *Publisher, slot: u6) bool {
         defer publisher.mutex.unlock();
         const writer = &publisher.writer;
         const grown = writer.present & bitOf(slot) == 0;
+        const generation = writer.generations[slot];
         publisher.supply.changing &= ~bitOf(slot);
         if (made) |before| {
             if (before) |fd| overflow = leave(publisher, fd);
+            if (!grown) publisher.custody.retire(slot, generation);
             writer.equip(slot);
             publisher.subscribers.replaced(slot);
             oweToAll(publisher, slot);
             if (grown) {
-                noteGrowth(&publisher.supply, clock.monotonicNs());
+                if (hasStrangers(publisher)) noteGrowth(&publisher.supply, clock.monotonicNs());
                 noteNeed(publisher);
                 eviction.tellGrowth(publisher, @popCount(writer.present));
             }
@@ -183,9 +196,14 @@ fn fill(publisher: *Publisher, slot: u6) bool {
             const lost = !grown and !publisher.slots.hasMemory(slot);
             if (lost) {
                 publisher.subscribers.replaced(slot);
+                publisher.custody.retire(slot, generation);
                 writer.strip(slot);
                 oweToAll(publisher, slot);
-            } else writer.cancel(slot);
+            } else {
+                writer.cancel(slot);
+                // Whoever came meanwhile was not given what the slot still has.
+                if (!grown) oweToAll(publisher, slot);
+            }
         }
     }
     publisher.owed.post();
@@ -227,7 +245,7 @@ pub fn closeLeft(publisher: *Publisher) void {
 
 fn oweToAll(publisher: *Publisher, slot: u6) void {
     assert(publisher.mutex.isHeld());
-    var indexes = admission.indexesOf(publisher.subscribers.active);
+    var indexes = admission.indexesOf(publisher.subscribers.holders);
     while (indexes.next()) |index| publisher.connections[index].out.oweMemory(slot);
 }
 
@@ -304,6 +322,7 @@ fn strip(publisher: *Publisher, slot: u6) void {
     publisher.supply.changing &= ~bitOf(slot);
     publisher.supply.shrunk_ns = clock.monotonicNs();
     publisher.subscribers.replaced(slot);
+    publisher.custody.retire(slot, publisher.writer.generations[slot]);
     publisher.writer.strip(slot);
     oweToAll(publisher, slot);
     publisher.events.add(.{ .kind = @intFromEnum(events.Kind.shrunk), .slots = @popCount(publisher.writer.present) });

@@ -42,7 +42,8 @@ pub const Slots = struct {
     /// Atomic. Slots that have an address. It stays the same whatever memory the slot is given.
     addressed: u64 = 0,
     addresses: [layout.slots_max]abi.CUdeviceptr = undefined,
-    descriptors: [layout.slots_max]i32 = undefined,
+    /// -1: none, or not this side's.
+    descriptors: [layout.slots_max]i32 = @splat(-1),
     copies: [layout.slots_max]Copies = @splat(.{}),
     /// Page-locked memory for `upload`, and the event of its last use.
     staging: ?[*]u8 = null,
@@ -78,7 +79,8 @@ pub const Slots = struct {
         try slots.context.call(.cuMemExportToShareableHandle, .{ &fd, handle, .POSIX_FILE_DESCRIPTOR, 0 });
         errdefer os_fd.close(fd);
         try os_fd.closeOnExec(fd);
-        const before: ?i32 = if (slots.present & bitOf(slot) != 0) slots.descriptors[slot] else null;
+        // It is there still where the memory that was to come after it could not be mapped.
+        const before: ?i32 = if (slots.descriptors[slot] >= 0) slots.descriptors[slot] else null;
         try slots.place(slot, handle, .READWRITE);
         slots.descriptors[slot] = fd;
         return before;
@@ -102,7 +104,12 @@ pub const Slots = struct {
     /// Lets go of a slot's memory. Nothing may look at its address until the slot is given other.
     pub fn remove(slots: *Slots, slot: u6) void {
         slots.unmap(slot);
+        slots.closeDescriptor(slot);
+    }
+
+    fn closeDescriptor(slots: *Slots, slot: u6) void {
         if (slots.descriptors[slot] >= 0) os_fd.close(slots.descriptors[slot]);
+        slots.descriptors[slot] = -1;
     }
 
     fn unmap(slots: *Slots, slot: u6) void {
@@ -159,7 +166,8 @@ pub const Slots = struct {
         // Belongs to no context: it goes even where that is broken.
         var indexes = bitsOf(slots.addressed);
         while (indexes.next()) |index| {
-            if (slots.present & bitOf(@intCast(index)) != 0) slots.remove(@intCast(index));
+            if (slots.present & bitOf(@intCast(index)) != 0) slots.unmap(@intCast(index));
+            slots.closeDescriptor(@intCast(index));
             _ = functions.cuMemAddressFree(slots.addresses[index], slots.size);
         }
         slots.addressed = 0;

@@ -118,7 +118,13 @@ pub const LeasePage = extern struct {
     revoked_after_ns: u64,
     frames: Channel align(64),
     packets: Channel align(64),
+    /// Atomic. For each slot, up to which generation the subscriber has followed what it was told of the slot's memory:
+    /// what was there before is not mapped any more. `settled_all`: nor is what will be there.
+    settled: [slots_max]u32 align(64),
 };
+
+/// Of a subscriber that takes no memory any more.
+pub const settled_all: u32 = std.math.maxInt(u32);
 
 pub const control_size = std.mem.alignForward(usize, @sizeOf(Control), std.heap.page_size_max);
 pub const lease_page_size = std.heap.page_size_max;
@@ -137,7 +143,8 @@ comptime {
     assert(@offsetOf(LeasePage, "revoked") == 0x68);
     assert(@offsetOf(LeasePage, "frames") == 0x80);
     assert(@offsetOf(LeasePage, "packets") == 0xC0);
-    assert(@sizeOf(LeasePage) == 0x100);
+    assert(@offsetOf(LeasePage, "settled") == 0x100);
+    assert(@sizeOf(LeasePage) == 0x200);
     assert(@sizeOf(LeasePage) <= lease_page_size);
     assert(slots_max <= std.math.maxInt(u6) + 1);
 }

@@ -19,23 +19,30 @@ pub const evicted_max = 2 * layout.subscribers_max;
 pub const Subscribers = struct {
     pages: [layout.subscribers_max]*layout.LeasePage = undefined,
     active: u64 = 0,
+    /// Those that may hold frames. What the others write in their pages protects nothing.
+    holders: u64 = 0,
     /// Those that are to get every frame: the policy "wait" waits for them.
     ordered: u64 = 0,
     evicted: [evicted_max]Evicted = undefined,
     evicted_count: u32 = 0,
 
-    pub fn add(subscribers: *Subscribers, index: u6, page: *layout.LeasePage, is_ordered: bool) void {
+    /// What a subscriber is given.
+    pub const Wants = enum { packets_only, newest, ordered };
+
+    pub fn add(subscribers: *Subscribers, index: u6, page: *layout.LeasePage, wants: Wants) void {
         const bit = bitOf(index);
         assert(subscribers.active & bit == 0);
         subscribers.pages[index] = page;
         subscribers.active |= bit;
-        if (is_ordered) subscribers.ordered |= bit;
+        if (wants != .packets_only) subscribers.holders |= bit;
+        if (wants == .ordered) subscribers.ordered |= bit;
     }
 
     pub fn remove(subscribers: *Subscribers, index: u6) void {
         const bit = bitOf(index);
         assert(subscribers.active & bit != 0);
         subscribers.active &= ~bit;
+        subscribers.holders &= ~bit;
         subscribers.ordered &= ~bit;
     }
 
@@ -48,7 +55,7 @@ pub const Subscribers = struct {
     /// Slots that some lease of a connected reader names, as a mask.
     pub fn leased(subscribers: *const Subscribers, sequences: Sequences) u64 {
         var slots: u64 = 0;
-        var indexes = bitsOf(subscribers.active);
+        var indexes = bitsOf(subscribers.holders);
         while (indexes.next()) |index| slots |= leasedIn(subscribers.pages[index], sequences);
         return slots;
     }
@@ -61,13 +68,6 @@ pub const Subscribers = struct {
         return slots;
     }
 
-    /// Memories that have left the ring and that evicted readers still hold.
-    pub fn memoriesOutside(subscribers: *Subscribers) u32 {
-        var count: u32 = 0;
-        for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| count += reader.memoriesOutside();
-        return count;
-    }
-
     /// A slot has other memory from now on: what was there is outside the ring, with whoever keeps it.
     pub fn replaced(subscribers: *Subscribers, slot: u6) void {
         for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| reader.replaced(slot);
@@ -76,6 +76,7 @@ pub const Subscribers = struct {
     /// What a connected reader holds.
     pub fn holding(subscribers: *const Subscribers, index: u6, sequences: Sequences) u64 {
         assert(subscribers.active & bitOf(index) != 0);
+        if (subscribers.holders & bitOf(index) == 0) return 0;
         return leasedIn(subscribers.pages[index], sequences);
     }
 
@@ -90,6 +91,7 @@ pub const Subscribers = struct {
     /// Everybody is gone.
     pub fn clear(subscribers: *Subscribers) void {
         subscribers.active = 0;
+        subscribers.holders = 0;
         subscribers.ordered = 0;
         subscribers.evicted_count = 0;
     }
@@ -97,7 +99,7 @@ pub const Subscribers = struct {
     /// Whether an evicted reader holds something still.
     pub fn holdsAny(subscribers: *Subscribers, page: *const layout.LeasePage) bool {
         for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| {
-            if (reader.page == page) return reader.kept() != 0 or reader.memoriesOutside() > 0;
+            if (reader.page == page) return reader.holdsAny();
         }
         unreachable;
     }
@@ -164,15 +166,9 @@ pub const Evicted = struct {
         return slots;
     }
 
-    fn memoriesOutside(evicted: *Evicted) u32 {
+    fn holdsAny(evicted: *Evicted) bool {
         evicted.refresh();
-        var count: u32 = 0;
-        for (evicted.tickets, 0..) |ticket, index| {
-            const is_outside = evicted.outside & @as(u8, 1) << @intCast(index) != 0;
-            const again = std.mem.indexOfScalar(u64, evicted.tickets[0..index], ticket) != null;
-            count += @intFromBool(ticket != Ticket.none and is_outside and !again);
-        }
-        return count;
+        return std.mem.indexOfNone(u64, &evicted.tickets, &.{Ticket.none}) != null;
     }
 
     fn replaced(evicted: *Evicted, slot: u6) void {
@@ -238,7 +234,7 @@ test "an evicted reader keeps what it held until it lets go, and can claim nothi
     for (1..4) |sequence| page.leases[sequence] = Ticket.init(sequence, @intCast(sequence));
     page.leases[4] = Ticket.init(3, 3);
     var subscribers: Subscribers = .{};
-    subscribers.add(9, &page, true);
+    subscribers.add(9, &page, .ordered);
     try testing.expectEqual(0b1110, subscribers.holding(9, &sequences));
     subscribers.evict(9, &sequences, 3, 5_000);
     try testing.expectEqual(1, page.revoked);
@@ -247,16 +243,29 @@ test "an evicted reader keeps what it held until it lets go, and can claim nothi
 
     subscribers.replaced(3);
     try testing.expectEqual(0b0110, subscribers.kept());
-    try testing.expectEqual(1, subscribers.memoriesOutside());
     page.leases[1] = Ticket.none;
     try testing.expectEqual(0b0100, subscribers.kept());
     page.leases[1] = Ticket.init(1, 1);
     page.leases[5] = Ticket.init(5, 5);
     try testing.expectEqual(0b0100, subscribers.kept());
-    page.leases[3] = Ticket.none;
-    try testing.expectEqual(1, subscribers.memoriesOutside());
-    page.leases[4] = Ticket.none;
-    try testing.expectEqual(0, subscribers.memoriesOutside());
+    for ([_]usize{ 1, 2, 5 }) |entry| page.leases[entry] = Ticket.none;
+    try testing.expect(subscribers.holdsAny(&page));
+    // One frame was leased twice, and is held in memory that is no slot's any more.
+    for ([_]usize{ 3, 4 }) |entry| page.leases[entry] = Ticket.none;
+    try testing.expect(!subscribers.holdsAny(&page));
     subscribers.forget(&page);
     try testing.expectEqual(0, subscribers.kept());
+}
+
+test "what a subscriber that is given no frames writes in its page protects nothing" {
+    var sequences: [layout.slots_max]u64 = @splat(layout.sequence_none);
+    sequences[3] = 7;
+    var page = std.mem.zeroes(layout.LeasePage);
+    page.leases[0] = Ticket.init(7, 3);
+    var subscribers: Subscribers = .{};
+    subscribers.add(0, &page, .packets_only);
+    try testing.expectEqual(0, subscribers.leased(&sequences) | subscribers.holding(0, &sequences));
+    subscribers.remove(0);
+    subscribers.add(0, &page, .newest);
+    try testing.expectEqual(0b1000, subscribers.leased(&sequences));
 }

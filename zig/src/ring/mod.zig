@@ -2,6 +2,7 @@
 //! Other rooms import this file and no other of the room.
 
 pub const channel = @import("channel.zig");
+pub const custody = @import("custody.zig");
 pub const frames = @import("frames.zig");
 pub const leases = @import("leases.zig");
 pub const layout = @import("layout.zig");

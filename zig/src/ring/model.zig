@@ -404,7 +404,7 @@ fn Room(comptime mode: frames.Mode, comptime reads: usize, comptime mapped: bool
 
         pub fn setup(scenario: *@This()) !void {
             scenario.* = .{ .ring = try .init(options) };
-            if (!mapped) scenario.ring.reader.setMemory(1, 0);
+            if (!mapped) scenario.ring.reader.dropMemory(1, 2);
         }
 
         fn write(scenario: *@This()) !void {
