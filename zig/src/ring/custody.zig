@@ -19,9 +19,13 @@ const Holder = struct {
     /// The generation of each slot's memory that it was handed last; 0: none.
     handed: [layout.slots_max]u32 = @splat(0),
 
-    /// Whether it was handed a memory, or another of the slot behind it, and has not said that it has followed.
+    /// Whether it has mapped a memory, by its own account, or was handed it last and has not followed yet. Of what came in
+    /// between it keeps nothing.
     fn mayHave(holder: *const Holder, memory: Memory) bool {
-        return holder.handed[memory.slot] >= memory.generation and holder.settled(memory.slot) <= memory.generation;
+        const handed = holder.handed[memory.slot];
+        if (handed == 0) return false;
+        const has_settled = holder.settled(memory.slot);
+        return has_settled == memory.generation or (handed == memory.generation and has_settled < handed);
     }
 
     fn settled(holder: *const Holder, slot: u6) u32 {
@@ -126,12 +130,18 @@ test "memory that left the ring counts once, until all who were handed it have l
     custody.leave(&pages[1]);
     try testing.expectEqual(0, custody.count());
 
-    // Handed the next memory before it has let go of the one before.
+    // What it has mapped counts, and the last that it was handed; it closes what came in between.
     custody.hand(&pages[0], 5, 5);
-    custody.retire(5, 5);
-    custody.hand(&pages[0], 5, 7);
+    pages[0].settled[5] = 5;
+    for ([_]u32{ 7, 9 }) |generation| {
+        custody.retire(5, generation - 2);
+        custody.hand(&pages[0], 5, generation);
+    }
+    custody.retire(5, 9);
+    try testing.expectEqual(2, custody.count());
+    pages[0].settled[5] = 9;
     try testing.expectEqual(1, custody.count());
-    pages[0].settled[5] = 7;
+    pages[0].settled[5] = 10;
     try testing.expectEqual(0, custody.count());
     try testing.expect(!custody.isDone(&pages[0]));
     pages[0].settled[5] = layout.settled_all;
