@@ -45,12 +45,18 @@ class Camera {
     return `${this.#stage.directory}/${key}.sock`;
   }
 
-  /** A process that reads, on each runtime in turn. */
-  async reader(options: SubscriberOptions = {}): Promise<Process> {
+  /** A process that may connect, on each runtime in turn. */
+  async stranger(): Promise<Process> {
     const runtime = runtimes[this.readers.length % 2]!;
     const reader = this.#stage.start("remote", { key }, { runtime });
     this.readers.push(reader);
     await reader.event("ready");
+    return reader;
+  }
+
+  /** A process that reads. */
+  async reader(options: SubscriberOptions = {}): Promise<Process> {
+    const reader = await this.stranger();
     await reader.ask({ do: "connect", options: { name: `reader-${this.readers.length}`, ...options } }, "connected");
     return reader;
   }
@@ -360,6 +366,16 @@ describe("eviction", () => {
 });
 
 describe("memory has a limit", () => {
+  /** Of this runtime's kind of memory. */
+  async function slotSizeOf(): Promise<number> {
+    const camera = await Camera.begin({ slots: 2 });
+    const inspector = await camera.reader();
+    const { slotSize } = await inspector.ask<PublisherReport>({ do: "inspect" }, "inspected");
+    for (const one of [camera.publisher, inspector]) one.kill();
+    await Promise.all([camera.publisher.exited, inspector.exited]);
+    return slotSize;
+  }
+
   test("too small a one is refused, with the number that would do", async () => {
     const publisher = stage().start("publisher", { key, ...size, slots: 4, memoryLimit: 5 * 4608 });
     const { code, message } = await publisher.event<Outcome>("refused");
@@ -371,13 +387,40 @@ describe("memory has a limit", () => {
     expect(await last.event("refused")).toMatchObject({ code: "INVALID_ARGUMENT" });
   });
 
-  test("whatever is held in other processes, it is never exceeded, and the publisher goes on", async () => {
-    const probe = await Camera.begin({ slots: 2, memoryLimit: 2 ** 30 });
-    const inspector = await probe.reader();
-    const { slotSize } = await inspector.ask<PublisherReport>({ do: "inspect" }, "inspected");
-    for (const one of [probe.publisher, inspector]) one.kill();
-    await Promise.all([probe.publisher.exited, inspector.exited]);
+  test("the last memories are nobody's to hold: whoever is there goes before they are made", async () => {
+    const slotSize = await slotSizeOf();
+    const camera = await Camera.begin({ ...small, memoryLimit: 12 * slotSize });
+    const [first, second] = [await camera.reader(), await camera.reader()];
+    await camera.hoard(first, 6);
+    expect(await camera.demand(1)).toMatchObject({ evictions: 1 });
+    // Two of the six are in the ring still.
+    await eventually("the others are replaced", async () => (await camera.stats()).slotsOutside === 4);
+    let ended: Outcome | undefined;
+    for (let held = 1; ended === undefined; held++) {
+      await camera.demand(1);
+      second.send({ do: "hold", frames: held });
+      await eventually("it has one more, or none", () => {
+        ended = second.taken<Outcome>("refused");
+        return ended !== undefined || second.taken("holding") !== undefined;
+      });
+    }
+    expect(ended).toMatchObject({ code: "EVICTED", message: expect.stringMatching(/frames were held/) });
+    const stats = await camera.demand(100);
+    expect(stats).toMatchObject({ evictions: 2, subscribers: 0 });
+    expect(stats.memories).toBeLessThanOrEqual(12);
+    for (const reader of [first, second]) expect(await tornOf(reader)).toBe(0);
+    // Nobody is let in before there is memory for what it may hold.
+    expect(await (await camera.stranger()).ask({ do: "connect" }, "refused")).toMatchObject({
+      code: "OUT_OF_MEMORY",
+      message: expect.stringMatching(/memoryLimit/),
+    });
+    for (const reader of [first, second]) await reader.ask({ do: "release" }, "released");
+    await eventually("it is given back", async () => (await camera.stats()).slotsOutside === 0);
+    await second.ask({ do: "connect" }, "connected");
+  });
 
+  test("whatever is held in other processes, it is never exceeded, and the publisher goes on", async () => {
+    const slotSize = await slotSizeOf();
     const camera = await Camera.begin({ slots: 4, maxSlots: 6, memoryLimit: 12 * slotSize });
     const readers: Process[] = [];
     for (let index = 0; index < 6; index++) readers.push(await camera.reader({ reconnect: true }));
