@@ -9,7 +9,7 @@ from ctypes import c_char, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void
 from enum import IntEnum, IntFlag
 
 # Raised whenever a function, a struct or a code changes.
-ABI_VERSION = 7
+ABI_VERSION = 8
 # Slots of a frame ring.
 SLOTS_MIN = 2
 SLOTS_MAX = 64
@@ -76,8 +76,8 @@ class ErrorCode(IntEnum):
     WOULD_BLOCK = -11
     # The publisher has as many as it can have.
     TOO_MANY_SUBSCRIBERS = -12
-    # The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost one
-    # so again and again.
+    # The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost
+    # one so again and again.
     EVICTED = -13
     # The packet is larger than `max_packet_size`.
     PACKET_OVERSIZED = -20
@@ -259,8 +259,8 @@ class PublisherOptions(Structure):
         ("socket_mode", c_uint32),
         # For memory on a GPU: its number or UUID; empty: the first.
         ("device", c_char * 48),
-        # Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
-        # more. 0: four times that of `max_slots`.
+        # Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and
+        # two more. 0: four times that of `max_slots`.
         ("memory_limit", c_uint64),
     )
 
@@ -794,6 +794,14 @@ FUNCTIONS = {
     # Writes the directories where publishers of this user may be, best first, each with a NUL behind it; returns how many
     # bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
     "cuframes_runtime_directories": (c_int32, (c_void_p, c_uint32, c_void_p, c_uint32)),
+    # cuframes_runtime_directory_check(folder, folder_size)
+    # Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else
+    # Permission, with the reason.
+    "cuframes_runtime_directory_check": (c_int32, (c_void_p, c_uint32)),
+    # cuframes_runtime_directory_clean(folder, folder_size, key, key_size)
+    # Removes the socket and the lock's file that a dead publisher of a key has left in a directory. Returns 1; 0 where
+    # there is nothing that is certainly nobody's.
+    "cuframes_runtime_directory_clean": (c_int32, (c_void_p, c_uint32, c_void_p, c_uint32)),
     # cuframes_callback_open(callback)
     # Lets the library's threads call this callback; to be called before it is given to any function.
     "cuframes_callback_open": (c_int32, (Callback,)),
@@ -833,8 +841,8 @@ FUNCTIONS = {
     # packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
     "cuframes_publisher_create": (c_int32, (POINTER(PublisherOptions), POINTER(PacketOptions), POINTER(RingInfo))),
     # cuframes_publisher_slot_address(publisher, slot)
-    # Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the publisher is
-    # closed.
+    # Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the
+    # publisher is closed.
     "cuframes_publisher_slot_address": (c_uint64, (c_uint32, c_uint32)),
     # cuframes_publisher_acquire(publisher, timeout_ms)
     # Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy

@@ -1,6 +1,6 @@
 // What a publisher is created with.
 
-import type { PixelFormat, POLICIES } from "../core/mod.ts";
+import { type OptionNames, optionNames, type PixelFormat, type POLICIES } from "../core/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 import type { PublisherEvent } from "./publisher_event.ts";
 import type { PacketRingOptions } from "../packets/mod.ts";
@@ -31,7 +31,8 @@ export interface PublisherOptions {
   /** Slots that the ring begins with, and goes back to: 2 to 64; default 8, or `maxSlots` where that is less. */
   slots?: number;
   /**
-   * Slots that the ring may grow to while subscribers hold so many frames that none is free: `slots` to 64; default 32, or
+   * Slots that the ring may grow to while subscribers hold so many frames that none is free (frames that this publisher has
+   * acquired, or whose GPU work is under way, take the first `slots` at most): `slots` to 64; default 32, or
    * `slots` where that is more. When that is not enough, the subscriber that holds most, longest, is evicted. With the policy
    * `"wait"` the ring has `slots`, always.
    */
@@ -69,3 +70,22 @@ export interface PublisherOptions {
   /** Permission bits of the socket; default `0o660`. */
   socketMode?: number;
 }
+
+/** The names of {@linkcode PublisherOptions}. */
+export const PUBLISHER_OPTIONS: OptionNames = optionNames<PublisherOptions>({
+  key: true,
+  width: true,
+  height: true,
+  format: true,
+  slots: true,
+  maxSlots: true,
+  memoryLimit: true,
+  policy: true,
+  timeout: true,
+  memory: true,
+  device: true,
+  packets: true,
+  onEvent: true,
+  runtimeDirectory: true,
+  socketMode: true,
+});

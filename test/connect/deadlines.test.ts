@@ -146,6 +146,7 @@ describe.each([0, 1])("a program that polls with nextSync({ timeout: %i }) alone
     const ring = [control, await peer.memfd(wire.pageSize, wire.sealed)];
     for (let slot = 0; slot < 2; slot++) ring.push(await peer.memfd(4096, wire.readOnly));
     await peer.send(connection, wire.welcome(), ring);
+    await peer.write(control, wire.control.slot(1) + wire.control.generation, Uint8Array.of(1));
     await peer.write(control, wire.control.slot(1), wire.word(7n));
     await peer.write(control, wire.control.newest, wire.ticket(7n, 1));
 

@@ -8,7 +8,7 @@ import { createPublisher, expectCode, inProcess, runtimeDirectory } from "../sup
 
 const codes =
   `INVALID_ARGUMENT OUT_OF_MEMORY IO CUDA PROTOCOL NOT_FOUND TIMEOUT ALREADY_EXISTS DISCONNECTED FORMAT
-  WOULD_BLOCK TOO_MANY_SUBSCRIBERS PACKET_OVERSIZED NO_PACKET_RING NO_CODEC_PARAMETERS PACKET_OVERRUN DEVICE_MISMATCH
+  WOULD_BLOCK TOO_MANY_SUBSCRIBERS EVICTED PACKET_OVERSIZED NO_PACKET_RING NO_CODEC_PARAMETERS PACKET_OVERRUN DEVICE_MISMATCH
   PERMISSION UNSUPPORTED INTERNAL`.split(/\s+/);
 
 test("the codes are those that the documentation names, each of a negative number of its own", () => {
@@ -54,7 +54,7 @@ test("an error of the native library says what was tried, on what, and what to d
   const { message } = expectCode(() => createPublisher({ key: publisher.key }), "ALREADY_EXISTS");
   const lock = join(runtimeDirectory, `${publisher.key}.lock`);
   expect(message).toBe(
-    `creating the publisher ${publisher.key}: somebody publishes as ${publisher.key} already, in this process or another (the lock ${lock} is held): close that publisher or choose another key`,
+    `creating the publisher ${publisher.key}: the key ${publisher.key} is taken, in this process or another: the lock ${lock} is held: close whoever listens there or choose another name`,
   );
 });
 

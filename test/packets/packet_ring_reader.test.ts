@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Packet, PacketRingOptions, PacketRingReader } from "../../mod.ts";
 import {
   createPublisher,
+  eventually,
   expectCode,
   publish,
   randomNumbers,
@@ -178,6 +179,11 @@ describe("with reconnect, packets", () => {
     expect(performance.now() - begun).toBeGreaterThanOrEqual(29);
     expectCode(() => reader.nextSync({ timeout: 0 }), "WOULD_BLOCK");
     using second = createPublisher({ key }); // whose ring is still to come
+    await eventually(() => {
+      expectCode(() => reader.nextSync({ timeout: 30 }), "TIMEOUT");
+      // The handshake takes as long as it takes.
+      return second.stats().subscribers === 1;
+    });
     expectCode(() => reader.nextSync({ timeout: 30 }), "TIMEOUT");
     expectCode(() => reader.codecId, "NO_PACKET_RING");
     write(second.enablePackets({ codec: "h264" }), 0, 9, { type: "key" });

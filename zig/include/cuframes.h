@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /** Raised whenever a function, a struct or a code changes. */
-#define CUFRAMES_ABI_VERSION 7
+#define CUFRAMES_ABI_VERSION 8
 /** Slots of a frame ring. */
 #define CUFRAMES_SLOTS_MIN 2
 #define CUFRAMES_SLOTS_MAX 64
@@ -84,8 +84,8 @@ enum cuframes_error {
   /** The publisher has as many as it can have. */
   CUFRAMES_ERROR_TOO_MANY_SUBSCRIBERS = -12,
   /**
-   * The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost one
-   * so again and again.
+   * The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost
+   * one so again and again.
    */
   CUFRAMES_ERROR_EVICTED = -13,
   /** The packet is larger than `max_packet_size`. */
@@ -262,8 +262,8 @@ struct cuframes_publisher_options {
   /** For memory on a GPU: its number or UUID; empty: the first. */
   char device[48];
   /**
-   * Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
-   * more. 0: four times that of `max_slots`.
+   * Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and
+   * two more. 0: four times that of `max_slots`.
    */
   uint64_t memory_limit;
 };
@@ -936,6 +936,18 @@ uint64_t cuframes_now_ns(void);
  */
 int32_t cuframes_runtime_directories(const void *option, uint32_t option_size, void *buffer, uint32_t size);
 
+/**
+ * Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else
+ * Permission, with the reason.
+ */
+int32_t cuframes_runtime_directory_check(const void *folder, uint32_t folder_size);
+
+/**
+ * Removes the socket and the lock's file that a dead publisher of a key has left in a directory. Returns 1; 0 where
+ * there is nothing that is certainly nobody's.
+ */
+int32_t cuframes_runtime_directory_clean(const void *folder, uint32_t folder_size, const void *key, uint32_t key_size);
+
 /** Lets the library's threads call this callback; to be called before it is given to any function. */
 int32_t cuframes_callback_open(cuframes_callback callback);
 
@@ -986,8 +998,8 @@ int32_t cuframes_publisher_create(const struct cuframes_publisher_options *optio
                                   const struct cuframes_packet_options *packets, struct cuframes_ring_info *info);
 
 /**
- * Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the publisher is
- * closed.
+ * Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the
+ * publisher is closed.
  */
 uint64_t cuframes_publisher_slot_address(uint32_t publisher, uint32_t slot);
 
