@@ -248,7 +248,13 @@ test.each([["--json"], ["--verbose"]])("source %s tells who holds what, and whom
     const events = parseJsonLines<{ event: string }>(stdout);
     expect(events).toContainEqual(expect.objectContaining({ event: "grown", key: "crowded", slots: 3 }));
     expect(events).toContainEqual(
-      expect.objectContaining({ event: "evicted", key: "crowded", name: "hoarder", pid: process.pid, frames: 4 }),
+      expect.objectContaining({
+        event: "evicted",
+        key: "crowded",
+        name: "hoarder",
+        pid: process.pid,
+        frames: 4,
+      }),
     );
     expect(events.at(-1)).toMatchObject({ event: "ended", evictions: 1 });
   } else {

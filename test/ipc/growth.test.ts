@@ -4,7 +4,13 @@
 import { chmodSync, copyFileSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
-import type { PublisherEvent, PublisherReport, PublisherStats, SubscriberOptions, SubscriberStats } from "../../mod.ts";
+import type {
+  PublisherEvent,
+  PublisherReport,
+  PublisherStats,
+  SubscriberOptions,
+  SubscriberStats,
+} from "../../mod.ts";
 import { succeedsSync } from "../../scripts/lib/process.ts";
 import { testMemory } from "../support/memory.ts";
 import { buildPeer, Peer } from "../support/peer.ts";
@@ -57,7 +63,10 @@ class Camera {
   /** A process that reads. */
   async reader(options: SubscriberOptions = {}): Promise<Process> {
     const reader = await this.stranger();
-    await reader.ask({ do: "connect", options: { name: `reader-${this.readers.length}`, ...options } }, "connected");
+    await reader.ask(
+      { do: "connect", options: { name: `reader-${this.readers.length}`, ...options } },
+      "connected",
+    );
     return reader;
   }
 
@@ -137,7 +146,12 @@ describe("growth", () => {
     const { sequences } = await hold(keeper, 8);
     expect(sequences).toEqual(sequences.map((_, index) => sequences[0]! + index));
     const stats = await camera.demand(1000);
-    expect(stats).toMatchObject({ published: 1008, slotsOutside: 0, evictions: 0, slotsLeased: expect.any(Number) });
+    expect(stats).toMatchObject({
+      published: 1008,
+      slotsOutside: 0,
+      evictions: 0,
+      slotsLeased: expect.any(Number),
+    });
     expect(stats.slots).toBeGreaterThan(8);
     expect(stats.slots).toBeLessThanOrEqual(8 + 4);
     const grown = await camera.publisher.event<Extract<PublisherEvent, { kind: "grown" }>>("grown");
@@ -179,39 +193,45 @@ describe("growth", () => {
     expect(await recorder.event("iterated")).toMatchObject({ code: "end", count: 101 });
   });
 
-  test("the ring goes back to its first size, with all its memory, and readers go on without a gap", async () => {
-    const camera = await Camera.begin({ tell: true, slots: 4 });
-    const honest = await camera.honest();
-    const keeper = await camera.reader({ mode: "ordered" });
-    await camera.demand(8);
-    const before = memoriesOf([camera.publisher, honest, keeper]);
-    for (let times = 0; times < 2; times++) {
-      await camera.hoard(keeper, 8);
-      const { slots } = await camera.demand(100);
-      expect(slots).toBeGreaterThanOrEqual(10);
-      await keeper.ask({ do: "release" }, "released");
-      if (times === 0) {
-        // Without the ten seconds: it needs them still.
-        await camera.demand(100);
-        expect((await camera.stats()).slots).toBe(slots);
+  test(
+    "the ring goes back to its first size, with all its memory, and readers go on without a gap",
+    async () => {
+      const camera = await Camera.begin({ tell: true, slots: 4 });
+      const honest = await camera.honest();
+      const keeper = await camera.reader({ mode: "ordered" });
+      await camera.demand(8);
+      const before = memoriesOf([camera.publisher, honest, keeper]);
+      for (let times = 0; times < 2; times++) {
+        await camera.hoard(keeper, 8);
+        const { slots } = await camera.demand(100);
+        expect(slots).toBeGreaterThanOrEqual(10);
+        await keeper.ask({ do: "release" }, "released");
+        if (times === 0) {
+          // Without the ten seconds: it needs them still.
+          await camera.demand(100);
+          expect((await camera.stats()).slots).toBe(slots);
+        }
       }
-    }
-    begin(keeper, { do: "iterate" });
-    await eventually("it has shrunk", async () => (await camera.demand(20)).slots === 4, 60_000);
-    await camera.demand(8);
-    expect(await camera.publisher.event("shrunk")).toMatchObject({ kind: "shrunk" });
-    if (before.size > 0) {
-      const all = [camera.publisher, honest, keeper];
-      await eventually("its memory is given back", () => memoriesOf(all).size === before.size);
-      expect(camera.publisher.descriptors().filter((name) => name.includes("cuframes-slot"))).toHaveLength(4);
-    }
-    // And grows again, into slots that everybody has forgotten.
-    const again = await camera.reader({ mode: "ordered" });
-    await camera.hoard(again, 8);
-    expect((await camera.demand(100)).slots).toBeGreaterThanOrEqual(10);
-    expect(await tornOf(again)).toBe(0);
-    await camera.expectServed(honest);
-  }, 120_000);
+      begin(keeper, { do: "iterate" });
+      await eventually("it has shrunk", async () => (await camera.demand(20)).slots === 4, 60_000);
+      await camera.demand(8);
+      expect(await camera.publisher.event("shrunk")).toMatchObject({ kind: "shrunk" });
+      if (before.size > 0) {
+        const all = [camera.publisher, honest, keeper];
+        await eventually("its memory is given back", () => memoriesOf(all).size === before.size);
+        expect(camera.publisher.descriptors().filter((name) => name.includes("cuframes-slot"))).toHaveLength(
+          4,
+        );
+      }
+      // And grows again, into slots that everybody has forgotten.
+      const again = await camera.reader({ mode: "ordered" });
+      await camera.hoard(again, 8);
+      expect((await camera.demand(100)).slots).toBeGreaterThanOrEqual(10);
+      expect(await tornOf(again)).toBe(0);
+      await camera.expectServed(honest);
+    },
+    120_000,
+  );
 
   test("with the policy wait there is neither growth nor eviction", async () => {
     const camera = await Camera.begin({ policy: "wait", slots: 4, tell: true });
@@ -220,26 +240,33 @@ describe("growth", () => {
     await hold(keeper, 4);
     expect(await camera.publisher.ask({ do: "acquire" }, "refused")).toMatchObject({ code: "WOULD_BLOCK" });
     expect(await camera.stats()).toMatchObject({ slots: 4, evictions: 0, slotsLeased: 4 });
-    expect(await keeper.ask<SubscriberStats>({ do: "stats" }, "stats")).toMatchObject({ connected: true, held: 4 });
+    expect(await keeper.ask<SubscriberStats>({ do: "stats" }, "stats")).toMatchObject({
+      connected: true,
+      held: 4,
+    });
     await keeper.ask({ do: "release" }, "released");
     await camera.publisher.ask({ do: "acquire" }, "acquired");
     expect(camera.publisher.taken("grown")).toBeUndefined();
   });
 
-  test("the last frame, in memory that its readers have still to be handed when the publisher closes", async () => {
-    for (let round = 0; round < 10; round++) {
-      const camera = await Camera.begin({ slots: 2 });
-      const honest = await camera.honest();
-      const keeper = await camera.reader({ mode: "ordered" });
-      await camera.demand(1);
-      await hold(keeper, 1);
-      await camera.demand(1);
-      // In a slot that there has not been.
-      await camera.publisher.ask({ do: "close", frames: 1 }, "closed");
-      expect(await honest.event("iterated")).toMatchObject({ code: "end", torn: 0, count: 3, last: 3 });
-      for (const one of [honest, keeper, camera.publisher]) one.kill();
-    }
-  }, 60_000);
+  test(
+    "the last frame, in memory that its readers have still to be handed when the publisher closes",
+    async () => {
+      for (let round = 0; round < 10; round++) {
+        const camera = await Camera.begin({ slots: 2 });
+        const honest = await camera.honest();
+        const keeper = await camera.reader({ mode: "ordered" });
+        await camera.demand(1);
+        await hold(keeper, 1);
+        await camera.demand(1);
+        // In a slot that there has not been.
+        await camera.publisher.ask({ do: "close", frames: 1 }, "closed");
+        expect(await honest.event("iterated")).toMatchObject({ code: "end", torn: 0, count: 3, last: 3 });
+        for (const one of [honest, keeper, camera.publisher]) one.kill();
+      }
+    },
+    60_000,
+  );
 });
 
 /** A ring of which nobody can hold more than six frames. */
@@ -320,7 +347,11 @@ describe("eviction", () => {
     await hoarder.ask({ do: "release" }, "released");
     await camera.publisher.ask({ do: "run" }, "running");
     await hoarder.event("iterating");
-    expect(await hoarder.ask({ do: "stats" }, "stats")).toMatchObject({ reconnects: 1, held: 0, connected: true });
+    expect(await hoarder.ask({ do: "stats" }, "stats")).toMatchObject({
+      reconnects: 1,
+      held: 0,
+      connected: true,
+    });
     expect(hoarder.taken("iterated")).toBeUndefined();
   });
 
@@ -383,7 +414,12 @@ describe("memory has a limit", () => {
     const [, enough] = /at least (\d+)/.exec(message) ?? [];
     const other = stage().start("publisher", { key, ...size, slots: 4, memoryLimit: Number(enough) });
     await other.event("ready");
-    const last = stage().start("publisher", { key: "other", ...size, slots: 4, memoryLimit: Number(enough) - 1 });
+    const last = stage().start("publisher", {
+      key: "other",
+      ...size,
+      slots: 4,
+      memoryLimit: Number(enough) - 1,
+    });
     expect(await last.event("refused")).toMatchObject({ code: "INVALID_ARGUMENT" });
   });
 
@@ -467,7 +503,11 @@ describe.skipIf(testMemory !== "host")("peers that mean harm", () => {
     const joined: Joined[] = [];
     for (let index = 0; index < 2; index++) joined.push(await join(peer, camera, { wants: wanted }));
     await camera.demand(8);
-    const attack = peer.lease(joined[0]!.descriptors[0]!, joined.map(({ descriptors }) => descriptors[1]!), 1500);
+    const attack = peer.claim(
+      joined[0]!.descriptors[0]!,
+      joined.map(({ descriptors }) => descriptors[1]!),
+      1500,
+    );
     let attacking = true;
     attack.finally(() => attacking = false);
     let last: Demanded;
@@ -498,7 +538,7 @@ describe.skipIf(testMemory !== "host")("peers that mean harm", () => {
       await camera.demand(4);
       const { evictions } = await camera.stats();
       const [control, page] = joined.descriptors;
-      const attack = peer.lease(control!, [page!], 300);
+      const attack = peer.claim(control!, [page!], 300);
       await eventually("it is evicted", async () => (await camera.demand(10)).evictions > evictions);
       await attack;
       for (const fd of [...joined.descriptors, joined.connection]) await peer.close(fd);
@@ -548,7 +588,7 @@ describe.skipIf(testMemory !== "host")("peers that mean harm", () => {
     const { descriptors: [control, page] } = await join(peer, camera);
     await camera.demand(6);
     await eventually("it is evicted", async () => {
-      await peer.lease(control!, [page!], 0);
+      await peer.claim(control!, [page!], 0);
       return (await camera.demand(10)).evictions === 1;
     });
     const { slotsOutside, memories } = await camera.demand(1000);
@@ -565,7 +605,7 @@ describe.skipIf(testMemory !== "host")("peers that mean harm", () => {
 
   test.skipIf(!canBeOther)("all processes of another user are one", async () => {
     chmodSync(stage().directory, 0o755);
-    const camera = await Camera.begin({ ...small, socketMode: 0o666 });
+    const camera = await Camera.begin({ ...small, memoryLimit: 2 ** 22, socketMode: 0o666 });
     const honest = await camera.honest();
     const path = `${stage().directory}/peer`;
     copyFileSync(await buildPeer(), path);
@@ -575,7 +615,7 @@ describe.skipIf(testMemory !== "host")("peers that mean harm", () => {
     const { descriptors: [control, page] } = await join(first, camera);
     await camera.demand(6);
     await eventually("it is evicted", async () => {
-      await first.lease(control!, [page!], 0);
+      await first.claim(control!, [page!], 0);
       return (await camera.demand(10)).evictions === 1;
     });
     expect(readRefusal((await join(second, camera)).bytes)?.text).toMatch(/this user still holds frames/);

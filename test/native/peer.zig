@@ -25,7 +25,7 @@
 //!     requeue FD OFFSET MILLISECONDS          -> how many sleepers of the futex were moved to a word of its own;
 //!                                                ends with the first
 //!     stir FD OFFSET MILLISECONDS             -> how often the futex was changed and its sleepers woken
-//!     lease CONTROL MILLISECONDS PAGE...      -> how often the pages were made to name all that is in the slots: the
+//!     claim CONTROL MILLISECONDS PAGE...      -> how often the pages were made to name all that is in the slots: the
 //!                                                first eight in the first page, and so on
 //!     attack FD                               -> the ways in which the file could be changed
 //!     become UID GID                          -> ok; it has no other group
@@ -117,7 +117,7 @@ const Command = enum {
     punch,
     requeue,
     stir,
-    lease,
+    claim,
     attack,
     become,
     open,
@@ -304,7 +304,7 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             const offset = try words.number(usize);
             try reply.print("{d}", .{try stir(fd, offset, try words.number(u64))});
         },
-        .lease => {
+        .claim => {
             const control = try words.fd();
             const milliseconds = try words.number(u64);
             var pages: [pages_max]i32 = undefined;
@@ -313,7 +313,7 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
                 if (count == pages_max) return error.Usage;
                 pages[count] = std.fmt.parseInt(i32, word, 10) catch return error.Usage;
             }
-            try reply.print("{d}", .{try lease(control, milliseconds, pages[0..count])});
+            try reply.print("{d}", .{try claim(control, milliseconds, pages[0..count])});
         },
         .attack => try attack(try words.fd(), reply),
         .become => {
@@ -598,7 +598,7 @@ const control_slot_size = 1088;
 const leases_max = 8;
 
 /// Names whatever is in the slots, over and over.
-fn lease(control_fd: i32, milliseconds: u64, page_fds: []const i32) Failure!u64 {
+fn claim(control_fd: i32, milliseconds: u64, page_fds: []const i32) Failure!u64 {
     const control = try map(control_fd, control_slots + pages_max * leases_max * control_slot_size, false);
     defer _ = linux.munmap(control.ptr, control.len);
     var pages: [pages_max][]align(std.heap.page_size_min) u8 = undefined;

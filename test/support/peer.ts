@@ -165,8 +165,8 @@ export class Peer {
   }
 
   /** Claims every frame that is in the first eight slots for each lease page, again and again; returns how often. */
-  async lease(control: number, pages: readonly number[], milliseconds: number): Promise<number> {
-    return Number(await this.#call("lease", control, milliseconds, ...pages));
+  async claim(control: number, pages: readonly number[], milliseconds: number): Promise<number> {
+    return Number(await this.#call("claim", control, milliseconds, ...pages));
   }
 
   /** The ways in which this process could change a file of shared memory. */
