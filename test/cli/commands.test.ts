@@ -4,11 +4,13 @@ import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
 import { parseJsonLines } from "../../scripts/lib/json_lines.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { openMedia } from "../../media.ts";
+import { type Frame, Subscriber } from "../../mod.ts";
 import { cuframes, startCuframes } from "../support/cli.ts";
 import { eventually } from "../support/processes.ts";
 
@@ -205,4 +207,59 @@ test("a file goes through every command", async () => {
   expect(parseJsonLines(stdout).at(-1)).toMatchObject({ event: "ended", key: "cam", packetsDropped: 0 });
   await eventually("socket and lock are gone", () => readdirSync(sockets).length === 0);
   expect(readFileSync(begin!.path).length).toBeGreaterThan(1000);
+});
+
+test.each([["--json"], ["--verbose"]])("source %s tells who holds what, and whom it evicts", async (flag) => {
+  const source = startCuframes(
+    ["source", CLIP, "--key", "crowded", "--realtime", "--loop", "--memory", "host", "--slots", "2"].concat(
+      "--max-slots",
+      "4",
+      flag,
+    ),
+    { env },
+  );
+  using hoarder = await Subscriber.connect("crowded", {
+    ...{ name: "hoarder", mode: "ordered", timeout: 30_000, runtimeDirectory: sockets },
+  });
+  const held: Frame[] = [];
+  const hoarding = (async () => {
+    while (true) held.push(await hoarder.next({ timeout: 20_000 }));
+  })();
+  await expect(hoarding).rejects.toMatchObject({ code: "EVICTED" });
+  const [table, json, top] = await Promise.all([
+    cuframes(["inspect"], { env }),
+    cuframes(["inspect", "crowded", "--json"], { env }),
+    cuframes(["top", "--count", "1"], { env }),
+  ]);
+  for (const { stdout } of [table, top]) {
+    expect(text(stdout)).toMatch(/ SLOTS +EVICTED /);
+    expect(text(stdout)).toMatch(/crowded .* \d\/4\/4 +1: hoarder .* ago, 4 for /);
+  }
+  expect(parseJsonLines(json.stdout)).toMatchObject([{
+    slots: 4,
+    maxSlots: 4,
+    evictions: 1,
+    lastEviction: { name: "hoarder", pid: process.pid, frames: 4 },
+  }]);
+  for (const frame of held) frame.close();
+  source.kill("SIGINT");
+  const { stdout, stderr } = await source.ended;
+  if (flag === "--json") {
+    const events = parseJsonLines<{ event: string }>(stdout);
+    expect(events).toContainEqual(expect.objectContaining({ event: "grown", key: "crowded", slots: 3 }));
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        event: "evicted",
+        key: "crowded",
+        name: "hoarder",
+        pid: process.pid,
+        frames: 4,
+      }),
+    );
+    expect(events.at(-1)).toMatchObject({ event: "ended", evictions: 1 });
+  } else {
+    expect(stderr).toMatch(/the ring has 3 slots now: hoarder \(pid \d+\), which holds \d frames/);
+    expect(stderr).toMatch(/evicted hoarder \(pid \d+\), which holds 4 frames, the oldest for /);
+    expect(stderr).toMatch(/1 evicted/);
+  }
 });

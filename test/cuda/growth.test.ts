@@ -20,63 +20,68 @@ async function publish(publisher: Publisher, gpu: Gpu, stream: bigint, value: nu
 
 async function expectFilled(frames: readonly Frame[]): Promise<void> {
   for (const frame of frames) {
-    expect(mismatches((await frame.toHost({ refresh: true })).slice(), Number(frame.sequence) & 0xff)).toBe(0);
+    expect(mismatches((await frame.toHost({ refresh: true })).slice(), Number(frame.sequence) & 0xff)).toBe(
+      0,
+    );
   }
 }
 
-claim("frames that are held stay as they are, in memory that is no slot's any more, and addresses stay", async () => {
-  using gpu = Gpu.open();
-  const stream = gpu.stream();
-  const events: PublisherEvent["kind"][] = [];
-  using publisher = createPublisher({
-    slots: 3,
-    maxSlots: 5,
-    onEvent: ({ kind }) => events.push(kind),
-  });
-  using honest = await subscribe(publisher, { mode: "ordered" });
-  let [hoarder, held] = [await subscribe(publisher, { mode: "ordered" }), [] as Frame[]];
-  const [made, read] = [new Set<bigint>(), new Set<bigint>()];
-  let value = 0;
-  const next = async () => {
-    made.add(await publish(publisher, gpu, stream, ++value));
-    using frame = await honest.next({ timeout: 5000 });
-    expect(Number(frame.sequence)).toBe(value);
-    read.add(frame.devicePointer!);
-    await expectFilled([frame]);
-  };
-  for (let round = 1; round <= 2; round++) {
-    while (held.length < 5) {
+claim(
+  "frames that are held stay as they are, in memory that is no slot's any more, and addresses stay",
+  async () => {
+    using gpu = Gpu.open();
+    const stream = gpu.stream();
+    const events: PublisherEvent["kind"][] = [];
+    using publisher = createPublisher({
+      slots: 3,
+      maxSlots: 5,
+      onEvent: ({ kind }) => events.push(kind),
+    });
+    using honest = await subscribe(publisher, { mode: "ordered" });
+    let [hoarder, held] = [await subscribe(publisher, { mode: "ordered" }), [] as Frame[]];
+    const [made, read] = [new Set<bigint>(), new Set<bigint>()];
+    let value = 0;
+    const next = async () => {
+      made.add(await publish(publisher, gpu, stream, ++value));
+      using frame = await honest.next({ timeout: 5000 });
+      expect(Number(frame.sequence)).toBe(value);
+      read.add(frame.devicePointer!);
+      await expectFilled([frame]);
+    };
+    for (let round = 1; round <= 2; round++) {
+      while (held.length < 5) {
+        await next();
+        held.push(await hoarder.next({ timeout: 5000 }));
+      }
+      expect(publisher.stats()).toMatchObject({ slots: 5, slotsOutside: 0, evictions: round - 1 });
       await next();
-      held.push(await hoarder.next({ timeout: 5000 }));
+      expect(publisher.stats()).toMatchObject({ slots: 5, evictions: round });
+      expect((await outcomeOf(hoarder.next({ timeout: 5000 }))).code).toBe("EVICTED");
+      for (let times = 0; times < 30; times++) await next();
+      await eventually("each is replaced", () => publisher.stats().slotsOutside === 5);
+      await expectFilled(held);
+      for (const frame of held.splice(0)) frame.close();
+      hoarder.close();
+      await eventually("all of it is given back", () => publisher.stats().slotsOutside === 0);
+      if (round === 2) break;
+      hoarder = await subscribe(publisher, { mode: "ordered" });
+      (await hoarder.next({ timeout: 5000 })).close();
     }
-    expect(publisher.stats()).toMatchObject({ slots: 5, slotsOutside: 0, evictions: round - 1 });
-    await next();
-    expect(publisher.stats()).toMatchObject({ slots: 5, evictions: round });
-    expect((await outcomeOf(hoarder.next({ timeout: 5000 }))).code).toBe("EVICTED");
-    for (let times = 0; times < 30; times++) await next();
-    await eventually("each is replaced", () => publisher.stats().slotsOutside === 5);
+    expect(events).toEqual(["grown", "grown", "evicted", "evicted", "refused"]);
+    expect([made.size, read.size]).toEqual([5, 5]);
+    await eventually("nobody needs so many", () => publisher.stats().slots === 3);
+    // And grows into addresses that it had.
+    using again = await subscribe(publisher, { mode: "ordered" });
+    (await again.next({ timeout: 5000 })).close();
+    for (let times = 0; times < 5; times++) {
+      await next();
+      held.push(await again.next({ timeout: 5000 }));
+    }
     await expectFilled(held);
-    for (const frame of held.splice(0)) frame.close();
-    hoarder.close();
-    await eventually("all of it is given back", () => publisher.stats().slotsOutside === 0);
-    if (round === 2) break;
-    hoarder = await subscribe(publisher, { mode: "ordered" });
-    (await hoarder.next({ timeout: 5000 })).close();
-  }
-  expect(events).toEqual(["grown", "grown", "evicted", "evicted", "refused"]);
-  expect([made.size, read.size]).toEqual([5, 5]);
-  await eventually("nobody needs so many", () => publisher.stats().slots === 3);
-  // And grows into addresses that it had.
-  using again = await subscribe(publisher, { mode: "ordered" });
-  (await again.next({ timeout: 5000 })).close();
-  for (let times = 0; times < 5; times++) {
-    await next();
-    held.push(await again.next({ timeout: 5000 }));
-  }
-  await expectFilled(held);
-  expect(publisher.stats()).toMatchObject({ slots: 5, evictions: 2 });
-  expect([made.size, read.size]).toEqual([5, 5]);
-});
+    expect(publisher.stats()).toMatchObject({ slots: 5, evictions: 2 });
+    expect([made.size, read.size]).toEqual([5, 5]);
+  },
+);
 
 claim("a wait for the GPU to let go of a frame ends when the reader is evicted", async () => {
   using gpu = Gpu.open();

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, linkSync, mkdirSync, readdirSync, statSync, writ
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import type { PublisherOptions } from "../../mod.ts";
+import type { PublisherEvent, PublisherOptions } from "../../mod.ts";
 import { pixelsOf, testMemory } from "../support/memory.ts";
 import {
   createPublisher,
@@ -254,6 +254,32 @@ describe("a ring", () => {
     publish(publisher, 3);
     using next = subscriber.nextSync();
     expect(next.sequence).toBe(3n);
+  });
+
+  test("an `onEvent` that throws is heard by whoever acquires, and costs no slot", async () => {
+    const mistake = new Error("of the listener");
+    let silent = false;
+    const kinds: string[] = [];
+    const onEvent = ({ kind }: PublisherEvent) => {
+      kinds.push(kind);
+      if (!silent) throw mistake;
+    };
+    using publisher = createPublisher({ slots: 2, maxSlots: 3, onEvent });
+    using subscriber = await subscribe(publisher, { mode: "ordered" });
+    publish(publisher, 1);
+    using _first = await subscriber.next();
+    publish(publisher, 2);
+    using _second = await subscriber.next();
+    expect(() => publisher.acquire()).toThrow(mistake);
+    expect(kinds).toEqual(["grown"]);
+    // The slot that it would have had is there, and what was told is not told again.
+    publish(publisher, 3);
+    using _third = await subscriber.next();
+    await expect(publisher.acquireAsync()).rejects.toBe(mistake);
+    silent = true;
+    for (let value = 4; value < 10; value++) publish(publisher, value);
+    expect(kinds).toEqual(["grown", "evicted"]);
+    expect(publisher.stats()).toMatchObject({ slots: 3, published: 9 });
   });
 
   test("takes back what a subscriber held when it closes", async () => {

@@ -4,7 +4,13 @@
 import { chmodSync, copyFileSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
-import type { PublisherEvent, PublisherReport, PublisherStats, SubscriberOptions, SubscriberStats } from "../../mod.ts";
+import type {
+  PublisherEvent,
+  PublisherReport,
+  PublisherStats,
+  SubscriberOptions,
+  SubscriberStats,
+} from "../../mod.ts";
 import { succeedsSync } from "../../scripts/lib/process.ts";
 import { testMemory } from "../support/memory.ts";
 import { buildPeer, Peer } from "../support/peer.ts";
@@ -45,13 +51,22 @@ class Camera {
     return `${this.#stage.directory}/${key}.sock`;
   }
 
-  /** A process that reads, on each runtime in turn. */
-  async reader(options: SubscriberOptions = {}): Promise<Process> {
+  /** A process that may connect, on each runtime in turn. */
+  async stranger(): Promise<Process> {
     const runtime = runtimes[this.readers.length % 2]!;
     const reader = this.#stage.start("remote", { key }, { runtime });
     this.readers.push(reader);
     await reader.event("ready");
-    await reader.ask({ do: "connect", options: { name: `reader-${this.readers.length}`, ...options } }, "connected");
+    return reader;
+  }
+
+  /** A process that reads. */
+  async reader(options: SubscriberOptions = {}): Promise<Process> {
+    const reader = await this.stranger();
+    await reader.ask(
+      { do: "connect", options: { name: `reader-${this.readers.length}`, ...options } },
+      "connected",
+    );
     return reader;
   }
 
@@ -131,7 +146,12 @@ describe("growth", () => {
     const { sequences } = await hold(keeper, 8);
     expect(sequences).toEqual(sequences.map((_, index) => sequences[0]! + index));
     const stats = await camera.demand(1000);
-    expect(stats).toMatchObject({ published: 1008, slotsOutside: 0, evictions: 0, slotsLeased: expect.any(Number) });
+    expect(stats).toMatchObject({
+      published: 1008,
+      slotsOutside: 0,
+      evictions: 0,
+      slotsLeased: expect.any(Number),
+    });
     expect(stats.slots).toBeGreaterThan(8);
     expect(stats.slots).toBeLessThanOrEqual(8 + 4);
     const grown = await camera.publisher.event<Extract<PublisherEvent, { kind: "grown" }>>("grown");
@@ -173,39 +193,45 @@ describe("growth", () => {
     expect(await recorder.event("iterated")).toMatchObject({ code: "end", count: 101 });
   });
 
-  test("the ring goes back to its first size, with all its memory, and readers go on without a gap", async () => {
-    const camera = await Camera.begin({ tell: true, slots: 4 });
-    const honest = await camera.honest();
-    const keeper = await camera.reader({ mode: "ordered" });
-    await camera.demand(8);
-    const before = memoriesOf([camera.publisher, honest, keeper]);
-    for (let times = 0; times < 2; times++) {
-      await camera.hoard(keeper, 8);
-      const { slots } = await camera.demand(100);
-      expect(slots).toBeGreaterThanOrEqual(10);
-      await keeper.ask({ do: "release" }, "released");
-      if (times === 0) {
-        // Without the ten seconds: it needs them still.
-        await camera.demand(100);
-        expect((await camera.stats()).slots).toBe(slots);
+  test(
+    "the ring goes back to its first size, with all its memory, and readers go on without a gap",
+    async () => {
+      const camera = await Camera.begin({ tell: true, slots: 4 });
+      const honest = await camera.honest();
+      const keeper = await camera.reader({ mode: "ordered" });
+      await camera.demand(8);
+      const before = memoriesOf([camera.publisher, honest, keeper]);
+      for (let times = 0; times < 2; times++) {
+        await camera.hoard(keeper, 8);
+        const { slots } = await camera.demand(100);
+        expect(slots).toBeGreaterThanOrEqual(10);
+        await keeper.ask({ do: "release" }, "released");
+        if (times === 0) {
+          // Without the ten seconds: it needs them still.
+          await camera.demand(100);
+          expect((await camera.stats()).slots).toBe(slots);
+        }
       }
-    }
-    begin(keeper, { do: "iterate" });
-    await eventually("it has shrunk", async () => (await camera.demand(20)).slots === 4, 60_000);
-    await camera.demand(8);
-    expect(await camera.publisher.event("shrunk")).toMatchObject({ kind: "shrunk" });
-    if (before.size > 0) {
-      const all = [camera.publisher, honest, keeper];
-      await eventually("its memory is given back", () => memoriesOf(all).size === before.size);
-      expect(camera.publisher.descriptors().filter((name) => name.includes("cuframes-slot"))).toHaveLength(4);
-    }
-    // And grows again, into slots that everybody has forgotten.
-    const again = await camera.reader({ mode: "ordered" });
-    await camera.hoard(again, 8);
-    expect((await camera.demand(100)).slots).toBeGreaterThanOrEqual(10);
-    expect(await tornOf(again)).toBe(0);
-    await camera.expectServed(honest);
-  }, 120_000);
+      begin(keeper, { do: "iterate" });
+      await eventually("it has shrunk", async () => (await camera.demand(20)).slots === 4, 60_000);
+      await camera.demand(8);
+      expect(await camera.publisher.event("shrunk")).toMatchObject({ kind: "shrunk" });
+      if (before.size > 0) {
+        const all = [camera.publisher, honest, keeper];
+        await eventually("its memory is given back", () => memoriesOf(all).size === before.size);
+        expect(camera.publisher.descriptors().filter((name) => name.includes("cuframes-slot"))).toHaveLength(
+          4,
+        );
+      }
+      // And grows again, into slots that everybody has forgotten.
+      const again = await camera.reader({ mode: "ordered" });
+      await camera.hoard(again, 8);
+      expect((await camera.demand(100)).slots).toBeGreaterThanOrEqual(10);
+      expect(await tornOf(again)).toBe(0);
+      await camera.expectServed(honest);
+    },
+    120_000,
+  );
 
   test("with the policy wait there is neither growth nor eviction", async () => {
     const camera = await Camera.begin({ policy: "wait", slots: 4, tell: true });
@@ -214,26 +240,33 @@ describe("growth", () => {
     await hold(keeper, 4);
     expect(await camera.publisher.ask({ do: "acquire" }, "refused")).toMatchObject({ code: "WOULD_BLOCK" });
     expect(await camera.stats()).toMatchObject({ slots: 4, evictions: 0, slotsLeased: 4 });
-    expect(await keeper.ask<SubscriberStats>({ do: "stats" }, "stats")).toMatchObject({ connected: true, held: 4 });
+    expect(await keeper.ask<SubscriberStats>({ do: "stats" }, "stats")).toMatchObject({
+      connected: true,
+      held: 4,
+    });
     await keeper.ask({ do: "release" }, "released");
     await camera.publisher.ask({ do: "acquire" }, "acquired");
     expect(camera.publisher.taken("grown")).toBeUndefined();
   });
 
-  test("the last frame, in memory that its readers have still to be handed when the publisher closes", async () => {
-    for (let round = 0; round < 10; round++) {
-      const camera = await Camera.begin({ slots: 2 });
-      const honest = await camera.honest();
-      const keeper = await camera.reader({ mode: "ordered" });
-      await camera.demand(1);
-      await hold(keeper, 1);
-      await camera.demand(1);
-      // In a slot that there has not been.
-      await camera.publisher.ask({ do: "close", frames: 1 }, "closed");
-      expect(await honest.event("iterated")).toMatchObject({ code: "end", torn: 0, count: 3, last: 3 });
-      for (const one of [honest, keeper, camera.publisher]) one.kill();
-    }
-  }, 60_000);
+  test(
+    "the last frame, in memory that its readers have still to be handed when the publisher closes",
+    async () => {
+      for (let round = 0; round < 10; round++) {
+        const camera = await Camera.begin({ slots: 2 });
+        const honest = await camera.honest();
+        const keeper = await camera.reader({ mode: "ordered" });
+        await camera.demand(1);
+        await hold(keeper, 1);
+        await camera.demand(1);
+        // In a slot that there has not been.
+        await camera.publisher.ask({ do: "close", frames: 1 }, "closed");
+        expect(await honest.event("iterated")).toMatchObject({ code: "end", torn: 0, count: 3, last: 3 });
+        for (const one of [honest, keeper, camera.publisher]) one.kill();
+      }
+    },
+    60_000,
+  );
 });
 
 /** A ring of which nobody can hold more than six frames. */
@@ -317,7 +350,11 @@ describe("eviction", () => {
     await hoarder.ask({ do: "release" }, "released");
     await camera.publisher.ask({ do: "run" }, "running");
     await hoarder.event("iterating");
-    expect(await hoarder.ask({ do: "stats" }, "stats")).toMatchObject({ reconnects: 1, held: 0, connected: true });
+    expect(await hoarder.ask({ do: "stats" }, "stats")).toMatchObject({
+      reconnects: 1,
+      held: 0,
+      connected: true,
+    });
     expect(hoarder.taken("iterated")).toBeUndefined();
   });
 
@@ -363,6 +400,16 @@ describe("eviction", () => {
 });
 
 describe("memory has a limit", () => {
+  /** Of this runtime's kind of memory. */
+  async function slotSizeOf(): Promise<number> {
+    const camera = await Camera.begin({ slots: 2 });
+    const inspector = await camera.reader();
+    const { slotSize } = await inspector.ask<PublisherReport>({ do: "inspect" }, "inspected");
+    for (const one of [camera.publisher, inspector]) one.kill();
+    await Promise.all([camera.publisher.exited, inspector.exited]);
+    return slotSize;
+  }
+
   test("too small a one is refused, with the number that would do", async () => {
     const publisher = stage().start("publisher", { key, ...size, slots: 4, memoryLimit: 5 * 4608 });
     const { code, message } = await publisher.event<Outcome>("refused");
@@ -370,17 +417,49 @@ describe("memory has a limit", () => {
     const [, enough] = /at least (\d+)/.exec(message) ?? [];
     const other = stage().start("publisher", { key, ...size, slots: 4, memoryLimit: Number(enough) });
     await other.event("ready");
-    const last = stage().start("publisher", { key: "other", ...size, slots: 4, memoryLimit: Number(enough) - 1 });
+    const last = stage().start("publisher", {
+      key: "other",
+      ...size,
+      slots: 4,
+      memoryLimit: Number(enough) - 1,
+    });
     expect(await last.event("refused")).toMatchObject({ code: "INVALID_ARGUMENT" });
   });
 
-  test("whatever is held in other processes, it is never exceeded, and the publisher goes on", async () => {
-    const probe = await Camera.begin({ slots: 2, memoryLimit: 2 ** 30 });
-    const inspector = await probe.reader();
-    const { slotSize } = await inspector.ask<PublisherReport>({ do: "inspect" }, "inspected");
-    for (const one of [probe.publisher, inspector]) one.kill();
-    await Promise.all([probe.publisher.exited, inspector.exited]);
+  test("the last memories are nobody's to hold: whoever is there goes before they are made", async () => {
+    const slotSize = await slotSizeOf();
+    const camera = await Camera.begin({ ...small, memoryLimit: 12 * slotSize });
+    const [first, second] = [await camera.reader(), await camera.reader()];
+    await camera.hoard(first, 6);
+    expect(await camera.demand(1)).toMatchObject({ evictions: 1 });
+    // Two of the six are in the ring still.
+    await eventually("the others are replaced", async () => (await camera.stats()).slotsOutside === 4);
+    let ended: Outcome | undefined;
+    for (let held = 1; ended === undefined; held++) {
+      await camera.demand(1);
+      second.send({ do: "hold", frames: held });
+      await eventually("it has one more, or none", () => {
+        ended = second.taken<Outcome>("refused");
+        return ended !== undefined || second.taken("holding") !== undefined;
+      });
+    }
+    expect(ended).toMatchObject({ code: "EVICTED", message: expect.stringMatching(/frames were held/) });
+    const stats = await camera.demand(100);
+    expect(stats).toMatchObject({ evictions: 2, subscribers: 0 });
+    expect(stats.memories).toBeLessThanOrEqual(12);
+    for (const reader of [first, second]) expect(await tornOf(reader)).toBe(0);
+    // Nobody is let in before there is memory for what it may hold.
+    expect(await (await camera.stranger()).ask({ do: "connect" }, "refused")).toMatchObject({
+      code: "OUT_OF_MEMORY",
+      message: expect.stringMatching(/memoryLimit/),
+    });
+    for (const reader of [first, second]) await reader.ask({ do: "release" }, "released");
+    await eventually("it is given back", async () => (await camera.stats()).slotsOutside === 0);
+    await second.ask({ do: "connect" }, "connected");
+  });
 
+  test("whatever is held in other processes, it is never exceeded, and the publisher goes on", async () => {
+    const slotSize = await slotSizeOf();
     const camera = await Camera.begin({ slots: 4, maxSlots: 6, memoryLimit: 12 * slotSize });
     const readers: Process[] = [];
     for (let index = 0; index < 6; index++) readers.push(await camera.reader({ reconnect: true }));
@@ -427,7 +506,11 @@ describe.skipIf(testMemory !== "host")("peers that mean harm", () => {
     const joined: Joined[] = [];
     for (let index = 0; index < 2; index++) joined.push(await join(peer, camera, { wants: wanted }));
     await camera.demand(8);
-    const attack = peer.claim(joined[0]!.descriptors[0]!, joined.map(({ descriptors }) => descriptors[1]!), 1500);
+    const attack = peer.claim(
+      joined[0]!.descriptors[0]!,
+      joined.map(({ descriptors }) => descriptors[1]!),
+      1500,
+    );
     let attacking = true;
     attack.finally(() => attacking = false);
     let last: Demanded;
@@ -525,7 +608,7 @@ describe.skipIf(testMemory !== "host")("peers that mean harm", () => {
 
   test.skipIf(!canBeOther)("all processes of another user are one", async () => {
     chmodSync(stage().directory, 0o755);
-    const camera = await Camera.begin({ ...small, socketMode: 0o666 });
+    const camera = await Camera.begin({ ...small, memoryLimit: 2 ** 22, socketMode: 0o666 });
     const honest = await camera.honest();
     const path = `${stage().directory}/peer`;
     copyFileSync(await buildPeer(), path);

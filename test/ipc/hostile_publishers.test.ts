@@ -429,7 +429,11 @@ describe("after its welcome", () => {
     await announce(7n);
     await subscriber.ask({ do: "take", timeout: 5000 }, "took");
     const mapped = impostor.possessions().mappings;
-    for (const [bytes, descriptors] of [[wire.memory(1, 2), [await impostor.memory(4096)]], [wire.memory(1, 3, 0)]] as const) {
+    for (
+      const [bytes, descriptors] of [[wire.memory(1, 2), [await impostor.memory(4096)]], [
+        wire.memory(1, 3, 0),
+      ]] as const
+    ) {
       await peer.send(connection, bytes, descriptors);
       for (let attempt = 0; attempt < 2; attempt++) {
         expect(await subscriber.ask({ do: "take", timeout: 5000 }, "refused")).toMatchObject({

@@ -828,7 +828,8 @@ test "a hello that has come before its connection makes room is answered; silenc
 
 /// Connects and says hello.
 fn connectForTest(publisher: *const Publisher, wants: u32, mode: frame_ring.Mode) !i32 {
-    const path = publisher.paths.socket.slice();
+    const claimed = publisher.claim.path();
+    const path = claimed.slice();
     const fd = try socket.connect(&try .init(path), path, 1000);
     errdefer os_fd.close(fd);
     var hello: protocol.Hello = .{ .wants = wants, .mode = @intFromEnum(mode), .name = undefined };
@@ -871,7 +872,8 @@ test "where the kernel lets descriptors through, those of peers hold up nobody: 
     socket.kernel_refuses = false;
     defer socket.kernel_refuses = true;
     const publisher = try createForTest(&folder);
-    const path = publisher.paths.socket.slice();
+    const claimed = publisher.claim.path();
+    const path = claimed.slice();
     var lingering: [4]closer.Lingering = undefined;
     for (&lingering) |*one| one.* = try .init(60);
     defer for (lingering) |one| one.deinit();

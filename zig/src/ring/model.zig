@@ -91,7 +91,7 @@ const Ring = struct {
             ring.writer.equip(slot);
             ring.writer.cancel(slot);
         }
-        ring.subscribers.add(0, page, options.mode == .ordered);
+        ring.subscribers.add(0, page, if (options.mode == .ordered) .ordered else .newest);
         for (0..options.published) |_| ring.publish();
         ring.reader = .init(control, page, slots_max, options.mode, ring.writer.completed -| 1);
         for (0..options.slots) |slot| ring.reader.setMemory(@intCast(slot), 1);
