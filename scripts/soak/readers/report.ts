@@ -2,6 +2,7 @@
 
 import { markdownTable } from "../../measure/markdown.ts";
 import { megabytes, whenAndWhere } from "../report.ts";
+import { type Handles, moreDescriptors } from "./slot_memory.ts";
 import { SHRINK_MS, type SoakResult } from "./soak.ts";
 
 /** An honest reader has a frame in every window of so many milliseconds. */
@@ -27,6 +28,9 @@ function findings(result: SoakResult): Finding[] {
   const gap = Math.max(...honest.map(({ longestGap }) => longestGap));
   const torn = sum(({ tornCount }) => tornCount);
   const most = (publisher.slots + publisher.outside) * slotSize;
+  const more = moreDescriptors(before, after);
+  const total = ({ descriptors }: Handles) =>
+    Object.values(descriptors).reduce((sum, count) => sum + count, 0);
   const limit = `≤ ${megabytes(memoryLimit)}`;
   const list: Finding[] = [
     {
@@ -89,9 +93,9 @@ function findings(result: SoakResult): Finding[] {
     good: result.shrunkIn !== undefined,
   }, {
     what: "descriptors of the publisher",
-    figure: `${before.descriptors} → ${after.descriptors}`,
+    figure: [`${total(before)} → ${total(after)}`, ...more].join(", "),
     wanted: "no more",
-    good: after.descriptors <= before.descriptors,
+    good: more.length === 0,
   }, {
     what: "mappings of the publisher",
     figure: `${before.mappings} → ${after.mappings}`,

@@ -7,7 +7,8 @@ const SLOT = "/memfd:cuframes-slot";
 
 /** Of a process. */
 export interface Handles {
-  descriptors: number;
+  /** How many descriptors of each thing there are. */
+  descriptors: Record<string, number>;
   /** Mappings of the library's memory of every kind. */
   mappings: number;
   /** Bytes of memory of its own, and of shared memory that it has mapped. */
@@ -31,12 +32,34 @@ function descriptorsOf(pid: number): string[] {
   }
 }
 
+/** Numbers of files without a name are left out. */
+function thingsOf(pid: number): Record<string, number> {
+  const things: Record<string, number> = {};
+  for (const path of descriptorsOf(pid)) {
+    try {
+      const thing = readlinkSync(path).replace(/:\[\d+\]$/, "");
+      things[thing] = (things[thing] ?? 0) + 1;
+    } catch {
+      // It was closed meanwhile.
+    }
+  }
+  return things;
+}
+
+/** What there is more of, as "a thing 3 → 4". */
+export function moreDescriptors(before: Handles, after: Handles): string[] {
+  return Object.entries(after.descriptors).flatMap(([thing, count]) => {
+    const earlier = before.descriptors[thing] ?? 0;
+    return count > earlier ? [`${thing} ${earlier} → ${count}`] : [];
+  });
+}
+
 export function handlesOf(pid: number): Handles {
   const status = readOrEmpty(`/proc/${pid}/status`);
   const field = (name: string) =>
     Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? 0) * 1024;
   return {
-    descriptors: descriptorsOf(pid).length,
+    descriptors: thingsOf(pid),
     mappings: readOrEmpty(`/proc/${pid}/maps`).split("/memfd:cuframes-").length - 1,
     own: field("RssAnon"),
     shared: field("RssShmem"),

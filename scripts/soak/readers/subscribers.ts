@@ -161,16 +161,20 @@ class Reader {
     const held: Held[] = [];
     let gives = Infinity;
     while (performance.now() < gives && !signal.aborted) {
-      const before = this.result.errors["EVICTED"] ?? 0;
       const taken = await this.take();
       if (taken !== undefined) held.push(taken);
-      const evicted = (this.result.errors["EVICTED"] ?? 0) > before;
-      if (evicted && gives === Infinity) gives = performance.now() + this.integer(2000, 8000);
       for (const each of held) await each.check();
+      if (gives === Infinity && this.#wasEvicted()) gives = performance.now() + this.integer(2000, 8000);
       if (held.length >= LEASES_MAX) await pause(1000);
     }
     for (const each of held) await each.check();
     this.close();
+  }
+
+  /** Its publisher lives for as long as the soak. */
+  #wasEvicted(): boolean {
+    const { connected, reconnects } = this.#subscriber!.stats();
+    return !connected || reconnects > 0;
   }
 
   close(): void {
