@@ -76,8 +76,8 @@ class ErrorCode(IntEnum):
     WOULD_BLOCK = -11
     # The publisher has as many as it can have.
     TOO_MANY_SUBSCRIBERS = -12
-    # The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost one
-    # so again and again.
+    # The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost
+    # one so again and again.
     EVICTED = -13
     # The packet is larger than `max_packet_size`.
     PACKET_OVERSIZED = -20
@@ -259,8 +259,8 @@ class PublisherOptions(Structure):
         ("socket_mode", c_uint32),
         # For memory on a GPU: its number or UUID; empty: the first.
         ("device", c_char * 48),
-        # Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
-        # more. 0: four times that of `max_slots`.
+        # Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and
+        # two more. 0: four times that of `max_slots`.
         ("memory_limit", c_uint64),
     )
 
@@ -833,8 +833,8 @@ FUNCTIONS = {
     # packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
     "cuframes_publisher_create": (c_int32, (POINTER(PublisherOptions), POINTER(PacketOptions), POINTER(RingInfo))),
     # cuframes_publisher_slot_address(publisher, slot)
-    # Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the publisher is
-    # closed.
+    # Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the
+    # publisher is closed.
     "cuframes_publisher_slot_address": (c_uint64, (c_uint32, c_uint32)),
     # cuframes_publisher_acquire(publisher, timeout_ms)
     # Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy

@@ -31,7 +31,8 @@ export interface PublisherOptions {
   /** Slots that the ring begins with, and goes back to: 2 to 64; default 8, or `maxSlots` where that is less. */
   slots?: number;
   /**
-   * Slots that the ring may grow to while subscribers hold so many frames that none is free: `slots` to 64; default 32, or
+   * Slots that the ring may grow to while subscribers hold so many frames that none is free (frames that this publisher has
+   * acquired, or whose GPU work is under way, take the first `slots` at most): `slots` to 64; default 32, or
    * `slots` where that is more. When that is not enough, the subscriber that holds most, longest, is evicted. With the policy
    * `"wait"` the ring has `slots`, always.
    */

@@ -151,7 +151,7 @@ claim("frames of one stream and of none come in turn, all of them", async () => 
 
 claim("a slot is not refilled while a queued read of its frame runs", async () => {
   using gpu = Gpu.open();
-  using publisher = createPublisher({ slots: 2 });
+  using publisher = createPublisher({ slots: 2, policy: "wait", timeout: 0 });
   using subscriber = await subscribe(publisher);
   const size = frameSize(publisher);
   const [stream, copies] = [gpu.stream(), gpu.stream()];

@@ -228,7 +228,7 @@ describe("a ring", () => {
   test.each([2, 64])(
     "of %i slots lends them all before the first frame, and all but the newest after it",
     (slots) => {
-      using publisher = createPublisher({ slots, maxSlots: slots, width: 2, height: 2 });
+      using publisher = createPublisher({ slots, width: 2, height: 2 });
       const frames = Array.from({ length: slots }, () => publisher.acquire());
       expectCode(() => publisher.acquire(), "WOULD_BLOCK", `it has ${slots}`);
       for (const frame of frames) frame.publish();
@@ -305,7 +305,7 @@ describe("acquireAsync", () => {
   });
 
   test("serves those who wait in turn", async () => {
-    using publisher = createPublisher({ slots: 2, maxSlots: 2 });
+    using publisher = createPublisher({ slots: 2 });
     const [one, two] = [publisher.acquire(), publisher.acquire()];
     using subscriber = await subscribe(publisher, { mode: "ordered" });
     one.publish({ timestamp: 1 });
@@ -326,7 +326,7 @@ describe("acquireAsync", () => {
   });
 
   test("gives up after its time-out, on its signal, and when the publisher closes", async () => {
-    const publisher = createPublisher({ slots: 2, maxSlots: 2 });
+    const publisher = createPublisher({ slots: 2 });
     const frames = [publisher.acquire(), publisher.acquire()];
     await expectCode(publisher.acquireAsync({ timeout: 0 }), "WOULD_BLOCK", "free slot");
     const start = performance.now();

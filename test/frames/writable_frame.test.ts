@@ -190,7 +190,7 @@ describe("a writable frame", () => {
   });
 
   test("gives its slot back when it is closed unpublished, by hand or by `using`", () => {
-    using publisher = createPublisher({ slots: 2, maxSlots: 2 });
+    using publisher = createPublisher({ slots: 2 });
     for (let round = 0; round < 100; round++) {
       using one = publisher.acquire();
       const other = publisher.acquire();

@@ -84,8 +84,8 @@ enum cuframes_error {
   /** The publisher has as many as it can have. */
   CUFRAMES_ERROR_TOO_MANY_SUBSCRIBERS = -12,
   /**
-   * The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost one
-   * so again and again.
+   * The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost
+   * one so again and again.
    */
   CUFRAMES_ERROR_EVICTED = -13,
   /** The packet is larger than `max_packet_size`. */
@@ -262,8 +262,8 @@ struct cuframes_publisher_options {
   /** For memory on a GPU: its number or UUID; empty: the first. */
   char device[48];
   /**
-   * Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
-   * more. 0: four times that of `max_slots`.
+   * Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and
+   * two more. 0: four times that of `max_slots`.
    */
   uint64_t memory_limit;
 };
@@ -986,8 +986,8 @@ int32_t cuframes_publisher_create(const struct cuframes_publisher_options *optio
                                   const struct cuframes_packet_options *packets, struct cuframes_ring_info *info);
 
 /**
- * Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the publisher is
- * closed.
+ * Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the
+ * publisher is closed.
  */
 uint64_t cuframes_publisher_slot_address(uint32_t publisher, uint32_t slot);
 

@@ -40,8 +40,8 @@ fn createPublisher(
     return handles.add(.{ .publisher = publisher });
 }
 
-/// Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the publisher is
-/// closed.
+/// Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the
+/// publisher is closed.
 pub export fn cuframes_publisher_slot_address(handle: u32, slot: u32) u64 {
     const publisher = handles.get(.publisher, handle) catch return 0;
     if (!publisher.slots.hasAddress(slot)) return 0;

@@ -30,8 +30,8 @@ pub const Code = enum(i32) {
     WOULD_BLOCK = -11,
     /// The publisher has as many as it can have.
     TOO_MANY_SUBSCRIBERS = -12,
-    /// The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost one
-    /// so again and again.
+    /// The publisher has ended the connection, since too many frames were held for too long; or it refuses whoever lost
+    /// one so again and again.
     EVICTED = -13,
     /// The packet is larger than `max_packet_size`.
     PACKET_OVERSIZED = -20,

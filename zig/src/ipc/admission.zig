@@ -163,7 +163,6 @@ pub fn indexesOf(mask: u64) std.bit_set.IntegerBitSet(64).Iterator(.{}) {
     return set.iterator(.{});
 }
 
-
 fn onConnection(context: *anyopaque, token: reactor.Token, listener: i32) void {
     const publisher: *Publisher = @ptrCast(@alignCast(context));
     if (publisher.admission.spare_fd < 0) publisher.admission.spare_fd = openSpare();
@@ -478,16 +477,16 @@ fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello,
     };
 }
 
-/// Whoever was evicted again and again is refused for a while, and everybody while evicted readers hold as much memory as
-/// there may be.
+/// Whoever was evicted again and again is refused for a while, and everybody while evicted readers hold as much memory
+/// as there may be.
 fn requireGoodStanding(publisher: *Publisher, peer: eviction.Peer) Error!void {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
     const refused_ns = eviction.refusedFor(publisher, peer);
     if (refused_ns > 0) return errors.fail(
         error.Evicted,
-        "the publisher refuses this {s} for {d} ms more: it was evicted again and again for frames that it held too long. " ++
-            "Close frames as soon as they are done with, hold fewer at a time, or copy what is needed for longer",
+        "the publisher refuses this {s} for {d} ms more: it was evicted again and again for frames that it held too " ++
+            "long. Close frames as soon as they are done with, hold fewer at a time, or copy what is needed for longer",
         .{ if (peer.process != 0) "process" else "user", refused_ns / std.time.ns_per_ms + 1 },
     );
     if (eviction.keepsAnything(publisher, peer)) return errors.fail(
@@ -597,7 +596,9 @@ fn onSubscriber(context: *anyopaque, token: reactor.Token, fd: i32) void {
     const publisher: *Publisher = @ptrCast(@alignCast(context));
     for (publisher.evicted[0..publisher.evicted_count], 0..) |*connection, index| {
         // What it says does not matter any more, only that it goes.
-        if (connection.token == token) return if (receiveFrom(publisher, token, fd) != null) dropEvicted(publisher, index);
+        if (connection.token != token) continue;
+        if (receiveFrom(publisher, token, fd) != null) dropEvicted(publisher, index);
+        return;
     }
     const index = indexOf(publisher, token);
     if (receiveFrom(publisher, token, fd)) |over| {

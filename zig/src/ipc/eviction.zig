@@ -1,5 +1,5 @@
-//! A reader that holds so many frames for so long that its publisher has no slot left loses its connection. What it holds
-//! stays as it is until it lets go. Who loses its connection so again and again is refused for a while.
+//! A reader that holds so many frames for so long that its publisher has no slot left loses its connection. What it
+//! holds stays as it is until it lets go. Who loses its connection so again and again is refused for a while.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -101,12 +101,13 @@ pub fn refusedFor(publisher: *Publisher, peer: Peer) u64 {
     return offender.refused_until_ns -| clock.monotonicNs();
 }
 
-/// Whether a peer still holds frames that it was evicted for: with more of them in its hands it would take the memory that
-/// others need. By the reactor, with the mutex held.
+/// Whether a peer still holds frames that it was evicted for: with more of them in its hands it would take the memory
+/// that others need. By the reactor, with the mutex held.
 pub fn keepsAnything(publisher: *Publisher, peer: Peer) bool {
     assert(reactor.isLocked() and publisher.mutex.isHeld());
     for (publisher.evicted[0..publisher.evicted_count]) |*connection| {
-        if (std.meta.eql(connection.peer, peer) and publisher.subscribers.holdsAny(connection.page.address)) return true;
+        if (!std.meta.eql(connection.peer, peer)) continue;
+        if (publisher.subscribers.holdsAny(connection.page.address)) return true;
     }
     return false;
 }

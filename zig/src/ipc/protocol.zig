@@ -85,7 +85,8 @@ pub const Packets = extern struct {
     size: u64,
 };
 
-/// Publisher to subscriber, with the memory's descriptor where there is one: a slot has been given memory, or has lost it.
+/// Publisher to subscriber, with the memory's descriptor where there is one: a slot has been given memory, or has lost
+/// it.
 pub const Memory = extern struct {
     prefix: Prefix = .{ .kind = @intFromEnum(Kind.memory), .size = @sizeOf(Memory) },
     slot: u32,

@@ -55,8 +55,8 @@ pub const Options = extern struct {
     socket_mode: u32,
     /// For memory on a GPU: its number or UUID; empty: the first.
     device: [uuid.name_size]u8,
-    /// Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and two
-    /// more. 0: four times that of `max_slots`.
+    /// Bytes that the slots' memory may take, with what evicted readers still hold of it: at least that of `slots` and
+    /// two more. 0: four times that of `max_slots`.
     memory_limit: u64,
 };
 
@@ -132,7 +132,8 @@ pub const Publisher = struct {
     subscribers: leases.Subscribers = .{},
     /// Of the subscribers, by the same index.
     connections: [layout.subscribers_max]admission.Connection = undefined,
-    /// The reactor's: which of them there are, as a mask. One that was evicted is there until the reactor has seen to it.
+    /// The reactor's: which of them there are, as a mask. One that was evicted is there until the reactor has seen to
+    /// it.
     connected: u64 = 0,
     /// The reactor's: subscribers that were evicted and have not closed their side.
     evicted: [leases.evicted_max]admission.Connection = undefined,

@@ -123,8 +123,8 @@ pub fn watchAgain(token: Token) void {
     setEvents(token, entries[token.index].handler.?.watch.events());
 }
 
-/// Has `expired` called at a time, whatever comes before; a time that was set before does not count. For handlers, as `add`
-/// with a deadline.
+/// Has `expired` called at a time, whatever comes before; a time that was set before does not count. For handlers, as
+/// `add` with a deadline.
 pub fn remind(token: Token, deadline: clock.Deadline) void {
     assert(isLocked());
     const entry = &entries[token.index];

@@ -188,21 +188,11 @@ pub const Subscriber = struct {
         errdefer if (has_packets) memfd.unmap(packet_region);
         var reader: frames.Reader =
             .init(@ptrCast(control.ptr), @ptrCast(page.ptr), welcome.max_slots, mode, welcome.cursor);
-        var slots: ?memory.Slots = null;
-        errdefer if (slots) |*some| some.deinit();
         // What is mapped stays when its descriptor goes, at once.
         for ([_]usize{ 0, 1 }) |index| os_fd.close(reply.descriptors.take(index));
         if (has_packets) os_fd.close(reply.descriptors.take(2 + frame_descriptors));
-        if (wants_frames) {
-            slots = try .openForeign(kind, welcome.device, welcome.slot_size);
-            var indexes = bitsOf(welcome.slots);
-            for (0..frame_descriptors) |index| {
-                const slot: u6 = @intCast(indexes.next().?);
-                try slots.?.adopt(slot, reply.descriptors.items[2 + index]);
-                _ = reply.descriptors.take(2 + index);
-                reader.setMemory(slot, welcome.generations[slot]);
-            }
-        }
+        var slots: ?memory.Slots = if (wants_frames) try adoptSlots(kind, welcome, reply, &reader) else null;
+        errdefer if (slots) |*some| some.deinit();
 
         const subscriber = allocator.create(Subscriber) catch return errors.fail(
             error.OutOfMemory,
@@ -239,6 +229,26 @@ pub const Subscriber = struct {
         return subscriber;
     }
 
+    /// Maps the memory of the slots that comes with the welcome.
+    fn adoptSlots(
+        kind: memory.Kind,
+        welcome: *const protocol.Welcome,
+        reply: *connecting.Reply,
+        reader: *frames.Reader,
+    ) Error!memory.Slots {
+        var slots: memory.Slots = try .openForeign(kind, welcome.device, welcome.slot_size);
+        errdefer slots.deinit();
+        var indexes = bitsOf(welcome.slots);
+        var descriptor: usize = 2;
+        while (indexes.next()) |index| : (descriptor += 1) {
+            const slot: u6 = @intCast(index);
+            try slots.adopt(slot, reply.descriptors.items[descriptor]);
+            _ = reply.descriptors.take(descriptor);
+            reader.setMemory(slot, welcome.generations[slot]);
+        }
+        return slots;
+    }
+
     /// What a publisher announces is held against what it sent, and against what there can be.
     fn checkWelcome(
         welcome: *const protocol.Welcome,
@@ -248,7 +258,8 @@ pub const Subscriber = struct {
     ) Error!void {
         const max_slots = welcome.max_slots;
         if (max_slots < layout.slots_min or max_slots > layout.slots_max or
-            max_slots < @bitSizeOf(u64) - @clz(welcome.slots) or welcome.slot_size < geometry.frame_size or welcome.slot_size > layout.region_size_max or
+            max_slots < @bitSizeOf(u64) - @clz(welcome.slots) or
+            welcome.slot_size < geometry.frame_size or welcome.slot_size > layout.region_size_max or
             welcome.packets_size > layout.region_size_max or welcome.cursor > layout.sequence_max)
         {
             return errors.fail(error.Protocol, "the publisher announced an impossible ring", .{});
@@ -469,8 +480,8 @@ pub const Subscriber = struct {
         @atomicStore(u32, &subscriber.releasing, if (releasing) others | bit else others, .seq_cst);
     }
 
-    /// Maps what the publisher has handed over since, and lets go of what it has taken away. What fails is tried again at
-    /// the next call.
+    /// Maps what the publisher has handed over since, and lets go of what it has taken away. What fails is tried again
+    /// at the next call.
     fn takeMemory(subscriber: *Subscriber) Error!void {
         const slots = &subscriber.slots.?;
         for (0..layout.slots_max) |_| {
@@ -496,15 +507,16 @@ pub const Subscriber = struct {
         const held = @atomicLoad(u32, &page.revoked_frames, .monotonic);
         if (held == 0) return errors.fail(
             error.Evicted,
-            "the publisher has ended the connections of all its subscribers: those that it evicted before still hold all the " ++
-                "memory that its limit allows (memoryLimit). Connect again when they have let go of it",
+            "the publisher has ended the connections of all its subscribers: those that it evicted before still " ++
+                "hold all the memory that its limit allows (memoryLimit). Connect again when they have let go of it",
             .{},
         );
         return errors.fail(
             error.Evicted,
-            "the publisher has ended the connection: {d} frames were held, the oldest of them published {d} ms before, while " ++
-                "it had no slot left to go on with. Close frames as soon as they are done with (`using`), hold fewer at a " ++
-                "time, or copy what is needed for longer; or give the ring more slots (maxSlots)",
+            "the publisher has ended the connection: {d} frames were held, the oldest of them published {d} ms " ++
+                "before, while it had no slot left to go on with. Close frames as soon as they are done with " ++
+                "(`using`), hold fewer at a time, or copy what is needed for longer; or give the ring more slots " ++
+                "(maxSlots)",
             .{
                 held,
                 @atomicLoad(u64, &page.revoked_after_ns, .monotonic) / std.time.ns_per_ms,

@@ -1,6 +1,6 @@
 //! A publisher is supplied with slots, whatever its readers hold: the ring grows while they hold many, the reader that
-//! holds most is evicted at the end of that, and the ring shrinks again. Memory is made and let go of under no lock; the
-//! mutex is held to choose a slot and to say what became of it.
+//! holds most is evicted at the end of that, and the ring shrinks again. Memory is made and let go of under no lock;
+//! the mutex is held to choose a slot and to say what became of it.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -26,8 +26,8 @@ const interval_ms = 1000;
 pub const Supply = struct {
     /// How many slots the ring begins with, and goes back to.
     slots_initial: u32,
-    /// How many memories there may be: in the ring, and outside of it with readers that were evicted. The ring grows to half
-    /// of what the latter leave, so that each of its memories can be replaced once.
+    /// How many memories there may be: in the ring, and outside of it with readers that were evicted. The ring grows to
+    /// half of what the latter leave, so that each of its memories can be replaced once.
     memories_max: u32,
     /// Slots whose memory is being changed, as a mask. Nobody is handed it meanwhile.
     changing: u64 = 0,
@@ -63,7 +63,8 @@ const Need = struct {
     }
 };
 
-/// A slot for the owner to fill. WouldBlock: all are the owner's own, or there is no memory for more.
+/// A slot for the owner to fill. WouldBlock: as many as the ring began with are the owner's own, filled or being filled,
+/// or there is no memory for more.
 pub fn acquire(publisher: *Publisher) error{WouldBlock}!u6 {
     var can_make = true;
     // Each round ends with a slot, with a reader less, or without hope for memory.
@@ -94,7 +95,9 @@ fn choose(publisher: *Publisher, can_make: bool) Choice {
         if (@popCount(writer.present) > supply.slots_initial) noteNeed(publisher);
         return .{ .ready = slot };
     }
-    if (!can_make) return .none;
+    // What the owner holds itself, and the GPU for it, is no reader's fault: it has as many slots as at first.
+    const own = @popCount(writer.busy) + @intFromBool(writer.newest_slot != null);
+    if (!can_make or own >= supply.slots_initial) return .none;
     const room = roomOf(publisher);
     const replaceable = if (room > 0) writer.acquireKept(subscribers) else null;
     const slot = replaceable orelse (if (mayGrow(publisher)) writer.reserve() else null) orelse {
@@ -120,8 +123,8 @@ fn mayGrow(publisher: *Publisher) bool {
     return roomOf(publisher) >= @popCount(publisher.writer.present) + 2;
 }
 
-/// Whether there is memory enough for one reader more to hold what it may, and to be evicted for it. While there is not,
-/// those who were evicted hold too much.
+/// Whether there is memory enough for one reader more to hold what it may, and to be evicted for it. While there is
+/// not, those who were evicted hold too much.
 pub fn mayAdmit(publisher: *Publisher) bool {
     return publisher.subscribers.memoriesOutside() == 0 or roomOf(publisher) >= layout.leases_max + reserve;
 }
@@ -134,8 +137,8 @@ fn noteNeed(publisher: *Publisher) void {
     publisher.supply.need.note(needed, clock.monotonicNs());
 }
 
-/// Gives a slot of the caller's memory, in the place of what evicted readers keep or for the first time. False: there is
-/// none to be had, and the slot is nobody's.
+/// Gives a slot of the caller's memory, in the place of what evicted readers keep or for the first time. False: there
+/// is none to be had, and the slot is nobody's.
 fn fill(publisher: *Publisher, slot: u6) bool {
     const made = publisher.slots.make(slot);
     var overflow: ?i32 = null;

@@ -19,16 +19,16 @@ pub const Slots = struct {
     size: usize,
     /// Atomic, since two threads may give and take the memory of different slots. Slots that have memory, as a mask.
     present: u64 = 0,
-    /// Atomic. Slots that have an address. It stays the same whatever memory the slot is given, so that a view of a slot is good for
-    /// as long as the ring.
+    /// Atomic. Slots that have an address. It stays the same whatever memory the slot is given, so that a view of a
+    /// slot is good for as long as the ring.
     addressed: u64 = 0,
     descriptors: [layout.slots_max]i32 = undefined,
     mappings: [layout.slots_max]memfd.Memory = undefined,
     /// Somebody may still reach the addresses: see `memfd.vacate`.
     vacated: bool = false,
 
-    /// The publisher's side: gives a slot memory, zeroed, reserved, sealed. What it had goes on with those who have it; its
-    /// descriptor is the caller's now.
+    /// The publisher's side: gives a slot memory, zeroed, reserved, sealed. What it had goes on with those who have it;
+    /// its descriptor is the caller's now.
     pub fn make(slots: *Slots, slot: u6) Error!?i32 {
         const fd = try memfd.create("cuframes-slot", slots.size);
         errdefer os_fd.close(fd);

@@ -278,8 +278,8 @@ pub fn peerCredentials(fd: i32) Error!Credentials {
     return credentials;
 }
 
-/// A number that no other process has or had since the machine was started: that of its pidfd's inode. Null before Linux
-/// 6.9.
+/// A number that no other process has or had since the machine was started: that of its pidfd's inode. Null before
+/// Linux 6.9.
 pub fn peerProcess(fd: i32) ?u64 {
     var pidfd: i32 = -1;
     var size: linux.socklen_t = @sizeOf(i32);

@@ -183,7 +183,8 @@ pub const Reader = struct {
     page: *layout.LeasePage,
     max_slots: u32,
     mode: Mode,
-    /// The generation of each slot's memory that is there to be read; 0: none. Atomic: another thread may wait for them.
+    /// The generation of each slot's memory that is there to be read; 0: none. Atomic: another thread may wait for
+    /// them.
     generations: [layout.slots_max]u32 = @splat(0),
     /// Frames after this one are news. Atomic: another thread may wait for them.
     cursor: u64,
@@ -223,8 +224,8 @@ pub const Reader = struct {
         @atomicStore(u32, &reader.generations[slot], generation, .seq_cst);
     }
 
-    /// Whether the memory that a frame is in has come. Behind a load of the frame's sequence from its slot: the memory is
-    /// changed before a sequence is stored, and not while it is there.
+    /// Whether the memory that a frame is in has come. Behind a load of the frame's sequence from its slot: the memory
+    /// is changed before a sequence is stored, and not while it is there.
     fn hasMemory(reader: *const Reader, slot: u6) bool {
         const generation = @atomicLoad(u32, &reader.generations[slot], .seq_cst);
         return generation != 0 and generation == @atomicLoad(u32, &reader.control.slots[slot].generation, .seq_cst);
@@ -250,8 +251,8 @@ pub const Reader = struct {
         return wanted.slot >= reader.max_slots or reader.hasMemory(wanted.slot);
     }
 
-    /// Leases the next frame of the reader's mode; null when there is none yet, or its memory has not come. Protocol: what
-    /// the control region announces is not there. Evicted: there will be none.
+    /// Leases the next frame of the reader's mode; null when there is none yet, or its memory has not come. Protocol:
+    /// what the control region announces is not there. Evicted: there will be none.
     pub fn next(reader: *Reader) ReadError!?Lease {
         if (reader.isEvicted()) return error.Evicted;
         const index = reader.freeLease() orelse return error.TooManyLeases;
@@ -292,15 +293,16 @@ pub const Reader = struct {
     }
 
     fn choose(reader: *const Reader, newest: Ticket) ?Ticket {
-        if (@atomicLoad(bool, &reader.memory_is_final, .seq_cst)) return reader.following(newest.sequence, reader.mode, true);
+        const is_final = @atomicLoad(bool, &reader.memory_is_final, .seq_cst);
+        if (is_final) return reader.following(newest.sequence, reader.mode, true);
         return switch (reader.mode) {
             .newest => newest,
             .ordered => reader.following(newest.sequence, .ordered, false),
         };
     }
 
-    /// The lowest sequence after the cursor that is still in a slot, or the highest one. Bounded by what was complete before
-    /// the scan began: a frame stored during it must not make an earlier one look dropped.
+    /// The lowest sequence after the cursor that is still in a slot, or the highest one. Bounded by what was complete
+    /// before the scan began: a frame stored during it must not make an earlier one look dropped.
     fn following(reader: *const Reader, newest: u64, mode: Mode, needs_memory: bool) ?Ticket {
         var found: ?Ticket = null;
         const cursor = @atomicLoad(u64, &reader.cursor, .acquire);

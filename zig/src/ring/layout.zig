@@ -66,8 +66,8 @@ pub const FrameRecord = extern struct {
 pub const Slot = extern struct {
     /// Atomic. 0 while the slot holds no frame that may be read.
     sequence: u64 align(64),
-    /// Atomic. Counts the slot's memories: each one that is given to it, and each that is taken away. Changes only while
-    /// `sequence` is 0.
+    /// Atomic. Counts the slot's memories: each one that is given to it, and each that is taken away. Changes only
+    /// while `sequence` is 0.
     generation: u32,
     reserved: u32,
     record: FrameRecord,
@@ -110,7 +110,8 @@ pub const LeasePage = extern struct {
     dropped: u64,
     packets_received: u64,
     packets_lost: u64,
-    /// Atomic. 1: the reader was evicted, and gets no lease any more. Written by the publisher, behind the two that follow.
+    /// Atomic. 1: the reader was evicted, and gets no lease any more. Written by the publisher, behind the two that
+    /// follow.
     revoked: u32,
     /// How many frames it held then, and for how long the one that it held the longest.
     revoked_frames: u32,

@@ -52,8 +52,8 @@ pub const Subscribers = struct {
         return slots;
     }
 
-    /// Slots that evicted readers still hold, as a mask: nothing may be written there while they do, but such a slot can
-    /// be given other memory.
+    /// Slots that evicted readers still hold, as a mask: nothing may be written there while they do, but such a slot
+    /// can be given other memory.
     pub fn kept(subscribers: *Subscribers) u64 {
         var slots: u64 = 0;
         for (subscribers.evicted[0..subscribers.evicted_count]) |*reader| slots |= reader.kept();
