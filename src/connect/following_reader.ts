@@ -12,7 +12,8 @@ export interface Reader<T> {
   /**
    * Takes one from the current connection, waiting in native code; undefined: none came. A time-out of -1 is for ever.
    *
-   * @throws {CuframesError} `DISCONNECTED`: its publisher is gone, and what it left was delivered
+   * @throws {CuframesError} `DISCONNECTED`: its publisher is gone, and what it left was delivered; `EVICTED`: its publisher
+   * has ended it for the frames that were held
    */
   take(timeout: number, spin: number): T | undefined;
   /** Asks native code to notify the queue when the current connection may have one. */
@@ -27,7 +28,7 @@ export class FollowingReader<T> {
   readonly #connections: ReconnectingConnection;
   readonly #reader: Reader<T>;
   #connection: Connection;
-  /** Whether the connection's publisher is gone and what it left was delivered. */
+  /** Whether the connection has ended and what its publisher left was delivered. */
   #drained = false;
   #interrupted = false;
 
@@ -65,7 +66,7 @@ export class FollowingReader<T> {
         }
         return taken;
       } catch (error) {
-        if (!isCuframesError(error, "DISCONNECTED")) throw error;
+        if (!isCuframesError(error, "DISCONNECTED", "EVICTED")) throw error;
         ended = error;
       }
       this.#drained = true;

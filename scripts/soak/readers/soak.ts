@@ -15,7 +15,7 @@ import type {
   ReadersTask,
 } from "./protocol.ts";
 import { randomFrom } from "./random.ts";
-import { type Handles, handlesOf, slotMemory } from "./slot_memory.ts";
+import { type Handles, handlesOf, moreDescriptors, slotMemory } from "./slot_memory.ts";
 
 export interface SoakOptions extends Omit<PublisherTask, "key"> {
   /** How many. */
@@ -107,8 +107,7 @@ export async function soakReaders({ directory, progress, ...options }: SoakOptio
   const kinds = await crowd.end();
   const ended = performance.now();
   const last = await shrunk(directory, ready.slots, ended + SHRINK_MS);
-  // Descriptors of memory that has left are closed behind that, in the same turn.
-  const after = handlesOf(publisher.pid);
+  const after = await letGo(publisher.pid, before, ended + SHRINK_MS);
   const memoriesAtLast = slotMemory([publisher.pid]).memories;
   publisher.end();
   await publisher.ended();
@@ -145,6 +144,15 @@ async function shrunk(runtimeDirectory: string, first: number, deadline: number)
     const now = performance.now();
     if (slots === first && outside === 0) return { at: now, slots, outside };
     if (now > deadline) return { at: undefined, slots, outside };
+    await sleep(100);
+  }
+}
+
+/** What it has when it has no more than before, at most until then: the last question for its slots is a connection, too. */
+async function letGo(pid: number, before: Handles, deadline: number): Promise<Handles> {
+  while (true) {
+    const handles = handlesOf(pid);
+    if (moreDescriptors(before, handles).length === 0 || performance.now() > deadline) return handles;
     await sleep(100);
   }
 }
