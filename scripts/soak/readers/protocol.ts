@@ -14,6 +14,16 @@ export interface PublisherTask {
   seconds: number;
 }
 
+export const STEPS = ["acquire", "paint", "publish", "stats"] as const;
+export type Step = (typeof STEPS)[number];
+
+/** Of many runs. */
+export interface Durations {
+  p50: number;
+  p99: number;
+  max: number;
+}
+
 /** What a publisher has done in its measured time. */
 export interface PublisherResult {
   event: "measured";
@@ -26,8 +36,8 @@ export interface PublisherResult {
   latest: number;
   /** Of what it took longer than its seconds, in milliseconds. */
   overtime: number;
-  /** Milliseconds of `acquire`. */
-  acquire: { p50: number; p99: number; max: number };
+  /** Milliseconds of each step of a frame: of `acquire`, of painting, of `publish`, and of `stats`, beside it. */
+  steps: Record<Step, Durations>;
   looks: number;
   /** The largest at any look. */
   slots: number;

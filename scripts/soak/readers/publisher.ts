@@ -12,7 +12,7 @@ import {
   type WritableFrame,
 } from "../../../mod.ts";
 import { type Area, paint } from "./content.ts";
-import type { PublisherResult, PublisherTask } from "./protocol.ts";
+import { type Durations, type PublisherResult, type PublisherTask, type Step, STEPS } from "./protocol.ts";
 
 const LOOK_MS = 100;
 
@@ -25,7 +25,7 @@ const say = (message: object) => void process.stdout.write(`${JSON.stringify(mes
 class Measure {
   readonly start: number = performance.now();
   readonly expected: number = Math.round(task.seconds * task.rate);
-  readonly #acquireMs: number[] = [];
+  readonly #milliseconds: Record<Step, number[]> = { acquire: [], paint: [], publish: [], stats: [] };
   readonly failures: Record<string, number> = {};
   readonly events: PublisherResult["events"] = { grown: 0, shrunk: 0, evicted: 0, refused: 0 };
   readonly evicted: Record<string, number> = {};
@@ -44,7 +44,7 @@ class Measure {
   }
 
   look(): void {
-    const { slots, slotsOutside, slotsLeased } = publisher.stats();
+    const { slots, slotsOutside, slotsLeased } = timed("stats", () => publisher.stats());
     this.looks++;
     this.leased = Math.max(this.leased, slotsLeased);
     if (slots + slotsOutside <= this.slots + this.outside) return;
@@ -58,23 +58,36 @@ class Measure {
     this.latest = Math.max(this.latest, lateness);
   }
 
-  acquired(milliseconds: number): void {
-    this.#acquireMs.push(milliseconds);
+  took(step: Step, milliseconds: number): void {
+    this.#milliseconds[step].push(milliseconds);
+  }
+
+  #durations(step: Step): Durations {
+    const sorted = this.#milliseconds[step].toSorted((one, other) => one - other);
+    const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
+    return { p50: at(0.5), p99: at(0.99), max: at(1) };
   }
 
   result(): PublisherResult {
-    const sorted = this.#acquireMs.toSorted((one, other) => one - other);
-    const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
     const { expected, published, failures, late, latest, looks, slots, outside, leased, events, evicted } =
       this;
     return {
       event: "measured",
       ...{ expected, published, failures, late, latest, looks, slots, outside, leased, events, evicted },
       overtime: performance.now() - this.start - task.seconds * 1000,
-      acquire: { p50: at(0.5), p99: at(0.99), max: at(1) },
+      steps: Object.fromEntries(
+        STEPS.map((step) => [step, this.#durations(step)]),
+      ) as PublisherResult["steps"],
       stats: publisher.stats(),
     };
   }
+}
+
+function timed<T>(step: Step, work: () => T): T {
+  const before = performance.now();
+  const result = work();
+  measure?.took(step, performance.now() - before);
+  return result;
 }
 
 let measure: Measure | undefined;
@@ -102,12 +115,10 @@ function fill(frame: WritableFrame, sequence: number): void {
 }
 
 function publish(sequence: number): boolean {
-  const before = performance.now();
   try {
-    using frame = publisher.acquire();
-    measure?.acquired(performance.now() - before);
-    fill(frame, sequence);
-    const given = frame.publish({ timestamp: sequence * period * 1000 });
+    using frame = timed("acquire", () => publisher.acquire());
+    timed("paint", () => fill(frame, sequence));
+    const given = timed("publish", () => frame.publish({ timestamp: sequence * period * 1000 }));
     if (given !== BigInt(sequence)) throw new Error(`frame ${sequence} was published as ${given}`);
     if (measure) measure.published++;
     return true;

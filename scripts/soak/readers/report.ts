@@ -1,6 +1,7 @@
 // What the soak of readers prints and writes, and what it must find.
 
 import { markdownTable } from "../../measure/markdown.ts";
+import { STEPS } from "./protocol.ts";
 import { megabytes, whenAndWhere } from "../report.ts";
 import { type Handles, moreDescriptors } from "./slot_memory.ts";
 import { SHRINK_MS, type SoakResult } from "./soak.ts";
@@ -140,10 +141,16 @@ export function readersTables(result: SoakResult): string {
       counts(kind.errors),
     ]),
   );
-  const { p50, p99, max } = publisher.acquire;
+  const steps = STEPS.map((step) => {
+    const { p50, p99, max } = publisher.steps[step];
+    return `\`${step}\` ${p50.toFixed(3)}, ${p99.toFixed(1)}, ${max.toFixed(0)}`;
+  });
   const told = [
     `Late by more than a period: ${publisher.late} frames, ${publisher.latest.toFixed(0)} ms at most.`,
-    `\`acquire\`: ${p50.toFixed(3)} ms (p50), ${p99.toFixed(3)} ms (p99), ${max.toFixed(1)} ms at most.`,
+    `Milliseconds of the publisher's steps (p50, p99, at most): ${steps.join("; ")}.`,
+    `CPU time of the publisher: ${result.cpu.cpu.toFixed(0)} % of a core; it waited for one for ${
+      result.cpu.waited.toFixed(0)
+    } % of the time.`,
     `Events: ${counts(publisher.events)}. Evicted: ${counts(publisher.evicted)}.`,
     `Slots that somebody held at a time: ${publisher.leased} at most.`,
     `Stopped: ${stops.stopped} times, of which ${stops.readOn} had taken frames again before the end. Killed: ${stops.killed}.`,

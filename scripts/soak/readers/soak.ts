@@ -4,6 +4,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "../../../mod.ts";
+import { type CpuShare, cpuShare, usageOf } from "../../measure/process_usage.ts";
 import type { Runtime } from "../../measure/subject.ts";
 import { Program } from "./program.ts";
 import type {
@@ -39,6 +40,8 @@ export interface KindResult extends ReaderResult {
 export interface SoakResult {
   options: Omit<SoakOptions, "directory" | "progress">;
   publisher: PublisherResult;
+  /** The publisher's, in the measured time: where it waited for long, a late frame is the machine's. */
+  cpu: CpuShare;
   slotSize: number;
   memoryLimit: number;
   slotsAtFirst: number;
@@ -89,6 +92,7 @@ export async function soakReaders({ directory, progress, ...options }: SoakOptio
 
   progress(`${options.seconds} s are measured`);
   publisher.say("measure");
+  const usage = usageOf(publisher.pid);
   crowd.torment();
   const physical = { looks: 0, memories: 0, bytes: 0, shared: 0 };
   const looks = setInterval(() => {
@@ -102,6 +106,7 @@ export async function soakReaders({ directory, progress, ...options }: SoakOptio
   const measured = await publisher.heard<PublisherResult>("measured", { patience }).finally(() =>
     clearInterval(looks)
   );
+  const cpu = cpuShare(usage, usageOf(publisher.pid));
 
   progress("the readers end");
   const kinds = await crowd.end();
@@ -114,6 +119,7 @@ export async function soakReaders({ directory, progress, ...options }: SoakOptio
   return {
     options,
     publisher: measured,
+    cpu,
     slotSize: ready.slotSize,
     memoryLimit: ready.memoryLimit,
     slotsAtFirst: ready.slots,
