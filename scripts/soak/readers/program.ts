@@ -84,8 +84,8 @@ export class Program implements AsyncDisposable {
     }
   }
 
-  say(line: string): void {
-    this.#child.write(`${line}\n`);
+  say(message: object): void {
+    this.#child.write(`${JSON.stringify(message)}\n`);
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -14,6 +14,11 @@ export interface PublisherTask {
   seconds: number;
 }
 
+/** What a publisher is told, as a line of JSON. */
+export interface Order {
+  order: "measure";
+}
+
 export const STEPS = ["acquire", "paint", "publish", "stats"] as const;
 export type Step = (typeof STEPS)[number];
 

@@ -1,8 +1,7 @@
 // The publisher of the soak of readers: `publisher.ts TASK`, a PublisherTask as JSON. It publishes from its start on, at an
-// absolute schedule, and measures from the line "measure" on its standard input for so many seconds. It ends with its input.
+// absolute schedule, and measures from the order "measure" on its standard input for so many seconds. It ends with its input.
 
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   inspect,
@@ -12,7 +11,14 @@ import {
   type WritableFrame,
 } from "../../../mod.ts";
 import { type Area, paint } from "./content.ts";
-import { type Durations, type PublisherResult, type PublisherTask, type Step, STEPS } from "./protocol.ts";
+import {
+  type Durations,
+  type Order,
+  type PublisherResult,
+  type PublisherTask,
+  type Step,
+  STEPS,
+} from "./protocol.ts";
 
 const LOOK_MS = 100;
 
@@ -93,9 +99,8 @@ function timed<T>(step: Step, work: () => T): T {
 let measure: Measure | undefined;
 let wanted = false;
 let ending = false;
-createInterface({ input: process.stdin })
-  .on("line", (line) => wanted ||= line === "measure")
-  .on("close", () => ending = true);
+onJsonLine<Order>(process.stdin, ({ order }) => wanted ||= order === "measure");
+process.stdin.on("end", () => ending = true);
 
 const { key, width, height, maxSlots, memory } = task;
 const onEvent = (event: PublisherEvent) => measure?.take(event);

@@ -9,6 +9,7 @@ import type { Runtime } from "../../measure/subject.ts";
 import { Program } from "./program.ts";
 import type {
   Kind,
+  Order,
   PublisherResult,
   PublisherTask,
   ReaderResult,
@@ -91,7 +92,7 @@ export async function soakReaders({ directory, progress, ...options }: SoakOptio
   await crowd.connected();
 
   progress(`${options.seconds} s are measured`);
-  publisher.say("measure");
+  publisher.say({ order: "measure" } satisfies Order);
   const usage = usageOf(publisher.pid);
   crowd.torment();
   const physical = { looks: 0, memories: 0, bytes: 0, shared: 0 };
