@@ -3,6 +3,7 @@
 
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { onJsonLine } from "../../lib/json_lines.ts";
 import {
   inspect,
   isCuframesError,
