@@ -12,16 +12,21 @@ import { buildFloor } from "./floor.ts";
 import { measureMemory } from "./memory.ts";
 import { measurePublishCost } from "./publish_cost.ts";
 import { type Row, table } from "./report.ts";
+import { measureRivals } from "./rivals.ts";
 import { measureTransport } from "./transport.ts";
 import { measureWake } from "./wake.ts";
 
-const measurements: Record<string, (directory: string) => Promise<Row[]>> = {
+/** Measures with files in that directory; `note` tells what could not be measured. */
+type Measure = (directory: string, note: (text: string) => void) => Promise<Row[]>;
+
+const measurements: Record<string, Measure> = {
   calls: measureCalls,
   wake: measureWake,
   publish: measurePublishCost,
   cpu: measureCpuTime,
   transport: measureTransport,
   memory: measureMemory,
+  rivals: measureRivals,
 };
 
 /** Versions of what was measured with. */
@@ -44,13 +49,14 @@ await buildFloor();
 const began = performance.now();
 const before = load();
 const rows: Row[] = [];
+const notes: string[] = [];
 for (const [name, measure] of Object.entries(measurements)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const since = performance.now();
   process.stderr.write(`${name} … `);
   const directory = mkdtempSync(join(tmpdir(), "cuframes-bench-"));
   try {
-    rows.push(...await measure(directory));
+    rows.push(...await measure(directory, (text) => notes.push(text)));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -65,8 +71,10 @@ const report = {
   load: { before, after: load() },
   seconds: seconds(began),
   rows,
+  notes,
 };
 console.log(table(rows));
+for (const text of notes) console.log(`\n${text}`);
 console.log(
   `\n${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}; Deno ${report.versions.deno}, Bun ${report.versions.bun}; ` +
     `load average ${before} before, ${report.load.after} after (this benchmark alone makes 1 to 2); ${report.seconds} s`,

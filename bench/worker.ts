@@ -9,10 +9,15 @@ export type RuntimeName = "Deno" | "Bun" | "Node";
 const commands: Record<RuntimeName, () => [string, ...string[]]> = {
   Deno: () => [tool("deno"), "run", "-A", "--v8-flags=--expose-gc"],
   Bun: () => [tool("bun"), "--expose-gc"],
-  Node: () => [tool("node")],
+  Node: () => [tool("node"), "--disable-warning=ExperimentalWarning"],
 };
 
 type Answer = { ready: true } | { result: unknown } | { error: string };
+
+export interface WorkerOptions {
+  /** A terminal's Ctrl-C does not reach it: it has to clean up once its input has ended. */
+  cleansUp?: boolean;
+}
 
 /** A process that measures one end of something. */
 export class Worker implements AsyncDisposable {
@@ -21,15 +26,16 @@ export class Worker implements AsyncDisposable {
   readonly #answers: AsyncIterator<Answer>;
 
   /** Starts bench/workers/`script`, with the runtime directory of this benchmark. */
-  constructor(runtime: RuntimeName, script: string, directory: string) {
-    const [command, ...options] = commands[runtime]();
+  constructor(runtime: RuntimeName, script: string, directory: string, options: WorkerOptions = {}) {
+    const [command, ...flags] = commands[runtime]();
     this.runtime = runtime;
-    this.#child = new Child([command, ...options, join(root, "bench/workers", script)], {
+    this.#child = new Child([command, ...flags, join(root, "bench/workers", script)], {
       name: `${script} on ${runtime}`,
       env: { CUFRAMES_RUNTIME_DIR: directory, NO_COLOR: "1" },
       stdin: "pipe",
       stdout: "read",
       stderr: "inherit",
+      group: options.cleansUp ?? false,
     });
     this.#answers = jsonLines<Answer>(this.#child.stdout);
   }
@@ -78,8 +84,8 @@ export class Worker implements AsyncDisposable {
 export class Workers implements AsyncDisposable {
   readonly #workers: Worker[] = [];
 
-  start(runtime: RuntimeName, script: string, directory: string): Worker {
-    const worker = new Worker(runtime, script, directory);
+  start(runtime: RuntimeName, script: string, directory: string, options?: WorkerOptions): Worker {
+    const worker = new Worker(runtime, script, directory, options);
     this.#workers.push(worker);
     return worker;
   }

@@ -1,17 +1,18 @@
 // The npm package by dnt, for the release workflow: `deno run -A scripts/build_npm.ts`. Needs JSR; where that is out of
 // reach, scripts/build_npm_offline.ts builds the same package. Prints the tarball's path.
 
-import { cpSync, rmSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { bin, dependencies, entryPoints, npmFields, peerDependencies, root } from "./package/metadata.ts";
-import { makeProgram, pack } from "./package/pack.ts";
+import { pack } from "./package/pack.ts";
+import { programPath, writeProgram } from "./package/program.ts";
 import { stage } from "./package/stage.ts";
 
 /** What is used of dnt, which cannot be type-checked where JSR is out of reach. */
 interface Dnt {
   build(options: {
-    entryPoints: { kind?: "bin" | "export"; name: string; path: string }[];
+    entryPoints: { name: string; path: string }[];
     outDir: string;
     shims: object;
     package: object;
@@ -39,10 +40,7 @@ const mapped = (versions: Readonly<Record<string, string>>, options: object) =>
     [name, version],
   ) => [`npm:${name}@${version}`, { name, version, ...options }] as const);
 await build({
-  entryPoints: [
-    ...entryPoints.map(([name, path]) => ({ name, path })),
-    ...(bin === undefined ? [] : [{ kind: "bin" as const, name: "cuframes", path: bin }]),
-  ],
+  entryPoints: entryPoints.map(([name, path]) => ({ name, path })),
   outDir,
   // Sources are runtime-neutral: `Deno` appears in one adapter only, which asks whether it is there.
   shims: {},
@@ -58,9 +56,14 @@ await build({
   declaration: "inline",
   declarationMap: false,
   skipSourceOutput: true,
-  compilerOptions: { target: "ES2023", lib: ["ESNext", "DOM"] },
+  compilerOptions: { target: "ES2022", lib: ["ESNext", "DOM"] },
 });
 // Where src/ffi/distribution.js looks for it.
 cpSync(join(source, "native"), join(outDir, "esm/native"), { recursive: true });
-if (bin !== undefined) makeProgram(join(outDir, "esm", bin.replace(/\.ts$/, ".js")));
+if (bin !== undefined) {
+  writeProgram(outDir, join("esm", bin.replace(/\.ts$/, ".js")));
+  const path = join(outDir, "package.json");
+  const manifest = { ...JSON.parse(readFileSync(path, "utf8")), bin: { cuframes: programPath } };
+  writeFileSync(path, `${JSON.stringify(manifest, null, 2)}\n`);
+}
 console.log(await pack(outDir, "dnt"));

@@ -6,7 +6,8 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { run } from "./lib/process.ts";
 import { bin, dependencies, entryPoints, npmFields, peerDependencies, root } from "./package/metadata.ts";
-import { makeProgram, pack } from "./package/pack.ts";
+import { pack } from "./package/pack.ts";
+import { programPath, writeProgram } from "./package/program.ts";
 import { stage } from "./package/stage.ts";
 import { tool } from "./toolchain.mjs";
 
@@ -18,7 +19,7 @@ const compiled = (path: string, extension: string) =>
   `./${path.replace(/^\.\//, "").replace(/\.ts$/, extension)}`;
 const configuration = {
   compilerOptions: {
-    target: "es2023", // so that a Node that is too old can read what is wrong
+    target: "es2022", // so that a Node that is too old can read as far as to where it is told so
     module: "nodenext",
     lib: ["esnext"],
     types: ["node"],
@@ -44,7 +45,10 @@ await run(tool("node"), [join(root, "node_modules/typescript/bin/tsc"), "-p", so
 for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
   if (!name.endsWith(".d.ts")) continue;
   const path = join(folder, name);
-  writeFileSync(path, readFileSync(path, "utf8").replace(/((?:from |import\()"\.[^"]*)\.ts"/g, '$1.js"'));
+  writeFileSync(
+    path,
+    readFileSync(path, "utf8").replace(/((?:from |import |import\()"\.[^"]*)\.ts"/g, '$1.js"'),
+  );
 }
 
 cpSync(join(source, "native"), join(folder, "native"), { recursive: true });
@@ -55,10 +59,10 @@ const exports = Object.fromEntries(entryPoints.map(([name, path]) => [
 const manifest = {
   ...npmFields,
   exports: { ...exports, "./package.json": "./package.json" },
-  ...(bin === undefined ? {} : { bin: { cuframes: compiled(bin, ".js") } }),
+  ...(bin === undefined ? {} : { bin: { cuframes: programPath } }),
   dependencies,
   peerDependencies,
 };
-if (bin !== undefined) makeProgram(join(folder, compiled(bin, ".js")));
+if (bin !== undefined) writeProgram(folder, compiled(bin, ".js"));
 writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
 console.log(await pack(folder, "offline"));

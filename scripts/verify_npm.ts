@@ -1,6 +1,6 @@
 // Judges an npm tarball of this package, whichever way it was built: what is in it, what it says of itself, its types in
-// projects with one runtime's types each, and, installed into empty projects, what it does, in every pairing of Node,
-// Bun and Deno: `npm run verify:npm TARBALL`.
+// projects with one runtime's types each, and, installed into empty projects, what it does on Node, Bun and Deno: in every
+// pairing, by every command, and by every example of the documents: `npm run verify:npm TARBALL`.
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -22,15 +22,19 @@ import {
   version,
 } from "./package/metadata.ts";
 import { run } from "./lib/process.ts";
+import { tryEveryCommand } from "./verify/commands.ts";
+import { checkTables, tryEveryExample } from "./verify/examples.ts";
+import { tryOldRuntime } from "./verify/old_runtime.ts";
+import { tryPermissions } from "./verify/permissions.ts";
 import { checkTypes } from "./verify/types.ts";
 import { npmPackage, serve } from "./verify/registry.ts";
 import {
   emptyProject,
+  install,
   type Project,
   runtimes,
   tryEveryEntry,
   tryEveryPairing,
-  tryFirstExample,
   tryProgram,
 } from "./verify/projects.ts";
 
@@ -114,7 +118,7 @@ function judgeFiles(folder: string): void {
     statSync(join(folder, name)).isFile()
   );
   const allowed =
-    /(\.js|\.d\.ts|(^|\/)native\/(libcuframes-[a-z0-9-]+\.so|cuframes\.h)|(^|\/)(package|deno)\.json)$/;
+    /(\.js|\.d\.ts|^bin\/cuframes\.cjs|(^|\/)native\/(libcuframes-[a-z0-9-]+\.so|cuframes\.h)|(^|\/)(package|deno)\.json)$/;
   for (const name of files) {
     expect(
       allowed.test(name) || (documents as readonly string[]).includes(name),
@@ -174,6 +178,7 @@ try {
     `${relative(process.cwd(), tarball)}: ${size} bytes, sha256 ${digest}; contents as they should be`,
   );
 
+  checkTables();
   await checkTypes(folder, join(directory, "types"));
 
   await using registry = await serve(npmPackage(tarball, manifest));
@@ -184,9 +189,14 @@ try {
   await tryEveryPairing(projects, join(directory, "run"));
   for (const project of projects) {
     await tryEveryEntry(project, join(directory, "run"));
-    await tryFirstExample(project, join(directory, "run"));
     if (bin !== undefined) await tryProgram(project);
+    await install(project, "node-av");
+    // Below the project, whose configuration and packages are found from there.
+    await tryEveryCommand(project, join(project.directory, "commands"));
+    await tryEveryExample(project, join(project.directory, "examples"));
+    if (project.runtime === "deno") await tryPermissions(project);
   }
+  await tryOldRuntime(folder);
   console.log("the package works");
 } catch (error) {
   console.error((error as Error).message);

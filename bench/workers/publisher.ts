@@ -1,7 +1,7 @@
 // The publishing end of every measurement across processes. Frames count down: the last one's timestamp is 0.
 
 import { monotonicNow, Publisher, type PublisherOptions } from "../../mod.ts";
-import type { FloodRequest, PacedRequest } from "../worker_protocol.ts";
+import type { FloodRequest, PacedRequest, TimedCalls } from "../worker_protocol.ts";
 import { cpuMicroseconds, picture, sleep } from "./common.mjs";
 import { memoryAfterCollection } from "./memory.ts";
 import { serve } from "./serve.mjs";
@@ -42,6 +42,28 @@ await serve({
       if (remaining < count) callNs.push(Number(monotonicNow() - before));
     }
     return { callNs, cpuUs: cpuMicroseconds() - began };
+  },
+
+  /**
+   * One frame after each pause. Returns in nanoseconds when each publish was called, by how many frames follow, and what
+   * acquire and publish took together.
+   */
+  publishTimed({ key, warmup, count, intervalMs }: PacedRequest): TimedCalls {
+    const publisher = publisherOf(key);
+    const calledNs = new Float64Array(count);
+    const callNs: number[] = [];
+    for (let remaining = count + warmup - 1; remaining >= 0; remaining--) {
+      sleep(intervalMs);
+      const before = monotonicNow();
+      const frame = publisher.acquire();
+      const called = monotonicNow();
+      frame.publish({ timestamp: remaining });
+      const after = monotonicNow();
+      if (remaining >= count) continue;
+      calledNs[remaining] = Number(called);
+      callNs.push(Number(after - before));
+    }
+    return { calledNs: [...calledNs], callNs };
   },
 
   /** Nanoseconds for one acquire and publish, the mean of each batch. */

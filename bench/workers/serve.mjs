@@ -8,9 +8,10 @@ import { jsonLines } from "../../scripts/lib/json_lines.ts";
  * Answers requests, one after another, until the input ends.
  *
  * @param {Record<string, (parameters: any) => unknown>} methods
+ * @param {() => unknown} atEnd what is left to do then
  * @returns {Promise<never>}
  */
-export async function serve(methods) {
+export async function serve(methods, atEnd = () => {}) {
   for await (const { method, parameters } of jsonLines(process.stdin)) {
     try {
       answer({ result: await methods[method](parameters) ?? null });
@@ -18,6 +19,7 @@ export async function serve(methods) {
       answer({ error: error instanceof Error ? error.stack ?? error.message : String(error) });
     }
   }
+  await atEnd();
   process.exit(0);
 }
 

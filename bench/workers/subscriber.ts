@@ -28,10 +28,14 @@ await serve({
     subscribers.set(key, await Promise.all(connected));
   },
 
-  /** Until the frame with timestamp 0. Returns the nanoseconds from publish to here, and the CPU time of the whole. */
+  /**
+   * Until the frame with timestamp 0. Returns the nanoseconds from publish to here; when each frame was here, by how many
+   * follow, 0 where it never was; and the CPU time of the whole.
+   */
   async receive({ key, how, count, touch }: ReceiveRequest) {
     const subscriber = subscriberOf(key);
     const latencyNs: number[] = [];
+    const returnedNs = new Float64Array(count);
     let began: number | undefined;
     drain(subscriber);
     ready();
@@ -41,12 +45,16 @@ await serve({
         : subscriber.nextSync(how === "spin" ? { spin: spinMicroseconds } : {});
       const now = monotonicNow();
       remaining = frame.timestamp;
-      if (remaining < count) latencyNs.push(Number(now - frame.publishedNs));
+      if (remaining < count) {
+        latencyNs.push(Number(now - frame.publishedNs));
+        returnedNs[remaining] = Number(now);
+      }
       if (touch === "all") { for (const { data } of frame.planes) readEveryByte(data); }
       frame.close();
       if (remaining <= count) began ??= cpuMicroseconds();
     }
-    return { latencyNs, cpuUs: cpuMicroseconds() - (began ?? 0) };
+    const cpuUs = cpuMicroseconds() - (began ?? 0);
+    return { latencyNs, returnedNs: [...returnedNs], cpuUs };
   },
 
   /** Every one of that many frames. Returns the memory after a tenth of them and after all. */

@@ -9,7 +9,7 @@ from ctypes import c_char, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void
 from enum import IntEnum, IntFlag
 
 # Raised whenever a function, a struct or a code changes.
-ABI_VERSION = 7
+ABI_VERSION = 8
 # Slots of a frame ring.
 SLOTS_MIN = 2
 SLOTS_MAX = 64
@@ -794,6 +794,14 @@ FUNCTIONS = {
     # Writes the directories where publishers of this user may be, best first, each with a NUL behind it; returns how many
     # bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
     "cuframes_runtime_directories": (c_int32, (c_void_p, c_uint32, c_void_p, c_uint32)),
+    # cuframes_runtime_directory_check(folder, folder_size)
+    # Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else
+    # Permission, with the reason.
+    "cuframes_runtime_directory_check": (c_int32, (c_void_p, c_uint32)),
+    # cuframes_runtime_directory_clean(folder, folder_size, key, key_size)
+    # Removes the socket and the lock's file that a dead publisher of a key has left in a directory. Returns 1; 0 where
+    # there is nothing that is certainly nobody's.
+    "cuframes_runtime_directory_clean": (c_int32, (c_void_p, c_uint32, c_void_p, c_uint32)),
     # cuframes_callback_open(callback)
     # Lets the library's threads call this callback; to be called before it is given to any function.
     "cuframes_callback_open": (c_int32, (Callback,)),

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { LEAST_VERSIONS } from "../../src/core/runtimes.ts";
 import { generated } from "../build.ts";
 
 export const root: string = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -69,7 +70,7 @@ interface NpmFields {
   readonly repository?: { readonly type: "git"; readonly url: string };
   readonly keywords: readonly string[];
   readonly type: "module";
-  readonly sideEffects: boolean;
+  readonly sideEffects: readonly string[];
   readonly engines: Readonly<Record<string, string>>;
   readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
 }
@@ -97,8 +98,9 @@ export const npmFields: NpmFields = {
     "bun",
   ],
   type: "module",
-  sideEffects: false,
-  engines: { node: ">=26.1", bun: ">=1.4", deno: ">=2.9" },
+  // The program, and what tells a runtime that is too old so.
+  sideEffects: ["**/cli/main.js", "**/core/mod.js", "**/core/supported.js"],
+  engines: Object.fromEntries(Object.entries(LEAST_VERSIONS).map(([name, least]) => [name, `>=${least}`])),
   peerDependenciesMeta: { "node-av": { optional: true } },
 };
 

@@ -1,6 +1,6 @@
 // What both builds of the npm package end with.
 
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../lib/process.ts";
 import { documents, npmName, root, version } from "./metadata.ts";
@@ -12,11 +12,4 @@ export async function pack(folder: string, label: string): Promise<string> {
   mkdirSync(destination, { recursive: true });
   await run("npm", ["pack", "--silent", "--pack-destination", destination], { cwd: folder });
   return join(destination, `${npmName}-${version}.tgz`);
-}
-
-/** Makes a compiled module a program of Node's. */
-export function makeProgram(path: string): void {
-  const code = readFileSync(path, "utf8").replace(/^(#!.*\n)*/, "");
-  writeFileSync(path, `#!/usr/bin/env node\n${code}`);
-  chmodSync(path, 0o755);
 }

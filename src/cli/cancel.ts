@@ -1,6 +1,7 @@
 /**
  * This file makes an AbortSignal of SIGINT, SIGTERM and the end of standard output's reader: the first lets a command
- * close everything, a second signal ends it.
+ * close everything, a second signal ends it. What comes within a second of the first is the same wish told again:
+ * timeout(1) signals its child and then its whole group, a terminal does what a wrapper passes on as well.
  */
 import { constants } from "node:os";
 import process from "node:process";
@@ -19,7 +20,12 @@ export class Interrupted extends Error {
   }
 }
 
+/** From so many ms after the first on, a signal is a second one. */
+const SECOND_MS = 1000;
+
 const controller = new AbortController();
+/** When the first came, by `performance.now()`. */
+let askedAt: number | undefined;
 let listening = false;
 
 /** Aborted, with an {@linkcode Interrupted}, by the first of them. One for the process. */
@@ -29,7 +35,8 @@ export function cancellation(): AbortSignal {
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
       const reason = new Interrupted(name);
-      if (controller.signal.aborted) die(reason);
+      if (askedAt !== undefined && performance.now() - askedAt >= SECOND_MS) return die(reason);
+      askedAt ??= performance.now();
       controller.abort(reason);
     });
   }

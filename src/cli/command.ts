@@ -69,29 +69,107 @@ export class Alias extends Option {
   }
 }
 
-/** The environment variable of an option: `--max-size` is CUFRAMES_MAX_SIZE, `--no-packets` CUFRAMES_PACKETS. */
-export function variableOf(option: Option): string {
-  const name = option.long!.replace(/^--(no-)?/, "");
+/**
+ * Options whose name means something else, or for another reader, in another command: their variables have the command's
+ * name in them. `source` is not here: CUFRAMES_FORMAT, CUFRAMES_PACKETS, CUFRAMES_RECONNECT and CUFRAMES_INTERVAL are about
+ * what is published.
+ */
+const OWN_OPTIONS: Readonly<Record<string, readonly string[]>> = {
+  pipe: ["format", "packets", "reconnect", "count", "name"],
+  record: ["format", "reconnect", "name"],
+  snapshot: ["format"],
+  top: ["interval", "count"],
+};
+
+function hasOwnVariable(option: Option, command: Command): boolean {
+  return OWN_OPTIONS[command.name()]?.includes(nameOf(option)) ?? false;
+}
+
+/** An option's name without dashes and without `no-`. */
+export function nameOf(option: Option): string {
+  return option.long!.replace(/^--(no-)?/, "");
+}
+
+function variableNamed(name: string): string {
   return `CUFRAMES_${name.replaceAll("-", "_").toUpperCase()}`;
+}
+
+/**
+ * The environment variable of a command's option: `--max-size` is CUFRAMES_MAX_SIZE, `--no-packets` CUFRAMES_PACKETS, and
+ * the `--format` of `pipe` CUFRAMES_PIPE_FORMAT, because other commands have a `--format` of their own.
+ */
+export function variableOf(option: Option, command: Command): string {
+  const name = nameOf(option);
+  return variableNamed(hasOwnVariable(option, command) ? `${command.name()}-${name}` : name);
 }
 
 /** Shows in a command's help which variable of the environment stands for each option. */
 export function nameVariables(command: Command): void {
-  for (const option of command.options) option.env(variableOf(option));
+  for (const option of command.options) option.env(variableOf(option, command));
 }
 
 /**
  * Takes a command's options from the environment, before its command line, which comes first. An empty variable
  * counts as not set. (commander would take any value of a flag's variable as "on".)
  *
+ * @returns warnings: variables that are set and that this command does not read
  * @throws {UsageError} that names the variable
  */
-export function readEnvironment(command: Command): void {
+export function readEnvironment(command: Command): string[] {
+  const warnings: string[] = [];
   for (const option of command.options) {
-    const name = variableOf(option);
+    const name = variableOf(option, command);
     const text = environment(name);
-    if (text === undefined) continue;
-    command.setOptionValueWithSource(option.attributeName(), valueOf(option, name, text), "environment");
+    if (text === undefined) {
+      warnings.push(...unread(option, command));
+      continue;
+    }
+    try {
+      command.setOptionValueWithSource(option.attributeName(), valueOf(option, name, text), "environment");
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      throw new UsageError(error.message + meantFor(option, command, text));
+    }
+  }
+  return warnings;
+}
+
+/** Says so where an option's variable without the command's name is set, and is no setting of a command that reads it. */
+function unread(option: Option, command: Command): string[] {
+  if (!hasOwnVariable(option, command)) return [];
+  const name = variableNamed(nameOf(option));
+  const text = environment(name);
+  if (text === undefined) return [];
+  const reading = siblings(command).flatMap((other) =>
+    other.options.filter((one) => variableOf(one, other) === name)
+  );
+  if (reading.some((one) => takes(one, name, text))) return [];
+  return [`${name} is not read by ${command.name()}: its variable is ${variableOf(option, command)}`];
+}
+
+/** Where a value is another command's, the variable that was meant. */
+function meantFor(option: Option, command: Command, text: string): string {
+  for (const other of siblings(command)) {
+    for (const one of other.options) {
+      if (nameOf(one) !== nameOf(option) || !hasOwnVariable(one, other)) continue;
+      const name = variableOf(one, other);
+      if (takes(one, name, text)) return ` For ${other.name()} it is ${name}.`;
+    }
+  }
+  return "";
+}
+
+function siblings(command: Command): readonly Command[] {
+  return command.parent?.commands ?? [];
+}
+
+function takes(option: Option, name: string, text: string): boolean {
+  try {
+    valueOf(option, name, text);
+    return true;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
+    throw error;
   }
 }
 

@@ -5,21 +5,6 @@
  * @module
  */
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
-import manifest from "../../deno.json" with { type: "json" };
-import { Command, CommanderError } from "commander";
-import { cancellation, die, Interrupted } from "./cancel.ts";
-import { nameVariables, readEnvironment } from "./command.ts";
-import { EXIT, exitCodeOf } from "./exit.ts";
-import { inspectCommand } from "./inspect.ts";
-import { pipeCommand } from "./pipe.ts";
-import { recordCommand } from "./record.ts";
-import { redactText } from "../source/mod.ts";
-import { isWriting, LAST_WORDS_MS, print, printed } from "./stdout.ts";
-import { snapshotCommand } from "./snapshot.ts";
-import { sourceCommand } from "./source.ts";
-import { colorsOf, Log } from "./terminal.ts";
-import { topCommand } from "./top.ts";
 
 /**
  * Runs a command line and returns its exit code.
@@ -30,51 +15,19 @@ import { topCommand } from "./top.ts";
  * ```
  */
 export async function main(args: readonly string[]): Promise<number> {
-  const program = new Command("cuframes")
-    .description("Decode a camera stream once; any number of processes use its frames and packets.")
-    .version(manifest.version)
-    .configureOutput({
-      writeOut: print,
-      writeErr: (text) => void process.stderr.write(redactText(text)),
-      outputError: (text, write) =>
-        write(colorsOf(process.stderr).red(text.replace(/^error: /, "cuframes: "))),
-    })
-    .showHelpAfterError("(--help has the options)")
-    .hook("preSubcommand", (_, command) => readEnvironment(command))
-    .exitOverride();
-  const signal = cancellation();
-  const commands = [sourceCommand, pipeCommand, recordCommand, snapshotCommand, inspectCommand, topCommand];
-  try {
-    for (const create of commands) {
-      const command = create().copyInheritedSettings(program);
-      nameVariables(command);
-      program.addCommand(command);
-    }
-    await program.parseAsync(args, { from: "user" });
-    await printed();
-    signal.throwIfAborted();
-    return EXIT.OK;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.USAGE;
-    const interrupted = signal.reason instanceof Interrupted ? signal.reason : undefined;
-    // Timers and streams wrap the reason into an AbortError.
-    const expected = error === signal.reason || (error instanceof Error && error.name === "AbortError");
-    if (interrupted && expected) return interrupted.exitCode;
-    new Log("normal").error(`cuframes: ${describe(error)}`);
-    return exitCodeOf(error);
-  }
+  const program = await import("./program.ts");
+  return await program.main(args);
 }
 
-/** An error's sentence; with CUFRAMES_DEBUG also where it came from. */
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return process.env["CUFRAMES_DEBUG"] ? error.stack ?? error.message : error.message;
+// Nothing is imported before something can be told: a runtime that is too old does not know all of the syntax, and one
+// that allows too little fails where some module reads its environment.
+try {
+  await import("../core/mod.ts");
+  const { run } = await import("./program.ts");
+  await run();
+} catch (error) {
+  const { name, message } = error as Error;
+  const advice = name === "NotCapable" ? ": run with --allow-env, or with -A" : "";
+  process.stderr.write(`cuframes: ${message}${advice}\n`);
+  process.exitCode = 1;
 }
-
-const code = await main(process.argv.slice(2));
-const errors = new Promise((resolve) => process.stderr.write("", resolve));
-// The end does not wait for a reader that does not read.
-await Promise.race([Promise.all([printed(), errors]), sleep(LAST_WORDS_MS)]);
-const { reason } = cancellation();
-if (reason instanceof Interrupted && isWriting()) die(reason);
-else process.exit(code);

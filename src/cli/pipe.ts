@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import process from "node:process";
-import { CODEC_IDS, codecNameOf, CuframesError } from "../core/mod.ts";
+import { CODEC_IDS, codecNameOf, CuframesError, pause } from "../core/mod.ts";
 
 import { type Frame, inspect, Subscriber } from "../frames/mod.ts";
 import {
@@ -139,13 +139,22 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
   }
 }
 
+/** How long a rate that is not known yet is waited for, and how often it is asked for, in ms. */
+const MEASURING_MS = 1000;
+const ASKING_MS = 50;
+
 async function measuredRate(key: string, frame: Frame, { log, place, signal }: Context): Promise<FrameRate> {
-  const { frameRate } = await inspect(key, { ...place, signal }).catch(() => {
-    signal.throwIfAborted();
-    return { frameRate: 0 };
-  });
-  const rate = frameRateOf(frame.durationNs, frameRate);
-  if (rate) return rate;
+  const beganAt = performance.now();
+  for (;;) {
+    const { frameRate } = await inspect(key, { ...place, signal }).catch(() => {
+      signal.throwIfAborted();
+      return { frameRate: 0 };
+    });
+    const rate = frameRateOf(frame.durationNs, frameRate);
+    if (rate) return rate;
+    if (performance.now() - beganAt >= MEASURING_MS) break;
+    await pause(ASKING_MS, signal);
+  }
   log.warn(`${key}: its frame rate is not known yet, 25 a second are taken: state it with --fps`);
   return { num: 25, den: 1 };
 }

@@ -12,6 +12,7 @@ import {
   PIXEL_FORMATS,
   type PixelFormat,
   type Size,
+  Ticker,
 } from "../core/mod.ts";
 
 import type { MemoryKind } from "../memory/mod.ts";
@@ -68,11 +69,17 @@ export function sourceCommand(): Command {
   return newCommand("source", "Publish a camera, a device or a file: its frames and its packets.", [
     "source rtsp://camera.local/stream --key parking",
     "source clip.mp4 --key demo --realtime --loop",
+    "source - --key live < stream.ts",
     "source testsrc2=size=1280x720:rate=25 --input-format lavfi --realtime --key test",
     `source --key yard   # the URL in ${URL_VARIABLE}, where its password is not in the list of processes`,
     "source --config cameras.yaml",
   ])
-    .addArgument(new Argument("[input]", `URL, file or /dev/video*; default: ${URL_VARIABLE}`))
+    .addArgument(
+      new Argument(
+        "[input]",
+        `URL, file, /dev/video*, or - for the standard input; default: ${URL_VARIABLE}`,
+      ),
+    )
     .option("-k, --key <key>", "the name that subscribers connect to", parseKey)
     .option("--config <file>", "publish every source of a YAML file; see docs/cli.md")
     // Before the options that they stand for, which come first where the environment has both.
@@ -185,7 +192,8 @@ async function runSource(
     const cameras = await loadCameras(config, command);
     return await new Supervisor(context, cameras).run();
   }
-  const input = argument ?? environment(URL_VARIABLE);
+  const typed = argument ?? environment(URL_VARIABLE);
+  const input = typed === STDIN ? stdinOf(supervised) : typed;
   if (input === undefined) {
     throw new UsageError(`what is to be published? Name an input, or set ${URL_VARIABLE}`);
   }
@@ -200,6 +208,20 @@ async function runSource(
   await publish(settings, options, named, signal).catch((error) => {
     if (!orphaned.aborted) throw error;
   });
+}
+
+/** What the standard input is called on a command line, as everywhere. */
+const STDIN = "-";
+
+/** FFmpeg's name of the standard input. */
+function stdinOf(supervised: boolean): string {
+  if (supervised) {
+    throw new UsageError("a source of a config file has no standard input: name a file or a URL");
+  }
+  if (process.stdin.isTTY) {
+    throw new UsageError("the standard input is a terminal: pipe a stream into it, or redirect a file");
+  }
+  return "pipe:0";
 }
 
 /** Aborted when standard input ends: the supervisor wants this process to end, or has died. */
@@ -257,9 +279,9 @@ async function publish(
     if (json) printJson({ event: "status", key, ...source.stats() });
     else log.debug(statusLine(source));
   };
-  const timers = [setInterval(tell, interval * 1000)];
+  const timers = [new Ticker(interval * 1000, tell)];
   if (process.stderr.isTTY && environment(SUPERVISED) === undefined) {
-    timers.push(setInterval(() => log.progress(statusLine(source)), 1000));
+    timers.push(new Ticker(1000, () => log.progress(statusLine(source))));
   }
   const late = Promise.withResolvers<void>();
   const abort = () =>
@@ -273,7 +295,7 @@ async function publish(
     signal.throwIfAborted();
   } finally {
     signal.removeEventListener("abort", abort);
-    for (const timer of timers) clearInterval(timer);
+    for (const timer of timers) timer[Symbol.dispose]();
     log.progressDone();
     if (json) printJson({ event: "ended", key, ...source.stats() });
     else log.info(statusLine(source));
@@ -299,7 +321,7 @@ function describe(event: CameraSourceEvent): string {
     case "evicted":
       return `evicted ${holding(event)}`;
     case "refused":
-      return `${event.name} is refused for ${seconds(event.refusedFor)}: it was evicted again`;
+      return `${printable(event.name)} is refused for ${seconds(event.refusedFor)}: it was evicted again`;
     case "disconnected":
       return `lost: ${event.reason}; next attempt in ${(event.retryIn / 1000).toFixed(1)} s`;
   }

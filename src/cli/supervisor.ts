@@ -5,11 +5,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { Backoff } from "../core/mod.ts";
+import { Backoff, CuframesError, isForbidden } from "../core/mod.ts";
 import type { CameraEntry } from "./cameras_config.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit.ts";
+import { thisProgram } from "./self.ts";
 
 /** Set for a source that is one of many: its key and input are in the environment, and it ends with its standard input. */
 export const SUPERVISED = "CUFRAMES_SUPERVISED";
@@ -61,7 +61,7 @@ export class Supervisor {
     }
   }
 
-  #start({ variables }: CameraEntry): Promise<{ code: number | null; ending: string }> {
+  #start({ key, variables }: CameraEntry): Promise<{ code: number | null; ending: string }> {
     const [command, ...args] = thisProgram();
     // The command line is this one's, so that its options hold for all and come before what the file says.
     const child = spawn(command!, [...args, ...process.argv.slice(2)], {
@@ -71,12 +71,18 @@ export class Supervisor {
     const { signal } = this.#context;
     const close = () => end(child);
     signal.addEventListener("abort", close);
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const ended = (code: number | null, ending: string) => {
         signal.removeEventListener("abort", close);
         resolve({ code, ending });
       };
-      child.once("error", (error) => ended(EXIT.FAILURE, error.message));
+      child.once("error", (error) => {
+        // It will not be allowed later either.
+        if (isForbidden(error)) {
+          reject(new CuframesError("PERMISSION", `starting the process of ${key}: ${error.message}`));
+        }
+        ended(EXIT.FAILURE, error.message);
+      });
       child.once("exit", (code, name) => ended(code, String(name ?? code)));
     });
   }
@@ -87,11 +93,4 @@ function end(child: ChildProcess): void {
   child.stdin!.on("error", () => {}).end();
   const timer = setTimeout(() => child.kill("SIGKILL"), CLOSING_MS);
   child.once("exit", () => clearTimeout(timer));
-}
-
-/** The command that runs this program on this runtime. */
-function thisProgram(): string[] {
-  const url = new URL("./main.ts", import.meta.url).href;
-  const main = url.startsWith("file:") ? fileURLToPath(url) : url;
-  return "Deno" in globalThis ? [process.execPath, "run", "-A", main] : [process.execPath, main];
 }

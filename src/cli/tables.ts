@@ -2,7 +2,7 @@
 import Table from "cli-table3";
 import { codecNameOf } from "../core/mod.ts";
 import type { PublisherReport, SubscriberReport } from "../frames/mod.ts";
-import type { Found } from "./keys.ts";
+import type { Found, Listing } from "./keys.ts";
 import type { Colors } from "./terminal.ts";
 
 /** No lines, and two spaces between columns. */
@@ -103,6 +103,11 @@ export function silentOf(found: readonly Found[], colors: Colors): string[] {
       ? [colors.dim(printable(`${one.silent.key}: ${one.silent.state}: ${one.silent.reason}`))]
       : []
   );
+}
+
+/** A line for each directory that may not be looked into. */
+export function closedOf({ closed }: Listing, colors: Colors): string[] {
+  return closed.map(({ reason }) => colors.dim(printable(reason)));
 }
 
 function sizeOf({ format, codedWidth, codedHeight }: Summary): string {

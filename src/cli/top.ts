@@ -1,7 +1,7 @@
 /** This file is `cuframes top`, which shows what is published here, live. */
 import type { Command } from "commander";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
+import { isCuframesError, pause } from "../core/mod.ts";
 import {
   type CommonOptions,
   type Context,
@@ -10,10 +10,19 @@ import {
   integer,
   newCommand,
 } from "./command.ts";
-import { lookAround } from "./inspect.ts";
+import { type Listing, listKeys, Lookout } from "./keys.ts";
 import { type PublisherRates, Rates, type SubscriberRates } from "./rates.ts";
 import { Screen } from "./screen.ts";
-import { type Column, heldBy, PUBLISHER_COLUMNS, reportsOf, seconds, silentOf, table } from "./tables.ts";
+import {
+  closedOf,
+  type Column,
+  heldBy,
+  PUBLISHER_COLUMNS,
+  reportsOf,
+  seconds,
+  silentOf,
+  table,
+} from "./tables.ts";
 import { type Colors, colorsOf } from "./terminal.ts";
 import { print, printJson } from "./stdout.ts";
 
@@ -21,6 +30,10 @@ interface Options extends CommonOptions {
   interval: number;
   count?: number;
 }
+
+/** A look takes as long as the interval at most, in ms: a publisher that is stopped is not waited for. */
+const PATIENCE_MIN_MS = 250;
+const PATIENCE_MAX_MS = 2000;
 
 export function topCommand(): Command {
   return newCommand("top", "Show rates, latency, lag and drops of every publisher and subscriber, live.", [
@@ -39,26 +52,42 @@ export function topCommand(): Command {
 
 async function look(options: Options, context: Context, screen: Screen | undefined): Promise<void> {
   const signal = screen ? AbortSignal.any([context.signal, screen.quit]) : context.signal;
+  const watched = { ...context, signal };
+  const lookout = new Lookout(watched);
+  const patience = Math.min(Math.max(options.interval * 1000, PATIENCE_MIN_MS), PATIENCE_MAX_MS);
   const rates = new Rates();
   const colors = colorsOf(process.stdout);
   try {
+    let listing: Listing | undefined;
     for (let count = 1;; count++) {
-      const found = await lookAround({ ...context, signal });
+      const beganAt = performance.now();
+      listing = listAgain(watched, listing);
+      const found = await lookout.look(listing.keys, patience);
       const publishers = rates.of(reportsOf(found), performance.now());
       const silent = found.flatMap((one) => "silent" in one ? [one.silent] : []);
       const at = new Date();
       if (context.json) printJson({ at, publishers, silent });
       else {
-        const lines = [...page(publishers, colors), ...silentOf(found, colors)];
+        const lines = [...page(publishers, colors), ...silentOf(found, colors), ...closedOf(listing, colors)];
         if (screen) screen.draw([title(publishers, at, options, colors), "", ...lines]);
         else print(`${lines.join("\n")}\n\n`);
       }
       if (count === options.count) return;
-      await sleep(options.interval * 1000, undefined, { signal });
+      await pause(Math.max(0, options.interval * 1000 - (performance.now() - beganAt)), signal);
     }
   } catch (error) {
     // Whoever typed q has seen enough; a signal is the program's own business.
     if (!screen?.quit.aborted || context.signal.aborted) throw error;
+  }
+}
+
+/** The keys that there are now. The first look says what this user may not see; a later one shows it and goes on. */
+function listAgain(context: Context, before: Listing | undefined): Listing {
+  try {
+    return listKeys(context);
+  } catch (error) {
+    if (before === undefined || !isCuframesError(error, "PERMISSION")) throw error;
+    return { keys: [], closed: [{ directory: "", reason: error.message }] };
   }
 }
 

@@ -1,7 +1,14 @@
 // Connecting, for subscribers, inspectors and sockets of the caller's own: what is said, and waiting for the outcome.
 
 import process from "node:process";
-import { checkName, NAME_SIZE_MAX, timeoutMilliseconds, type WaitOptions } from "../core/mod.ts";
+import {
+  checkName,
+  checkOptions,
+  NAME_SIZE_MAX,
+  timeoutMilliseconds,
+  WAIT_OPTIONS,
+  type WaitOptions,
+} from "../core/mod.ts";
 import {
   library,
   Report,
@@ -71,8 +78,9 @@ export async function connect(request: ConnectRequest, signal?: AbortSignal): Pr
 export async function connectSocket(
   address: Uint8Array,
   tried: string,
-  { timeout = 0, signal }: WaitOptions,
+  options?: WaitOptions,
 ): Promise<number> {
+  const { timeout = 0, signal } = checkOptions(options, WAIT_OPTIONS);
   const { symbols } = library();
   const milliseconds = timeoutMilliseconds("timeout", timeout);
   signal?.throwIfAborted();

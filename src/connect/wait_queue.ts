@@ -1,7 +1,13 @@
 // Promises for something that native code announces: waiting without blocking the event loop.
 
 import { clearTimeout, setTimeout } from "node:timers";
-import { CuframesError, timeoutMilliseconds, type WaitOptions } from "../core/mod.ts";
+import {
+  checkOptions,
+  CuframesError,
+  timeoutMilliseconds,
+  WAIT_OPTIONS,
+  type WaitOptions,
+} from "../core/mod.ts";
 import { waitBegins, waitEnds } from "../ffi/mod.ts";
 import { eventLoopTurned, eventLoopTurnIfDue } from "./event_loop_turn.ts";
 
@@ -61,9 +67,10 @@ export class WaitQueue<T> {
    * @param attempt takes one for this wait, where waits are not alike
    */
   async wait(
-    { timeout = Infinity, signal }: WaitOptions = {},
+    options?: WaitOptions | null,
     attempt: () => T | undefined = this.#attempt,
   ): Promise<T> {
+    const { timeout = Infinity, signal } = checkOptions(options, WAIT_OPTIONS);
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     // First: whoever asks again and again with a signal that is aborted has no other wait.
     const turn = eventLoopTurnIfDue();

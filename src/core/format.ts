@@ -2,6 +2,7 @@
 
 import { CuframesError, invalid, shown } from "./errors.ts";
 import { DIMENSION_MAX, PIXEL_FORMATS } from "./constants.ts";
+import { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
 
 /** Pixel formats, named as in WebCodecs where it has them; P010 and GRAY8 as in FFmpeg. */
 export type PixelFormat = keyof typeof PIXEL_FORMATS;
@@ -57,7 +58,12 @@ export interface CopyOptions {
   rect?: Rect;
   /** Where each plane goes; default: one behind the other without padding. */
   layout?: PlaneLayout[];
+  /** The frame's own format, which is the default; nothing is converted, so any other throws `UNSUPPORTED`. */
+  format?: PixelFormat;
 }
+
+/** The names of {@linkcode CopyOptions}. WebCodecs' `colorSpace` says nothing where there is no conversion. */
+export const COPY_OPTIONS: OptionNames = optionNames<CopyOptions>({ rect: true, layout: true, format: true });
 
 /** One plane's part of a copy: `rows` runs of `rowBytes`, from and to their places. */
 export interface PlaneCopy {
@@ -110,19 +116,22 @@ export function planCopy(
   format: PixelFormat,
   codedWidth: number,
   codedHeight: number,
-  options: CopyOptions = {},
+  options?: CopyOptions | null,
 ): { planes: PlaneCopy[]; size: number } {
+  options = checkOptions(options, COPY_OPTIONS);
+  checkUnconverted(format, options);
   const shapes = planesOf(format);
   const rect = options.rect ?? { x: 0, y: 0, width: codedWidth, height: codedHeight };
   checkRect(rect, codedWidth, codedHeight, shapes);
-  if (options.layout !== undefined && options.layout.length !== shapes.length) {
-    throw invalid(`layout has ${options.layout.length} planes; ${format} has ${shapes.length}`);
+  const { layout } = options;
+  if (layout !== undefined && layout?.length !== shapes.length) {
+    throw invalid(`layout has ${layout?.length} planes; ${format} has ${shapes.length}`);
   }
   let size = 0;
   const planes = shapes.map((shape, index): PlaneCopy => {
     const rowBytes = Math.ceil(rect.width / shape.x) * shape.bytes;
     const rows = Math.ceil(rect.height / shape.y);
-    const { offset, stride } = options.layout?.[index] ?? { offset: size, stride: rowBytes };
+    const { offset, stride } = layout?.[index] ?? { offset: size, stride: rowBytes };
     if (!Number.isSafeInteger(offset) || offset < 0) {
       throw invalid(`layout[${index}].offset is ${shown(offset)}: it must be a whole number of bytes`);
     }
@@ -142,6 +151,37 @@ export function planCopy(
   checkOverlap(planes);
   if (!Number.isSafeInteger(size)) throw invalid(`layout: the copy would have ${size} bytes`);
   return { planes, size };
+}
+
+/** Formats that WebCodecs has and this library has not. */
+const WEBCODECS_FORMATS: readonly string[] = [
+  ...[
+    "I420P10",
+    "I420P12",
+    "I420A",
+    "I420AP10",
+    "I420AP12",
+    "I422",
+    "I422P10",
+    "I422P12",
+    "I422A",
+    "I422AP10",
+  ],
+  ...["I422AP12", "I444", "I444P10", "I444P12", "I444A", "I444AP10", "I444AP12"],
+];
+
+function checkUnconverted(format: PixelFormat, options: CopyOptions): void {
+  const { format: wanted } = options;
+  if (wanted === undefined || wanted === format) return;
+  const known = typeof wanted === "string" &&
+    (Object.hasOwn(PIXEL_FORMATS, wanted) || WEBCODECS_FORMATS.includes(wanted));
+  throw new CuframesError(
+    known ? "UNSUPPORTED" : "INVALID_ARGUMENT",
+    `format is ${
+      shown(wanted)
+    }: this frame is ${format}, which is not converted, so ${format} is the one format that ` +
+      "it can give; leave format away and convert the copy",
+  );
 }
 
 function checkRect(rect: Rect, codedWidth: number, codedHeight: number, shapes: readonly PlaneShape[]): void {

@@ -1,5 +1,7 @@
 // The ground that every room stands on: errors, options, formats, codecs, times. Nothing here calls native code.
 
+import "./supported.ts";
+
 export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
 export { Backoff } from "./backoff.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
@@ -16,6 +18,7 @@ export {
 } from "./errors.ts";
 export {
   checkDimension,
+  COPY_OPTIONS,
   type CopyOptions,
   formatCode,
   formatOfCode,
@@ -38,6 +41,10 @@ export {
   microseconds,
   nanoseconds,
   timeoutMilliseconds,
+  WAIT_OPTIONS,
   type WaitOptions,
 } from "./options.ts";
+export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
+export { LEAST_VERSIONS } from "./runtimes.ts";
+export { pause, Ticker } from "./timers.ts";
 export { timescaleOf } from "./timescale.ts";

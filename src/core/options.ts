@@ -1,6 +1,7 @@
 // Checks of options, and the units that people give times in.
 
 import { invalid, shown } from "./errors.ts";
+import { type OptionNames, optionNames } from "./option_names.ts";
 import { KEY_SIZE_MAX, NAME_SIZE_MAX } from "./constants.ts";
 
 /**
@@ -21,6 +22,9 @@ export interface WaitOptions {
   signal?: AbortSignal;
 }
 
+/** The names of {@linkcode WaitOptions}. */
+export const WAIT_OPTIONS: OptionNames = optionNames<WaitOptions>({ timeout: true, signal: true });
+
 /** The largest whole number of C's `int`. */
 export const INT32_MAX = 0x7fffffff;
 
@@ -29,12 +33,12 @@ export const LONGEST_TIMER_MS: number = INT32_MAX;
 
 const keyPattern = new RegExp(`^[A-Za-z0-9_-]{1,${KEY_SIZE_MAX}}$`);
 
-/** Passes a publisher's key through. */
 /** Whether a publisher can have this key. */
 export function isKey(key: string): boolean {
   return keyPattern.test(key);
 }
 
+/** Passes a publisher's key through. */
 export function checkKey(key: string): string {
   if (typeof key !== "string" || !keyPattern.test(key)) {
     throw invalid(

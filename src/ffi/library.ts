@@ -100,9 +100,22 @@ function load(): Library {
     );
   }
   // This comes before anything is made, so that all of it ends with this thread.
-  const wakeups = symbols.cuframes_environment_open() < 0
-    ? undefined
-    : runtime.openWakeups((token) => waiters.get(token)?.deref()?.notify(), symbols);
+  const opened = symbols.cuframes_environment_open() >= 0;
+  let wakeups: Wakeups | undefined;
+  try {
+    if (opened) wakeups = runtime.openWakeups((token) => waiters.get(token)?.deref()?.notify(), symbols);
+  } catch (cause) {
+    symbols.cuframes_environment_close();
+    if (!isForbidden(cause)) throw cause;
+    throw new CuframesError(
+      "PERMISSION",
+      `preparing wake-ups of the native library ${path}: ${
+        (cause as Error).message
+      }: --allow-ffi is limited ` +
+        "to paths, and only without a path it lets the library call back; run with --allow-ffi",
+      { cause },
+    );
+  }
   if (wakeups === undefined) {
     throw new CuframesError("OUT_OF_MEMORY", `preparing wake-ups: ${errorMessage(symbols)}`);
   }
@@ -135,7 +148,7 @@ const reasons: readonly [pattern: RegExp, advice: string][] = [
 function openingFailed(path: string, cause: Error): CuframesError {
   const tried = `the native library ${path} could not be opened: ${cause.message}`;
   if (isForbidden(cause)) {
-    return new CuframesError("PERMISSION", `${tried}: run with --allow-ffi`, { cause });
+    return new CuframesError("PERMISSION", `${tried}: run with --allow-ffi, without a path`, { cause });
   }
   const said = cause.message.replaceAll(path, "it");
   let advice = reasons.find(([pattern]) => pattern.test(said))?.[1] ?? rightOne;

@@ -19,10 +19,11 @@ interface NodeFfi {
 export function nodeFfi(): NodeFfi {
   const module = process.getBuiltinModule?.("node:ffi");
   if (module !== undefined) return module as unknown as NodeFfi;
-  const [major = 0, minor = 0] = (process.versions.node ?? "0.0").split(".").map(Number);
-  let advice = "it was built without, or started with --no-experimental-ffi";
-  if (major < 26 || major === 26 && minor < 1) advice = "use Node 26.1 or later, Deno or Bun";
-  else if (major === 26 && minor < 9) advice = "start it with --experimental-ffi, or use Node 26.9 or later";
+  // Older ones are told so before anything is loaded (src/core/supported.ts).
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const advice = major === 26 && minor < 9
+    ? "start it with --experimental-ffi, or use Node 26.9 or later"
+    : "it was built without, or started with --no-experimental-ffi";
   throw new CuframesError(
     "UNSUPPORTED",
     `Node ${process.version} has no node:ffi, by which cuframes calls its native library: ${advice}`,

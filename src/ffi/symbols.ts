@@ -6,6 +6,8 @@ export const SYMBOLS = {
   cuframes_error_message: { parameters: ["buffer", "u32"], result: "i32" },
   cuframes_now_ns: { parameters: [], result: "u64" },
   cuframes_runtime_directories: { parameters: ["buffer", "u32", "buffer", "u32"], result: "i32" },
+  cuframes_runtime_directory_check: { parameters: ["buffer", "u32"], result: "i32" },
+  cuframes_runtime_directory_clean: { parameters: ["buffer", "u32", "buffer", "u32"], result: "i32" },
   cuframes_callback_open: { parameters: ["callback"], result: "i32" },
   cuframes_callback_socket: { parameters: ["buffer"], result: "i32" },
   cuframes_callback_close: { parameters: ["callback"], result: "void" },

@@ -4,9 +4,11 @@ import {
   type AllowSharedBufferSource,
   bytesOf,
   checkHandle,
+  checkOptions,
   type CopyOptions,
   invalid,
   microseconds,
+  optionNames,
   type PixelFormat,
   planCopy,
   type PlaneLayout,
@@ -21,6 +23,8 @@ import {
   planesIn,
 } from "../memory/mod.ts";
 import type { FrameContent } from "./frame_content.ts";
+
+const RELEASE_OPTIONS = optionNames<{ stream: bigint }>({ stream: true });
 
 /**
  * A frame that this process holds a lease on: its pixels do not change before {@linkcode Frame.close}, whatever
@@ -138,7 +142,7 @@ export class Frame implements HeldFrame {
   }
 
   /** Bytes that {@linkcode Frame.copyTo} writes with these options. */
-  allocationSize(options: CopyOptions = {}): number {
+  allocationSize(options?: CopyOptions): number {
     this.#check();
     return planCopy(this.format, this.codedWidth, this.codedHeight, options).size;
   }
@@ -148,10 +152,11 @@ export class Frame implements HeldFrame {
    *
    * @returns where each plane was put
    * @throws {CuframesError} `INVALID_ARGUMENT`: closed, `destination` too small, a `rect` not inside the frame or
-   * not on chroma samples, a `layout` whose planes overlap or rows do not fit
+   * not on chroma samples, a `layout` whose planes overlap or rows do not fit; `UNSUPPORTED`: a `format` that is not
+   * the frame's
    */
   // deno-lint-ignore require-await -- a promise, as in WebCodecs; other kinds of memory need it
-  async copyTo(destination: AllowSharedBufferSource, options: CopyOptions = {}): Promise<PlaneLayout[]> {
+  async copyTo(destination: AllowSharedBufferSource, options?: CopyOptions): Promise<PlaneLayout[]> {
     const target = bytesOf(destination);
     const { planes: copies, size } = planCopy(this.format, this.codedWidth, this.codedHeight, options);
     this.#check();
@@ -235,7 +240,8 @@ export class Frame implements HeldFrame {
    * @param options `stream`: a CUstream; 0n is the legacy default stream
    * @throws {CuframesError} `UNSUPPORTED`: on host memory; `CUDA`
    */
-  release({ stream }: { stream: bigint }): void {
+  release(options: { stream: bigint }): void {
+    const { stream } = checkOptions(options, RELEASE_OPTIONS);
     this.#end(checkHandle("stream", "a CUstream", stream));
   }
 

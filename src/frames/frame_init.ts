@@ -1,5 +1,7 @@
 // What a frame that is published is filled from, and what travels with it.
 
+import { type OptionNames, optionNames } from "../core/mod.ts";
+
 /**
  * What travels with a frame; see {@linkcode WritableFrame.publish}.
  *
@@ -81,3 +83,25 @@ export interface ImageCopyOptions {
    */
   plane?: number;
 }
+
+/** The names of {@linkcode FrameInit}. */
+export const FRAME_INIT: OptionNames = optionNames<FrameInit>({
+  timestamp: true,
+  timestampNs: true,
+  duration: true,
+  durationNs: true,
+  metadata: true,
+  discontinuity: true,
+  corrupt: true,
+  stream: true,
+});
+
+/** The names of {@linkcode DevicePicture}. */
+export const DEVICE_PICTURE: OptionNames = optionNames<DevicePicture>({
+  devicePointer: true,
+  planes: true,
+  stream: true,
+});
+
+/** The names of {@linkcode ImageCopyOptions}. */
+export const IMAGE_COPY_OPTIONS: OptionNames = optionNames<ImageCopyOptions>({ stream: true, plane: true });

@@ -2,10 +2,12 @@
 
 import { connect } from "../connect/mod.ts";
 import {
+  checkOptions,
   formatOfCode,
   MEMORY_KINDS,
   MODES,
   NAME_SIZE_MAX,
+  optionNames,
   type PixelFormat,
   POLICIES,
   SUBSCRIBERS_MAX,
@@ -97,7 +99,10 @@ export interface PublisherReport {
   slotSize: number;
   /** Frames published so far. */
   published: number;
-  /** Frames per second over the last ring of frames; 0 while there are fewer than two. */
+  /**
+   * Frames per second, measured over the last two seconds, of a slower camera over its last 8 frames; 0 in the first
+   * quarter of a second, and when no frame has come for two seconds and three times as long as one took.
+   */
   frameRate: number;
   /** Seconds since the last frame; undefined before the first. */
   lastFrameAge: number | undefined;
@@ -121,6 +126,8 @@ export interface InspectOptions {
   runtimeDirectory?: string;
 }
 
+const INSPECT_OPTIONS = optionNames<InspectOptions>({ timeout: true, signal: true, runtimeDirectory: true });
+
 /**
  * Asks a publisher what it does. Its control thread answers, whatever its JavaScript is busy with, and the question takes no
  * subscriber's place.
@@ -134,8 +141,8 @@ export interface InspectOptions {
  * console.log(report.frameRate, report.subscribers.map(({ name, lag }) => `${name} +${lag}`));
  * ```
  */
-export async function inspect(key: string, options: InspectOptions = {}): Promise<PublisherReport> {
-  const { timeout = 0, runtimeDirectory, signal } = options;
+export async function inspect(key: string, options?: InspectOptions): Promise<PublisherReport> {
+  const { timeout = 0, runtimeDirectory, signal } = checkOptions(options, INSPECT_OPTIONS);
   const { report } = await connect({
     key,
     runtimeDirectory,

@@ -3,12 +3,15 @@
 import { WaitQueue } from "../connect/mod.ts";
 import {
   checkChoice,
+  checkOptions,
   CuframesError,
   ERROR_CODES,
   invalid,
   isCuframesError,
   MEMORY_KINDS,
+  optionNames,
   type PixelFormat,
+  WAIT_OPTIONS,
   type WaitOptions,
 } from "../core/mod.ts";
 import {
@@ -23,8 +26,10 @@ import { encodePacketRing, type PacketRingOptions, PacketRingWriter } from "../p
 import type { FrameInit } from "./frame_init.ts";
 import { Publication } from "./publication.ts";
 import type { PublisherEvent } from "./publisher_event.ts";
-import type { PublisherOptions } from "./publisher_options.ts";
+import { PUBLISHER_OPTIONS, type PublisherOptions } from "./publisher_options.ts";
 import { WritableFrame } from "./writable_frame.ts";
+
+const ACQUIRE_OPTIONS = optionNames<{ timeout?: number }>({ timeout: true });
 
 /** Counters of a publisher. */
 export interface PublisherStats {
@@ -108,6 +113,7 @@ export class Publisher implements Disposable {
    * `UNSUPPORTED`, `CUDA`: CUDA was asked for and cannot be used
    */
   static create(options: PublisherOptions): Publisher {
+    options = checkOptions(options, PUBLISHER_OPTIONS);
     const { memory = "host" } = options;
     checkChoice("memory", memory, { ...MEMORY_KINDS, auto: -1 });
     if (memory !== "auto") return new Publisher(options, memory);
@@ -163,7 +169,8 @@ export class Publisher implements Disposable {
    * @throws {CuframesError} `WOULD_BLOCK`: every slot is held, by unpublished frames of this publisher under
    * `"drop-oldest"`, or no memory can be had; `TIMEOUT`: and stayed so; `DISCONNECTED`: closed.
    */
-  acquire({ timeout = this.#timeout }: { timeout?: number } = {}): WritableFrame {
+  acquire(options?: { timeout?: number }): WritableFrame {
+    const { timeout = this.#timeout } = checkOptions(options, ACQUIRE_OPTIONS);
     const slot = this.#publication.acquire(timeout);
     if (slot < 0) throw this.#noSlot(slot, timeout);
     return this.#writable(slot);
@@ -175,8 +182,9 @@ export class Publisher implements Disposable {
    *
    * @throws {CuframesError} `TIMEOUT`: every slot stayed held; `WOULD_BLOCK` with a time-out of 0; `DISCONNECTED`: closed.
    */
-  acquireAsync({ timeout = this.#patience, signal }: WaitOptions = {}): Promise<WritableFrame> {
-    return this.#room.wait(signal === undefined ? { timeout } : { timeout, signal });
+  async acquireAsync(options?: WaitOptions): Promise<WritableFrame> {
+    const { timeout = this.#patience, signal } = checkOptions(options, WAIT_OPTIONS);
+    return await this.#room.wait(signal === undefined ? { timeout } : { timeout, signal });
   }
 
   #tryAcquire(): WritableFrame | undefined {
@@ -222,7 +230,7 @@ export class Publisher implements Disposable {
    * @returns the frame's sequence: 1 for the first, and one more each time
    * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed already, or a wrong `init`; `DISCONNECTED`
    */
-  publish(frame: WritableFrame, init: FrameInit = {}): bigint {
+  publish(frame: WritableFrame, init?: FrameInit): bigint {
     if (frame.publisher !== this && !frame.closed) {
       throw invalid("this frame was acquired from another publisher");
     }

@@ -1,6 +1,6 @@
 // What a publisher is created with.
 
-import type { PixelFormat, POLICIES } from "../core/mod.ts";
+import { type OptionNames, optionNames, type PixelFormat, type POLICIES } from "../core/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 import type { PublisherEvent } from "./publisher_event.ts";
 import type { PacketRingOptions } from "../packets/mod.ts";
@@ -70,3 +70,22 @@ export interface PublisherOptions {
   /** Permission bits of the socket; default `0o660`. */
   socketMode?: number;
 }
+
+/** The names of {@linkcode PublisherOptions}. */
+export const PUBLISHER_OPTIONS: OptionNames = optionNames<PublisherOptions>({
+  key: true,
+  width: true,
+  height: true,
+  format: true,
+  slots: true,
+  maxSlots: true,
+  memoryLimit: true,
+  policy: true,
+  timeout: true,
+  memory: true,
+  device: true,
+  packets: true,
+  onEvent: true,
+  runtimeDirectory: true,
+  socketMode: true,
+});

@@ -12,12 +12,15 @@ import {
 import {
   checkChoice,
   checkInteger,
+  checkOptions,
   CuframesError,
   ERROR_CODES,
   invalid,
   isCuframesError,
   LEASES_MAX,
   MODES,
+  type OptionNames,
+  optionNames,
   type PixelFormat,
   timeoutMilliseconds,
   type WaitOptions,
@@ -38,8 +41,8 @@ import {
   Struct,
   SubscriberStats as StatsLayout,
 } from "../ffi/mod.ts";
-import type { MemoryKind, RingGeometry } from "../memory/mod.ts";
-import { PacketRingReader, type PacketsOptions } from "../packets/mod.ts";
+import { type MemoryKind, resolveRuntimeDirectory, type RingGeometry } from "../memory/mod.ts";
+import { PacketRingReader, PACKETS_OPTIONS, type PacketsOptions } from "../packets/mod.ts";
 import { Frame } from "./frame.ts";
 import { FrameContent } from "./frame_content.ts";
 
@@ -78,6 +81,18 @@ export interface SubscriberOptions {
   /** Where to look for the socket; default: see docs/protocol.md, "Runtime directory". */
   runtimeDirectory?: string;
 }
+
+const SUBSCRIBER_OPTIONS: OptionNames = optionNames<SubscriberOptions>({
+  name: true,
+  mode: true,
+  timeout: true,
+  signal: true,
+  reconnect: true,
+  frames: true,
+  packets: true,
+  runtimeDirectory: true,
+});
+const SYNC_OPTIONS = optionNames<{ timeout?: number; spin?: number }>({ timeout: true, spin: true });
 
 /** Counters of a subscriber, over all its connections. */
 export interface SubscriberStats {
@@ -165,14 +180,16 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * version or something else; `TOO_MANY_SUBSCRIBERS`; `EVICTED`: refused for a while, after this process or user has been
    * evicted again and again; `INVALID_ARGUMENT`
    */
-  static async connect(key: string, options: SubscriberOptions = {}): Promise<Subscriber> {
+  static async connect(key: string, options?: SubscriberOptions): Promise<Subscriber> {
+    options = checkOptions(options, SUBSCRIBER_OPTIONS);
     const { mode = "newest", reconnect = false, frames = true, packets = true, timeout = 0 } = options;
     if (!frames && !packets) {
       throw invalid("frames and packets are both false: there is nothing to subscribe to");
     }
     const request: ConnectRequest = {
       key,
-      runtimeDirectory: options.runtimeDirectory,
+      // Once: a later publisher is looked for in the same place, wherever this process is then.
+      runtimeDirectory: resolveRuntimeDirectory(options.runtimeDirectory),
       name: options.name,
       mode: checkChoice("mode", mode, MODES),
       wants: (frames ? WANT_FRAMES : 0) | (packets ? WANT_PACKETS : 0),
@@ -239,7 +256,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * as it is;
    * `INVALID_ARGUMENT`: it was connected with `frames: false`; with `reconnect`, what the next publisher refuses with
    */
-  async next(options: WaitOptions = {}): Promise<Frame> {
+  async next(options?: WaitOptions): Promise<Frame> {
     return await this.#frames.queue.wait(options);
   }
 
@@ -248,7 +265,8 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    *
    * @param options `spin`: microseconds of the wait to spend spinning, 0 to 1 000 000, before sleeping
    */
-  nextSync({ timeout = Infinity, spin = 0 }: { timeout?: number; spin?: number } = {}): Frame {
+  nextSync(options?: { timeout?: number; spin?: number }): Frame {
+    const { timeout = Infinity, spin = 0 } = checkOptions(options, SYNC_OPTIONS);
     const milliseconds = timeoutMilliseconds("timeout", timeout);
     const frame = this.#frames.take(milliseconds, checkInteger("spin", spin, 0, 1_000_000));
     if (frame !== undefined) return frame;
@@ -323,7 +341,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * for await (using frame of camera.values({ timeout: 5000 })) console.log(frame.sequence);
    * ```
    */
-  async *values(options: WaitOptions = {}): AsyncGenerator<Frame, void, void> {
+  async *values(options?: WaitOptions): AsyncGenerator<Frame, void, void> {
     while (true) {
       let frame: Frame;
       try {
@@ -344,10 +362,10 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * @throws {CuframesError} `NO_PACKET_RING`: the publisher has none, or this subscriber did not ask for packets;
    * `DISCONNECTED`: this subscriber is closed
    */
-  packets({ wait = false, sinceConnection = false }: PacketsOptions = {}): PacketRingReader {
+  packets(options?: PacketsOptions): PacketRingReader {
     this.#check();
-    const options = { wait, sinceConnection };
-    const reader = new PacketRingReader(this.#connections, options, this);
+    const { wait = false, sinceConnection = false } = checkOptions(options, PACKETS_OPTIONS);
+    const reader = new PacketRingReader(this.#connections, { wait, sinceConnection }, this);
     if (!this.#referenced) reader.unref();
     for (const each of this.#readers) if (each.deref()?.closed !== false) this.#readers.delete(each);
     this.#readers.add(new WeakRef(reader));

@@ -1,6 +1,6 @@
 // A slot on the publishing side, from acquire to publish.
 
-import { checkHandle, checkInteger, invalid, type PixelFormat, planCopy } from "../core/mod.ts";
+import { checkHandle, checkInteger, checkOptions, invalid, type PixelFormat, planCopy } from "../core/mod.ts";
 import { CopySource, SourcePlane, Struct } from "../ffi/mod.ts";
 import { ImportedImage } from "../images/mod.ts";
 import {
@@ -11,7 +11,14 @@ import {
   type Plane,
   planesIn,
 } from "../memory/mod.ts";
-import type { DevicePicture, FrameInit, ImageCopyOptions } from "./frame_init.ts";
+import {
+  DEVICE_PICTURE,
+  type DevicePicture,
+  FRAME_INIT,
+  type FrameInit,
+  IMAGE_COPY_OPTIONS,
+  type ImageCopyOptions,
+} from "./frame_init.ts";
 import type { Publication } from "./publication.ts";
 
 /**
@@ -109,10 +116,11 @@ export class WritableFrame implements HeldFrame {
    * `DEVICE_MISMATCH`: on another GPU; `IO`: the image's memory has become smaller; `CUDA`
    */
   copyFrom(image: ImportedImage, options?: ImageCopyOptions): void;
-  copyFrom(picture: DevicePicture | ImportedImage, options: ImageCopyOptions = {}): void {
+  copyFrom(picture: DevicePicture | ImportedImage, options?: ImageCopyOptions): void {
     this.#check("use");
+    options = checkOptions(options, IMAGE_COPY_OPTIONS);
     if (picture instanceof ImportedImage) return this.#copyImage(picture, options);
-    const { stream } = picture;
+    const { stream } = checkOptions(picture, DEVICE_PICTURE);
     const devicePointer = checkHandle("devicePointer", "a CUdeviceptr", picture.devicePointer);
     const { format, codedWidth, codedHeight } = this.#publication.geometry;
     const { planes } = planCopy(
@@ -199,8 +207,9 @@ export class WritableFrame implements HeldFrame {
    * @throws {CuframesError} `INVALID_ARGUMENT`: published or closed already, or a wrong `init`; `DISCONNECTED`:
    * its publisher is closed
    */
-  publish(init: FrameInit = {}): bigint {
+  publish(init?: FrameInit): bigint {
     this.#check("publish");
+    init = checkOptions(init, FRAME_INIT);
     const stream = init.stream ?? this.#stream;
     const sequence = this.#publication.publish(this.#slot, stream === undefined ? init : { ...init, stream });
     this.#end();

@@ -1,6 +1,6 @@
 // Which dma-bufs can be imported on this machine.
 
-import { DMABUF_PAIRS_MAX } from "../core/mod.ts";
+import { checkOptions, DMABUF_PAIRS_MAX, optionNames } from "../core/mod.ts";
 import { checked, DmabufPair, library, Struct } from "../ffi/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 import { type DrmFormat, drmFormatsByCode } from "./drm_formats.ts";
@@ -17,6 +17,11 @@ export interface DmabufFormat {
   readonly modifier: bigint | undefined;
 }
 
+const FORMATS_OPTIONS = optionNames<{ memory?: MemoryKind | "auto"; device?: number | string }>({
+  memory: true,
+  device: true,
+});
+
 /** DRM_FORMAT_MOD_INVALID: the format is taken without a modifier only. */
 const MODIFIER_INVALID = 0x00ff_ffff_ffff_ffffn;
 
@@ -32,8 +37,9 @@ const MODIFIER_INVALID = 0x00ff_ffff_ffff_ffffn;
  * ```
  */
 export function dmabufFormats(
-  { memory = "auto", device }: { memory?: MemoryKind | "auto"; device?: number | string } = {},
+  options?: { memory?: MemoryKind | "auto"; device?: number | string },
 ): DmabufFormat[] {
+  const { memory = "auto", device } = checkOptions(options, FORMATS_OPTIONS);
   return onceOrOnHost(memory, (kind) => kind === "host" ? hostFormats() : eglFormats(device));
 }
 

@@ -4,12 +4,14 @@ import {
   checkDimension,
   checkHandle,
   checkInteger,
+  checkOptions,
   CuframesError,
   IMAGE_PLANES_MAX,
   INT32_MAX,
   invalid,
   isCuframesError,
   MEMORY_KINDS,
+  optionNames,
 } from "../core/mod.ts";
 import { checked, ImageInfo, ImageOptions, ImageSourcePlane, library, Struct } from "../ffi/mod.ts";
 import { type MemoryKind, setDevice } from "../memory/mod.ts";
@@ -53,6 +55,17 @@ export interface DmabufOptions {
   device?: number | string;
 }
 
+const DMABUF_OPTIONS = optionNames<DmabufOptions>({
+  width: true,
+  height: true,
+  fourcc: true,
+  modifier: true,
+  planes: true,
+  memory: true,
+  device: true,
+});
+const DMABUF_PLANE = optionNames<DmabufPlane>({ fd: true, offset: true, stride: true });
+
 /**
  * Imports a picture that other software made: a camera's, a compositor's, a decoder's dma-buf, or a memfd. It is not
  * copied; {@linkcode WritableFrame.copyFrom} does that, as often as the buffer is filled again. The buffer stays alive
@@ -84,7 +97,7 @@ export interface DmabufOptions {
  * ```
  */
 export function importDmabuf(options: DmabufOptions): ImportedImage {
-  const { modifier, planes, memory = "auto" } = options;
+  const { modifier, planes, memory = "auto" } = checkOptions(options, DMABUF_OPTIONS);
   const struct = new Struct(ImageOptions.SIZE);
   struct.setU32(ImageOptions.width, checkDimension("width", options.width));
   struct.setU32(ImageOptions.height, checkDimension("height", options.height));
@@ -101,7 +114,7 @@ export function importDmabuf(options: DmabufOptions): ImportedImage {
     if (typeof plane !== "object" || plane === null) {
       throw invalid(`planes[${index}] is ${plane}: it must have fd, offset and stride`);
     }
-    const { fd, offset, stride } = plane;
+    const { fd, offset, stride } = checkOptions(plane, DMABUF_PLANE);
     const base = ImageOptions.planes + index * ImageSourcePlane.SIZE;
     struct.setI32(base + ImageSourcePlane.fd, checkDescriptor(`planes[${index}].fd`, fd));
     struct.setU64(

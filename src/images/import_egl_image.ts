@@ -1,6 +1,6 @@
 // Importing an EGLImage of the caller's own GL code.
 
-import { checkHandle } from "../core/mod.ts";
+import { checkHandle, checkOptions, optionNames } from "../core/mod.ts";
 import { checked, ImageInfo, library, Struct } from "../ffi/mod.ts";
 import { fourccCode } from "./drm_formats.ts";
 import type { DmabufOptions } from "./import_dmabuf.ts";
@@ -14,6 +14,8 @@ export interface EglImageOptions {
   /** As in {@linkcode DmabufOptions}. */
   device?: number | string;
 }
+
+const EGL_OPTIONS = optionNames<EglImageOptions>({ fourcc: true, device: true });
 
 /**
  * Registers an EGLImage of the caller's own GL code with CUDA. Image and display stay the caller's: close this before the
@@ -39,8 +41,9 @@ export interface EglImageOptions {
 export function importEglImage(
   display: bigint,
   image: bigint,
-  options: EglImageOptions = {},
+  options?: EglImageOptions,
 ): ImportedImage {
+  options = checkOptions(options, EGL_OPTIONS);
   const info = new Struct(ImageInfo.SIZE);
   const device = encodeDevice(options.device);
   const handle = checked(

@@ -1,7 +1,9 @@
 /** This file takes one video track out of an input, as packets in decode order: Annex B, times in nanoseconds. */
 import type { CodecParameters, FormatContext, Packet, Rational, Stream } from "node-av";
 import { Buffer } from "node:buffer";
+import { constants } from "node:os";
 import { CuframesError, isAnnexB } from "../core/mod.ts";
+import { requireHost } from "./host.ts";
 
 import { AnnexBFilter, PresentationFilter } from "./bitstream.ts";
 import type { CallQueue } from "./call_queue.ts";
@@ -100,6 +102,7 @@ export class Demuxer {
       const opened = await calls.run(() => format.openInput(input, demuxer, dictionary));
       signal.throwIfAborted();
       opening.check(`opening ${name}`);
+      if (opened === -constants.errno.EIO) await requireHost(name);
       check(av, opened, `opening ${name}`);
       opening[Symbol.dispose]();
       using looking = new Watchdog(source.timeout + ANALYSIS_MS, interrupt);

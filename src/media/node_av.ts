@@ -1,6 +1,7 @@
 /** This file loads the media library (`node-av`: FFmpeg's own libraries) on first use, and makes its errors ours. */
 import { constants } from "node:os";
-import { CuframesError } from "../core/mod.ts";
+import process from "node:process";
+import { CuframesError, isForbidden } from "../core/mod.ts";
 
 /** The module `node-av`. */
 export type NodeAv = typeof import("node-av");
@@ -10,7 +11,8 @@ let loading: Promise<NodeAv> | undefined;
 /**
  * Loads `node-av` once.
  *
- * @throws {CuframesError} `UNSUPPORTED` where it is not installed or has no build for this platform.
+ * @throws {CuframesError} `UNSUPPORTED` where it is not installed or has no build for this platform; `PERMISSION` where the
+ * runtime does not let it be loaded.
  */
 export async function loadNodeAv(): Promise<NodeAv> {
   loading ??= import("node-av").then(silence);
@@ -18,13 +20,41 @@ export async function loadNodeAv(): Promise<NodeAv> {
     return await loading;
   } catch (cause) {
     loading = undefined;
-    throw new CuframesError(
+    throw notLoaded(cause);
+  }
+}
+
+function notLoaded(cause: unknown): CuframesError {
+  const told = cause instanceof Error ? cause.message : String(cause);
+  const tried = "reading and recording media needs the optional package node-av";
+  const failed = `${tried}, which is installed and could not be loaded: ${told.trim()}`;
+  const { code } = cause as { code?: unknown };
+  // node-av wraps what its own loading fails with into a text. What it may not read it does without.
+  const missing = [...told.matchAll(/Requires (\w+) access/g)].map(([, permission]) => permission);
+  if (missing.length > 0 || isForbidden(cause)) {
+    const flags = missing.includes("env") || missing.includes("ffi")
+      ? "--allow-env and --allow-ffi, both without a list or path"
+      : [...new Set(missing)].map((permission) => `--allow-${permission}`).join(" ") || "-A";
+    return new CuframesError("PERMISSION", `${failed}: run with ${flags}`, { cause });
+  }
+  if (code === "ERR_DLOPEN_DISABLED" || /loading addons is disabled|ERR_DLOPEN_DISABLED/i.test(told)) {
+    return new CuframesError("PERMISSION", `${failed}: run with --allow-addons`, { cause });
+  }
+  // What the runtimes say of a package that is not there; of others it is a package that node-av needs.
+  if (/["'](npm:)?node-av(@[^"'/]*)?["']/.test(told) && !/native binding/.test(told)) {
+    return new CuframesError(
       "UNSUPPORTED",
-      "reading and recording media needs the optional package node-av, which could not be loaded: install it " +
-        "with `npm install node-av`, `bun add node-av` or `deno add npm:node-av`",
+      `${tried}, which is not installed: install it with \`npm install node-av\`, \`bun add node-av\` or ` +
+        "`deno add npm:node-av`",
       { cause },
     );
   }
+  return new CuframesError(
+    "UNSUPPORTED",
+    `${failed}: install it again, with its optional dependencies, of which one is its build for ` +
+      `${process.platform} on ${process.arch}`,
+    { cause },
+  );
 }
 
 /** FFmpeg logs to stderr, addresses with their passwords included; a level that the user has set is kept. */

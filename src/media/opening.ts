@@ -2,8 +2,10 @@
 import {
   checkDimension,
   checkInteger,
+  checkOptions,
   formatCode,
   invalid,
+  optionNames,
   type PixelFormat,
   timeoutMilliseconds,
 } from "../core/mod.ts";
@@ -61,6 +63,21 @@ export interface OpenMediaOptions {
   device?: number;
 }
 
+const OPEN_OPTIONS = optionNames<OpenMediaOptions>({
+  decode: true,
+  format: true,
+  width: true,
+  height: true,
+  realtime: true,
+  loop: true,
+  signal: true,
+  inputFormat: true,
+  timeout: true,
+  options: true,
+  hardware: true,
+  device: true,
+});
+
 /** An input that was opened, and what is to be made of it. */
 export interface Opened {
   readonly options: OpenMediaOptions;
@@ -75,7 +92,8 @@ export interface Opened {
 }
 
 /** Opens an input, as `openMedia` says. */
-export async function openInput(input: string, options: OpenMediaOptions): Promise<Opened> {
+export async function openInput(input: string, options?: OpenMediaOptions): Promise<Opened> {
+  options = checkOptions(options, OPEN_OPTIONS);
   check(input, options);
   const { signal, hardware: wanted = "none", device = 0, decode = true } = options;
   signal?.throwIfAborted();

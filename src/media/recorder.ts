@@ -5,6 +5,7 @@ import { lstat, rm, truncate } from "node:fs/promises";
 import { extname } from "node:path";
 import {
   checkDimension,
+  checkOptions,
   CODEC_IDS,
   CuframesError,
   HeaderUnits,
@@ -12,6 +13,7 @@ import {
   isAnnexB,
   joinUnits,
   type NalUnit,
+  optionNames,
   parameterSets,
   timescaleOf,
   withParameterSets,
@@ -90,6 +92,12 @@ export interface RecorderOptions {
    */
   durable?: boolean;
 }
+
+const RECORDER_OPTIONS = optionNames<RecorderOptions>(
+  { codecId: true, description: true, codedWidth: true, codedHeight: true, format: true, durable: true },
+  // A media reader's track has it besides.
+  ["codec"],
+);
 
 /**
  * One access unit to record; a media reader's packets and a packet ring's are such.
@@ -191,6 +199,7 @@ export class Recorder implements AsyncDisposable {
    * `PERMISSION` or `IO` where the file cannot be created; `UNSUPPORTED` without node-av
    */
   static async create(target: string | number, options: RecorderOptions): Promise<Recorder> {
+    options = checkOptions(options, RECORDER_OPTIONS);
     checkDimension("codedWidth", options.codedWidth);
     checkDimension("codedHeight", options.codedHeight);
     const path = nameOf(target);

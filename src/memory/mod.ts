@@ -10,4 +10,9 @@ export { setDevice, setPlace } from "./native_options.ts";
 export { copyPlanes } from "./plane_copies.ts";
 export { type Plane, planesIn } from "./planes.ts";
 export { SlotViews } from "./slot_views.ts";
-export { runtimeDirectories } from "./runtime_directories.ts";
+export {
+  checkRuntimeDirectory,
+  removeLeftovers,
+  resolveRuntimeDirectory,
+  runtimeDirectories,
+} from "./runtime_directories.ts";

@@ -6,6 +6,7 @@ export {
   type DecoderConfig,
   type PacketReaderStats,
   PacketRingReader,
+  PACKETS_OPTIONS,
   type PacketsOptions,
 } from "./packet_ring_reader.ts";
 export { encodePacketRing, type PacketInit, PacketRingWriter } from "./packet_ring_writer.ts";

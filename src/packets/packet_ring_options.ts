@@ -1,6 +1,6 @@
 // What a packet ring is made with.
 
-import type { CODEC_IDS } from "../core/mod.ts";
+import { type CODEC_IDS, type OptionNames, optionNames } from "../core/mod.ts";
 
 /** Codecs by name. */
 export type CodecName = keyof typeof CODEC_IDS;
@@ -39,3 +39,14 @@ export interface PacketRingOptions {
   /** Also as `/dev/shm/cuframes-<key>-packets`, where tools made for the C library look; costs a second copy. */
   named?: boolean;
 }
+
+/** The names of {@linkcode PacketRingOptions}. */
+export const PACKET_RING_OPTIONS: OptionNames = optionNames<PacketRingOptions>({
+  codec: true,
+  description: true,
+  codecParameters: true,
+  slots: true,
+  dataSize: true,
+  maxPacketSize: true,
+  named: true,
+});

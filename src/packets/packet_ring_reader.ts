@@ -7,12 +7,15 @@ import {
   waitInSlices,
 } from "../connect/mod.ts";
 import {
+  checkOptions,
   codecString,
   CuframesError,
   ERROR_CODES,
   EXTRADATA_SIZE_MAX,
   isAnnexB,
   isCuframesError,
+  type OptionNames,
+  optionNames,
   timeoutMilliseconds,
   type WaitOptions,
 } from "../core/mod.ts";
@@ -65,6 +68,13 @@ export interface PacketsOptions {
    */
   sinceConnection?: boolean;
 }
+
+/** The names of {@linkcode PacketsOptions}. */
+export const PACKETS_OPTIONS: OptionNames = optionNames<PacketsOptions>({
+  wait: true,
+  sinceConnection: true,
+});
+const SYNC_OPTIONS = optionNames<{ timeout?: number }>({ timeout: true });
 
 /** Counters of a packet reader. */
 export interface PacketReaderStats {
@@ -216,12 +226,13 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
    * @throws {CuframesError} `TIMEOUT`, or `WOULD_BLOCK` with a time-out of 0; `PACKET_OVERRUN`: packets were lost,
    * reading goes on; `DISCONNECTED`: the publisher is gone and every packet it left was delivered
    */
-  next(options: WaitOptions = {}): Promise<Packet> {
+  next(options?: WaitOptions): Promise<Packet> {
     return this.#reader.queue.wait(options);
   }
 
   /** As {@linkcode PacketRingReader.next}, blocking the thread. */
-  nextSync({ timeout = Infinity }: { timeout?: number } = {}): Packet {
+  nextSync(options?: { timeout?: number }): Packet {
+    const { timeout = Infinity } = checkOptions(options, SYNC_OPTIONS);
     const packet = this.#reader.take(timeoutMilliseconds("timeout", timeout), 0);
     if (packet !== undefined) return packet;
     throw this.#reader.queue.missing(timeout);
@@ -281,7 +292,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
    * for await (const packet of camera.packets().values({ timeout: 5000 })) console.log(packet.sequence);
    * ```
    */
-  async *values(options: WaitOptions = {}): AsyncGenerator<Packet, void, void> {
+  async *values(options?: WaitOptions): AsyncGenerator<Packet, void, void> {
     while (true) {
       try {
         yield await this.next(options);

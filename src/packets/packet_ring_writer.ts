@@ -2,10 +2,12 @@
 
 import {
   checkInteger,
+  checkOptions,
   CODEC_IDS,
   EXTRADATA_SIZE_MAX,
   invalid,
   nanoseconds,
+  optionNames,
   PACKET_DATA_SIZE_MAX,
   PACKET_FLAG_CORRUPT,
   PACKET_FLAG_DISCONTINUITY,
@@ -15,7 +17,7 @@ import {
   shown,
 } from "../core/mod.ts";
 import { checked, library, type NativeSymbols, PacketOptions, PacketRecord, Struct } from "../ffi/mod.ts";
-import type { CodecName, PacketRingOptions } from "./packet_ring_options.ts";
+import { type CodecName, PACKET_RING_OPTIONS, type PacketRingOptions } from "./packet_ring_options.ts";
 
 /** An encoded access unit and what goes with it. */
 export interface PacketInit {
@@ -37,6 +39,17 @@ export interface PacketInit {
   corrupt?: boolean;
 }
 
+const PACKET_INIT = optionNames<PacketInit>({
+  data: true,
+  type: true,
+  timestamp: true,
+  timestampNs: true,
+  decodeTimestamp: true,
+  decodeTimestampNs: true,
+  discontinuity: true,
+  corrupt: true,
+});
+
 const MIB = 2 ** 20;
 
 /** The publisher that a packet ring belongs to. */
@@ -49,6 +62,7 @@ export interface PublisherHandle {
 
 /** Checks the options and writes them as the C struct. */
 export function encodePacketRing(options: PacketRingOptions): { struct: Struct; codecId: number } {
+  options = checkOptions(options, PACKET_RING_OPTIONS);
   const { codec, slots = 64, dataSize = 8 * MIB, named = false } = options;
   const struct = new Struct(PacketOptions.SIZE);
   struct.setU32(PacketOptions.ringSlots, checkInteger("slots", slots, 1, PACKETS_MAX));
@@ -129,6 +143,7 @@ export class PacketRingWriter {
    * timestamp; `DISCONNECTED`: the publisher is closed
    */
   write(packet: PacketInit): bigint {
+    packet = checkOptions(packet, PACKET_INIT);
     const timestamp = nanoseconds("timestamp", packet.timestamp, packet.timestampNs);
     if (timestamp === undefined) throw invalid("a packet needs a timestamp or timestampNs");
     if (!(packet.data instanceof Uint8Array)) throw invalid("a packet's data must be a Uint8Array");

@@ -1,7 +1,7 @@
 // The listening side of descriptor sockets.
 
 import type { WaitQueue } from "../connect/mod.ts";
-import { checkInteger, isCuframesError, type WaitOptions } from "../core/mod.ts";
+import { checkInteger, checkOptions, isCuframesError, optionNames, type WaitOptions } from "../core/mod.ts";
 import { checked, library } from "../ffi/mod.ts";
 import { encodeAddress } from "./address.ts";
 import { DescriptorSocket } from "./descriptor_socket.ts";
@@ -15,6 +15,8 @@ export interface ListenOptions {
    */
   mode?: number;
 }
+
+const LISTEN_OPTIONS = optionNames<ListenOptions>({ mode: true });
 
 /**
  * Accepts connections on an address, until it is closed or its process ends. Made by {@linkcode DescriptorSocket.listen}.
@@ -34,7 +36,8 @@ export class DescriptorListener implements Disposable, AsyncIterable<DescriptorS
   readonly #connections: WaitQueue<DescriptorSocket>;
 
   /** @internal Made by {@linkcode DescriptorSocket.listen}. */
-  constructor(address: string, { mode = 0o660 }: ListenOptions) {
+  constructor(address: string, options: ListenOptions | undefined) {
+    const { mode = 0o660 } = checkOptions(options, LISTEN_OPTIONS);
     const bytes = encodeAddress(address);
     checkInteger("mode", mode, 0, 0o777);
     const handle = checked(
@@ -51,7 +54,7 @@ export class DescriptorListener implements Disposable, AsyncIterable<DescriptorS
    *
    * @throws {CuframesError} `TIMEOUT`, `WOULD_BLOCK`: none came in time; `DISCONNECTED`: closed; `IO`: no descriptor is left
    */
-  accept(options: WaitOptions = {}): Promise<DescriptorSocket> {
+  accept(options?: WaitOptions): Promise<DescriptorSocket> {
     return this.#connections.wait(options);
   }
 

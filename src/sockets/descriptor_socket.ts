@@ -24,8 +24,9 @@ export interface PeerCredentials {
  * arrives whole, with the descriptors that were sent with it, or not at all (`SOCK_SEQPACKET`).
  *
  * An address is a path, or `"@"` and a name in the kernel's abstract namespace, of up to 107 bytes (a path to listen on:
- * 102). Waiting does not block the event loop; while something waits the process stays alive, unless `unref` says
- * otherwise. Every descriptor of the library is close-on-exec.
+ * 102). A relative path is made absolute at once, and counts with all of its bytes. Waiting does not block the event
+ * loop; while something waits the process stays alive, unless `unref` says otherwise. Every descriptor of the library is
+ * close-on-exec.
  *
  * @example
  * ```ts
@@ -66,7 +67,7 @@ export class DescriptorSocket implements Disposable {
    * full for so long, or for two seconds; `PERMISSION`; `PROTOCOL`: a socket of another type; `INVALID_ARGUMENT`: not an
    * address
    */
-  static async connect(address: string, options: WaitOptions = {}): Promise<DescriptorSocket> {
+  static async connect(address: string, options?: WaitOptions): Promise<DescriptorSocket> {
     const handle = await connectSocket(encodeAddress(address), `connecting to ${address}`, options);
     return new DescriptorSocket(handle, address);
   }
@@ -78,7 +79,7 @@ export class DescriptorSocket implements Disposable {
    * @throws {CuframesError} `ALREADY_EXISTS`: somebody listens there, or something else than a socket is there; `PERMISSION`;
    * `NOT_FOUND`: no such directory; `INVALID_ARGUMENT`: not an address
    */
-  static listen(address: string, options: ListenOptions = {}): DescriptorListener {
+  static listen(address: string, options?: ListenOptions): DescriptorListener {
     return new DescriptorListener(address, options);
   }
 
@@ -104,7 +105,7 @@ export class DescriptorSocket implements Disposable {
    * @throws {CuframesError} `INVALID_ARGUMENT`: too many bytes or descriptors, none of bytes, or a descriptor that is not open
    * (`fds[i]`); `TIMEOUT`: no room in time, `WOULD_BLOCK` with a time-out of 0; `DISCONNECTED`: the peer, or this side, has closed; `IO`
    */
-  async send(bytes: Uint8Array, fds: readonly number[] = [], options: WaitOptions = {}): Promise<void> {
+  async send(bytes: Uint8Array, fds: readonly number[] = [], options?: WaitOptions): Promise<void> {
     this.#socket.handle();
     if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > SOCKET_MESSAGE_SIZE_MAX) {
       throw invalid(
@@ -140,7 +141,7 @@ export class DescriptorSocket implements Disposable {
    * descriptors closed, and the next one can be received; `IO`: this process has no room for its descriptors, and it can be
    * received when there is.
    */
-  receive(options: WaitOptions = {}): Promise<DescriptorMessage> {
+  receive(options?: WaitOptions): Promise<DescriptorMessage> {
     return this.#messages.wait(options);
   }
 

@@ -4,7 +4,8 @@ import { checkInteger, INT32_MAX } from "../core/mod.ts";
 import { checked, library } from "../ffi/mod.ts";
 
 /**
- * Closes a descriptor that this process was handed, such as one of {@linkcode DescriptorMessage.takeFds}; once.
+ * Closes a descriptor that this process was handed, such as one of {@linkcode DescriptorMessage.takeFds}; once. Where a
+ * peer has sent a file of a file system that it serves itself (FUSE), this waits for its answer.
  *
  * @example
  * ```ts

@@ -1,6 +1,5 @@
 /** This file publishes a camera: its input is opened again and again, and published under one key. */
-import { setTimeout as sleep } from "node:timers/promises";
-import { Backoff, type CuframesError, isCuframesError } from "../core/mod.ts";
+import { Backoff, type CuframesError, isCuframesError, pause } from "../core/mod.ts";
 import { type MediaEvent, type MediaReader, openConnection, Timeline } from "../media/mod.ts";
 import { CameraRing, type RingCounters } from "./camera_ring.ts";
 import { type CameraSourceOptions, type CameraSourceSettings, settingsOf } from "./options.ts";
@@ -183,7 +182,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
       const retryIn = Math.round(this.#backoff.next());
       this.#state = "waiting";
       this.#tell({ kind: "disconnected", ...lost, retryIn });
-      await sleep(retryIn, undefined, { signal: this.#signal });
+      await pause(retryIn, this.#signal);
     }
   }
 

@@ -3,8 +3,10 @@ import {
   checkDimension,
   checkInteger,
   checkKey,
+  checkOptions,
   formatCode,
   invalid,
+  optionNames,
   type PixelFormat,
   shown,
   SLOTS_MAX,
@@ -13,7 +15,7 @@ import {
   timeoutMilliseconds,
 } from "../core/mod.ts";
 import type { OpenMediaOptions } from "../media/mod.ts";
-import type { MemoryKind } from "../memory/mod.ts";
+import { type MemoryKind, resolveRuntimeDirectory } from "../memory/mod.ts";
 import type { CameraSourceEvent } from "./event.ts";
 
 /**
@@ -124,6 +126,36 @@ export interface CameraPacketsOptions {
   dataSize?: number;
 }
 
+const SOURCE_OPTIONS = optionNames<CameraSourceOptions>({
+  input: true,
+  key: true,
+  runtimeDirectory: true,
+  socketMode: true,
+  frames: true,
+  slots: true,
+  maxSlots: true,
+  memoryLimit: true,
+  memory: true,
+  device: true,
+  hardware: true,
+  width: true,
+  height: true,
+  format: true,
+  packets: true,
+  realtime: true,
+  loop: true,
+  transport: true,
+  timeout: true,
+  reconnect: true,
+  maxDelay: true,
+  inputFormat: true,
+  inputOptions: true,
+  subscribers: true,
+  signal: true,
+  onEvent: true,
+});
+const PACKETS_OPTIONS = optionNames<CameraPacketsOptions>({ slots: true, dataSize: true });
+
 /** Checked options, with every default. */
 export interface CameraSourceSettings extends RingSettings {
   readonly input: string;
@@ -154,7 +186,10 @@ export interface RingSettings {
 
 /** @throws {CuframesError} `INVALID_ARGUMENT` */
 export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
-  const { input, key, runtimeDirectory, socketMode, frames = true, packets = true } = options;
+  options = checkOptions(options, SOURCE_OPTIONS);
+  // Now: the publisher is made when the camera has answered, and made anew with another codec.
+  const runtimeDirectory = resolveRuntimeDirectory(options.runtimeDirectory);
+  const { input, key, socketMode, frames = true, packets = true } = options;
   const { memory = "auto", device = 0, subscribers = 0, memoryLimit } = options;
   const { maxSlots = Math.max(options.slots ?? 0, 32), slots = Math.min(8, maxSlots) } = options;
   const { reconnect = true, maxDelay = 30_000, realtime = false, signal, onEvent } = options;
@@ -190,7 +225,8 @@ export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
 /** The largest packet, as a share of the packet ring's memory. */
 export const LARGEST_SHARE = 4;
 
-function packetsOf({ slots = 1024, dataSize = 16 * 2 ** 20 }: CameraPacketsOptions) {
+function packetsOf(options: CameraPacketsOptions) {
+  const { slots = 1024, dataSize = 16 * 2 ** 20 } = checkOptions(options, PACKETS_OPTIONS);
   return {
     slots: checkInteger("packets.slots", slots, 1, 1024),
     dataSize: checkInteger("packets.dataSize", dataSize, LARGEST_SHARE, 2 ** 30),

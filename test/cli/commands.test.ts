@@ -1,9 +1,10 @@
 // The program as a person or a script meets it: help, exit codes, and one file through every command.
 
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
 import { parseJsonLines } from "../../scripts/lib/json_lines.ts";
 import { root } from "../../scripts/toolchain.mjs";
@@ -36,8 +37,28 @@ describe("what is wrong is said in a line, with an exit code", () => {
     ["no command", [], {}, 2, /Usage: cuframes/],
     ["an unknown command", ["srouce"], {}, 2, /unknown command 'srouce'/],
     ["an empty input", ["source", "", "--key", "cam"], {}, 2, /the input is empty/],
-    ["a key that nobody publishes", ["pipe", "nobody"], {}, 3, /nobody publishes as nobody/],
-    ["a key that does not come in time", ["pipe", "nobody", "--wait", "50ms"], {}, 5, /nobody/],
+    [
+      "a key that nobody publishes",
+      ["pipe", "nobody"],
+      {},
+      3,
+      /nobody publishes as nobody.* Start its publisher, or wait for it with --wait\n/,
+    ],
+    [
+      "a key that does not come in time",
+      ["pipe", "nobody", "--wait", "50ms"],
+      {},
+      5,
+      /nobody.* within \d+ ms\. Start its publisher, or give --wait a longer time\n/,
+    ],
+    ["a key where there is no --wait", ["inspect", "nobody"], {}, 3, /\.sock\. Start its publisher\n/],
+    [
+      "a host without an address",
+      ["source", "rtsp://u:p@nosuch.invalid:99/x", "--key", "cam", "--no-reconnect"],
+      {},
+      1,
+      /opening rtsp:\/\/nosuch\.invalid:99\/x: cannot resolve the host nosuch\.invalid /,
+    ],
     ["a format of the other kind", ["pipe", "nobody", "--format", "h264"], {}, 2, /is for --packets/],
     ["a recording of no format", ["record", "nobody", "-o", "a.avi"], {}, 2, /must end in .mp4/],
     ["a variable", ["record", "nobody", "-o", "a.mp4"], { CUFRAMES_SEGMENT: "1w" }, 2, /CUFRAMES_SEGMENT/],
@@ -51,6 +72,70 @@ describe("what is wrong is said in a line, with an exit code", () => {
   });
 });
 
+test("the standard input is a source", async () => {
+  const source = startCuframes(["source", "-", "--key", "stdin", "--memory", "host", "--json"], { env });
+  source.stdin.end(readFileSync(CLIP));
+  const { code, stdout } = await source.ended;
+  expect(code).toBe(0);
+  expect(parseJsonLines(stdout).at(-1)).toMatchObject({ event: "ended", key: "stdin", frames: 250 });
+});
+
+test("a standard input that gives nothing does not hold up the end", async () => {
+  const source = startCuframes(["source", "-", "--key", "silent", "--json"], { env });
+  await eventually("it is opening", () => source.text.includes("connecting"));
+  source.kill("SIGTERM");
+  const { code, signal } = await source.ended;
+  expect(code === 143 || signal === "SIGTERM").toBe(true);
+});
+
+test("an interval of a month is not a millisecond", async () => {
+  const args = [
+    "source",
+    CLIP,
+    "--key",
+    "month",
+    "--realtime",
+    "--memory",
+    "host",
+    "--json",
+    "--interval",
+    "30d",
+  ];
+  const source = startCuframes(args, { env });
+  await eventually("it is connected", () => source.text.includes('"connected"'));
+  await delay(500);
+  expect(source.text).not.toContain('"status"');
+  source.kill("SIGINT");
+  await source.ended;
+});
+
+test("a signal that comes twice at once, as from timeout(1), closes everything", async () => {
+  const source = startCuframes(
+    ["source", CLIP, "--key", "twice", "--realtime", "--loop", "--memory", "host"],
+    { env },
+  );
+  const path = join(directory, "twice.mkv");
+  const record = startCuframes(["record", "twice", "--wait", "30s", "--output", path, "--json"], { env });
+  await eventually("it records", () => record.text.includes("begin"));
+  const pipe = startCuframes(["pipe", "twice", "--packets", "--json"], { env });
+  await eventually("something is piped", () => pipe.text.length > 0);
+  await delay(1000);
+  for (const program of [record, pipe, source]) {
+    for (let count = 0; count < 3; count++) program.kill("SIGTERM");
+    const { code } = await program.ended;
+    expect(code).toBe(143);
+  }
+  const events = parseJsonLines<{ event: string; packets: number }>((await record.ended).stdout);
+  expect(events.map(({ event }) => event)).toEqual(["begin", "segment", "end"]);
+  await using media = await openMedia(path, { decode: false });
+  let packets = 0;
+  for await (const _ of media) packets++;
+  expect(packets).toBe(events[1]!.packets);
+  // MPEG-TS, to the end of its last packet.
+  expect((await pipe.ended).stdout.length % 188).toBe(0);
+  expect(readdirSync(sockets).filter((name) => name.startsWith("twice"))).toEqual([]);
+});
+
 test("a device that takes nothing is noticed", async () => {
   const full = openSync("/dev/full", "w");
   const outcome = await cuframes(["inspect"], { env, stdout: full });
@@ -61,7 +146,10 @@ test("a device that takes nothing is noticed", async () => {
 
 test("a file goes through every command", async () => {
   const source = startCuframes(
-    ["source", CLIP, "--key", "cam", "--realtime", "--loop", "--memory", "host", "--json"],
+    [
+      ...["source", CLIP, "--key", "cam", "--realtime", "--loop", "--memory", "host", "--json"],
+      ...["--socket-mode", "640"],
+    ],
     { env },
   );
   const recording = join(directory, "%Y-cam.mp4");
@@ -110,6 +198,7 @@ test("a file goes through every command", async () => {
   expect(heldEnd.code === 143 || heldEnd.signal === "SIGTERM").toBe(true);
 
   expect(readdirSync(sockets).sort()).toEqual(["cam.lock", "cam.sock"]);
+  expect(statSync(join(sockets, "cam.sock")).mode & 0o777).toBe(0o640);
   source.kill("SIGINT");
   const { code, stdout } = await source.ended;
   expect(code).toBe(130);

@@ -3,9 +3,10 @@
 import process from "node:process";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ConfigFile } from "../../src/cli/cameras_config.ts";
-import { duration, nameVariables, readEnvironment, size } from "../../src/cli/command.ts";
+import { duration, nameVariables, readEnvironment, size, variableOf } from "../../src/cli/command.ts";
 import { exitCodeOf, UsageError } from "../../src/cli/exit.ts";
 import { frameRate, frameRateOf } from "../../src/cli/frame_rate.ts";
+import { newProgram } from "../../src/cli/program.ts";
 import { Rates } from "../../src/cli/rates.ts";
 import { redactText } from "../../src/source/redact.ts";
 import { sourceCommand } from "../../src/cli/source.ts";
@@ -48,7 +49,7 @@ cameras:
           CUFRAMES_KEY: "yard",
           CUFRAMES_URL: "rtsp://viewer:p@ss@10.0.0.7/stream",
           CUFRAMES_MEMORY: "host",
-          CUFRAMES_RING: "16",
+          CUFRAMES_SLOTS: "16",
           CUFRAMES_PACKETS: "0",
           CUFRAMES_INPUT_OPTION: "stimeout=5\nrtsp_flags=prefer_tcp",
         },
@@ -59,7 +60,7 @@ cameras:
           CUFRAMES_KEY: "drive",
           CUFRAMES_URL: "file:${literal}.mp4",
           CUFRAMES_MEMORY: "host",
-          CUFRAMES_RING: "4",
+          CUFRAMES_SLOTS: "4",
           CUFRAMES_LOOP: "1",
           CUFRAMES_SIZE: "640x360",
           CUFRAMES_INPUT_OPTION: "stimeout=5\nrtsp_flags=prefer_tcp",
@@ -71,9 +72,9 @@ cameras:
   test("takes the names that options had before, and does not tell them", () => {
     const [camera] = config(`cameras: { a: { url: x, decoder: cpu, ring: 4, packet-memory: 2 } }`).cameras();
     expect(camera!.variables).toMatchObject({
-      CUFRAMES_DECODER: "cpu",
-      CUFRAMES_RING: "4",
-      CUFRAMES_PACKET_MEMORY: "2",
+      CUFRAMES_HARDWARE: "cpu",
+      CUFRAMES_SLOTS: "4",
+      CUFRAMES_DATA_SIZE: "2",
     });
     const [told] = mistakes(`cameras: { a: { url: x, decodr: cpu } }`);
     expect(told).toMatch(/there are url, .*slots, .*hardware, .*data-size/);
@@ -111,6 +112,74 @@ kameras: {}
     expect(mistakes("cameras: { one: { url: x }, one: { url: y } }")[0]).toMatch(/unique/i);
   });
 
+  test("tells each mistake once, where it is, and what follows from one is none", () => {
+    process.env["CONFIG_TEST_EMPTY"] = "";
+    onTestFinished(() => void delete process.env["CONFIG_TEST_EMPTY"]);
+    expect(mistakes(`cameras:
+  one: { size: 1x1 }
+  12:
+    realtime: true
+  007:
+    url: x.mp4
+    size: big
+  "8":
+    size: \${CONFIG_TEST_UNSET}
+    loop: \${CONFIG_TEST_UNSET}
+    url: \${CONFIG_TEST_UNSET}
+  two:
+    url: 7
+  "": { url: x }
+  three:
+    url: x
+    size: [1, 2]
+    input-format: { a: b }
+    input-option: { video_size: [1] }
+  four:
+`)).toEqual([
+      'cameras.yaml:2: camera "one" has no "url"',
+      'cameras.yaml:3: camera "12" has no "url"',
+      expect.stringMatching(/^cameras.yaml:7: camera "007", field "size": "big" is wrong/),
+      expect.stringMatching(/^cameras.yaml:9: camera "8", field "size": .* CONFIG_TEST_UNSET is not set$/),
+      expect.stringMatching(/^cameras.yaml:10: camera "8", field "loop": .* CONFIG_TEST_UNSET is not set$/),
+      expect.stringMatching(/^cameras.yaml:11: camera "8", field "url": .* CONFIG_TEST_UNSET is not set$/),
+      expect.stringMatching(/^cameras.yaml:13: camera "two", field "url": it must be a URL/),
+      expect.stringMatching(/^cameras.yaml:14: camera "": "" is wrong/),
+      expect.stringMatching(/^cameras.yaml:17: .*"size": it must be a text or a number$/),
+      expect.stringMatching(/^cameras.yaml:18: .*"input-format": it must be a text or a number$/),
+      expect.stringMatching(/^cameras.yaml:19: .*"input-option": "video_size" must be a text or a number$/),
+      expect.stringMatching(/^cameras.yaml:20: camera "four": it must have fields of its own$/),
+    ]);
+    expect(mistakes("cameras:\n  a: { url: *none }\n  b: *other\n  c: { <<: *third, url: x }")).toEqual([
+      expect.stringMatching(/^cameras.yaml:2: \*none stands for nothing/),
+      expect.stringMatching(/^cameras.yaml:3: \*other stands for nothing/),
+      expect.stringMatching(/^cameras.yaml:4: \*third stands for nothing/),
+    ]);
+    // A default that is wrong is no mistake of each camera.
+    expect(mistakes("defaults: { url: 7 }\ncameras: { a: { loop: true }, b: {} }")).toHaveLength(1);
+    const [camera] = config(`
+cameras:
+  1: { url: "\${CONFIG_TEST_EMPTY}x", <<: &own { loop: "\${CONFIG_TEST_UNSET:-true}", format: "\${CONFIG_TEST_UNSET:-}" } }
+`).cameras();
+    expect(camera).toEqual({
+      key: "1",
+      variables: { CUFRAMES_KEY: "1", CUFRAMES_URL: "x", CUFRAMES_LOOP: "1" },
+    });
+    const merged = config(`
+defaults: &shared { url: d, size: 1x1 }
+cameras:
+  a: { <<: *shared, size: 2x2 }
+  b: { size: 3x3, <<: [*shared] }
+  c: &self { <<: *self, url: y }
+`);
+    expect(merged.cameras().map(({ variables }) => [variables["CUFRAMES_URL"], variables["CUFRAMES_SIZE"]]))
+      .toEqual([["d", "2x2"], ["d", "3x3"], ["y", "1x1"]]);
+  });
+
+  test("lets a camera's field by its former name come before a default by the present one", () => {
+    const [camera] = config("defaults: { slots: 6 }\ncameras: { a: { url: x, ring: 4 } }").cameras();
+    expect(camera!.variables).toMatchObject({ CUFRAMES_SLOTS: "4" });
+  });
+
   test("does not tell a password with a mistake", () => {
     const told = mistakes(`cameras: { one: { url: "rtsp://u:s3cret@h/", ring: "rtsp://u:s3cret@h/" } }`);
     expect(redactText(told.join("\n"))).not.toContain("s3cret");
@@ -140,6 +209,88 @@ describe("an option by the name that it had before", () => {
     expect(values([], { CUFRAMES_RING: "5", CUFRAMES_SLOTS: "6" })).toMatchObject({ slots: 6 });
     expect(values(["--slots", "7"], { CUFRAMES_RING: "5" })).toMatchObject({ slots: 7 });
     expect(values(["--ring", "7"], { CUFRAMES_SLOTS: "5" })).toMatchObject({ slots: 7 });
+  });
+});
+
+describe("a variable of the environment", () => {
+  const { commands } = newProgram();
+
+  test("means the same to every command that reads it", () => {
+    const meanings = new Map<string, string>();
+    for (const command of commands) {
+      for (const option of command.options) {
+        const variable = variableOf(option, command);
+        const where = `${variable} of ${command.name()}`;
+        // A flag and its "no-" are one option.
+        const meaning = option.flags.replace("--no-", "--").split(" ")[0] + option.description;
+        const isPair = command.options.some((one) => one !== option && variableOf(one, command) === variable);
+        const known = meanings.get(variable);
+        if (known === undefined) meanings.set(variable, meaning);
+        else if (!isPair) expect(`${where}: ${meaning}`).toBe(`${where}: ${known}`);
+      }
+    }
+    // None is one that the library reads for something else.
+    for (const name of ["CACHE_DIR", "LIBRARY", "TRACE", "LOG", "DEBUG", "SUPERVISED", "URL"]) {
+      expect(meanings.has(`CUFRAMES_${name}`)).toBe(false);
+    }
+  });
+
+  /** What a command has of its variables, and what it is warned of. */
+  function read(name: string, variables: Record<string, string>) {
+    Object.assign(process.env, variables);
+    onTestFinished(() => Object.keys(variables).forEach((name) => delete process.env[name]));
+    const command = newProgram().commands.find((one) => one.name() === name)!;
+    const warnings = readEnvironment(command);
+    return { options: command.opts(), warnings };
+  }
+
+  test("that is one command's is nothing to the others", () => {
+    const variables = {
+      ...{ CUFRAMES_FORMAT: "RGBA", CUFRAMES_PACKETS: "0", CUFRAMES_RECONNECT: "0", CUFRAMES_INTERVAL: "3s" },
+      ...{ CUFRAMES_PIPE_FORMAT: "nut", CUFRAMES_PIPE_COUNT: "5", CUFRAMES_PIPE_NAME: "p" },
+      ...{ CUFRAMES_RECORD_FORMAT: "mkv", CUFRAMES_RECORD_NAME: "r" },
+      ...{ CUFRAMES_SNAPSHOT_FORMAT: "png", CUFRAMES_TOP_COUNT: "2", CUFRAMES_WAIT: "4s" },
+    };
+    const of = (name: string) => {
+      const { options, warnings } = read(name, variables);
+      expect(warnings).toEqual([]);
+      return options;
+    };
+    expect(of("source")).toMatchObject({ format: "RGBA", packets: false, reconnect: false, interval: 3 });
+    const pipe = of("pipe");
+    expect(pipe).toMatchObject({ format: "nut", count: 5, name: "p", wait: 4 });
+    expect([pipe["packets"], pipe["reconnect"]]).toEqual([undefined, undefined]);
+    expect(of("record")).toMatchObject({ format: "mkv", name: "r", reconnect: true, wait: 4 });
+    expect(of("snapshot")).toMatchObject({ format: "png", wait: 4 });
+    expect(of("top")).toMatchObject({ count: 2, interval: 1 });
+  });
+
+  test("that a command read before and does not read now is told, and the one that it reads", () => {
+    expect(read("pipe", { CUFRAMES_FORMAT: "rawvideo", CUFRAMES_NAME: "x" })).toMatchObject({
+      options: { name: "pipe" },
+      warnings: [
+        "CUFRAMES_FORMAT is not read by pipe: its variable is CUFRAMES_PIPE_FORMAT",
+        "CUFRAMES_NAME is not read by pipe: its variable is CUFRAMES_PIPE_NAME",
+      ],
+    });
+    expect(() => read("source", { CUFRAMES_FORMAT: "mkv" })).toThrow(
+      "For record it is CUFRAMES_RECORD_FORMAT.",
+    );
+  });
+
+  test("that is empty counts as not set", async () => {
+    const variables = { CUFRAMES_REALTIME: "", CUFRAMES_SIZE: "", CUFRAMES_FORMAT: "" };
+    Object.assign(process.env, variables);
+    onTestFinished(() => Object.keys(variables).forEach((name) => delete process.env[name]));
+    const command = sourceCommand().exitOverride().action(() => {});
+    nameVariables(command);
+    readEnvironment(command);
+    const options = (await command.parseAsync([], { from: "user" })).opts();
+    expect([options["realtime"], options["size"], options["format"]]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
 

@@ -54,7 +54,7 @@ test("an error of the native library says what was tried, on what, and what to d
   const { message } = expectCode(() => createPublisher({ key: publisher.key }), "ALREADY_EXISTS");
   const lock = join(runtimeDirectory, `${publisher.key}.lock`);
   expect(message).toBe(
-    `creating the publisher ${publisher.key}: somebody publishes as ${publisher.key} already, in this process or another (the lock ${lock} is held): close that publisher or choose another key`,
+    `creating the publisher ${publisher.key}: the key ${publisher.key} is taken, in this process or another: the lock ${lock} is held: close whoever listens there or choose another name`,
   );
 });
 

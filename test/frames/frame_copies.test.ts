@@ -29,6 +29,29 @@ describe("copyTo", () => {
     });
   });
 
+  test("converts nothing: its own format is taken, any other is refused with what it is", async () => {
+    await check(async (frame) => {
+      const target = new Uint8Array(72);
+      await frame.copyTo(target, { format: "NV12" });
+      expect(target).toEqual(packed("NV12", whole(8, 6)));
+      await frame.copyTo(target, { colorSpace: "srgb" } as never);
+      for (
+        const [format, code] of [["RGBA", "UNSUPPORTED"], ["I444", "UNSUPPORTED"], [
+          "rgba",
+          "INVALID_ARGUMENT",
+        ]]
+      ) {
+        const options = { format: format as "RGBA" };
+        const sentence =
+          `format is "${format}": this frame is NV12, which is not converted, so NV12 is the one`;
+        await expectCode(frame.copyTo(target, options), code as "UNSUPPORTED", sentence);
+        await expectCode(() => frame.allocationSize(options), code as "UNSUPPORTED", sentence);
+      }
+      await expectCode(frame.copyTo(target, { format: null as never }), "INVALID_ARGUMENT", "NV12");
+      await expectCode(frame.copyTo(target, { layout: null as never }), "INVALID_ARGUMENT", "layout");
+    });
+  });
+
   test("refuses what is no memory, since the pixels would go nowhere", async () => {
     await check(async (frame) => {
       for (const bad of [1000, new Array(72).fill(0), "x".repeat(100), null, undefined, {}]) {

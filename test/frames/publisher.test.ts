@@ -189,7 +189,7 @@ describe("the runtime directory", () => {
       () => createPublisher({ key, runtimeDirectory: `${fits}dd` }),
       "INVALID_ARGUMENT",
     );
-    expect(error.message).toContain("choose a shorter runtime directory");
+    expect(error.message).toContain("choose a shorter directory");
     expectCode(() => createPublisher({ runtimeDirectory: "/" + "d".repeat(200) }), "INVALID_ARGUMENT", "ddd");
     expectCode(() => createPublisher({ runtimeDirectory: "" }), "INVALID_ARGUMENT", "runtime directory");
     expectCode(

@@ -293,12 +293,13 @@ test.skipIf(!canBecomeNobody())(
       sequence: 1,
       whole: true,
     });
-    // It may read there, but not take the key.
-    const usurper = stage().start("publisher", options, {
-      prefix: nobody,
-      env: { HOME: home, DENO_DIR: home },
-    });
-    expect(await usurper.event("refused")).toMatchObject({
+    // It may read there, but not take the key: neither from who has it, nor where it is left.
+    const usurper = () =>
+      stage().start("publisher", options, { prefix: nobody, env: { HOME: home, DENO_DIR: home } });
+    expect(await usurper().event("refused")).toMatchObject({ code: "ALREADY_EXISTS" });
+    open.kill();
+    await open.exited;
+    expect(await usurper().event("refused")).toMatchObject({
       code: "PERMISSION",
       message: expect.stringContaining(`${runtimeDirectory}/${key}.lock`),
     });

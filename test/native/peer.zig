@@ -26,6 +26,15 @@
 //!                                                ends with the first
 //!     stir FD OFFSET MILLISECONDS             -> how often the futex was changed and its sleepers woken
 //!     attack FD                               -> the ways in which the file could be changed
+//!     become UID GID                          -> ok; it has no other group
+//!     open PATH                               -> fd, to read
+//!     flock FD                                -> ok; exclusive, at once or not at all
+//!     lock-for-reading FD                     -> ok; as every reader of a file can (F_OFD_SETLK)
+//!     lease PATH                              -> fd; whoever opens the file waits (F_SETLEASE)
+//!     swap FOLDER TARGET MILLISECONDS NAME... -> how often a link to TARGET took the place of something of such a name
+//!     serve FOLDER                            -> fd of a file of a file system that answers nothing any more (FUSE)
+//!     requests                                -> the numbers of what that file system was asked since
+//!     relent                                  -> ok; all that was answered, and the file is closed here
 //!     close FD                                -> ok
 
 const std = @import("std");
@@ -107,6 +116,15 @@ const Command = enum {
     requeue,
     stir,
     attack,
+    become,
+    open,
+    flock,
+    @"lock-for-reading",
+    lease,
+    swap,
+    serve,
+    requests,
+    relent,
     close,
 };
 
@@ -284,6 +302,37 @@ fn obey(line: []const u8, reply: *Reply) Failure!void {
             try reply.print("{d}", .{try stir(fd, offset, try words.number(u64))});
         },
         .attack => try attack(try words.fd(), reply),
+        .become => {
+            const uid = try words.number(u32);
+            try become(uid, try words.number(u32));
+            try reply.writeAll("ok");
+        },
+        .open => try reply.print("{d}", .{try open(try words.text())}),
+        .flock => {
+            _ = try check(linux.flock(try words.fd(), std.c.LOCK.EX | std.c.LOCK.NB));
+            try reply.writeAll("ok");
+        },
+        .@"lock-for-reading" => {
+            const F_OFD_SETLK = 37;
+            const lock: linux.Flock = .{
+                .type = linux.F.RDLCK,
+                .whence = linux.SEEK.SET,
+                .start = 0,
+                .len = 0,
+                .pid = 0,
+                ._unused = {},
+            };
+            _ = try check(linux.fcntl(try words.fd(), F_OFD_SETLK, @intFromPtr(&lock)));
+            try reply.writeAll("ok");
+        },
+        .lease => try reply.print("{d}", .{try lease(try words.text())}),
+        .swap => try reply.print("{d}", .{try swap(&words)}),
+        .serve => try reply.print("{d}", .{try fuse.serve(try words.text())}),
+        .requests => try fuse.list(reply),
+        .relent => {
+            fuse.relent();
+            try reply.writeAll("ok");
+        },
         .close => {
             const fd = try words.fd();
             if (mappingOf(fd)) |mapping| {
@@ -579,3 +628,213 @@ fn remove(fd: i32) Failure!void {
     defer _ = linux.munmap(mapping.ptr, mapping.len);
     _ = try check(linux.madvise(mapping.ptr, mapping.len, linux.MADV.REMOVE));
 }
+
+const PathBuffer = [4096:0]u8;
+
+fn pathZ(buffer: *PathBuffer, path: []const u8) Failure![:0]const u8 {
+    return std.fmt.bufPrintZ(buffer, "{s}", .{path}) catch error.Usage;
+}
+
+fn become(uid: u32, gid: u32) Failure!void {
+    _ = try check(linux.setgroups(1, &[_]linux.gid_t{gid}));
+    _ = try check(linux.setresgid(gid, gid, gid));
+    _ = try check(linux.setresuid(uid, uid, uid));
+}
+
+fn open(path: []const u8) Failure!i32 {
+    var buffer: PathBuffer = undefined;
+    return @intCast(try check(linux.open(try pathZ(&buffer, path), .{ .CLOEXEC = true }, 0)));
+}
+
+fn lease(path: []const u8) Failure!i32 {
+    const F_SETLEASE = 1024;
+    var buffer: PathBuffer = undefined;
+    const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .CLOEXEC = true };
+    const fd: i32 = @intCast(try check(linux.open(try pathZ(&buffer, path), flags, 0o600)));
+    // Told of whoever opens it, by a signal that would end this process.
+    const ignored: linux.Sigaction = .{
+        .handler = .{ .handler = linux.SIG.IGN },
+        .mask = linux.sigemptyset(),
+        .flags = 0,
+    };
+    _ = linux.sigaction(.IO, &ignored, null);
+    _ = try check(linux.fcntl(fd, F_SETLEASE, linux.F.WRLCK));
+    return fd;
+}
+
+/// Puts a link in the place of whatever comes to have one of the names, at once.
+fn swap(words: *Words) Failure!u64 {
+    var buffers: [3]PathBuffer = undefined;
+    const folder = try open(try words.text());
+    defer _ = linux.close(folder);
+    const target = try pathZ(&buffers[0], try words.text());
+    const end = nowNs() + try words.number(u64) * std.time.ns_per_ms;
+    var names: [8][:0]const u8 = undefined;
+    var name_buffers: [8]PathBuffer = undefined;
+    var name_count: usize = 0;
+    while (words.optional()) |name| : (name_count += 1) {
+        if (name_count == names.len) return error.Usage;
+        names[name_count] = try pathZ(&name_buffers[name_count], name);
+    }
+    var count: u64 = 0;
+    while (nowNs() < end) for (names[0..name_count]) |name| {
+        // A directory that its maker is still busy in cannot be removed, and would be in the way of the next one.
+        const aside = std.fmt.bufPrintZ(&buffers[1], "{s}-{d}", .{ name, nowNs() }) catch return error.Usage;
+        if (linux.errno(linux.renameat(folder, name, folder, aside)) != .SUCCESS) continue;
+        if (linux.errno(linux.symlinkat(target, folder, name)) == .SUCCESS) count += 1;
+        _ = linux.unlinkat(folder, aside, 0);
+        _ = linux.unlinkat(folder, aside, linux.AT.REMOVEDIR);
+    };
+    return count;
+}
+
+/// A file system with one file, of this process's own, in its own mount namespace.
+const fuse = struct {
+    const Header = extern struct {
+        size: u32,
+        opcode: u32,
+        unique: u64,
+        node: u64,
+        uid: u32,
+        gid: u32,
+        pid: u32,
+        extensions: u32,
+    };
+    const AnswerHeader = extern struct { size: u32, failure: i32 = 0, unique: u64 };
+    const Attributes = extern struct {
+        inode: u64,
+        size: u64 = 4096,
+        blocks: u64 = 8,
+        times: [3]u64 = @splat(0),
+        nanoseconds: [3]u32 = @splat(0),
+        mode: u32,
+        links: u32 = 1,
+        uid: u32 = 0,
+        gid: u32 = 0,
+        device: u32 = 0,
+        block_size: u32 = 4096,
+        flags: u32 = 0,
+    };
+    const file: Attributes = .{ .inode = 2, .mode = linux.S.IFREG | 0o644 };
+    const root: Attributes = .{ .inode = 1, .mode = linux.S.IFDIR | 0o755 };
+
+    const opcode = struct {
+        const lookup = 1;
+        const forget = 2;
+        const getattr = 3;
+        const open = 14;
+        const init = 26;
+        const interrupt = 36;
+    };
+
+    var device: i32 = -1;
+    /// From now on nothing is answered.
+    var silent: bool = false;
+    var asked: [256]Header = undefined;
+    var asked_count: usize = 0;
+    var opened: i32 = -1;
+
+    fn serve(folder: []const u8) Failure!i32 {
+        var buffers: [2]PathBuffer = undefined;
+        const path = try pathZ(&buffers[0], folder);
+        device = @intCast(try check(linux.open("/dev/fuse", .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0)));
+        _ = try check(linux.unshare(linux.CLONE.NEWNS));
+        _ = try check(linux.mount("none", "/", null, linux.MS.REC | linux.MS.PRIVATE, 0));
+        const options = std.fmt.bufPrintZ(
+            &buffers[1],
+            "fd={d},rootmode=40755,user_id=0,group_id=0",
+            .{device},
+        ) catch unreachable;
+        _ = try check(linux.mount("peer", path, "fuse", 0, @intFromPtr(options.ptr)));
+        const thread = std.Thread.spawn(.{}, answerAll, .{}) catch return error.Usage;
+        thread.detach();
+        const name = std.fmt.bufPrintZ(&buffers[1], "{s}/dmabuf:file", .{folder}) catch return error.Usage;
+        opened = @intCast(try check(linux.open(name, .{ .CLOEXEC = true }, 0)));
+        @atomicStore(bool, &silent, true, .seq_cst);
+        return opened;
+    }
+
+    fn list(reply: *Reply) Failure!void {
+        try reply.writeAll("requests:");
+        for (asked[0..@atomicLoad(usize, &asked_count, .seq_cst)]) |*header| try reply.print(" {d}", .{header.opcode});
+    }
+
+    /// Without this no process that waits for an answer, or has the file open, could end: not even when it is killed.
+    fn relent() void {
+        @atomicStore(bool, &silent, false, .seq_cst);
+        for (asked[0..@atomicLoad(usize, &asked_count, .seq_cst)]) |*header| refuse(header);
+        // Asks to flush once, and is told that no closing needs to.
+        _ = linux.close(opened);
+    }
+
+    fn answerAll() void {
+        var buffer: [(1 << 20) + 4096]u8 align(8) = undefined;
+        while (true) {
+            const result = linux.read(device, &buffer, buffer.len);
+            if (linux.errno(result) == .INTR or linux.errno(result) == .NOENT) continue;
+            if (linux.errno(result) != .SUCCESS) return;
+            const header: *const Header = @ptrCast(&buffer);
+            if (header.opcode == opcode.forget or header.opcode == opcode.interrupt) continue;
+            if (@atomicLoad(bool, &silent, .seq_cst)) {
+                const count = @atomicLoad(usize, &asked_count, .seq_cst);
+                if (count == asked.len) continue;
+                asked[count] = header.*;
+                @atomicStore(usize, &asked_count, count + 1, .seq_cst);
+            } else answerOne(header);
+        }
+    }
+
+    fn answerOne(header: *const Header) void {
+        switch (header.opcode) {
+            opcode.init => {
+                const Init = extern struct {
+                    major: u32 = 7,
+                    minor: u32 = 31,
+                    max_readahead: u32 = 0,
+                    flags: u32 = 0,
+                    background: u32 = 0,
+                    max_write: u32 = 4096,
+                    granularity: u32 = 1,
+                    rest: [9]u32 = @splat(0),
+                };
+                tell(header, Init{});
+            },
+            opcode.lookup => {
+                const Entry = extern struct {
+                    node: u64 = 2,
+                    generation: u64 = 0,
+                    valid: [2]u64 = @splat(0),
+                    valid_ns: [2]u32 = @splat(0),
+                    attributes: Attributes = file,
+                };
+                tell(header, Entry{});
+            },
+            opcode.getattr => {
+                const Answer = extern struct {
+                    valid: u64 = 0,
+                    valid_ns: u32 = 0,
+                    dummy: u32 = 0,
+                    attributes: Attributes,
+                };
+                tell(header, Answer{ .attributes = if (header.node == 1) root else file });
+            },
+            opcode.open => tell(header, extern struct { handle: u64 = 1, flags: u32 = 0, padding: u32 = 0 }{}),
+            else => refuse(header),
+        }
+    }
+
+    fn refuse(header: *const Header) void {
+        const refusal: AnswerHeader = .{
+            .size = @sizeOf(AnswerHeader),
+            .failure = -@as(i32, @intFromEnum(linux.E.NOSYS)),
+            .unique = header.unique,
+        };
+        _ = linux.write(device, std.mem.asBytes(&refusal), @sizeOf(AnswerHeader));
+    }
+
+    fn tell(header: *const Header, body: anytype) void {
+        const Answer = extern struct { header: AnswerHeader, body: @TypeOf(body) };
+        const whole: Answer = .{ .header = .{ .size = @sizeOf(Answer), .unique = header.unique }, .body = body };
+        _ = linux.write(device, std.mem.asBytes(&whole), @sizeOf(Answer));
+    }
+};

@@ -1,6 +1,6 @@
 // Messages with descriptors between processes: this runtime and each other, a peer that dies, and one that lies.
 
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
 import { Peer } from "../support/peer.ts";
@@ -68,6 +68,20 @@ test("a listener that was killed is replaced; one that lives is not", async () =
   await ask(second, { do: "listen" }, "listening");
   await ask(third, { do: "connect" }, "connected");
   await ask(second, { do: "accept" }, "connected");
+});
+
+test("a relative path stays what it was when it was given, wherever the process goes", async () => {
+  const { directory } = stage();
+  const address = "app.sock";
+  const [listener, client] = [start(address), start(address)];
+  for (const one of [listener, client]) await ask(one, { do: "chdir", directory }, "moved");
+  await ask(client, { do: "connectAndMove", directory: "/" }, "moved");
+  await ask(listener, { do: "listen" }, "listening");
+  await ask(listener, { do: "chdir", directory: "/" }, "moved");
+  expect(readdirSync(directory).sort()).toEqual(["app.sock", "app.sock.lock"]);
+  await client.event("connected");
+  await ask(listener, { do: "close" }, "closed");
+  expect(readdirSync(directory)).toEqual([]);
 });
 
 test("another program's socket is not taken away from it", async () => {

@@ -69,8 +69,8 @@ function* processes(
 /** Subscribers that read slowly on the GPU are killed while they do. Publisher and bystander go on as if they had not been. */
 export async function killSubscribers(stage: Stage, rounds: number): Promise<void> {
   const key = "victims";
-  // Three victims come and go while the one before still has its leases.
-  const publisher = startPublisher(stage, { key, slots: 16 });
+  // Three victims come and go while the one before still has its leases. A ring that does not grow keeps its descriptors.
+  const publisher = startPublisher(stage, { key, slots: 16, policy: "wait" });
   await publisher.event("ready");
   const bystander = startSubscriber(stage, { key, mode: "ordered" });
   await bystander.event("connected");

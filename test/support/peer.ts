@@ -169,6 +169,51 @@ export class Peer {
     return (await this.#call("attack", fd)).split(" ").slice(1);
   }
 
+  /** Gives up being root for another user and one group. */
+  async become(uid: number, gid: number): Promise<void> {
+    await this.#call("become", uid, gid);
+  }
+
+  /** Opens a file to read. */
+  async open(path: string): Promise<number> {
+    return Number(await this.#call("open", path));
+  }
+
+  /** Locks a file as a publisher does, at once or not at all. */
+  async flock(fd: number): Promise<void> {
+    await this.#call("flock", fd);
+  }
+
+  /** Locks a file as every reader of it can. */
+  async lockForReading(fd: number): Promise<void> {
+    await this.#call("lock-for-reading", fd);
+  }
+
+  /** Makes a file that whoever opens it has to wait for. */
+  async lease(path: string): Promise<number> {
+    return Number(await this.#call("lease", path));
+  }
+
+  /** Puts a link to `target` in the place of whatever comes to have one of the names in a folder; returns how often. */
+  async swap(folder: string, target: string, milliseconds: number, names: string[]): Promise<number> {
+    return Number(await this.#call("swap", folder, target, milliseconds, ...names));
+  }
+
+  /** Opens a file of a file system that it mounts for itself, and that answers nothing from then on. */
+  async serve(folder: string): Promise<number> {
+    return Number(await this.#call("serve", folder));
+  }
+
+  /** What that file system was asked since: FUSE's operations. */
+  async requests(): Promise<number[]> {
+    return (await this.#call("requests")).split(" ").slice(1).map(Number);
+  }
+
+  /** Lets it answer again, and closes the file here: without that no process that has it could end. */
+  async relent(): Promise<void> {
+    await this.#call("relent");
+  }
+
   async close(fd: number): Promise<void> {
     await this.#call("close", fd);
   }

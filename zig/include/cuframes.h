@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /** Raised whenever a function, a struct or a code changes. */
-#define CUFRAMES_ABI_VERSION 7
+#define CUFRAMES_ABI_VERSION 8
 /** Slots of a frame ring. */
 #define CUFRAMES_SLOTS_MIN 2
 #define CUFRAMES_SLOTS_MAX 64
@@ -935,6 +935,18 @@ uint64_t cuframes_now_ns(void);
  * bytes that are. `option` is a directory that the caller names, which is then the only one; of size 0 there is none.
  */
 int32_t cuframes_runtime_directories(const void *option, uint32_t option_size, void *buffer, uint32_t size);
+
+/**
+ * Whether this user may see which sockets are in a directory: 0, also where there is no such directory; else
+ * Permission, with the reason.
+ */
+int32_t cuframes_runtime_directory_check(const void *folder, uint32_t folder_size);
+
+/**
+ * Removes the socket and the lock's file that a dead publisher of a key has left in a directory. Returns 1; 0 where
+ * there is nothing that is certainly nobody's.
+ */
+int32_t cuframes_runtime_directory_clean(const void *folder, uint32_t folder_size, const void *key, uint32_t key_size);
 
 /** Lets the library's threads call this callback; to be called before it is given to any function. */
 int32_t cuframes_callback_open(cuframes_callback callback);

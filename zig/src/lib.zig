@@ -54,11 +54,17 @@ test {
     _ = @import("ipc/mod.zig").protocol;
     _ = @import("ipc/mod.zig").reactor;
     _ = @import("ipc/mod.zig").waiter;
+    _ = @import("ipc/mod.zig").rate;
+    _ = @import("os/mod.zig").access;
     _ = @import("os/mod.zig").arrivals;
+    _ = @import("os/mod.zig").claim;
     _ = @import("os/mod.zig").closer;
     _ = @import("os/mod.zig").directory;
+    _ = @import("os/mod.zig").dmabuf;
     _ = @import("os/mod.zig").fd;
+    _ = @import("os/mod.zig").folder;
     _ = @import("os/mod.zig").futex;
+    _ = @import("os/mod.zig").leftovers;
     _ = @import("os/mod.zig").log;
     _ = @import("os/mod.zig").memfd;
     _ = @import("os/mod.zig").mutex;

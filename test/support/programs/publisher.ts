@@ -7,7 +7,7 @@ import { type PacketRingOptions, Publisher, type PublisherOptions } from "../../
 import { testMemory } from "../memory.ts";
 import { fill, packetData, seedBytes } from "./content.ts";
 import { hog, unhog } from "./descriptors.ts";
-import { commands, optionsOf, outcomeOf, report, turn } from "./worker.ts";
+import { commands, optionsOf, type Outcome, outcomeOf, report, turn } from "./worker.ts";
 
 export interface Options extends Omit<PublisherOptions, "packets"> {
   /** A packet ring from the start. */
@@ -26,7 +26,8 @@ export type Command =
   /** As "run", as fast as it goes; reports "rushing". */
   | { do: "rush" }
   | { do: "halt" }
-  | { do: "enablePackets"; dataSize?: number }
+  /** Reports "enabled" or "refused". */
+  | { do: "enablePackets"; dataSize?: number; named?: boolean }
   /** Publishes for so many milliseconds; reports "timed", with what `acquire` and `publish` together took at most, in
    * microseconds, but for one time in a hundred. */
   | { do: "time"; milliseconds: number }
@@ -38,8 +39,12 @@ export type Command =
   /** Uses up the process's descriptors, but for so many. */
   | { do: "hog"; spare: number }
   | { do: "unhog" }
+  /** Publishes and closes, again and again, for so long; reports "restarted", how often, and what went wrong. */
+  | { do: "restart"; milliseconds: number }
   /** Gives up being root; reports "became", with who it is. */
   | { do: "become"; user: string }
+  /** "moved": this directory is the process's. */
+  | { do: "chdir"; directory: string }
   | { do: "close" };
 
 const seed = process.pid;
@@ -60,10 +65,14 @@ function attempt(event: string, act: () => void): void {
   }
 }
 
+function made(): Publisher {
+  const { packets, ...rest } = options;
+  return Publisher.create({ memory: testMemory, ...rest, ...(packets && { packets: packetRing }) });
+}
+
 function create(): void {
   attempt("ready", () => {
-    const { packets, ...rest } = options;
-    publisher = Publisher.create({ memory: testMemory, ...rest, ...(packets && { packets: packetRing }) });
+    publisher = made();
     sequence = 0;
   });
 }
@@ -79,8 +88,8 @@ const packetRing: PacketRingOptions = {
   description: Uint8Array.of(0, 0, 0, 1, 0x67),
 };
 
-function enablePackets(dataSize?: number): void {
-  current().enablePackets({ ...packetRing, ...(dataSize === undefined ? {} : { dataSize }) });
+function enablePackets(dataSize?: number, named = false): void {
+  current().enablePackets({ ...packetRing, named, ...(dataSize === undefined ? {} : { dataSize }) });
 }
 
 async function publishOne(): Promise<bigint> {
@@ -141,6 +150,20 @@ function spin(milliseconds: number, until: string): void {
   while (performance.now() < end && !existsSync(until));
 }
 
+function restart(milliseconds: number): { starts: number; refusals: Outcome[] } {
+  const end = performance.now() + milliseconds;
+  const refusals: Outcome[] = [];
+  let starts = 0;
+  for (; performance.now() < end; starts++) {
+    try {
+      made().close();
+    } catch (error) {
+      refusals.push(outcomeOf(error));
+    }
+  }
+  return { starts, refusals };
+}
+
 async function obey(command: Command): Promise<void> {
   switch (command.do) {
     case "create":
@@ -159,8 +182,7 @@ async function obey(command: Command): Promise<void> {
       await settled();
       return report("halted", current().stats());
     case "enablePackets":
-      enablePackets(command.dataSize);
-      return report("enabled");
+      return attempt("enabled", () => enablePackets(command.dataSize, command.named));
     case "time":
       return await time(command.milliseconds);
     case "acquire":
@@ -171,6 +193,8 @@ async function obey(command: Command): Promise<void> {
       report("busy");
       spin(command.milliseconds ?? Infinity, command.until ?? "");
       return report("idle");
+    case "restart":
+      return report("restarted", restart(command.milliseconds));
     case "hog":
       return report("hogged", { count: hog(command.spare) });
     case "unhog":
@@ -179,6 +203,9 @@ async function obey(command: Command): Promise<void> {
     case "become":
       process.setuid!(command.user);
       return report("became", { uid: process.getuid!() });
+    case "chdir":
+      process.chdir(command.directory);
+      return report("moved");
     case "close":
       publisher?.close();
       publisher = undefined;

@@ -1,5 +1,6 @@
 // A subscriber that does what the test says, one command after the other.
 
+import process from "node:process";
 import {
   type Frame,
   inspect,
@@ -37,7 +38,9 @@ export type Command =
   /** "hogged": every descriptor but so many is in use. */
   | { do: "hog"; spare: number }
   /** "unhogged" */
-  | { do: "unhog" };
+  | { do: "unhog" }
+  /** "moved": this directory is the process's. */
+  | { do: "chdir"; directory: string };
 
 const { key, runtimeDirectory } = optionsOf<Options>();
 const held: Frame[] = [];
@@ -88,6 +91,9 @@ async function obey(command: Command): Promise<void> {
       return report("closed");
     case "hog":
       return report("hogged", { count: hog(command.spare) });
+    case "chdir":
+      process.chdir(command.directory);
+      return report("moved");
     case "unhog":
       unhog();
       return report("unhogged");

@@ -6,6 +6,7 @@ const linux = std.os.linux;
 const errors = @import("../core/mod.zig").errors;
 const os_fd = @import("../os/mod.zig").fd;
 const memfd = @import("../os/mod.zig").memfd;
+const dmabuf = @import("../os/mod.zig").dmabuf;
 const Error = errors.Error;
 
 /// The same for every descriptor of a buffer, for as long as one of them is open.
@@ -31,22 +32,20 @@ pub const Buffer = struct {
             "planes[{d}].fd is {d}: it must be a descriptor",
             .{ plane, caller_fd },
         );
-        const duplicated = linux.fcntl(caller_fd, linux.F.DUPFD_CLOEXEC, 0);
-        if (linux.errno(duplicated) == .BADF) return errors.fail(
+        if (!os_fd.isOpen(caller_fd)) return errors.fail(
             error.InvalidArgument,
             "planes[{d}].fd is {d}, which is not open",
             .{ plane, caller_fd },
         );
+        // Before anything else is done with it, a duplicate closed included: what is neither may never answer.
+        const kind = try kindOf(caller_fd) orelse return errors.fail(
+            error.InvalidArgument,
+            "planes[{d}].fd is {d}, which is neither a dma-buf nor a memfd",
+            .{ plane, caller_fd },
+        );
+        const duplicated = linux.fcntl(caller_fd, linux.F.DUPFD_CLOEXEC, 0);
         const fd: i32 = @intCast(try errors.check(duplicated, "fcntl", "F_DUPFD_CLOEXEC"));
         errdefer os_fd.close(fd);
-        const filesystem = memfd.filesystemOf(fd);
-        const kind = kindOf(fd, filesystem) orelse {
-            return errors.fail(
-                error.InvalidArgument,
-                "planes[{d}].fd is {d}, which is neither a dma-buf nor a memfd",
-                .{ plane, caller_fd },
-            );
-        };
         var status: linux.Statx = undefined;
         _ = try errors.check(
             linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .SIZE = true, .INO = true }, &status),
@@ -57,8 +56,8 @@ pub const Buffer = struct {
             .fd = fd,
             .kind = kind,
             // Memory that can shrink could be cut off under the mapping, and huge pages may not be there to be had.
-            .mappable = kind == .dmabuf or
-                (filesystem == memfd.tmpfs_magic and linux.fcntl(fd, linux.F.GET_SEALS, 0) & linux.F.SEAL_SHRINK != 0),
+            .mappable = kind == .dmabuf or (memfd.filesystemOf(fd) == memfd.tmpfs_magic and
+                linux.fcntl(fd, linux.F.GET_SEALS, 0) & linux.F.SEAL_SHRINK != 0),
             // A dma-buf's inode has no size; its end can be sought.
             .size = switch (kind) {
                 .memfd => status.size,
@@ -74,13 +73,11 @@ pub const Buffer = struct {
         os_fd.close(buffer.fd);
     }
 
-    fn kindOf(fd: i32, filesystem: c_long) ?Kind {
-        if (filesystem == dma_buf_magic) return .dmabuf;
+    fn kindOf(fd: i32) Error!?Kind {
         // What can be sealed is anonymous or tmpfs memory.
-        return if (linux.errno(linux.fcntl(fd, linux.F.GET_SEALS, 0)) == .SUCCESS) .memfd else null;
+        if (linux.errno(linux.fcntl(fd, linux.F.GET_SEALS, 0)) == .SUCCESS) return .memfd;
+        return if (try dmabuf.is(fd)) .dmabuf else null;
     }
-
-    const dma_buf_magic = 0x444d4142;
 
     /// Makes the first `size` bytes readable by the CPU.
     pub fn makeReadable(buffer: *Buffer, size: u64) Error!void {

@@ -1,16 +1,14 @@
 //! An address says where a socket of the caller's own listens: at a path, or under "@" and a name in the kernel's
-//! abstract namespace.
+//! abstract namespace. A relative path is meant from where the process is when the address is read.
 
 const std = @import("std");
-const linux = std.os.linux;
 const errors = @import("../core/mod.zig").errors;
-const os_fd = @import("../os/mod.zig").fd;
 const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
+const claims = @import("../os/mod.zig").claim;
 const Error = errors.Error;
 
 const lock_suffix = ".lock";
-const temporary_suffix = ".new";
 
 /// Bytes of an address to connect to: a path needs a NUL behind it, an abstract name its "@".
 pub const size_max = socket.path_size_max - 1;
@@ -32,7 +30,8 @@ pub const Place = struct {
         if (address_text.len == 1 and address_text[0] == '@') {
             return errors.fail(error.InvalidArgument, "the address \"@\" has no name behind it", .{});
         }
-        return .{ .kind = if (address_text[0] == '@') .abstract else .path, .path = try .init("{s}", .{address_text}) };
+        if (address_text[0] == '@') return .{ .kind = .abstract, .path = try .init("{s}", .{address_text}) };
+        return .{ .kind = .path, .path = try directory.absolute(address_text) };
     }
 
     pub fn text(place: *const Place) []const u8 {
@@ -48,27 +47,30 @@ pub const Place = struct {
 
     /// The directory that the path is in.
     pub fn folder(place: *const Place) Error!directory.Path {
-        const end = std.mem.findScalarLast(u8, place.text(), '/') orelse return .init(".", .{});
+        std.debug.assert(place.kind == .path);
+        const end = std.mem.findScalarLast(u8, place.text(), '/').?;
         return .init("{s}", .{if (end == 0) "/" else place.text()[0..end]});
-    }
-
-    fn beside(place: *const Place, comptime suffix: []const u8) Error!directory.Path {
-        return .init("{s}" ++ suffix, .{place.text()});
     }
 };
 
 /// A place that is taken, until it is released or its process dies.
 pub const Listener = struct {
     fd: i32,
-    place: Place,
-    /// Held on `<path>.lock`; an abstract name needs none.
-    lock: ?directory.Lock = null,
+    /// Of a path; an abstract name needs none.
+    claim: ?claims.Claim = null,
 
     /// A stale socket of a dead listener is replaced; AlreadyExists where one lives, or where something else is.
     pub fn open(place: Place, mode: u32) Error!Listener {
         if (place.kind == .abstract) {
-            const fd = socket.listenAbstract(place.text()[1..]) catch |failure| return explain(failure, &place);
-            return .{ .fd = fd, .place = place };
+            const fd = socket.listenAbstract(place.text()[1..]) catch |failure| switch (failure) {
+                error.AlreadyExists => return errors.fail(
+                    failure,
+                    "somebody listens on {s} already: close it or choose another address",
+                    .{place.text()},
+                ),
+                else => return failure,
+            };
+            return .{ .fd = fd };
         }
         if (place.text().len > listening_size_max) {
             return errors.fail(
@@ -77,60 +79,19 @@ pub const Listener = struct {
                 .{ place.text().len, listening_size_max },
             );
         }
-        const lock_path = try place.beside(lock_suffix);
-        const temporary = try place.beside(temporary_suffix);
-        const lock = directory.Lock.acquire(&lock_path) catch |failure| return explain(failure, &place);
-        errdefer lock.release(&lock_path);
-        try requireStale(&place);
-        const fd = try socket.listen(place.text(), temporary.slice(), mode, .taken);
-        return .{ .fd = fd, .place = place, .lock = lock };
-    }
-
-    /// Somebody else's socket, or file, is left alone.
-    fn requireStale(place: *const Place) Error!void {
-        var status: linux.Statx = undefined;
-        const result = linux.statx(
-            linux.AT.FDCWD,
-            place.path.z(),
-            linux.AT.SYMLINK_NOFOLLOW,
-            .{ .TYPE = true },
-            &status,
-        );
-        if (linux.errno(result) == .NOENT) return;
-        _ = try errors.check(result, "statx", place.text());
-        if (status.mode & linux.S.IFMT != linux.S.IFSOCK) {
-            return errors.fail(
-                error.AlreadyExists,
-                "{s} is there and is not a socket: remove it or choose another path",
-                .{place.text()},
-            );
-        }
-        const probe = socket.connect(&try place.address(), place.text(), 1) catch |failure| return switch (failure) {
-            error.NotFound => {},
-            error.Timeout, error.Protocol => taken(place),
-            else => failure,
+        const base = std.fs.path.basenamePosix(place.text());
+        const names: claims.Names = .{
+            .lock = try .init("{s}" ++ lock_suffix, .{base}),
+            .socket = try .init("{s}", .{base}),
+            .workshop = try .init("{s}~", .{base}),
         };
-        socket.hangUp(probe);
-        return taken(place);
+        var claim: claims.Claim = try .take(&try place.folder(), &names, .any);
+        errdefer claim.release();
+        return .{ .fd = try claim.listen(mode, .taken), .claim = claim };
     }
 
-    fn explain(failure: Error, place: *const Place) Error {
-        return if (failure == error.AlreadyExists) taken(place) else failure;
-    }
-
-    fn taken(place: *const Place) Error {
-        return errors.fail(
-            error.AlreadyExists,
-            "somebody listens on {s} already: close it or choose another address",
-            .{place.text()},
-        );
-    }
-
-    /// Makes the place free. The socket stays its owner's to close.
-    pub fn release(listener: *const Listener) void {
-        const lock = listener.lock orelse return;
-        _ = linux.unlink(listener.place.path.z());
-        const lock_path = listener.place.beside(lock_suffix) catch unreachable;
-        lock.release(&lock_path);
+    /// Makes the place free. The socket stays its owner's to close, afterwards.
+    pub fn release(listener: *Listener) void {
+        if (listener.claim) |*claim| claim.release();
     }
 };

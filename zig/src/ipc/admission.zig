@@ -443,7 +443,7 @@ fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello,
     const wants_frames = hello.wants & protocol.want_frames != 0;
     const pid = socket.peerPid(fd);
     const peer: eviction.Peer = .of(fd, uid, pid, &hello.name);
-    if (wants_frames) try requireGoodStanding(publisher, peer);
+    if (wants_frames) try requireGoodStanding(publisher, uid, peer);
     if (wants_frames) try publisher.slots.requireDevice(hello.devices[0..hello.device_count]);
 
     const page: SharedPage = try .create();
@@ -479,7 +479,7 @@ fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello,
 
 /// Whoever was evicted again and again is refused for a while, and everybody while evicted readers hold as much memory
 /// as there may be.
-fn requireGoodStanding(publisher: *Publisher, peer: eviction.Peer) Error!void {
+fn requireGoodStanding(publisher: *Publisher, uid: u32, peer: eviction.Peer) Error!void {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
     const refused_ns = eviction.refusedFor(publisher, peer);
@@ -488,6 +488,12 @@ fn requireGoodStanding(publisher: *Publisher, peer: eviction.Peer) Error!void {
         "the publisher refuses this {s} for {d} ms more: it was evicted again and again for frames that it held too " ++
             "long. Close frames as soon as they are done with, hold fewer at a time, or copy what is needed for longer",
         .{ if (peer.process != 0) "process" else "user", refused_ns / std.time.ns_per_ms + 1 },
+    );
+    if (peer.process == 0 and hasShare(publisher, uid)) return errors.fail(
+        error.TooManySubscribers,
+        "user {d} has {d} subscribers to the frames of this publisher, the most that another user may have with " ++
+            "this limit on memory (memoryLimit)",
+        .{ uid, shareOf(publisher) },
     );
     if (eviction.keepsAnything(publisher, peer)) return errors.fail(
         error.Evicted,
@@ -500,6 +506,24 @@ fn requireGoodStanding(publisher: *Publisher, peer: eviction.Peer) Error!void {
             "(memoryLimit): close them, or wait until they end",
         .{publisher.subscribers.memoriesOutside()},
     );
+}
+
+/// How many subscribers to frames another user may have: what they can hold, all of it lost to eviction, leaves half of
+/// the memory to others.
+fn shareOf(publisher: *const Publisher) u32 {
+    return @max(1, publisher.supply.memories_max / 2 / layout.leases_max);
+}
+
+fn hasShare(publisher: *const Publisher, uid: u32) bool {
+    var count: u32 = 0;
+    var indexes = indexesOf(publisher.connected);
+    while (indexes.next()) |index| count += @intFromBool(countsFor(&publisher.connections[index], uid));
+    for (publisher.evicted[0..publisher.evicted_count]) |*connection| count += @intFromBool(countsFor(connection, uid));
+    return count >= shareOf(publisher);
+}
+
+fn countsFor(connection: *const Connection, uid: u32) bool {
+    return connection.uid == uid and connection.wants & protocol.want_frames != 0;
 }
 
 /// A welcome and what goes with it.
@@ -708,6 +732,7 @@ fn end(publisher: *Publisher, connection: *const Connection) void {
 fn keepUnread(publisher: *Publisher, fd: i32, uid: u32) void {
     const admission = &publisher.admission;
     socket.shutdown(fd);
+    if (!socket.discardQueue(fd)) return closer.close(fd);
     assert(admission.unread_count < admission.unread.len);
     const handler: reactor.Handler = .{ .context = publisher, .ready = onUnread, .watch = .changes };
     const token = reactor.add(fd, handler, null) catch return socket.hangUp(fd);
@@ -757,19 +782,20 @@ test "a hello that has come before its connection makes room is answered; silenc
     defer _ = linux.rmdir(folder.z());
     const publisher = try createForTest(&folder);
     defer publisher.close();
-    const address: socket.Address = try .init(publisher.paths.socket.slice());
+    const path = publisher.claim.path();
+    const address: socket.Address = try .init(path.slice());
 
     // Everything happens between two turns of the reactor's thread.
     reactor.lock();
     defer reactor.unlock();
     var connections: [2 + pending_max]i32 = undefined;
     defer for (connections) |fd| os_fd.close(fd);
-    for (connections[0..2]) |*fd| fd.* = try socket.connect(&address, publisher.paths.socket.slice(), 1000);
+    for (connections[0..2]) |*fd| fd.* = try socket.connect(&address, path.slice(), 1000);
     onConnection(publisher, publisher.admission.listener_token, publisher.listener);
     var hello: protocol.Hello = .{ .wants = protocol.want_frames, .mode = 0, .name = undefined };
     protocol.setText(&hello.name, "early enough");
     try socket.send(connections[0], std.mem.asBytes(&hello), &.{});
-    for (connections[2..]) |*fd| fd.* = try socket.connect(&address, publisher.paths.socket.slice(), 1000);
+    for (connections[2..]) |*fd| fd.* = try socket.connect(&address, path.slice(), 1000);
     for (0..pending_max / accepts_per_turn) |_| {
         onConnection(publisher, publisher.admission.listener_token, publisher.listener);
     }
@@ -915,8 +941,9 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
     defer _ = linux.rmdir(folder.z());
     const publisher = try createForTest(&folder);
     defer publisher.close();
-    const address: socket.Address = try .init(publisher.paths.socket.slice());
-    const fd = try socket.connect(&address, publisher.paths.socket.slice(), 1000);
+    const path = publisher.claim.path();
+    const address: socket.Address = try .init(path.slice());
+    const fd = try socket.connect(&address, path.slice(), 1000);
     errdefer os_fd.close(fd);
     var hello: protocol.Hello = .{
         .wants = protocol.want_frames | protocol.want_packets,

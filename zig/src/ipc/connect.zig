@@ -6,6 +6,7 @@ const layout = @import("../ring/mod.zig").layout;
 const os_fd = @import("../os/mod.zig").fd;
 const closer = @import("../os/mod.zig").closer;
 const socket = @import("../os/mod.zig").socket;
+const access = @import("../os/mod.zig").access;
 const directory = @import("../os/mod.zig").directory;
 const arrivals = @import("../os/mod.zig").arrivals;
 const clock = @import("../os/mod.zig").clock;
@@ -134,7 +135,8 @@ pub const Reply = struct {
 /// Permission, Protocol, or what the publisher refused with.
 pub fn handshake(key: []const u8, directory_option: []const u8, hello: *const protocol.Hello, call: *Call) Error!Reply {
     try requireKey(key);
-    const folder = try directory.forSubscriber(directory_option, key);
+    var closed: ?Path = null;
+    const folder = try directory.forSubscriber(directory_option, key, &closed);
     const path: Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
     const address: socket.Address = try .init(path.slice());
     const begun_ns = clock.monotonicNs();
@@ -162,18 +164,24 @@ pub fn handshake(key: []const u8, directory_option: []const u8, hello: *const pr
             error.NotFound => {},
             else => return failure,
         }
-        if (call.at_once) return absent(error.NotFound, key, &path, begun_ns);
+        if (call.at_once) return absentOrClosed(error.NotFound, key, &path, begun_ns, closed);
         if (!waiting) log.debug("waits for somebody to listen on {s}", .{path.slice()});
         waiting = true;
         if (!arrival.watcher.isWatching()) try directory.create(&folder);
-        if (!try arrival.wait(&folder)) return absent(error.Timeout, key, &path, begun_ns);
+        if (!try arrival.wait(&folder)) return absentOrClosed(error.Timeout, key, &path, begun_ns, closed);
         hangups = 0;
     }
 }
 
 /// As socket.connect: until a time, for no longer than a publisher may take to answer.
 fn connectSocket(address: *const socket.Address, path: []const u8, end: Deadline) Error!i32 {
-    return socket.connect(address, path, @intCast(end.earlier(.fromMilliseconds(answer_timeout_ms)).remainingMs()));
+    const timeout_ms: u31 = @intCast(end.earlier(.fromMilliseconds(answer_timeout_ms)).remainingMs());
+    return socket.connect(address, path, timeout_ms) catch |failure| {
+        if (failure != error.Permission or path[0] == '@') return failure;
+        const refused: Path = try .init("{s}", .{path});
+        // Another reason, such as a security module, stays as the kernel has it.
+        return access.connectRefused(&refused) orelse failure;
+    };
 }
 
 /// Sleeping until a path appears.
@@ -198,7 +206,6 @@ const Arrival = struct {
 /// Permission, Protocol.
 pub fn connect(place: *const Place, call: *Call) Error!i32 {
     const address = try place.address();
-    const folder = try place.folder();
     const begun_ns = clock.monotonicNs();
     const end = call.end();
     var arrival: Arrival = .init(call, &place.path);
@@ -208,7 +215,7 @@ pub fn connect(place: *const Place, call: *Call) Error!i32 {
             if (failure != error.NotFound) return failure;
             if (call.at_once) return unheard(error.NotFound, place, begun_ns);
             const look_again = switch (place.kind) {
-                .path => try arrival.wait(&folder),
+                .path => try arrival.wait(&try place.folder()),
                 .abstract => try call.pause(.fromMilliseconds(abstract_interval_ms)),
             };
             if (!look_again) return unheard(error.Timeout, place, begun_ns);
@@ -220,12 +227,12 @@ pub fn connect(place: *const Place, call: *Call) Error!i32 {
 fn unheard(failure: Error, place: *const Place, begun_ns: u64) Error {
     if (failure == error.NotFound) return errors.fail(
         failure,
-        "nobody listens on {s}: start its owner, or give connect a time-out to wait for it",
+        "nobody listens on {s}: start its owner, or give a time-out to wait for it",
         .{place.text()},
     );
     return errors.fail(
         failure,
-        "nobody came to listen on {s} within {d} ms: start its owner, or wait longer",
+        "nobody came to listen on {s} within {d} ms: start its owner, or give a longer time-out",
         .{ place.text(), millisecondsSince(begun_ns) },
     );
 }
@@ -240,16 +247,25 @@ fn exchangeOrClose(fd: i32, path: *const Path, hello: *const protocol.Hello, cal
     return reply;
 }
 
+/// Nobody is where a publisher of this user would be; but one of somebody else may be where this user may not look.
+fn absentOrClosed(failure: Error, key: []const u8, path: *const Path, begun_ns: u64, closed: ?Path) Error {
+    if (closed) |folder| {
+        const there: Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
+        if (access.connectRefused(&there)) |refused| return refused;
+    }
+    return absent(failure, key, path, begun_ns);
+}
+
 fn absent(failure: Error, key: []const u8, path: *const Path, begun_ns: u64) Error {
     if (failure == error.NotFound) return errors.fail(
         failure,
-        "nobody publishes as {s}: no one listens on {s}. Start its publisher, or give connect a time-out to wait " ++
-            "for it",
+        "nobody publishes as {s}: no one listens on {s}. Start its publisher, or give a time-out to wait for it",
         .{ key, path.slice() },
     );
     return errors.fail(
         failure,
-        "nobody publishes as {s}: no one came to listen on {s} within {d} ms. Start its publisher, or wait longer",
+        "nobody publishes as {s}: no one came to listen on {s} within {d} ms. Start its publisher, or give a longer " ++
+            "time-out",
         .{ key, path.slice(), millisecondsSince(begun_ns) },
     );
 }
@@ -350,8 +366,10 @@ const Deaf = struct {
         const folder: Path = try .init("/tmp/cuframes-connect-test-{d}", .{linux.getpid()});
         try directory.create(&folder);
         const path: Path = try .init("{s}/{s}.sock", .{ folder.slice(), key });
-        const temporary: Path = try .init("{s}.new", .{path.slice()});
-        const listener = try socket.listen(path.slice(), temporary.slice(), 0o600, .taken);
+        const address: socket.Address = try .init(path.slice());
+        const listener = try socket.open();
+        _ = try errors.check(linux.bind(listener, @ptrCast(&address.storage), address.size), "bind", path.slice());
+        _ = try errors.check(linux.listen(listener, socket.backlog), "listen", path.slice());
         var deaf: Deaf = .{ .folder = folder, .path = path, .listener = listener };
         if (kind == .full) {
             _ = try errors.check(linux.listen(deaf.listener, 0), "listen", path.slice());

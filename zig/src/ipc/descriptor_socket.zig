@@ -51,7 +51,7 @@ pub const DescriptorSocket = struct {
             "mode 0o{o}: only permission bits",
             .{mode},
         );
-        const listener: place.Listener = try .open(at, mode);
+        var listener: place.Listener = try .open(at, mode);
         errdefer {
             listener.release();
             socket.closeListener(listener.fd);

@@ -59,8 +59,8 @@ pub fn acquire(publisher: *Publisher, deadline: clock.Deadline) error{ WouldBloc
 
 fn waitForRoom(publisher: *Publisher, deadline: clock.Deadline) bool {
     // Subscribers announce releases only while this is not 0; it is set before the condition is looked at.
-    _ = @atomicRmw(u32, &publisher.control.publisher_waiting, .Add, 1, .seq_cst);
-    defer _ = @atomicRmw(u32, &publisher.control.publisher_waiting, .Sub, 1, .seq_cst);
+    publisher.writer.beginWait();
+    defer publisher.writer.endWait();
     return publisher.room.wait(publisher, hasRoom, deadline);
 }
 
@@ -102,6 +102,7 @@ pub fn publish(publisher: *Publisher, slot: u32, record: *PublishRecord) Error!v
 fn complete(publisher: *Publisher, slot: u6, sequence: u64) void {
     assert(publisher.mutex.isHeld());
     publisher.writer.complete(slot, sequence);
+    publisher.meter.add(publisher.control.slots[slot].record.published_ns);
     publisher.subscribers.notifyFrames();
     // The frame that was the newest may be overwritten now.
     publisher.room.notify();

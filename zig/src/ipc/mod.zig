@@ -13,6 +13,7 @@ pub const packet_tracks = @import("packet_tracks.zig");
 pub const protocol = @import("protocol.zig");
 pub const publisher = @import("publisher.zig");
 pub const publisher_events = @import("publisher_events.zig");
+pub const rate = @import("rate.zig");
 pub const reactor = @import("reactor.zig");
 pub const subscriber = @import("subscriber.zig");
 pub const waiter = @import("waiter.zig");

@@ -6,6 +6,7 @@ const packets = @import("../ring/mod.zig").packets;
 const memfd = @import("../os/mod.zig").memfd;
 const os_fd = @import("../os/mod.zig").fd;
 const directory = @import("../os/mod.zig").directory;
+const folders = @import("../os/mod.zig").folder;
 const protocol = @import("protocol.zig");
 const admission = @import("admission.zig");
 const Publisher = @import("publisher.zig").Publisher;
@@ -64,42 +65,77 @@ pub const PacketRing = struct {
 
 /// The packet ring once more, under a name. A named file cannot be sealed, so it is never what subscribers map.
 const Mirror = struct {
-    path: directory.Path,
-    /// On the file itself: publishers of one key in two runtime directories share its name.
-    lock: directory.Lock,
+    folder: folders.Folder,
+    name: directory.Path,
+    fd: i32,
     region: []align(std.heap.page_size_min) u8,
     writer: packets.Writer,
 
     fn create(key: []const u8, options: packets.Options, size: usize) Error!Mirror {
-        const path: directory.Path = try .init("/dev/shm/cuframes-{s}-packets", .{key});
-        const stale = directory.Lock.acquire(&path) catch |failure| switch (failure) {
-            error.AlreadyExists => return errors.fail(
-                error.AlreadyExists,
-                "another publisher's packets are in {s}",
-                .{path.slice()},
-            ),
-            else => return failure,
-        };
-        // Left by a publisher that was killed, or made just now. Never reused: whoever made it may still write to it.
-        stale.release(&path);
-        const lock: directory.Lock = try .createNew(&path, 0o640);
-        errdefer lock.release(&path);
-        try memfd.reserve(lock.fd, size, path.slice());
-        const region = try memfd.map(lock.fd, size, .read_write);
+        const folder: folders.Folder = try .open(&try .init("/dev/shm", .{}));
+        errdefer folder.close();
+        const name: directory.Path = try .init("cuframes-{s}-packets", .{key});
+        const fd = try takeName(&folder, &name);
+        errdefer removeAndClose(&folder, &name, fd);
+        try memfd.reserve(fd, size, name.slice());
+        const region = try memfd.map(fd, size, .read_write);
         return .{
-            .path = path,
-            .lock = lock,
+            .folder = folder,
+            .name = name,
+            .fd = fd,
             .region = region,
             .writer = packets.Writer.init(region, options) catch unreachable,
         };
     }
 
+    /// A new file, locked for writing, which only its owner can do: publishers of one key in two runtime directories
+    /// share the name. What a publisher has left that was killed is never reused: whoever made it may still write to
+    /// it.
+    fn takeName(folder: *const folders.Folder, name: *const directory.Path) Error!i32 {
+        for (0..attempts_max) |_| {
+            if (try folder.create(name, 0o640)) |fd| {
+                if (os_fd.lockForWriting(fd) and folder.has(name, try .ofDescriptor(fd, name.slice()))) return fd;
+                // Somebody took it for a dead publisher's, or reads it with a lock; what is left is for the next turn.
+                removeAndClose(folder, name, fd);
+                continue;
+            }
+            const status = try folder.look(name) orelse continue;
+            const fd = try folder.openFile(name, &status, .RDONLY) orelse continue;
+            defer os_fd.close(fd);
+            if (os_fd.isLockedForWriting(fd)) return errors.fail(
+                error.AlreadyExists,
+                "another publisher's packets are in {s}/{s}",
+                .{ folder.path.slice(), name.slice() },
+            );
+            switch (folder.remove(name, .of(&status))) {
+                .SUCCESS, .NOENT => {},
+                else => |errno| return folder.failErrno(errno, "unlink", name),
+            }
+        }
+        return errors.fail(
+            error.Io,
+            "{s}/{s} is being replaced again and again by another process",
+            .{ folder.path.slice(), name.slice() },
+        );
+    }
+
+    fn removeAndClose(folder: *const folders.Folder, name: *const directory.Path, fd: i32) void {
+        if (folders.Identity.ofDescriptor(fd, name.slice())) |identity| {
+            _ = folder.remove(name, identity);
+        } else |_| {}
+        os_fd.close(fd);
+    }
+
     fn deinit(mirror: *Mirror) void {
         mirror.writer.shutdown();
         memfd.unmap(mirror.region);
-        mirror.lock.release(&mirror.path);
+        removeAndClose(&mirror.folder, &mirror.name, mirror.fd);
+        mirror.folder.close();
     }
 };
+
+/// How often others may get in between before that is an error.
+const attempts_max = 16;
 
 /// Makes the packet ring, and has the reactor hand it to the subscribers that are there.
 pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!void {

@@ -15,6 +15,8 @@ const os_fd = @import("../os/mod.zig").fd;
 const memfd = @import("../os/mod.zig").memfd;
 const socket = @import("../os/mod.zig").socket;
 const directory = @import("../os/mod.zig").directory;
+const claims = @import("../os/mod.zig").claim;
+const leftovers = @import("../os/mod.zig").leftovers;
 const clock = @import("../os/mod.zig").clock;
 const Event = @import("../os/mod.zig").event.Event;
 const Mutex = @import("../os/mod.zig").mutex.Mutex;
@@ -29,6 +31,7 @@ const eviction = @import("eviction.zig");
 const events = @import("publisher_events.zig");
 const admission = @import("admission.zig");
 const outbox = @import("outbox.zig");
+const rate = @import("rate.zig");
 const Error = errors.Error;
 
 const allocator = std.heap.c_allocator;
@@ -144,6 +147,8 @@ pub const Publisher = struct {
     packet_ring: ?packet_tracks.PacketRing = null,
     created_ns: u64,
     failed: u32 = 0,
+    /// Of the frames that are visible.
+    meter: rate.Meter = .{},
     completions: completion.Completions = .{},
     /// Of published frames whose GPU work is under way.
     pending_sequences: [layout.slots_max]u64 = undefined,
@@ -155,31 +160,13 @@ pub const Publisher = struct {
     room: channel.EventCount = .{},
     waiter: Waiter = .{},
 
-    paths: Paths,
-    lock: directory.Lock,
+    /// Where it is found.
+    claim: claims.Claim,
     listener: i32,
     admission: admission.Admission,
     /// Posted by any thread that has added to some connection's outbox.
     owed: Event,
     owed_token: reactor.Token = undefined,
-
-    /// Where the publisher of a key is found.
-    const Paths = struct {
-        lock: directory.Path,
-        socket: directory.Path,
-        /// Of the socket until somebody listens on it.
-        temporary: directory.Path,
-
-        fn of(options: *const Options) Error!Paths {
-            const key = protocol.text(&options.key);
-            const folder = try directory.forPublisher(protocol.text(&options.directory));
-            return .{
-                .lock = try .init("{s}/{s}.lock", .{ folder.slice(), key }),
-                .socket = try .init("{s}/{s}.sock", .{ folder.slice(), key }),
-                .temporary = try .init("{s}/.{s}.sock", .{ folder.slice(), key }),
-            };
-        }
-    };
 
     /// With a packet ring from the beginning, where its options are given: nobody finds the publisher without.
     pub fn create(options: *const Options, packet_options: ?*const packet_tracks.PacketOptions) Error!*Publisher {
@@ -187,9 +174,8 @@ pub const Publisher = struct {
         const kind = try memory.kindOf(options.memory);
         const alignment = memory.alignmentOf(kind);
         const geometry: format.Geometry = try .init(options.format, options.width, options.height, alignment);
-        const paths: Paths = try .of(options);
-        const lock = try takeKey(protocol.text(&options.key), &paths.lock);
-        errdefer lock.release(&paths.lock);
+        var claim = try takeKey(protocol.text(&options.key), protocol.text(&options.directory));
+        errdefer claim.release();
 
         const publisher = allocator.create(Publisher) catch {
             return errors.fail(error.OutOfMemory, "no memory for a publisher", .{});
@@ -218,8 +204,7 @@ pub const Publisher = struct {
             .writer = undefined,
             .supply = .{ .slots_initial = options.slots, .memories_max = memories_max },
             .created_ns = clock.monotonicNs(),
-            .paths = paths,
-            .lock = lock,
+            .claim = claim,
             .listener = undefined,
             .admission = .{ .spare_fd = spare_fd },
             .owed = owed,
@@ -280,14 +265,22 @@ pub const Publisher = struct {
     }
 
     /// AlreadyExists, with what to do, where somebody has the key.
-    fn takeKey(key: []const u8, path: *const directory.Path) Error!directory.Lock {
-        return directory.Lock.acquire(path) catch |failure| switch (failure) {
-            error.AlreadyExists => errors.fail(
-                error.AlreadyExists,
-                "somebody publishes as {s} already, in this process or another (the lock {s} is held): close that " ++
-                    "publisher or choose another key",
-                .{ key, path.slice() },
-            ),
+    fn takeKey(key: []const u8, folder: []const u8) Error!claims.Claim {
+        const path = try directory.forPublisher(folder);
+        const names: claims.Names = try .ofKey(key);
+        // Whoever removes what a dead publisher has left holds the lock for a moment, of which nothing tells the end.
+        const end: clock.Deadline = .fromMilliseconds(leftovers.hold_ms_max);
+        const taken = while (true) {
+            const attempt = claims.Claim.take(&path, &names, .with_lock);
+            if (attempt != error.AlreadyExists or end.passed()) break attempt;
+            _ = linux.nanosleep(&.{ .sec = 0, .nsec = 2 * std.time.ns_per_ms }, null);
+        };
+        return taken catch |failure| switch (failure) {
+            error.AlreadyExists => {
+                var buffer: [errors.message_size_max]u8 = undefined;
+                const said = std.fmt.bufPrint(&buffer, "{s}", .{errors.message()}) catch unreachable;
+                return errors.fail(failure, "the key {s} is taken, in this process or another: {s}", .{ key, said });
+            },
             else => failure,
         };
     }
@@ -324,10 +317,10 @@ pub const Publisher = struct {
     }
 
     fn listen(publisher: *Publisher, mode: u32) Error!void {
-        const paths = &publisher.paths;
-        publisher.listener = try socket.listen(paths.socket.slice(), paths.temporary.slice(), mode, .refused);
+        // Without a lock: others may be busy in the directory. Who connects meanwhile is accepted afterwards.
+        publisher.listener = try publisher.claim.listen(mode, .refused);
         errdefer {
-            _ = linux.unlink(paths.socket.z());
+            publisher.claim.removeSocket();
             socket.closeListener(publisher.listener);
         }
         reactor.lock();
@@ -340,7 +333,7 @@ pub const Publisher = struct {
 
     /// The key that it publishes under.
     pub fn keyText(publisher: *const Publisher) []const u8 {
-        return std.fs.path.stem(publisher.paths.socket.slice());
+        return std.fs.path.stem(publisher.claim.names.socket.slice());
     }
 
     pub fn info(publisher: *const Publisher) Info {
@@ -404,7 +397,7 @@ pub const Publisher = struct {
         // What was published is to be delivered. A GPU that hangs keeps its memory mapped, not this thread.
         _ = publisher.completions.drain(.fromMilliseconds(completion.drain_timeout_ms));
         publisher.completions.stop();
-        var leftovers: admission.Leftovers = .{};
+        var connections: admission.Leftovers = .{};
         {
             reactor.lock();
             defer reactor.unlock();
@@ -414,16 +407,16 @@ pub const Publisher = struct {
             reactor.remove(publisher.owed_token);
             // The last frames may be in memory that subscribers are still to be handed.
             outbox.flushAll(publisher);
-            leftovers.take(publisher);
+            connections.take(publisher);
         }
         // Nobody else knows of all this now: no lock is held while it ends.
-        _ = linux.unlink(publisher.paths.socket.z());
+        publisher.claim.removeSocket();
         socket.closeListener(publisher.listener);
-        leftovers.endOthers();
+        connections.endOthers();
         if (publisher.packet_ring) |*ring| ring.deinit();
         publisher.packet_ring = null;
-        leftovers.endSubscribers();
-        publisher.lock.release(&publisher.paths.lock);
+        connections.endSubscribers();
+        publisher.claim.release();
         publisher.waiter.stop();
         publisher.room.interrupt();
         publisher.unref();

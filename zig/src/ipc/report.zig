@@ -39,7 +39,8 @@ fn fill(publisher: *Publisher, message: *protocol.Report) void {
     message.published = publisher.writer.completed;
     message.rejected = @atomicLoad(u32, &publisher.admission.rejected, .monotonic);
     message.device = publisher.slots.device();
-    setRate(publisher, message, now);
+    message.newest_published_ns = publisher.meter.newestNs();
+    message.rate_millihertz = publisher.meter.millihertz(now);
     if (publisher.packet_ring) |*ring| {
         message.packets_published = ring.published;
         message.packet_codec_id = ring.codec_id;
@@ -54,25 +55,6 @@ fn fill(publisher: *Publisher, message: *protocol.Report) void {
     message.subscriber_count = count;
     const size = protocol.Report.sizeFor(count);
     message.prefix = .{ .kind = @intFromEnum(protocol.Kind.report), .size = @intCast(size) };
-}
-
-/// Over the frames in the ring, and up to now when the next one is late.
-fn setRate(publisher: *const Publisher, message: *protocol.Report, now: u64) void {
-    var oldest_ns: u64 = std.math.maxInt(u64);
-    var newest_ns: u64 = 0;
-    var count: u64 = 0;
-    for (publisher.writer.sequences, 0..) |sequence, slot| {
-        if (sequence == layout.sequence_none) continue;
-        const published_ns = publisher.control.slots[slot].record.published_ns;
-        oldest_ns = @min(oldest_ns, published_ns);
-        newest_ns = @max(newest_ns, published_ns);
-        count += 1;
-    }
-    message.newest_published_ns = newest_ns;
-    if (count < 2 or newest_ns <= oldest_ns) return;
-    const interval_ns = @max((newest_ns - oldest_ns) / (count - 1), 1);
-    const late_ns = now -| newest_ns;
-    message.rate_millihertz = 1_000 * std.time.ns_per_s / @max(interval_ns, late_ns -| interval_ns);
 }
 
 fn describe(connection: *const Connection, holding: *const eviction.Holding) protocol.ReportSubscriber {

@@ -141,8 +141,8 @@ pub const Subscriber = struct {
             hello.device_count = visibleUuids(&hello.devices) catch |reason| return withContext(reason);
             if (call.deadline.passed()) return errors.fail(
                 error.Timeout,
-                "the frames of {s} are on a GPU, and the time-out ended while its driver was loaded: give connect a " ++
-                    "longer one",
+                "the frames of {s} are on a GPU, and the time-out ended while its driver was loaded: give a longer " ++
+                    "time-out",
                 .{key},
             );
             break :reply try connecting.handshake(key, folder, &hello, call);
@@ -618,9 +618,9 @@ pub const Subscriber = struct {
         subscriber.announceRelease();
     }
 
-    /// Tells a publisher that waits for a slot. The release was stored before, sequentially consistent.
+    /// Tells a publisher that waits for a slot. The lease was given back before.
     fn announceRelease(subscriber: *Subscriber) void {
-        if (@atomicLoad(u32, &subscriber.control.publisher_waiting, .seq_cst) == 0) return;
+        if (!subscriber.reader.isAwaited()) return;
         const message: protocol.Released = .{};
         // Full: the publisher has as many announcements to read already. Gone: the reactor will say so.
         socket.send(subscriber.fd, std.mem.asBytes(&message), &.{}) catch {};
@@ -758,6 +758,8 @@ test "a lease that was taken back is announced to a publisher that waits for a s
         .frame_sleepers = .{ .channel = &page.frames },
         .packet_sleepers = .{ .channel = &page.packets },
     };
+    control.slots[0].generation = 1;
+    subscriber.reader.setMemory(0, 1);
     var view: FrameView = undefined;
     try testing.expectError(error.Protocol, subscriber.tryNext(&view));
 

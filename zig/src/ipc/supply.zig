@@ -19,6 +19,7 @@ const Publisher = @import("publisher.zig").Publisher;
 
 /// A slot that nobody needed for so long loses its memory.
 const shrink_after_s = 10;
+const shrink_patience_max_ns = 3600 * std.time.ns_per_s;
 /// How often the reactor looks after a ring that is larger than it was, or that evicted readers still hold frames of.
 const interval_ms = 1000;
 
@@ -32,6 +33,12 @@ pub const Supply = struct {
     /// Slots whose memory is being changed, as a mask. Nobody is handed it meanwhile.
     changing: u64 = 0,
     need: Need = .{},
+    /// Not before this is memory taken away again. Who keeps what was handed over, against the protocol, has the
+    /// publisher make it again and again; so each time that the ring grows soon after it shrank, it waits for twice as
+    /// long.
+    shrink_not_before_ns: u64 = 0,
+    shrink_patience_ns: u64 = shrink_after_s * std.time.ns_per_s,
+    shrunk_ns: u64 = 0,
     /// Descriptors of memory that has left the ring. Only the reactor closes them: it may be sending one.
     left: [left_max]i32 = undefined,
     left_count: usize = 0,
@@ -63,8 +70,8 @@ const Need = struct {
     }
 };
 
-/// A slot for the owner to fill. WouldBlock: as many as the ring began with are the owner's own, filled or being filled,
-/// or there is no memory for more.
+/// A slot for the owner to fill. WouldBlock: as many as the ring began with are the owner's own, filled or being
+/// filled, or there is no memory for more.
 pub fn acquire(publisher: *Publisher) error{WouldBlock}!u6 {
     var can_make = true;
     // Each round ends with a slot, with a reader less, or without hope for memory.
@@ -129,11 +136,24 @@ pub fn mayAdmit(publisher: *Publisher) bool {
     return publisher.subscribers.memoriesOutside() == 0 or roomOf(publisher) >= layout.leases_max + reserve;
 }
 
+fn noteGrowth(supply: *Supply, now_ns: u64) void {
+    const least = shrink_after_s * std.time.ns_per_s;
+    const since_ns = now_ns -| supply.shrunk_ns;
+    if (supply.shrunk_ns != 0 and since_ns < supply.shrink_patience_ns) {
+        supply.shrink_patience_ns = @min(2 * supply.shrink_patience_ns, shrink_patience_max_ns);
+        // Once for all the slots that it grows by now.
+        supply.shrunk_ns = 0;
+    } else if (supply.shrunk_ns != 0 and since_ns > 4 * supply.shrink_patience_ns) supply.shrink_patience_ns = least;
+    supply.shrink_not_before_ns = now_ns +| supply.shrink_patience_ns;
+}
+
 fn noteNeed(publisher: *Publisher) void {
     assert(publisher.mutex.isHeld());
     const writer = &publisher.writer;
-    const kept = publisher.subscribers.kept() & writer.present & ~writer.busy;
-    const needed = @popCount(writer.present & ~kept) -| writer.spare(&publisher.subscribers);
+    const own = writer.busy | if (writer.newest_slot) |newest| bitOf(newest) else 0;
+    const leased = publisher.subscribers.leased(&writer.sequences) & ~own;
+    // The owner takes what is there, and more than it would have at first is nobody's need.
+    const needed = @popCount(leased) + @min(@popCount(own), publisher.supply.slots_initial);
     publisher.supply.need.note(needed, clock.monotonicNs());
 }
 
@@ -154,6 +174,7 @@ fn fill(publisher: *Publisher, slot: u6) bool {
             publisher.subscribers.replaced(slot);
             oweToAll(publisher, slot);
             if (grown) {
+                noteGrowth(&publisher.supply, clock.monotonicNs());
                 noteNeed(publisher);
                 eviction.tellGrowth(publisher, @popCount(writer.present));
             }
@@ -262,8 +283,9 @@ fn chooseChange(publisher: *Publisher) Change {
     const present = @popCount(writer.present);
     const is_large = present > supply.slots_initial;
     if (is_large) noteNeed(publisher);
+    // One more, to be filled.
     const wanted = @max(supply.slots_initial, supply.need.most() + 1);
-    if (present > wanted) {
+    if (present > wanted and clock.monotonicNs() >= supply.shrink_not_before_ns) {
         const slot = writer.acquireKept(subscribers) orelse writer.acquire(subscribers) orelse return .none;
         supply.changing |= bitOf(slot);
         return .{ .strip = slot };
@@ -280,10 +302,33 @@ fn strip(publisher: *Publisher, slot: u6) void {
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
     publisher.supply.changing &= ~bitOf(slot);
+    publisher.supply.shrunk_ns = clock.monotonicNs();
     publisher.subscribers.replaced(slot);
     publisher.writer.strip(slot);
     oweToAll(publisher, slot);
     publisher.events.add(.{ .kind = @intFromEnum(events.Kind.shrunk), .slots = @popCount(publisher.writer.present) });
+}
+
+test "a ring that grows again as soon as it has shrunk keeps its memory for longer each time, and is forgiven" {
+    const testing = std.testing;
+    const second = std.time.ns_per_s;
+    var supply: Supply = .{ .slots_initial = 2, .memories_max = 8 };
+    var now: u64 = 1000 * second;
+    for ([_]u64{ 10, 20, 40, 80 }) |patience| {
+        for (0..3) |_| noteGrowth(&supply, now);
+        try testing.expectEqual(now + patience * second, supply.shrink_not_before_ns);
+        now = supply.shrink_not_before_ns;
+        supply.shrunk_ns = now;
+        now += 1;
+    }
+    now += 4 * 80 * second;
+    noteGrowth(&supply, now);
+    try testing.expectEqual(now + 10 * second, supply.shrink_not_before_ns);
+    for (0..20) |_| {
+        supply.shrunk_ns = now;
+        noteGrowth(&supply, now);
+    }
+    try testing.expectEqual(now + shrink_patience_max_ns, supply.shrink_not_before_ns);
 }
 
 test "the need of the last ten seconds" {

@@ -1,9 +1,9 @@
-//! This file chooses the directory in which sockets and locks live, and takes the locks.
+//! This file chooses the directory in which sockets and locks live.
 
 const std = @import("std");
 const linux = std.os.linux;
 const errors = @import("../core/mod.zig").errors;
-const os_fd = @import("fd.zig");
+const access = @import("access.zig");
 const socket = @import("socket.zig");
 const Error = errors.Error;
 
@@ -17,7 +17,7 @@ pub const Path = struct {
             return errors.fail(
                 error.InvalidArgument,
                 "the path " ++ format ++ " is longer than the {d} bytes that Linux allows for a socket: choose a " ++
-                    "shorter runtime directory",
+                    "shorter directory",
                 arguments ++ .{socket.path_size_max - 1},
             );
         };
@@ -105,13 +105,22 @@ pub fn forPublisher(option: []const u8) Error!Path {
 }
 
 /// The directory to connect in: as named, else the first standard one that has this key's socket, else the one
-/// a publisher of this user would choose.
-pub fn forSubscriber(option: []const u8, key: []const u8) Error!Path {
+/// a publisher of this user would choose. `closed` becomes the first one that this user may not look into, where one
+/// is there.
+pub fn forSubscriber(option: []const u8, key: []const u8, closed: *?Path) Error!Path {
+    closed.* = null;
     if (try named(option)) |path| return path;
     const candidates: Candidates = try .init();
     for (candidates.paths[0..candidates.count], 1..) |path, number| {
         const entry = Path.init("{s}/{s}.sock", .{ path.slice(), key }) catch continue;
-        if (linux.errno(linux.access(entry.z(), linux.F_OK)) != .SUCCESS) continue;
+        switch (linux.errno(linux.access(entry.z(), linux.F_OK))) {
+            .SUCCESS => {},
+            .ACCES => {
+                if (closed.* == null and access.isClosed(&path)) closed.* = path;
+                continue;
+            },
+            else => continue,
+        }
         if (number == candidates.count) try requirePrivate(&path);
         return path;
     }
@@ -119,9 +128,16 @@ pub fn forSubscriber(option: []const u8, key: []const u8) Error!Path {
 }
 
 fn named(option: []const u8) Error!?Path {
-    if (option.len > 0) return try .init("{s}", .{option});
-    if (environment("CUFRAMES_RUNTIME_DIR")) |directory| return try .init("{s}", .{directory});
-    return null;
+    return try absolute(if (option.len > 0) option else environment("CUFRAMES_RUNTIME_DIR") orelse return null);
+}
+
+/// A path as it is meant now: the process may go elsewhere before what is made there is reached, or removed.
+pub fn absolute(path: []const u8) Error!Path {
+    if (path[0] == '/') return .init("{s}", .{path});
+    var buffer: [linux.PATH_MAX]u8 = undefined;
+    const size = try errors.check(linux.getcwd(&buffer, buffer.len), "getcwd", "the working directory");
+    const working = std.mem.trimEnd(u8, buffer[0 .. size - 1], "/");
+    return .init("{s}/{s}", .{ working, path });
 }
 
 pub fn create(path: *const Path) Error!void {
@@ -150,61 +166,7 @@ fn requirePrivate(path: *const Path) Error!void {
     );
 }
 
-/// An exclusive lock on a file, dropped by the kernel on any death of its holder.
-pub const Lock = struct {
-    fd: i32,
-
-    /// AlreadyExists when another process holds it.
-    pub fn acquire(path: *const Path) Error!Lock {
-        // A holder that ends unlinks the file: a lock on an unlinked file is a lock on nothing, so look again.
-        for (0..16) |_| {
-            const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .CLOEXEC = true, .NOFOLLOW = true };
-            const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, 0o660), "open", path.slice()));
-            errdefer os_fd.close(fd);
-            const result = linux.flock(fd, std.c.LOCK.EX | std.c.LOCK.NB);
-            if (linux.errno(result) == .AGAIN) return error.AlreadyExists;
-            _ = try errors.check(result, "flock", path.slice());
-            if (isStill(fd, path)) return .{ .fd = fd };
-            os_fd.close(fd);
-        }
-        return errors.fail(error.Io, "{s} is being replaced again and again by another process", .{path.slice()});
-    }
-
-    /// A lock on a file that was not there.
-    pub fn createNew(path: *const Path, mode: u32) Error!Lock {
-        const flags: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true, .EXCL = true, .CLOEXEC = true, .NOFOLLOW = true };
-        const fd: i32 = @intCast(try errors.check(linux.open(path.z(), flags, @intCast(mode)), "open", path.slice()));
-        errdefer os_fd.close(fd);
-        _ = try errors.check(linux.flock(fd, std.c.LOCK.EX | std.c.LOCK.NB), "flock", path.slice());
-        return .{ .fd = fd };
-    }
-
-    fn isStill(fd: i32, path: *const Path) bool {
-        var held: linux.Statx = undefined;
-        var now: linux.Statx = undefined;
-        const of_held = linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .INO = true }, &held);
-        const of_path = linux.statx(linux.AT.FDCWD, path.z(), 0, .{ .INO = true }, &now);
-        if (linux.errno(of_held) != .SUCCESS or linux.errno(of_path) != .SUCCESS) return false;
-        return held.ino == now.ino and held.dev_major == now.dev_major and held.dev_minor == now.dev_minor;
-    }
-
-    pub fn release(lock: Lock, path: *const Path) void {
-        _ = linux.unlink(path.z());
-        os_fd.close(lock.fd);
-    }
-};
-
 const testing = std.testing;
-
-test "a lock excludes, and can be taken again after its holder has removed it" {
-    const path: Path = try .init("/tmp/cuframes-test-{d}.lock", .{linux.getpid()});
-    const first: Lock = try .acquire(&path);
-    try testing.expectError(error.AlreadyExists, Lock.acquire(&path));
-    first.release(&path);
-    const second: Lock = try .acquire(&path);
-    second.release(&path);
-    try testing.expect(linux.errno(linux.access(path.z(), linux.F_OK)) == .NOENT);
-}
 
 test "the directories are listed with a NUL behind each, or the one that was named" {
     var buffer: [3 * socket.path_size_max]u8 = undefined;
@@ -213,6 +175,17 @@ test "the directories are listed with a NUL behind each, or the one that was nam
     try testing.expect(std.mem.endsWith(u8, all, "\x00"));
     try testing.expectEqualStrings("/somewhere\x00", buffer[0..try list("/somewhere", &buffer)]);
     try testing.expectError(error.InvalidArgument, list("/somewhere", buffer[0..10]));
+}
+
+test "a relative directory is meant from where the process is now" {
+    var buffer: [2 * socket.path_size_max]u8 = undefined;
+    var before: [linux.PATH_MAX]u8 = undefined;
+    const size = linux.getcwd(&before, before.len);
+    defer _ = linux.chdir(before[0 .. size - 1 :0]);
+    for ([_][:0]const u8{ "/tmp", "/" }, [_][]const u8{ "/tmp/./run\x00", "/./run\x00" }) |working, expected| {
+        try testing.expectEqual(.SUCCESS, linux.errno(linux.chdir(working)));
+        try testing.expectEqualStrings(expected, buffer[0..try list("./run", &buffer)]);
+    }
 }
 
 test "an XDG_RUNTIME_DIR too long for a socket is passed over" {
@@ -236,5 +209,5 @@ extern "c" fn unsetenv(name: [*:0]const u8) c_int;
 
 test "a path that does not fit a socket address is refused by name" {
     try testing.expectError(error.InvalidArgument, Path.init("/{s}", .{"x" ** 200}));
-    try testing.expect(std.mem.indexOf(u8, errors.message(), "shorter runtime directory") != null);
+    try testing.expect(std.mem.indexOf(u8, errors.message(), "shorter directory") != null);
 }

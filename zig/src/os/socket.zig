@@ -49,7 +49,7 @@ pub const Address = struct {
         if (path.len >= path_size_max) {
             return errors.fail(
                 error.InvalidArgument,
-                "the socket path {s} has {d} bytes; Linux allows {d}: choose a shorter runtime directory",
+                "the socket path {s} has {d} bytes; Linux allows {d}: choose a shorter directory",
                 .{ path, path.len, path_size_max - 1 },
             );
         }
@@ -78,7 +78,8 @@ pub const Address = struct {
     }
 };
 
-fn open() Error!i32 {
+/// A socket that is not bound or connected yet.
+pub fn open() Error!i32 {
     const kind = linux.SOCK.SEQPACKET | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
     return @intCast(try errors.check(linux.socket(linux.AF.UNIX, kind, 0), "socket", "AF_UNIX"));
 }
@@ -86,24 +87,8 @@ fn open() Error!i32 {
 /// Whether the peers of a listener may send descriptors.
 pub const Rights = enum { taken, refused };
 
-/// Binds, sets the mode and listens under a temporary name, then renames: whoever sees the final name can connect.
-/// A stale socket of that name is replaced.
-pub fn listen(path: []const u8, temporary_path: []const u8, mode: u32, rights: Rights) Error!i32 {
-    const address = try Address.init(path);
-    const temporary = try Address.init(temporary_path);
-    const fd = try open();
-    errdefer os_fd.close(fd);
-    _ = linux.unlink(temporary.pathZ());
-    _ = try errors.check(linux.bind(fd, @ptrCast(&temporary.storage), temporary.size), "bind", path);
-    errdefer _ = linux.unlink(temporary.pathZ());
-    if (rights == .refused) refuseDescriptors(fd);
-    _ = try errors.check(linux.chmod(temporary.pathZ(), @intCast(mode)), "chmod", path);
-    _ = try errors.check(linux.listen(fd, backlog), "listen", path);
-    _ = try errors.check(linux.rename(temporary.pathZ(), address.pathZ()), "rename", path);
-    return fd;
-}
-
-const backlog = 128;
+/// Connections that wait to be accepted.
+pub const backlog = 128;
 
 /// SO_PASSRIGHTS of Linux 6.16.
 const SO_PASSRIGHTS = 83;
@@ -163,6 +148,23 @@ fn drain(fd: i32) bool {
         if (message.flags & linux.MSG.CTRUNC != 0) return false;
         if (message.controllen == 0) return true;
         take(fd);
+    }
+    return false;
+}
+
+/// Empties the queue of a connection that was shut down, and leaves it open. What rode on its messages goes to the
+/// closer: one of them may be the connection's other end, which would keep it, and all that was sent to it, for ever.
+/// False: the descriptors of this process do not suffice.
+pub fn discardQueue(fd: i32) bool {
+    var byte: [1]u8 = undefined;
+    for (0..drain_max) |_| {
+        var descriptors: Descriptors = .{ .limit = kernel_descriptors_max };
+        _ = receive(fd, &byte, &descriptors) catch |failure| switch (failure) {
+            error.WouldBlock, error.Disconnected => return true,
+            error.Truncated => continue,
+            error.DescriptorsExhausted => return false,
+        };
+        descriptors.deinit();
     }
     return false;
 }
@@ -503,6 +505,25 @@ fn pair() Error![2]i32 {
     return fds;
 }
 
+test "a connection that was sent its own other end does not keep itself" {
+    const fds = try pair();
+    defer os_fd.close(fds[0]);
+    const file = try memfd.create("passed", 4096);
+    defer os_fd.close(file);
+    try send(fds[0], "not read", &.{file});
+    try send(fds[1], "the other end", &.{fds[1]});
+    os_fd.close(fds[1]);
+    shutdown(fds[0]);
+    try testing.expect(!isAllRead(fds[0]));
+    try testing.expect(discardQueue(fds[0]));
+    // By the closer, at some time.
+    const deadline: clock.Deadline = .fromMilliseconds(30_000);
+    while (!isAllRead(fds[0])) {
+        try testing.expect(!deadline.passed());
+        std.Thread.yield() catch {};
+    }
+}
+
 test "a message and its descriptors arrive together" {
     const fds = try pair();
     defer os_fd.close(fds[0]);
@@ -554,12 +575,11 @@ test "unwanted descriptors never enter, a long message is refused, silence is no
 test "connecting to a full queue ends in time, however many signals come" {
     const path = try std.fmt.allocPrint(testing.allocator, "/tmp/cuframes-socket-test-{d}", .{linux.getpid()});
     defer testing.allocator.free(path);
-    const temporary = try std.fmt.allocPrint(testing.allocator, "{s}.new", .{path});
-    defer testing.allocator.free(temporary);
     const address: Address = try .init(path);
-    const listener = try listen(path, temporary, 0o600, .taken);
-    defer _ = linux.unlink(address.pathZ());
+    const listener = try open();
     defer os_fd.close(listener);
+    _ = try errors.check(linux.bind(listener, @ptrCast(&address.storage), address.size), "bind", path);
+    defer _ = linux.unlink(address.pathZ());
     _ = try errors.check(linux.listen(listener, 0), "listen", path);
     const queued = try connect(&address, path, 1000);
     defer os_fd.close(queued);
@@ -677,10 +697,11 @@ test "what a clean connection has unread is taken when it is hung up, so that th
 test "a kernel that can refuses what peers send with descriptors, from the connection's beginning" {
     const path = try std.fmt.allocPrint(testing.allocator, "/tmp/cuframes-socket-test-{d}", .{linux.getpid()});
     defer testing.allocator.free(path);
-    const temporary = try std.fmt.allocPrint(testing.allocator, "{s}.new", .{path});
-    defer testing.allocator.free(temporary);
     const address: Address = try .init(path);
-    const listener = try listen(path, temporary, 0o600, .refused);
+    const listener = try open();
+    _ = try errors.check(linux.bind(listener, @ptrCast(&address.storage), address.size), "bind", path);
+    refuseDescriptors(listener);
+    _ = try errors.check(linux.listen(listener, backlog), "listen", path);
     defer closeListener(listener);
     defer _ = linux.unlink(address.pathZ());
     var value: u32 = 1;

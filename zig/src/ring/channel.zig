@@ -1,6 +1,7 @@
 //! A channel is what a side of a ring sleeps on and the other wakes it by; it lies in a lease page, which both can
 //! write. `Sleepers` is the sleeping side, `notify` the waking one. An `EventCount` is the same inside one process.
 
+const barrier = @import("barrier.zig");
 const layout = @import("layout.zig");
 const futex = @import("../os/mod.zig").futex;
 const clock = @import("../os/mod.zig").clock;
@@ -12,14 +13,14 @@ const sleepers_max = 256;
 /// Wakes the peer's sleepers if there are any; a system call only then. The waker's condition was stored before,
 /// sequentially consistent: either the sleeper's second look sees it or this sees the sleeper.
 pub fn notify(channel: *layout.Channel) void {
-    if (@atomicLoad(u32, &channel.waiting, .seq_cst) == 0) return;
+    if (barrier.load(u32, &channel.waiting, .seq_cst) == 0) return;
     change(channel);
     futex.wakeShared(&channel.wake, sleepers_max);
 }
 
 fn change(channel: *layout.Channel) void {
-    @atomicStore(u32, &channel.waiting, 0, .seq_cst);
-    _ = @atomicRmw(u32, &channel.wake, .Add, 1, .seq_cst);
+    barrier.store(u32, &channel.waiting, 0, .seq_cst);
+    barrier.add(u32, &channel.wake, 1);
 }
 
 /// The threads of this process that sleep on a channel. The peer can write its words and move those who sleep on them,
@@ -49,8 +50,8 @@ pub const Sleepers = struct {
         const channel = sleepers.channel;
         while (true) {
             const interruptions = @atomicLoad(u32, &sleepers.interruptions, .seq_cst);
-            const seen = @atomicLoad(u32, &channel.wake, .seq_cst);
-            @atomicStore(u32, &channel.waiting, 1, .seq_cst);
+            const seen = barrier.load(u32, &channel.wake, .seq_cst);
+            barrier.store(u32, &channel.waiting, 1, .seq_cst);
             const rest = pace.count();
             if (rest == null and ready(context)) return true;
             if (deadline.passed()) return false;

@@ -7,6 +7,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const barrier = @import("barrier.zig");
 const layout = @import("layout.zig");
 const leases = @import("leases.zig");
 const bitOf = leases.bitOf;
@@ -77,19 +78,13 @@ pub const Writer = struct {
     fn changeMemory(writer: *Writer, slot: u6) void {
         assert(writer.sequences[slot] == layout.sequence_none);
         writer.generations[slot] +%= 1;
-        @atomicStore(u32, &writer.control.slots[slot].generation, writer.generations[slot], .seq_cst);
+        barrier.store(u32, &writer.control.slots[slot].generation, writer.generations[slot], .seq_cst);
     }
 
     /// Whether `acquire` would find a slot; takes none.
     pub fn hasFree(writer: *const Writer, subscribers: *Subscribers) bool {
         const excluded, const overwritable = writer.limits(subscribers);
         return writer.oldest(excluded | subscribers.kept(), overwritable) != null;
-    }
-
-    /// How many slots the ring has no use for at this moment but as the one to be filled next.
-    pub fn spare(writer: *const Writer, subscribers: *Subscribers) u32 {
-        const excluded, _ = writer.limits(subscribers);
-        return @popCount(~(excluded | subscribers.kept()));
     }
 
     /// The slots that must not be written, and the highest sequence that may be overwritten.
@@ -132,10 +127,10 @@ pub const Writer = struct {
         // An empty slot has no sequence that a lease could have been checked against.
         if (sequence == layout.sequence_none) return true;
         const shared = &writer.control.slots[slot].sequence;
-        @atomicStore(u64, shared, layout.sequence_none, .seq_cst);
+        barrier.store(u64, shared, layout.sequence_none, .seq_cst);
         if (subscribers.leased(&writer.sequences) & bitOf(slot) != 0) {
             // A lease came first: its frame is whole and stays.
-            @atomicStore(u64, shared, sequence, .seq_cst);
+            barrier.store(u64, shared, sequence, .seq_cst);
             return false;
         }
         writer.sequences[slot] = layout.sequence_none;
@@ -161,8 +156,17 @@ pub const Writer = struct {
         writer.sequences[slot] = sequence;
         writer.newest_slot = slot;
         writer.completed = sequence;
-        @atomicStore(u64, &writer.control.slots[slot].sequence, sequence, .seq_cst);
-        @atomicStore(u64, &writer.control.newest, Ticket.init(sequence, slot), .seq_cst);
+        barrier.store(u64, &writer.control.slots[slot].sequence, sequence, .seq_cst);
+        barrier.store(u64, &writer.control.newest, Ticket.init(sequence, slot), .seq_cst);
+    }
+
+    /// Somebody is about to wait for a slot, and looks for one behind this: releases are announced until `endWait`.
+    pub fn beginWait(writer: *Writer) void {
+        barrier.add(u32, &writer.control.publisher_waiting, 1);
+    }
+
+    pub fn endWait(writer: *Writer) void {
+        barrier.add(u32, &writer.control.publisher_waiting, std.math.maxInt(u32));
     }
 
     /// Gives a slot back unpublished.
@@ -215,7 +219,7 @@ pub const Reader = struct {
         cursor: u64,
     ) Reader {
         assert(max_slots <= layout.slots_max);
-        @atomicStore(u64, &page.cursor, cursor, .seq_cst);
+        barrier.store(u64, &page.cursor, cursor, .seq_cst);
         return .{ .control = control, .page = page, .max_slots = max_slots, .mode = mode, .cursor = cursor };
     }
 
@@ -228,12 +232,18 @@ pub const Reader = struct {
     /// is changed before a sequence is stored, and not while it is there.
     fn hasMemory(reader: *const Reader, slot: u6) bool {
         const generation = @atomicLoad(u32, &reader.generations[slot], .seq_cst);
-        return generation != 0 and generation == @atomicLoad(u32, &reader.control.slots[slot].generation, .seq_cst);
+        return generation != 0 and generation == barrier.load(u32, &reader.control.slots[slot].generation, .seq_cst);
     }
 
     /// Whether the publisher has ended the connection for what the reader held: it must not look at another frame.
     pub fn isEvicted(reader: *const Reader) bool {
-        return @atomicLoad(u32, &reader.page.revoked, .seq_cst) != 0;
+        return barrier.load(u32, &reader.page.revoked, .seq_cst) != 0;
+    }
+
+    /// Whether the publisher wants to be told of the lease that has just been given back: either this sees that it
+    /// waits, or it sees the lease gone, since both are sequentially consistent on both sides.
+    pub fn isAwaited(reader: *const Reader) bool {
+        return barrier.load(u32, &reader.control.publisher_waiting, .seq_cst) != 0;
     }
 
     /// Whether one more frame can be held. Safe from another thread.
@@ -244,7 +254,7 @@ pub const Reader = struct {
     /// Whether `next` has something to return. Safe from another thread. The page's copy of the cursor does not
     /// count: the publisher could have written it.
     pub fn hasNews(reader: *const Reader) bool {
-        const newest = Ticket.from(@atomicLoad(u64, &reader.control.newest, .seq_cst));
+        const newest = Ticket.from(barrier.load(u64, &reader.control.newest, .seq_cst));
         if (newest.sequence <= @atomicLoad(u64, &reader.cursor, .acquire)) return false;
         // Where nothing follows, `next` says why.
         const wanted = reader.choose(newest) orelse return true;
@@ -258,7 +268,7 @@ pub const Reader = struct {
         const index = reader.freeLease() orelse return error.TooManyLeases;
         const entry = reader.freeEntry();
         for (0..attempts_max) |_| {
-            const newest = Ticket.from(@atomicLoad(u64, &reader.control.newest, .seq_cst));
+            const newest = Ticket.from(barrier.load(u64, &reader.control.newest, .seq_cst));
             if (newest.sequence <= reader.cursor) return null;
             const wanted = reader.choose(newest) orelse {
                 if (reader.memory_is_final) return null;
@@ -267,7 +277,7 @@ pub const Reader = struct {
             if (wanted.slot >= reader.max_slots) return error.Protocol;
             if (!reader.hasMemory(wanted.slot)) {
                 // In another frame's memory, where this one has been overwritten in the meantime.
-                const sequence = @atomicLoad(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst);
+                const sequence = barrier.load(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst);
                 if (sequence == wanted.sequence) return null;
                 continue;
             }
@@ -279,9 +289,9 @@ pub const Reader = struct {
             reader.dropped += wanted.sequence - reader.cursor - 1;
             reader.received += 1;
             @atomicStore(u64, &reader.cursor, wanted.sequence, .release);
-            @atomicStore(u64, &reader.page.cursor, wanted.sequence, .seq_cst);
-            @atomicStore(u64, &reader.page.received, reader.received, .monotonic);
-            @atomicStore(u64, &reader.page.dropped, reader.dropped, .monotonic);
+            barrier.store(u64, &reader.page.cursor, wanted.sequence, .seq_cst);
+            barrier.store(u64, &reader.page.received, reader.received, .monotonic);
+            barrier.store(u64, &reader.page.dropped, reader.dropped, .monotonic);
             return .{ .index = index, .slot = wanted.slot, .sequence = wanted.sequence };
         }
         return error.Protocol;
@@ -295,10 +305,10 @@ pub const Reader = struct {
     fn choose(reader: *const Reader, newest: Ticket) ?Ticket {
         const is_final = @atomicLoad(bool, &reader.memory_is_final, .seq_cst);
         if (is_final) return reader.following(newest.sequence, reader.mode, true);
-        return switch (reader.mode) {
-            .newest => newest,
-            .ordered => reader.following(newest.sequence, .ordered, false),
-        };
+        // There is nothing in between where it is the next one: the slots need not be looked through.
+        const is_next = newest.sequence == @atomicLoad(u64, &reader.cursor, .acquire) + 1;
+        if (reader.mode == .newest or is_next) return newest;
+        return reader.following(newest.sequence, .ordered, false);
     }
 
     /// The lowest sequence after the cursor that is still in a slot, or the highest one. Bounded by what was complete
@@ -307,7 +317,7 @@ pub const Reader = struct {
         var found: ?Ticket = null;
         const cursor = @atomicLoad(u64, &reader.cursor, .acquire);
         for (reader.control.slots[0..reader.max_slots], 0..) |*slot, index| {
-            const sequence = @atomicLoad(u64, &slot.sequence, .seq_cst);
+            const sequence = barrier.load(u64, &slot.sequence, .seq_cst);
             if (sequence <= cursor or sequence > newest) continue;
             if (needs_memory and !reader.hasMemory(@intCast(index))) continue;
             const is_better = found == null or switch (mode) {
@@ -323,11 +333,11 @@ pub const Reader = struct {
 
     fn lease(reader: *Reader, index: u32, entry: u32, wanted: Ticket) bool {
         const word: u64 = @bitCast(wanted);
-        @atomicStore(u64, &reader.page.leases[entry], word, .seq_cst);
-        const sequence = @atomicLoad(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst);
+        barrier.store(u64, &reader.page.leases[entry], word, .seq_cst);
+        const sequence = barrier.load(u64, &reader.control.slots[wanted.slot].sequence, .seq_cst);
         // The publisher revokes first and then looks at the leases: either it has seen this one, or this is seen.
         if (sequence != wanted.sequence or reader.isEvicted()) {
-            @atomicStore(u64, &reader.page.leases[entry], Ticket.none, .seq_cst);
+            barrier.store(u64, &reader.page.leases[entry], Ticket.none, .seq_cst);
             reader.withdrew = true;
             return false;
         }
@@ -393,7 +403,7 @@ pub const Reader = struct {
             const count = @atomicLoad(u32, shares, .acquire);
             assert(count >= 1);
             if (count == 1) {
-                @atomicStore(u64, &reader.page.leases[entry], Ticket.none, .seq_cst);
+                barrier.store(u64, &reader.page.leases[entry], Ticket.none, .seq_cst);
                 return @atomicStore(u32, shares, 0, .release);
             }
             if (@cmpxchgWeak(u32, shares, count, count - 1, .acq_rel, .acquire) == null) return;
@@ -616,7 +626,7 @@ test "an evicted reader gets no frame; what it held is not written, and its slot
     for (0..4) |index| try hoarder.release(@intCast(index));
     try other.release(shared.index);
     try testing.expectEqual(@as(u64, 0), ring.subscribers.kept());
-    try testing.expectEqual(@as(u32, 3), ring.writer.spare(&ring.subscribers));
+    for (0..3) |_| try testing.expect(ring.writer.acquire(&ring.subscribers) != null);
 }
 
 test "a lease that lands after the eviction is taken back, one that landed before it counts" {

@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const barrier = @import("barrier.zig");
 const layout = @import("layout.zig");
 const channel = @import("channel.zig");
 const Ticket = layout.Ticket;
@@ -115,7 +116,7 @@ pub const Subscribers = struct {
         var lowest: u64 = layout.sequence_max;
         var indexes = bitsOf(subscribers.ordered);
         while (indexes.next()) |index| {
-            lowest = @min(lowest, @atomicLoad(u64, &subscribers.pages[index].cursor, .seq_cst));
+            lowest = @min(lowest, barrier.load(u64, &subscribers.pages[index].cursor, .seq_cst));
         }
         return lowest;
     }
@@ -142,12 +143,12 @@ pub const Evicted = struct {
     /// Revokes first and looks at the leases then, all of it sequentially consistent; the reader stores its lease first
     /// and looks whether it was revoked then. So each lease that the reader believes in is seen here.
     fn init(page: *layout.LeasePage, sequences: Sequences, frames: u32, after_ns: u64) Evicted {
-        @atomicStore(u32, &page.revoked_frames, frames, .monotonic);
-        @atomicStore(u64, &page.revoked_after_ns, after_ns, .monotonic);
-        @atomicStore(u32, &page.revoked, 1, .seq_cst);
+        barrier.store(u32, &page.revoked_frames, frames, .monotonic);
+        barrier.store(u64, &page.revoked_after_ns, after_ns, .monotonic);
+        barrier.store(u32, &page.revoked, 1, .seq_cst);
         var evicted: Evicted = .{ .page = page };
         for (&page.leases, &evicted.tickets) |*lease, *ticket| {
-            const word = @atomicLoad(u64, lease, .seq_cst);
+            const word = barrier.load(u64, lease, .seq_cst);
             if (isLeased(word, sequences)) ticket.* = word;
         }
         return evicted;
@@ -186,7 +187,7 @@ pub const Evicted = struct {
         for (&evicted.tickets) |*ticket| {
             if (ticket.* == Ticket.none) continue;
             const named = for (&evicted.page.leases) |*lease| {
-                if (@atomicLoad(u64, lease, .seq_cst) == ticket.*) break true;
+                if (barrier.load(u64, lease, .seq_cst) == ticket.*) break true;
             } else false;
             if (!named) ticket.* = Ticket.none;
         }
@@ -196,7 +197,7 @@ pub const Evicted = struct {
 fn leasedIn(page: *const layout.LeasePage, sequences: Sequences) u64 {
     var slots: u64 = 0;
     for (&page.leases) |*lease| {
-        const word = @atomicLoad(u64, lease, .seq_cst);
+        const word = barrier.load(u64, lease, .seq_cst);
         if (isLeased(word, sequences)) slots |= bitOf(Ticket.from(word).slot);
     }
     return slots;

@@ -6,3 +6,8 @@ pub const frames = @import("frames.zig");
 pub const leases = @import("leases.zig");
 pub const layout = @import("layout.zig");
 pub const packets = @import("packets.zig");
+
+test {
+    _ = @import("machine.zig");
+    _ = @import("model.zig");
+}
