@@ -11,7 +11,7 @@ import type { CpuRow, RunRow } from "./cpu.ts";
 import type { EnduranceResult } from "./endurance.ts";
 
 const percent = (value: number) => `${value.toFixed(1)} %`;
-const megabytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+export const megabytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 const change = ([first, last]: readonly [number, number]) => `${first} → ${last}`;
 
 function verdict(row: CpuShare & { budget: number | undefined }): string {
@@ -76,19 +76,24 @@ export function machineName(): string {
   return `${cpus().length}-core-${machine()}`;
 }
 
-/** A page of docs/results. */
-export function cpuPage(tables: string, { seconds, load }: { seconds: number; load: number }): string {
+/** The first sentence of a page of docs/results. @param load the load average at the beginning */
+export function whenAndWhere(load: number): string {
   const { model } = cpus()[0]!;
   const installed = (name: string) =>
     JSON.parse(readFileSync(join(root, "node_modules", name, "package.json"), "utf8")).version;
   const node = `node-linux-${machine() === "aarch64" ? "arm64" : "x64"}`;
+  return `${
+    new Date().toISOString().slice(0, 10)
+  }, ${cpus().length} cores (${model}), Linux ${release()}, Deno ${installed("deno")}, Bun ${
+    installed("bun")
+  }, Node ${installed(node)}; the load average was ${load.toFixed(1)} at the beginning.`;
+}
+
+/** A page of docs/results. */
+export function cpuPage(tables: string, { seconds, load }: { seconds: number; load: number }): string {
   return `# CPU time of every command and of a plain reader
 
-${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${model}), Linux ${release()}, Deno ${
-    installed("deno")
-  }, Bun ${installed("bun")}, Node ${installed(node)}; the load average was ${
-    load.toFixed(1)
-  } at the beginning.
+${whenAndWhere(load)}
 
 \`npm run soak -- --cpu\`: a clip of 320×240 at 25 frames a second, published by \`cuframes source\`, and one process after
 another on it, each on the runtime of its source. CPU time is user and system time of all threads in ${seconds} s, behind a

@@ -85,7 +85,7 @@ export interface PublisherReport {
   slots: number;
   /** Slots that it may grow to. */
   maxSlots: number;
-  /** Slots' memories outside the ring: evicted subscribers still hold them. */
+  /** Slots' memories that left the ring and that subscribers have not let go of. */
   slotsOutside: number;
   /** Bytes that both may take. */
   memoryLimit: number;

@@ -47,7 +47,7 @@ export interface PublisherStats {
   failed: number;
   /** Slots in the ring now. */
   slots: number;
-  /** Slots' memories outside the ring: evicted subscribers still hold them. */
+  /** Slots' memories that left the ring and that subscribers have not let go of. */
   slotsOutside: number;
   /** Subscribers evicted so far. */
   evictions: number;

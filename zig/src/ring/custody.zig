@@ -19,8 +19,8 @@ const Holder = struct {
     /// The generation of each slot's memory that it was handed last; 0: none.
     handed: [layout.slots_max]u32 = @splat(0),
 
-    /// Whether it has mapped a memory, by its own account, or was handed it last and has not followed yet. Of what came in
-    /// between it keeps nothing.
+    /// Whether it has mapped a memory, by its own account, or was handed it last and has not followed yet. Of what came
+    /// in between it keeps nothing.
     fn mayHave(holder: *const Holder, memory: Memory) bool {
         const handed = holder.handed[memory.slot];
         if (handed == 0) return false;
