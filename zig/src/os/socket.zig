@@ -506,6 +506,8 @@ fn pair() Error![2]i32 {
 }
 
 test "a connection that was sent its own other end does not keep itself" {
+    // QEMU (7.2) has neither the flags of a message that is looked at nor the newer options.
+    if (@import("test_options").emulated) return error.SkipZigTest;
     const fds = try pair();
     defer os_fd.close(fds[0]);
     const file = try memfd.create("passed", 4096);
@@ -547,6 +549,8 @@ test "a message and its descriptors arrive together" {
 }
 
 test "unwanted descriptors never enter, a long message is refused, silence is not an end" {
+    // QEMU (7.2) has neither the flags of a message that is looked at nor the newer options.
+    if (@import("test_options").emulated) return error.SkipZigTest;
     const fds = try pair();
     defer os_fd.close(fds[1]);
     const file = try memfd.create("passed", 4096);
@@ -682,6 +686,8 @@ test "hanging up, receiving and closing a listener are not held up by what the p
 }
 
 test "what a clean connection has unread is taken when it is hung up, so that the peer reads the last words" {
+    // QEMU (7.2) has neither the flags of a message that is looked at nor the newer options.
+    if (@import("test_options").emulated) return error.SkipZigTest;
     const fds = try pair();
     defer os_fd.close(fds[0]);
     for (0..3) |_| try send(fds[0], "unread", &.{});
@@ -695,6 +701,8 @@ test "what a clean connection has unread is taken when it is hung up, so that th
 }
 
 test "a kernel that can refuses what peers send with descriptors, from the connection's beginning" {
+    // QEMU (7.2) has neither the flags of a message that is looked at nor the newer options.
+    if (@import("test_options").emulated) return error.SkipZigTest;
     const path = try std.fmt.allocPrint(testing.allocator, "/tmp/cuframes-socket-test-{d}", .{linux.getpid()});
     defer testing.allocator.free(path);
     const address: Address = try .init(path);
