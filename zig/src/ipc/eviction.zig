@@ -17,7 +17,10 @@ const Publisher = @import("publisher.zig").Publisher;
 
 /// The second time within memory is refused for so long, and each one after it for twice as long.
 const refusal_first_ns = std.time.ns_per_s;
-const refusal_max_ns = 600 * std.time.ns_per_s;
+/// A process of the publisher's own user may be an honest program with many subscribers, whose evictions add up, and
+/// could do worse to the publisher anyway; another user may do it on purpose.
+const refusal_max_process_ns = 5 * std.time.ns_per_s;
+const refusal_max_user_ns = 600 * std.time.ns_per_s;
 
 /// Guarded by the publisher's mutex.
 pub const Record = struct {
@@ -41,7 +44,7 @@ const Offenders = struct {
 
         /// It is as good as anybody then.
         fn isForgotten(offender: *const Offender, now_ns: u64) bool {
-            const memory_ns = 2 * @max(penalty(offender.evictions), 10 * refusal_first_ns);
+            const memory_ns = 2 * @max(penalty(offender.peer, offender.evictions), 10 * refusal_first_ns);
             return offender.evictions == 0 or now_ns >= offender.evicted_ns +| memory_ns;
         }
     };
@@ -52,14 +55,15 @@ const Offenders = struct {
         if (!std.meta.eql(offender.peer, peer) or offender.isForgotten(now_ns)) offender.* = .{ .peer = peer };
         offender.evictions +|= 1;
         offender.evicted_ns = now_ns;
-        offender.refused_until_ns = now_ns +| penalty(offender.evictions);
-        return penalty(offender.evictions);
+        offender.refused_until_ns = now_ns +| penalty(peer, offender.evictions);
+        return penalty(peer, offender.evictions);
     }
 
-    fn penalty(evictions: u32) u64 {
+    fn penalty(peer: Peer, evictions: u32) u64 {
         if (evictions < 2) return 0;
         const doublings: u6 = @intCast(@min(evictions - 2, 20));
-        return @min(@as(u64, refusal_first_ns) << doublings, refusal_max_ns);
+        const max_ns: u64 = if (peer.isUser()) refusal_max_user_ns else refusal_max_process_ns;
+        return @min(@as(u64, refusal_first_ns) << doublings, max_ns);
     }
 
     fn find(offenders: *Offenders, peer: Peer) ?*Offender {
@@ -90,7 +94,11 @@ pub const Peer = struct {
         if (socket.peerProcess(fd)) |process| return .{ .uid = uid, .process = process };
         if (pid != 0) return .{ .uid = uid, .process = @intCast(pid) };
         // On Linux before 6.9, from another PID namespace: the name is all that tells two containers apart.
-        return .{ .uid = uid, .process = std.hash.Wyhash.hash(1, name) };
+        return .{ .uid = uid, .process = std.hash.Wyhash.hash(1, name) | 1 };
+    }
+
+    fn isUser(peer: Peer) bool {
+        return peer.process == 0;
     }
 };
 
@@ -255,19 +263,34 @@ test "a peer is refused for longer each time, and forgotten in the end" {
     const testing = std.testing;
     const second = std.time.ns_per_s;
     var offenders: Offenders = .{};
-    const peer: Peer = .{ .uid = 1, .process = 2 };
+    const user: Peer = .{ .uid = 1, .process = 0 };
     var now: u64 = 1000 * second;
-    for ([_]u64{ 0, 1, 2, 4, 8 }) |seconds| {
-        try testing.expectEqual(seconds * second, offenders.add(peer, now));
+    for ([_]u64{ 0, 1, 2, 4, 8, 16 }) |seconds| {
+        try testing.expectEqual(seconds * second, offenders.add(user, now));
         now += seconds * second + 1;
     }
-    for (0..20) |_| _ = offenders.add(peer, now);
-    try testing.expectEqual(refusal_max_ns, offenders.add(peer, now));
-    try testing.expectEqual(0, offenders.add(.{ .uid = 1, .process = 3 }, now));
-    try testing.expectEqual(0, offenders.add(peer, now + 2 * refusal_max_ns));
+    for (0..20) |_| _ = offenders.add(user, now);
+    try testing.expectEqual(refusal_max_user_ns, offenders.add(user, now));
+    try testing.expectEqual(0, offenders.add(.{ .uid = 2, .process = 0 }, now));
+    try testing.expectEqual(0, offenders.add(user, now + 2 * refusal_max_user_ns));
     // More of them than there are places: the oldest makes room.
     for (0..2 * Offenders.capacity) |pid| {
-        _ = offenders.add(.{ .uid = 7, .process = pid }, now + 3 * refusal_max_ns + pid);
+        _ = offenders.add(.{ .uid = 7, .process = 1 + pid }, now + 3 * refusal_max_user_ns + pid);
     }
-    try testing.expectEqual(@as(?*Offenders.Offender, null), offenders.find(peer));
+    try testing.expectEqual(@as(?*Offenders.Offender, null), offenders.find(user));
+}
+
+test "a process of the publisher's user is never refused for long" {
+    const testing = std.testing;
+    const second = std.time.ns_per_s;
+    var offenders: Offenders = .{};
+    const process: Peer = .{ .uid = 1, .process = 2 };
+    const now: u64 = 1000 * second;
+    for ([_]u64{ 0, 1, 2, 4, 5, 5, 5 }) |seconds| {
+        try testing.expectEqual(seconds * second, offenders.add(process, now));
+    }
+    try testing.expectEqual(0, offenders.add(.{ .uid = 1, .process = 3 }, now));
+    // Its last refusal counts for 20 s at least.
+    try testing.expectEqual(5 * second, offenders.add(process, now + 19 * second));
+    try testing.expectEqual(0, offenders.add(process, now + 39 * second));
 }
