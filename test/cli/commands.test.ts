@@ -1,7 +1,16 @@
 // The program as a person or a script meets it: help, exit codes, and one file through every command.
 
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -10,7 +19,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parseJsonLines } from "../../scripts/lib/json_lines.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { openMedia } from "../../media.ts";
-import { type Frame, Subscriber } from "../../mod.ts";
+import { type Frame, Publisher, Subscriber } from "../../mod.ts";
 import { cuframes, startCuframes } from "../support/cli.ts";
 import { eventually } from "../support/processes.ts";
 
@@ -262,4 +271,59 @@ test.each([["--json"], ["--verbose"]])("source %s tells who holds what, and whom
     expect(stderr).toMatch(/evicted hoarder \(pid \d+\), which holds 4 frames, the oldest for /);
     expect(stderr).toMatch(/1 evicted/);
   }
+});
+
+test("--packet-memory, typed, as a variable and in a config file, is how large the packet ring is", async () => {
+  const args = ["--memory", "host", "--no-frames", "--realtime", "--loop"];
+  const cameras = join(directory, "cameras.yaml");
+  const camera = { url: CLIP, "packet-memory": 7, memory: "host", frames: false, realtime: true, loop: true };
+  writeFileSync(cameras, JSON.stringify({ cameras: { "ring-7": camera } }));
+  const sources = [
+    startCuframes(["source", CLIP, "--key", "ring-3", ...args, "--packet-memory", "3"], { env }),
+    startCuframes(["source", CLIP, "--key", "ring-5", ...args], {
+      env: { ...env, CUFRAMES_PACKET_MEMORY: "5" },
+    }),
+    startCuframes(["source", "--config", cameras], { env }),
+  ];
+  for (const mebibytes of [3, 5, 7]) {
+    const before = packetRings();
+    using camera = await Subscriber.connect(`ring-${mebibytes}`, {
+      ...{ frames: false, timeout: 30_000, runtimeDirectory: sockets },
+    });
+    await camera.packets().next({ timeout: 30_000 });
+    const [ring, ...others] = packetRings().filter(({ inode }) => before.every((old) => old.inode !== inode));
+    expect(others).toEqual([]);
+    // Its head, and 64 bytes for each of 1024 packets, come in front of the payload; see docs/protocol.md.
+    expect(ring!.size).toBe(Math.ceil((0x1040 + 64 * 1024 + mebibytes * 2 ** 20) / 4096) * 4096);
+  }
+  for (const source of sources) source.kill("SIGTERM");
+  for (const { ended } of sources) expect((await ended).code).toBe(143);
+});
+
+/** The packet rings that this process has mapped; their sizes in bytes. */
+function packetRings(): { inode: string; size: number }[] {
+  return readFileSync("/proc/self/maps", "utf8").split("\n").filter((line) =>
+    line.includes("/memfd:cuframes-packets")
+  ).map((line) => {
+    const [range = "", , , , inode = ""] = line.split(/\s+/);
+    const [start, end] = range.split("-").map((address) => Number.parseInt(address, 16));
+    return { inode, size: end! - start! };
+  });
+}
+
+test("pipe --reconnect goes on with the next publisher of the key", async () => {
+  const args = ["--wait", "30s", "--ordered", "--format", "rawvideo", "--count", "2"];
+  const pipe = startCuframes(["pipe", "again", ...args, "--reconnect"], { env });
+  for (const [value, written] of [["a", 0], ["b", 16]] as const) {
+    using publisher = Publisher.create({
+      ...{ key: "again", format: "GRAY8", width: 4, height: 4, memory: "host", runtimeDirectory: sockets },
+    });
+    await eventually("it is read", () => publisher.stats().subscribers === 1);
+    using frame = publisher.acquire();
+    for (const { data } of frame.planes) data.fill(value.charCodeAt(0));
+    frame.publish();
+    await eventually("the frame is written", () => pipe.text.length === written + 16);
+  }
+  const { code, stdout } = await pipe.ended;
+  expect([code, text(stdout)]).toEqual([0, "a".repeat(16) + "b".repeat(16)]);
 });
