@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { Publisher } from "../../mod.ts";
 import { succeedsSync } from "../../scripts/lib/process.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { cuframesCommand, Program } from "../support/cli.ts";
@@ -25,6 +26,8 @@ function inTerminal(args: readonly string[], env: Record<string, string> = {}): 
 const ESCAPE = "\x1b";
 const ALTERNATE = `${ESCAPE}[?1049h`;
 const BACK = `${ESCAPE}[?1049l`;
+// deno-lint-ignore no-control-regex -- that is what a terminal is told: colours, bold, dim
+const COLOUR = /\x1b\[[0-9;]*m/;
 
 /** The pages that were drawn, without colours. */
 function pagesOf(screen: string): string[] {
@@ -113,11 +116,24 @@ describe.skipIf(noTerminal)("top", () => {
     camera.kill("SIGTERM");
     await camera.exited;
     await eventually("it went", () => (pagesOf(top.text).at(-2) ?? "").includes("no publisher"), 30_000);
-    // Colours only where they are wanted.
-    expect(top.text).not.toContain(`${ESCAPE}[1m`);
+    // Colours only where they are wanted; the screen is a terminal's all the same.
+    expect(top.text).not.toMatch(COLOUR);
     top.stdin.write("q");
     expect((await top.ended).code).toBe(0);
   });
+});
+
+test.skipIf(noTerminal)("inspect is in colour on a terminal, and plain text with NO_COLOR", async () => {
+  using _publisher = Publisher.create({
+    ...{ key: "yard", width: 32, height: 16, memory: "host", runtimeDirectory: stage().directory },
+  });
+  const [colourful, plain] = ["", "1"].map((NO_COLOR) =>
+    inTerminal(["inspect"], { NO_COLOR, FORCE_COLOR: "" })
+  );
+  for (const { ended } of [colourful!, plain!]) expect((await ended).code).toBe(0);
+  expect(colourful!.text).toMatch(COLOUR);
+  expect(plain!.text).toMatch(/^KEY .*\r\nyard .*32×16/);
+  expect(plain!.text).not.toContain(ESCAPE);
 });
 
 test.skipIf(noTerminal)("a person is not given bytes, and sees progress in one line", async () => {
