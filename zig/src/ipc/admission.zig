@@ -1017,3 +1017,80 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
     }
     _ = try publisher.tryAcquire();
 }
+
+test "a process has 8192 sockets: one more is refused, to a new publisher and to a connection, until one is closed" {
+    // QEMU (7.2) knows neither SIOCOUTQ nor SO_PASSRIGHTS.
+    if (@import("test_options").emulated) return error.SkipZigTest;
+    const sockets_max = 8192; // as docs/protocol.md has it
+    var limit: linux.rlimit = undefined;
+    _ = try errors.check(linux.getrlimit(.NOFILE, &limit), "getrlimit", "NOFILE");
+    const before = limit;
+    limit.cur = @max(limit.cur, sockets_max + 256);
+    if (limit.cur > limit.max) return error.SkipZigTest; // there is no room for so many descriptors
+    _ = try errors.check(linux.setrlimit(.NOFILE, &limit), "setrlimit", "NOFILE");
+    defer _ = linux.setrlimit(.NOFILE, &before);
+
+    const Idle = struct {
+        fn ready(_: *anyopaque, _: reactor.Token, _: i32) void {}
+
+        fn remove(token: reactor.Token, fd: i32) void {
+            reactor.remove(token);
+            os_fd.close(fd);
+        }
+    };
+    const folder: directory.Path = try .init("/tmp/cuframes-publisher-test-{d}", .{linux.getpid()});
+    defer _ = linux.rmdir(folder.z());
+    var fds: [sockets_max + 1]i32 = undefined;
+    var tokens: [sockets_max + 1]reactor.Token = undefined;
+    var count: usize = 0;
+    reactor.lock();
+    defer {
+        for (tokens[0..count], fds[0..count]) |token, fd| Idle.remove(token, fd);
+        reactor.unlock();
+    }
+    while (count <= sockets_max) : (count += 1) {
+        const fd: i32 = @intCast(try errors.check(linux.eventfd(0, linux.EFD.CLOEXEC), "eventfd", "test"));
+        errdefer os_fd.close(fd);
+        fds[count] = fd;
+        tokens[count] = reactor.add(fd, .{ .context = &count, .ready = Idle.ready }, null) catch |refusal| {
+            try testing.expectEqual(error.OutOfMemory, refusal);
+            os_fd.close(fd);
+            break;
+        };
+    }
+    try testing.expectEqual(sockets_max, count);
+    try testing.expect(std.mem.find(u8, errors.message(), "8192 cuframes connections") != null);
+
+    // A publisher has two.
+    for (0..2) |_| {
+        reactor.unlock();
+        defer reactor.lock();
+        try testing.expectError(error.OutOfMemory, createForTest(&folder));
+        reactor.lock();
+        defer reactor.unlock();
+        count -= 1;
+        Idle.remove(tokens[count], fds[count]);
+    }
+    reactor.unlock();
+    defer reactor.lock();
+    const publisher = try createForTest(&folder);
+    defer publisher.close();
+    const path = publisher.claim.path();
+    const refused = try socket.connect(&try .init(path.slice()), path.slice(), 1000);
+    defer os_fd.close(refused);
+    _ = try socket.pollReadable(&.{refused}, .fromMilliseconds(30_000));
+    var byte: [1]u8 = undefined;
+    try testing.expectError(error.Disconnected, socket.receive(refused, &byte, null));
+    try testing.expectEqual(1, publisher.stats().rejected);
+
+    {
+        reactor.lock();
+        defer reactor.unlock();
+        count -= 1;
+        Idle.remove(tokens[count], fds[count]);
+    }
+    const fd = try connectForTest(publisher, protocol.want_frames, .newest);
+    defer os_fd.close(fd);
+    try expectWelcome(fd);
+    try awaitSubscribers(publisher, 1);
+}
