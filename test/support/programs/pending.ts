@@ -7,6 +7,7 @@ import {
   Publisher,
   Subscriber,
   type SubscriberOptions,
+  type WritableFrame,
 } from "../../../mod.ts";
 import { testMemory } from "../memory.ts";
 import { optionsOf, report } from "./worker.ts";
@@ -52,6 +53,9 @@ async function connect(options: SubscriberOptions = {}): Promise<Subscriber> {
   return unref ? subscriber.unref() : subscriber;
 }
 
+/** Slots taken for good: one that is collected is given back. */
+const held: WritableFrame[] = [];
+
 /** A promise that nobody waits for. */
 function leave(promise: Promise<unknown>): void {
   promise.then(() => report("settled"), () => report("settled"));
@@ -90,8 +94,7 @@ const endings: Record<Ending, () => unknown> = {
   connect: () => leave(connect({ timeout: Infinity })),
   acquireAsync: () => {
     const publisher = create();
-    publisher.acquire();
-    publisher.acquire();
+    held.push(publisher.acquire(), publisher.acquire());
     leave(publisher.acquireAsync({ timeout: unref ? 60_000 : 400 }));
   },
   receive: async () => leave((await sockets()).socket.receive({ timeout: unref ? 60_000 : 400 })),
