@@ -30,10 +30,13 @@ const isInstalled: Elsewhere = "is how the projects were made";
 const isPrinted: Elsewhere = "is what something prints, or a drawing";
 const isCompiled: Elsewhere = "is an example of examples/c: test/bindings/c.test.ts compiles and runs them";
 
+/** What programs of the documents call with a frame. */
+const detect = "async function detect(_frame: object): Promise<void> {}\n";
+
 /** How each TypeScript is run. */
 const programs: Readonly<Record<string, Run | Elsewhere>> = {
   'README.md: import { Subscriber } from "jsr:@cuframes/core"; // Bun, Node: import { Subscriber } from "cuframes"':
-    readsFrames("cam-parking", "async function detect(_frame: object): Promise<void> {}\n"),
+    readsFrames("cam-parking", detect),
   'README.md: import { Publisher } from "@cuframes/core";': ends,
   'README.md: import { Subscriber } from "@cuframes/core";': readsFrames("cam-parking"),
   'README.md: import { Publisher, Subscriber } from "@cuframes/core";': ends,
@@ -47,6 +50,10 @@ const programs: Readonly<Record<string, Run | Elsewhere>> = {
   'docs/dmabuf.md: import { DescriptorSocket, importDmabuf, Publisher } from "@cuframes/core";': isFragment,
   'docs/source.md: import { CameraSource } from "@cuframes/core/source"; // Bun, Node: import { CameraSource } from "cuframes/source"':
     ends,
+  'docs/source.md: import { isCuframesError, Subscriber } from "@cuframes/core";': readsFrames(
+    "cam-parking",
+    detect,
+  ),
   "docs/source.md: // Publishes a camera under a key until Ctrl-C, and opens it again whenever it is lost: source.ts INPUT [KEY]":
     publishesUntilInterrupted,
   ...Object.fromEntries(["deno", "bun", "node"].flatMap((runtime) => {
@@ -104,6 +111,8 @@ const others: Readonly<Record<string, Elsewhere>> = {
     isPrinted,
   "docs/cli.md: # cuframes source --config cameras.yaml": "is what `source --config` is run with",
   "docs/cli.md: $ cuframes inspect": isPrinted,
+  "docs/cli.md: the ring has 9 slots now: detector (pid 10190), which holds 8 frames, the oldest for 112ms, most of all":
+    isPrinted,
   "docs/cuda.md: services:": "needs Docker and a GPU",
   "docs/dmabuf.md: capture process                        publisher process                     subscribers":
     isPrinted,
