@@ -133,7 +133,7 @@ async function published(source: Started, count: number): Promise<void> {
 function wordsOf(line: string): string[] {
   const words: string[] = [];
   for (const [word] of line.matchAll(/'[^']*'|"[^"]*"|\S+/g)) {
-    if (word === "|" || word === ">" || word === "&") break;
+    if (["|", "<", ">", "&"].includes(word)) break;
     words.push(word.replace(/^(['"])(.*)\1$/, "$2").replace(/#.*$/, ""));
   }
   return words;
