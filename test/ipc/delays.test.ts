@@ -28,7 +28,14 @@ function stats(publisher: Process): Promise<PublisherStats> {
   return publisher.ask<PublisherStats>({ do: "stats" }, "stats");
 }
 
-/** Sends a descriptor that takes its time to whoever wants none. */
+/** Acts while a process takes nothing in: what is sent to it meanwhile is the only one left when it runs again. */
+async function whileStopped(process: Process, act: () => Promise<void>): Promise<void> {
+  await process.stop();
+  await act();
+  process.kill("SIGCONT");
+}
+
+/** Sends a descriptor that takes its time to a stopped process that wants none. */
 async function sendLingering(peer: Peer, connection: number, bytes: Uint8Array): Promise<void> {
   const descriptor = await peer.linger(lingering);
   try {
@@ -57,7 +64,7 @@ test("a publisher's frames, its other subscribers and its end wait for no descri
       ["in a release", joined, wire.released()],
     ] as const
   ) {
-    await sendLingering(peer, connection, bytes);
+    await whileStopped(publisher, () => sendLingering(peer, connection, bytes));
     await atOnce(what, async () => {
       await publisher.ask({ do: "publish", frames: 10 }, "published");
       await subscriber.ask({ do: "connect" }, "connected");
@@ -68,12 +75,12 @@ test("a publisher's frames, its other subscribers and its end wait for no descri
     });
   }
   // Nobody has read these when it ends.
-  await publisher.stop();
-  for (let index = 0; index < 3; index++) {
-    const connection = await peer.connect(path);
-    await sendLingering(peer, connection, index === 0 ? wire.hello() : Uint8Array.of(1));
-  }
-  publisher.kill("SIGCONT");
+  await whileStopped(publisher, async () => {
+    for (let index = 0; index < 3; index++) {
+      const connection = await peer.connect(path);
+      await sendLingering(peer, connection, index === 0 ? wire.hello() : Uint8Array.of(1));
+    }
+  });
   await atOnce("closing", () => publisher.ask({ do: "close" }, "closed"));
   await atOnce("publishing again", () => publisher.ask({ do: "create" }, "ready"));
   peer.process.kill();
@@ -103,9 +110,9 @@ test("a subscriber's process waits for no descriptor of a publisher, and keeps n
   ) {
     const descriptor = await peer.linger(lingering);
     await atOnce(what, async () => {
-      subscriber.send({ do: "connect", options: { timeout: 1000 } });
+      subscriber.send({ do: "connect", options: { timeout: 5000 } });
       const connection = await greeted();
-      await peer.sendLast(connection, wire.welcome(), descriptor, count);
+      await whileStopped(subscriber, () => peer.sendLast(connection, wire.welcome(), descriptor, count));
       expect((await subscriber.event<Outcome>("refused")).code, what).toBe("PROTOCOL");
       await peer.close(connection);
     });
@@ -130,7 +137,10 @@ test("a subscriber's process waits for no descriptor of a publisher, and keeps n
     const connection = await accepted();
     const descriptor = await peer.linger(lingering);
     await atOnce(`${count} with a packet ring`, async () => {
-      await peer.sendLast(connection, wire.packets(4096n), descriptor, count);
+      await whileStopped(
+        subscriber,
+        () => peer.sendLast(connection, wire.packets(4096n), descriptor, count),
+      );
       expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code).toBe(
         "DISCONNECTED",
       );
@@ -142,8 +152,10 @@ test("a subscriber's process waits for no descriptor of a publisher, and keeps n
   // Unread at the end, behind a message that ends the connection.
   const connection = await accepted();
   const descriptor = await peer.linger(lingering);
-  await peer.send(connection, wire.released());
-  await peer.sendLast(connection, wire.packets(4096n), descriptor, 1);
+  await whileStopped(subscriber, async () => {
+    await peer.send(connection, wire.released());
+    await peer.sendLast(connection, wire.packets(4096n), descriptor, 1);
+  });
   await atOnce("closing", () => subscriber.ask({ do: "close" }, "closed"));
   await stillWorks("closing");
   peer.process.kill();

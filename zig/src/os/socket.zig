@@ -183,8 +183,9 @@ pub fn closeListener(listener: i32) void {
     shutdown(listener);
     for (0..2 * backlog) |_| {
         const fd = accept(listener) catch |failure| switch (failure) {
-            error.DescriptorsExhausted, error.WouldBlock => break,
-            error.Aborted => return os_fd.close(listener), // EINVAL: its queue is empty
+            error.DescriptorsExhausted => break,
+            // EAGAIN or EINVAL: its queue is empty, so closing it closes nothing of a peer's.
+            error.WouldBlock, error.Aborted => return os_fd.close(listener),
         };
         hangUp(fd);
     }
