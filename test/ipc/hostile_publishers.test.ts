@@ -337,14 +337,34 @@ test("a socket of another type", async () => {
 });
 
 describe("after its welcome", () => {
-  test("a message that is none, or a packet ring that is none, ends the connection", async () => {
+  type Message = [what: string, bytes: Uint8Array, descriptors?: number[]];
+
+  /** Each message ends a connection of its own, and nothing is kept of it. */
+  async function expectEachEnds(
+    ring: number[],
+    messages: readonly Message[],
+    welcome?: Parameters<typeof impostor.accepted>[1],
+  ): Promise<void> {
     const { peer, subscriber } = impostor;
+    for (const [what, bytes, descriptors] of messages) {
+      const connection = await impostor.accepted(ring, welcome);
+      await peer.send(connection, bytes, descriptors);
+      expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code, what).toBe(
+        "DISCONNECTED",
+      );
+      await subscriber.ask({ do: "close" }, "closed");
+      await peer.close(connection);
+    }
+    await expectNothingKept();
+  }
+
+  test("a message that is none, or a packet ring that is none, ends the connection", async () => {
     const ring = await impostor.ring();
     const file = await impostor.memory(8192);
     const unsealed = await impostor.memory(8192, 0);
     const changing = await impostor.memory(8192, wire.sealed);
     const sparse = await impostor.memory(2 * wire.pageSize, wire.readOnly, wire.pageSize);
-    const messages: [what: string, bytes: Uint8Array, descriptors?: number[]][] = [
+    const messages: Message[] = [
       ["random bytes", randomBytes(24)],
       ["a long message", randomBytes(5000)],
       ["a second welcome", wire.welcome(), ring],
@@ -357,23 +377,13 @@ describe("after its welcome", () => {
       ["a packet ring whose pages can be taken away", wire.packets(8192n), [changing]],
       ["a packet ring with a hole", wire.packets(8192n), [sparse]],
     ];
-    for (const [what, bytes, descriptors] of messages) {
-      const connection = await impostor.accepted(ring);
-      await peer.send(connection, bytes, descriptors);
-      expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code, what).toBe(
-        "DISCONNECTED",
-      );
-      await subscriber.ask({ do: "close" }, "closed");
-      await peer.close(connection);
-    }
-    await expectNothingKept();
+    await expectEachEnds(ring, messages);
   });
 
   test("a message of a slot's memory that cannot be ends the connection", async () => {
-    const { peer, subscriber } = impostor;
     const ring = await impostor.ring();
     const file = await impostor.memory(4096);
-    const messages: [what: string, bytes: Uint8Array, descriptors?: number[]][] = [
+    const messages: Message[] = [
       ["a slot that there cannot be", wire.memory(4, 1), [file]],
       ["a slot far away", wire.memory(0xffff_ffff, 1), [file]],
       ["no generation", wire.memory(2, 0), [file]],
@@ -384,16 +394,7 @@ describe("after its welcome", () => {
       ["no memory, with a descriptor", wire.memory(2, 1, 0), [file]],
       ["half of it", wire.memory(2, 1, 1, { size: 24 }).subarray(0, 24), [file]],
     ];
-    for (const [what, bytes, descriptors] of messages) {
-      const connection = await impostor.accepted(ring, { maxSlots: 4 });
-      await peer.send(connection, bytes, descriptors);
-      expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code, what).toBe(
-        "DISCONNECTED",
-      );
-      await subscriber.ask({ do: "close" }, "closed");
-      await peer.close(connection);
-    }
-    await expectNothingKept();
+    await expectEachEnds(ring, messages, { maxSlots: 4 });
   });
 
   test("memory that cannot be used is an error, and nothing is kept of it", async () => {
