@@ -55,8 +55,9 @@ const Offenders = struct {
         if (!std.meta.eql(offender.peer, peer) or offender.isForgotten(now_ns)) offender.* = .{ .peer = peer };
         offender.evictions +|= 1;
         offender.evicted_ns = now_ns;
-        offender.refused_until_ns = now_ns +| penalty(peer, offender.evictions);
-        return penalty(peer, offender.evictions);
+        const refused_ns = penalty(peer, offender.evictions);
+        offender.refused_until_ns = now_ns +| refused_ns;
+        return refused_ns;
     }
 
     fn penalty(peer: Peer, evictions: u32) u64 {
