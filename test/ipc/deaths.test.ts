@@ -79,7 +79,7 @@ test("subscribers killed at any moment disturb nobody", async () => {
     "the victims are gone",
     async () => (await publisher.ask<PublisherStats>({ do: "stats" }, "stats")).subscribers === 1,
   );
-  expect(publisher.descriptors()).toEqual(descriptors);
+  await publisher.settlesAt(descriptors);
   const { published } = await publisher.ask<PublisherStats>({ do: "halt" }, "halted");
   await publisher.ask({ do: "close" }, "closed");
   const [result] = (await bystander.event<{ results: Result[] }>("ended")).results;

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterEach, beforeEach } from "vitest";
+import { afterEach, beforeEach, expect } from "vitest";
 import { CuframesError } from "../../mod.ts";
 import { onJsonLine } from "../../scripts/lib/json_lines.ts";
 import { Child, type Ending } from "../../scripts/lib/process.ts";
@@ -111,6 +111,16 @@ export class Process {
   /** Those of its descriptors that are of the kinds this library opens, as the kernel names them. */
   descriptors(): string[] {
     return descriptorsOf(this.pid, /^(\/memfd:|anon_inode:)/);
+  }
+
+  /** Until its descriptors are these: a counter goes down before what it counted is closed. */
+  async settlesAt(descriptors: readonly string[]): Promise<void> {
+    const isSettled = () => this.descriptors().join("\n") === descriptors.join("\n");
+    await eventually("nothing is left open", isSettled).catch((error) => {
+      // The difference says more than the time that passed.
+      expect(this.descriptors()).toEqual(descriptors);
+      throw error;
+    });
   }
 
   /** The names of its threads. */
