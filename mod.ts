@@ -49,6 +49,8 @@ export {
   type SubscriberOptions,
   type SubscriberReport,
   type SubscriberStats,
+  type TrackPublisherOptions,
+  type TrackReport,
   WritableFrame,
 } from "./src/frames/mod.ts";
 export {
@@ -70,6 +72,11 @@ export {
 
 export {
   type CodecName,
+  type DataInit,
+  type DataMessage,
+  type DataOptions,
+  DataReader,
+  DataWriter,
   type DecoderConfig,
   Packet,
   type PacketInit,
@@ -78,4 +85,8 @@ export {
   PacketRingReader,
   PacketRingWriter,
   type PacketsOptions,
+  type SoundDecoderConfig,
+  type Track,
+  type TrackKind,
+  type TrackOptions,
 } from "./src/packets/mod.ts";

@@ -40,7 +40,7 @@ int main(void) {
     .key = "example", .format = CUFRAMES_GRAY8, .width = 640, .height = 480, .slots = 8, .max_slots = 8, .socket_mode = 0660,
   };
   struct cuframes_ring_info ring_info;
-  int publisher = cuframes_publisher_create(&ring, NULL, &ring_info);
+  int publisher = cuframes_publisher_create(&ring, NULL, 0, &ring_info);
   if (publisher < 0) return fail("creating the publisher");
   int slot = cuframes_publisher_acquire(publisher, 0);
   if (slot < 0) return fail("acquiring a slot");

@@ -24,7 +24,7 @@ int main(void) {
     .key = "example", .format = CUFRAMES_GRAY8, .width = 640, .height = 480, .slots = 8, .max_slots = 8, .socket_mode = 0660,
   };
   struct cuframes_ring_info ring;
-  int publisher = cuframes_publisher_create(&options, NULL, &ring);
+  int publisher = cuframes_publisher_create(&options, NULL, 0, &ring);
   if (publisher < 0) return fail("creating the publisher");
 
   for (int i = 0; i < 50; i++) {

@@ -9,7 +9,7 @@ from ctypes import c_char, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void
 from enum import IntEnum, IntFlag
 
 # Raised whenever a function, a struct or a code changes.
-ABI_VERSION = 8
+ABI_VERSION = 9
 # Slots of a frame ring.
 SLOTS_MIN = 2
 SLOTS_MAX = 64
@@ -30,6 +30,10 @@ PLANES_MAX = 3
 UUID_SIZE = 16
 # The most devices that are listed: what the driver calls a machine's limit.
 DEVICES_MAX = 64
+# Packet tracks of one publisher.
+TRACKS_MAX = 8
+# For PacketReaderOptions.track.
+TRACK_ANY = 4294967295
 # Packets of a ring.
 PACKETS_MAX = 1024
 # Bytes; some 18 minutes of a stream of 8 Mbit/s.
@@ -142,6 +146,28 @@ class Mode(IntEnum):
     """Which frame a subscriber is given next: the newest one, or every one in turn that is still there."""
     NEWEST = 0
     ORDERED = 1
+
+
+class TrackKind(IntEnum):
+    """What a track carries."""
+    VIDEO = 1
+    AUDIO = 2
+    DATA = 3
+
+
+class Since(IntEnum):
+    """Where a reader begins."""
+    # At what is the last key packet now.
+    KEY = 0
+    # At the oldest key packet that can be read.
+    OLDEST = 1
+    # At the last key packet that is at least `ago_ns` older than the newest packet.
+    AGO = 2
+    # At the first key packet to come.
+    UPCOMING = 3
+    # At what was the last key packet when the connection was made: every packet from there on is delivered or counted
+    # as lost.
+    CONNECTION = 4
 
 
 class MemoryKind(IntEnum):
@@ -257,6 +283,9 @@ class PublisherOptions(Structure):
         ("memory", c_uint32),
         # Permission bits of the socket.
         ("socket_mode", c_uint32),
+        # 1: there are no frames, and format, size, slots, policy and memory say nothing.
+        ("packets_only", c_uint32),
+        ("reserved", c_uint32),
         # For memory on a GPU: its number or UUID; empty: the first.
         ("device", c_char * 48),
         # Bytes that the slots' memory may take, with what left the ring and subscribers still have: at least that of
@@ -277,6 +306,9 @@ class RingInfo(Structure):
         ("memory", c_uint32),
         # How many slots there may be.
         ("max_slots", c_uint32),
+        # 1: there are no frames, and nothing of the above but the publisher's pid says anything.
+        ("packets_only", c_uint32),
+        ("reserved", c_uint32),
         # The GPU's UUID; all zero for the host.
         ("device", c_uint8 * 16),
     )
@@ -352,20 +384,49 @@ class PublisherEvent(Structure):
     )
 
 
-class PacketOptions(Structure):
-    """What a packet ring is to be."""
+class TrackInfo(Structure):
+    """What a track's packets are. Text is NUL-padded UTF-8."""
 
     _fields_ = (
-        # Packets that it remembers, 1 to PACKETS_MAX.
+        # A kind of track.
+        ("kind", c_uint32),
+        # FFmpeg's AVCodecID.
+        ("codec_id", c_uint32),
+        # Counts what the track has been, from 1: each codec that it changes to.
+        ("generation", c_uint32),
+        # Of audio, in Hz; 0: not known.
+        ("sample_rate", c_uint32),
+        # Of audio; 0: not known.
+        ("channels", c_uint32),
+        # Of video, in pixels; 0: not known.
+        ("width", c_uint32),
+        ("height", c_uint32),
+        # The track's number.
+        ("index", c_uint32),
+        # BCP 47 or ISO 639-2; empty: not known.
+        ("language", c_char * 16),
+        # For people, and to find a track by; empty: none.
+        ("label", c_char * 64),
+        # Of what FFmpeg has no number for, as `json`; else empty.
+        ("codec_name", c_char * 48),
+    )
+
+
+class PacketOptions(Structure):
+    """What a track and its ring are to be."""
+
+    _fields_ = (
+        # What the packets are. Its generation is counted by the publisher.
+        ("track", TrackInfo),
+        # Packets that the ring remembers, 1 to PACKETS_MAX.
         ("ring_slots", c_uint32),
         # Bytes of them together, at most 1 GiB.
         ("data_size", c_uint32),
         # Bytes of one, 1 to `data_size`.
         ("max_packet_size", c_uint32),
-        # FFmpeg's AVCodecID.
-        ("codec_id", c_uint32),
-        # 1: also as /dev/shm/cuframes-<key>-packets.
+        # 1: also as /dev/shm/cuframes-<key>-packets, which track 0 alone can be.
         ("named", c_uint32),
+        ("reserved", c_uint32),
         # Bytes of `extradata` that are used; 0: there is none yet.
         ("extradata_size", c_uint32),
         # What readers are given from the beginning; cuframes_publisher_set_extradata replaces it.
@@ -452,18 +513,43 @@ class SubscriberStats(Structure):
     )
 
 
+class PacketReaderOptions(Structure):
+    """What a packet reader is to read. Text is NUL-padded."""
+
+    _fields_ = (
+        # The track's number; TRACK_ANY: the first that is of `kind` and `label`.
+        ("track", c_uint32),
+        # A kind of track; 0: any.
+        ("kind", c_uint32),
+        ("since", c_uint32),
+        # 1: where the track is still to come, cuframes_packet_reader_next waits for it; 0: NO_PACKET_RING.
+        ("wait", c_uint32),
+        # For Since.ago.
+        ("ago_ns", c_uint64),
+        # The handle of a reader of an earlier connection, which this one goes on from: behind it where the publisher is
+        # the same, at its first packet where it is another; 0: there is none.
+        ("after", c_uint32),
+        ("reserved", c_uint32),
+        # Empty: any.
+        ("label", c_char * 64),
+    )
+
+
 class PacketView(Structure):
     """A packet that can be copied."""
 
     _fields_ = (
         ("timestamp_ns", c_int64),
         ("decode_timestamp_ns", c_int64),
-        # The packet's number, from 0.
+        # The packet's number on its track, from 0.
         ("sequence", c_uint64),
         # Bytes of the packet.
         ("size", c_uint32),
         # Flags of a packet.
         ("flags", c_uint32),
+        # Of the track that it belongs to: when this changes, so has what cuframes_packet_reader_track says.
+        ("generation", c_uint32),
+        ("reserved", c_uint32),
     )
 
 
@@ -477,7 +563,7 @@ class PacketStats(Structure):
         ("lost", c_uint64),
         # Published after the last packet delivered.
         ("lag", c_uint64),
-        # FFmpeg's AVCodecID; 0 while there is no ring.
+        # FFmpeg's AVCodecID; 0 while there is no such track.
         ("codec_id", c_uint32),
         ("reserved", c_uint32),
     )
@@ -537,6 +623,18 @@ class Eviction(Structure):
     )
 
 
+class ReportTrack(Structure):
+    """What a publisher tells an inspector of a track."""
+
+    _fields_ = (
+        # Packets published.
+        ("published", c_uint64),
+        # Payload of them, in bytes.
+        ("bytes", c_uint64),
+        ("info", TrackInfo),
+    )
+
+
 class Report(Structure):
     """Publisher to an inspector. The publisher's own view, answered by its control thread. `size` counts only the
     subscribers that are there.
@@ -564,15 +662,17 @@ class Report(Structure):
         ("memory_limit", c_uint64),
         # Readers evicted so far.
         ("evictions", c_uint32),
-        ("reserved_evictions", c_uint32),
+        # 1: there are no frames.
+        ("packets_only", c_uint32),
         ("last_eviction", Eviction),
         ("published", c_uint64),
         ("newest_published_ns", c_uint64),
         # Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
         ("rate_millihertz", c_uint64),
+        # Of all tracks.
         ("packets_published", c_uint64),
-        # FFmpeg's AVCodecID; 0 without a packet ring.
-        ("packet_codec_id", c_uint32),
+        # How many of `tracks` there are.
+        ("track_count", c_uint32),
         # Connections dropped for what they sent or failed to send.
         ("rejected", c_uint32),
         # A GPU's UUID; all zero for the host.
@@ -580,6 +680,8 @@ class Report(Structure):
         # How many of `subscribers` there are.
         ("subscriber_count", c_uint32),
         ("reserved", c_uint32),
+        # By their numbers.
+        ("tracks", ReportTrack * 8),
         ("subscribers", ReportSubscriber * 64),
     )
 
@@ -741,22 +843,25 @@ class DmabufPair(Structure):
 _LAYOUT = (
     (PlanePlace, 24, (0, 8, 12, 16, 20)),
     (Geometry, 104, (0, 4, 8, 12, 16, 20, 24, 32)),
-    (PublisherOptions, 264, (0, 64, 172, 176, 180, 184, 188, 192, 196, 200, 204, 256)),
-    (RingInfo, 144, (0, 104, 112, 120, 124, 128)),
+    (PublisherOptions, 272, (0, 64, 172, 176, 180, 184, 188, 192, 196, 200, 204, 208, 212, 264)),
+    (RingInfo, 152, (0, 104, 112, 120, 124, 128, 132, 136)),
     (PublishRecord, 1072, (0, 8, 16, 20, 24, 32, 40, 44, 48)),
     (PublisherStats, 56, (0, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48)),
     (PublisherEvent, 64, (0, 4, 8, 12, 16, 24, 32)),
-    (PacketOptions, 4120, (0, 4, 8, 12, 16, 20, 24)),
+    (TrackInfo, 160, (0, 4, 8, 12, 16, 20, 24, 28, 32, 48, 112)),
+    (PacketOptions, 4280, (0, 160, 164, 168, 172, 176, 180, 184)),
     (PacketRecord, 32, (0, 8, 16, 20, 24)),
     (SubscriberOptions, 220, (0, 64, 172, 204, 208, 212, 216)),
     (FrameView, 1072, (0, 4, 8, 16, 24, 32, 40, 44, 48)),
     (SubscriberStats, 40, (0, 8, 16, 24, 28, 32, 36)),
-    (PacketView, 32, (0, 8, 16, 24, 28)),
+    (PacketReaderOptions, 96, (0, 4, 8, 12, 16, 24, 28, 32)),
+    (PacketView, 40, (0, 8, 16, 24, 28, 32, 36)),
     (PacketStats, 32, (0, 8, 16, 24, 28)),
     (Prefix, 16, (0, 4, 8, 12)),
     (ReportSubscriber, 104, (0, 32, 36, 40, 44, 48, 56, 64, 72, 80, 88, 96)),
     (Eviction, 56, (0, 32, 36, 40, 48)),
-    (Report, 6968, (0, 16, 24, 32, 40, 44, 48, 52, 56, 160, 168, 172, 176, 184, 188, 192, 248, 256, 264, 272, 280, 284, 288, 304, 308, 312)),
+    (ReportTrack, 176, (0, 8, 16)),
+    (Report, 8376, (0, 16, 24, 32, 40, 44, 48, 52, 56, 160, 168, 172, 176, 184, 188, 192, 248, 256, 264, 272, 280, 284, 288, 304, 308, 312, 1720)),
     (SourcePlane, 16, (0, 8)),
     (CopySource, 64, (0, 8, 12, 16)),
     (Device, 176, (0, 8, 24, 152, 156, 160, 164, 168, 169, 170, 171)),
@@ -836,10 +941,10 @@ FUNCTIONS = {
     # cuframes_context_close(context)
     # Releases a context.
     "cuframes_context_close": (c_int32, (c_uint32,)),
-    # cuframes_publisher_create(options, packets, info)
+    # cuframes_publisher_create(options, tracks, track_count, info)
     # Takes the key, makes the ring and describes it; returns the publisher's handle.
-    # packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
-    "cuframes_publisher_create": (c_int32, (POINTER(PublisherOptions), POINTER(PacketOptions), POINTER(RingInfo))),
+    # tracks: those that are there from the beginning, one behind the other; cuframes_publisher_add_track adds more.
+    "cuframes_publisher_create": (c_int32, (POINTER(PublisherOptions), POINTER(PacketOptions), c_uint32, POINTER(RingInfo))),
     # cuframes_publisher_slot_address(publisher, slot)
     # Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the
     # publisher is closed.
@@ -928,20 +1033,27 @@ FUNCTIONS = {
     # Ends the connection and all leases. keep_mapped: as for cuframes_publisher_close, the copies in host memory
     # included.
     "cuframes_subscriber_close": (c_int32, (c_uint32, c_uint32)),
-    # cuframes_publisher_enable_packets(publisher, options)
-    # Makes the packet ring, once, and hands it to the subscribers that are there and want it.
-    "cuframes_publisher_enable_packets": (c_int32, (c_uint32, POINTER(PacketOptions))),
-    # cuframes_publisher_set_extradata(publisher, bytes, size)
-    # Replaces the extradata that readers are given: at most EXTRADATA_SIZE_MAX bytes; 0 takes them away.
-    "cuframes_publisher_set_extradata": (c_int32, (c_uint32, c_void_p, c_uint32)),
-    # cuframes_publisher_publish_packet(publisher, record, bytes)
-    # Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record.
-    "cuframes_publisher_publish_packet": (c_int32, (c_uint32, POINTER(PacketRecord), c_void_p)),
-    # cuframes_packet_reader_open(subscriber, wait, since_connection)
-    # Returns the handle of a reader of the connection's packets.
-    # wait: 1 to wait for a ring that is still to come, in cuframes_packet_reader_next; 0 for NO_PACKET_RING.
-    # since_connection: 1 to begin at what was the last key packet when the connection was made; 0 for what is it now.
-    "cuframes_packet_reader_open": (c_int32, (c_uint32, c_uint32, c_uint32)),
+    # cuframes_publisher_add_track(publisher, options)
+    # Adds a track of packets, and hands it to the subscribers that are there and want packets; returns its number.
+    # WOULD_BLOCK: there are TRACKS_MAX already.
+    "cuframes_publisher_add_track": (c_int32, (c_uint32, POINTER(PacketOptions))),
+    # cuframes_publisher_configure_track(publisher, track, options)
+    # Lets a track go on with packets of another codec, or of other parameters, in another ring. Readers finish the ring
+    # before, and find the new generation in the first packet of this one.
+    "cuframes_publisher_configure_track": (c_int32, (c_uint32, c_uint32, POINTER(PacketOptions))),
+    # cuframes_publisher_set_extradata(publisher, track, bytes, size)
+    # Replaces the extradata that a track's readers are given: at most EXTRADATA_SIZE_MAX bytes; 0 takes them away.
+    "cuframes_publisher_set_extradata": (c_int32, (c_uint32, c_uint32, c_void_p, c_uint32)),
+    # cuframes_publisher_publish_packet(publisher, track, record, bytes)
+    # Copies as many bytes as the record says into a track's ring, and writes the packet's sequence into the record.
+    "cuframes_publisher_publish_packet": (c_int32, (c_uint32, c_uint32, POINTER(PacketRecord), c_void_p)),
+    # cuframes_subscriber_track(subscriber, track, info, extradata)
+    # Says what a track of the connection is now, with its extradata in a buffer of EXTRADATA_SIZE_MAX bytes; returns
+    # their size. NO_PACKET_RING: there is no track of that number.
+    "cuframes_subscriber_track": (c_int32, (c_uint32, c_uint32, POINTER(TrackInfo), c_void_p)),
+    # cuframes_packet_reader_open(subscriber, options)
+    # Returns the handle of a reader of one of the connection's tracks.
+    "cuframes_packet_reader_open": (c_int32, (c_uint32, POINTER(PacketReaderOptions))),
     # cuframes_packet_reader_next(reader, timeout_ms, packet)
     # Describes the next packet; cuframes_packet_reader_copy takes it.
     "cuframes_packet_reader_next": (c_int32, (c_uint32, c_int32, POINTER(PacketView))),
@@ -949,9 +1061,10 @@ FUNCTIONS = {
     # Copies the packet that was just described, and moves on. PACKET_OVERRUN when the writer was faster: the bytes are
     # then worth nothing.
     "cuframes_packet_reader_copy": (c_int32, (c_uint32, c_void_p, c_uint32)),
-    # cuframes_packet_reader_extradata(reader, destination)
-    # Copies the extradata into a buffer of EXTRADATA_SIZE_MAX bytes; returns their size.
-    "cuframes_packet_reader_extradata": (c_int32, (c_uint32, c_void_p)),
+    # cuframes_packet_reader_track(reader, info, extradata)
+    # Says what the track is at the packet that was described last, with its extradata in a buffer of EXTRADATA_SIZE_MAX
+    # bytes; returns their size. NO_CODEC_PARAMETERS: there are none.
+    "cuframes_packet_reader_track": (c_int32, (c_uint32, POINTER(TrackInfo), c_void_p)),
     # cuframes_packet_reader_arm(reader, callback)
     # Calls back once at the next packet or the connection's end.
     "cuframes_packet_reader_arm": (c_int32, (c_uint32, Callback)),

@@ -1,6 +1,6 @@
 // Generated from the Zig sources by `npm run build`. Do not edit.
 
-export const ABI_VERSION = 8 as const;
+export const ABI_VERSION = 9 as const;
 export const SLOTS_MIN = 2 as const;
 export const SLOTS_MAX = 64 as const;
 export const SUBSCRIBERS_MAX = 64 as const;
@@ -12,6 +12,8 @@ export const DIMENSION_MAX = 16384 as const;
 export const PLANES_MAX = 3 as const;
 export const UUID_SIZE = 16 as const;
 export const DEVICES_MAX = 64 as const;
+export const TRACKS_MAX = 8 as const;
+export const TRACK_ANY = 4294967295 as const;
 export const PACKETS_MAX = 1024 as const;
 export const PACKET_DATA_SIZE_MAX = 1073741824 as const;
 export const EXTRADATA_SIZE_MAX = 4096 as const;
@@ -89,6 +91,10 @@ export const IMAGE_LAYOUTS = { "pitch": 0, "array": 1 } as const;
 export const POLICIES = { "drop-oldest": 0, "wait": 1 } as const;
 
 export const MODES = { "newest": 0, "ordered": 1 } as const;
+
+export const TRACK_KINDS = { "video": 1, "audio": 2, "data": 3 } as const;
+
+export const SINCE = { "key": 0, "oldest": 1, "ago": 2, "upcoming": 3, "connection": 4 } as const;
 
 export const MEMORY_KINDS = { "host": 0, "cuda": 1 } as const;
 

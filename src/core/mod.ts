@@ -7,6 +7,13 @@ export { Backoff } from "./backoff.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
 export * from "./constants.ts";
+export {
+  AUDIO_CODEC_IDS,
+  audioCodecIdOf,
+  audioCodecString,
+  DATA_CODEC_IDS,
+  trackCodecString,
+} from "./track_codecs.ts";
 export { environment, isForbidden } from "./environment.ts";
 export {
   CuframesError,

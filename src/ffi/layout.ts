@@ -11,7 +11,7 @@ export const PlanePlace = {
 } as const;
 
 export const PublisherOptions = {
-  SIZE: 264,
+  SIZE: 272,
   key: 0,
   directory: 64,
   format: 172,
@@ -22,12 +22,13 @@ export const PublisherOptions = {
   policy: 192,
   memory: 196,
   socketMode: 200,
-  device: 204,
-  memoryLimit: 256,
+  packetsOnly: 204,
+  device: 212,
+  memoryLimit: 264,
 } as const;
 
 export const RingInfo = {
-  SIZE: 144,
+  SIZE: 152,
   geometryFormat: 0,
   geometryWidth: 4,
   geometryHeight: 8,
@@ -39,7 +40,8 @@ export const RingInfo = {
   publisherPid: 112,
   memory: 120,
   maxSlots: 124,
-  device: 128,
+  packetsOnly: 128,
+  device: 136,
 } as const;
 
 export const PublishRecord = {
@@ -79,15 +81,40 @@ export const PublisherEvent = {
   name: 32,
 } as const;
 
+export const TrackInfo = {
+  SIZE: 160,
+  kind: 0,
+  codecId: 4,
+  generation: 8,
+  sampleRate: 12,
+  channels: 16,
+  width: 20,
+  height: 24,
+  index: 28,
+  language: 32,
+  label: 48,
+  codecName: 112,
+} as const;
+
 export const PacketOptions = {
-  SIZE: 4120,
-  ringSlots: 0,
-  dataSize: 4,
-  maxPacketSize: 8,
-  codecId: 12,
-  named: 16,
-  extradataSize: 20,
-  extradata: 24,
+  SIZE: 4280,
+  trackKind: 0,
+  trackCodecId: 4,
+  trackGeneration: 8,
+  trackSampleRate: 12,
+  trackChannels: 16,
+  trackWidth: 20,
+  trackHeight: 24,
+  trackIndex: 28,
+  trackLanguage: 32,
+  trackLabel: 48,
+  trackCodecName: 112,
+  ringSlots: 160,
+  dataSize: 164,
+  maxPacketSize: 168,
+  named: 172,
+  extradataSize: 180,
+  extradata: 184,
 } as const;
 
 export const PacketRecord = {
@@ -134,13 +161,25 @@ export const SubscriberStats = {
   evicted: 36,
 } as const;
 
+export const PacketReaderOptions = {
+  SIZE: 96,
+  track: 0,
+  kind: 4,
+  since: 8,
+  wait: 12,
+  agoNs: 16,
+  after: 24,
+  label: 32,
+} as const;
+
 export const PacketView = {
-  SIZE: 32,
+  SIZE: 40,
   timestampNs: 0,
   decodeTimestampNs: 8,
   sequence: 16,
   size: 24,
   flags: 28,
+  generation: 32,
 } as const;
 
 export const PacketStats = {
@@ -167,8 +206,25 @@ export const ReportSubscriber = {
   heldNs: 96,
 } as const;
 
+export const ReportTrack = {
+  SIZE: 176,
+  published: 0,
+  bytes: 8,
+  infoKind: 16,
+  infoCodecId: 20,
+  infoGeneration: 24,
+  infoSampleRate: 28,
+  infoChannels: 32,
+  infoWidth: 36,
+  infoHeight: 40,
+  infoIndex: 44,
+  infoLanguage: 48,
+  infoLabel: 64,
+  infoCodecName: 128,
+} as const;
+
 export const Report = {
-  SIZE: 6968,
+  SIZE: 8376,
   prefixMagic: 0,
   prefixVersion: 4,
   prefixKind: 8,
@@ -192,7 +248,7 @@ export const Report = {
   slotsOutside: 172,
   memoryLimit: 176,
   evictions: 184,
-  reservedEvictions: 188,
+  packetsOnly: 188,
   lastEvictionName: 192,
   lastEvictionPid: 224,
   lastEvictionFrames: 228,
@@ -202,11 +258,12 @@ export const Report = {
   newestPublishedNs: 256,
   rateMillihertz: 264,
   packetsPublished: 272,
-  packetCodecId: 280,
+  trackCount: 280,
   rejected: 284,
   device: 288,
   subscriberCount: 304,
-  subscribers: 312,
+  tracks: 312,
+  subscribers: 1720,
 } as const;
 
 export const SourcePlane = {

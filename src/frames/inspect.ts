@@ -11,13 +11,15 @@ import {
   type PixelFormat,
   POLICIES,
   SUBSCRIBERS_MAX,
+  TRACKS_MAX,
   UUID_SIZE,
   WANT_FRAMES,
   WANT_PACKETS,
   WANT_REPORT,
 } from "../core/mod.ts";
-import { Report, ReportSubscriber, type Struct } from "../ffi/mod.ts";
+import { Report, ReportSubscriber, ReportTrack, type Struct } from "../ffi/mod.ts";
 import { deviceName, type MemoryKind } from "../memory/mod.ts";
+import { readTrack, type Track } from "../packets/mod.ts";
 import type { Policy } from "./publisher_options.ts";
 import type { Mode } from "./subscriber.ts";
 
@@ -108,12 +110,24 @@ export interface PublisherReport {
   lastFrameAge: number | undefined;
   /** How long it has been publishing, in seconds. */
   publishingFor: number;
-  /** The packet ring; undefined where there is none. */
+  /** Whether it has frames; if not, what is said of them here means nothing. */
+  hasFrames: boolean;
+  /** The first track of encoded pictures; undefined where there is none. */
   packets: { codecId: number; published: number } | undefined;
+  /** Every track, by its number. */
+  tracks: TrackReport[];
   /** Connections dropped for what they sent or failed to send. */
   rejected: number;
   /** Everybody who is connected. */
   subscribers: SubscriberReport[];
+}
+
+/** What a publisher knows of one of its tracks. */
+export interface TrackReport extends Omit<Track, "description"> {
+  /** Packets published. */
+  published: number;
+  /** Payload of them, in bytes. */
+  bytes: number;
 }
 
 /** Options of {@linkcode inspect}. */
@@ -157,7 +171,8 @@ export async function inspect(key: string, options?: InspectOptions): Promise<Pu
 function readReport(key: string, report: Struct): PublisherReport {
   const now = report.count(Report.nowNs);
   const published = report.count(Report.published);
-  const codecId = report.u32(Report.packetCodecId);
+  const tracks = tracksOf(report);
+  const pictures = tracks.find(({ kind }) => kind === "video");
   const seconds = (since: number) => Math.max(0, now - since) / 1e9;
   return {
     key,
@@ -182,7 +197,9 @@ function readReport(key: string, report: Struct): PublisherReport {
     frameRate: report.count(Report.rateMillihertz) / 1000,
     lastFrameAge: published === 0 ? undefined : seconds(report.count(Report.newestPublishedNs)),
     publishingFor: seconds(report.count(Report.createdNs)),
-    packets: codecId === 0 ? undefined : { codecId, published: report.count(Report.packetsPublished) },
+    hasFrames: report.u32(Report.packetsOnly) === 0,
+    packets: pictures && { codecId: pictures.codecId, published: pictures.published },
+    tracks,
     rejected: report.u32(Report.rejected),
     subscribers: Array.from(
       { length: Math.min(report.u32(Report.subscriberCount), SUBSCRIBERS_MAX) },
@@ -207,6 +224,23 @@ function readReport(key: string, report: Struct): PublisherReport {
       },
     ),
   };
+}
+
+function tracksOf(report: Struct): TrackReport[] {
+  const count = Math.min(report.u32(Report.trackCount), TRACKS_MAX);
+  return Array.from({ length: count }, (_, index) => {
+    const base = Report.tracks + index * ReportTrack.SIZE;
+    const { description: _none, ...track } = readTrack(
+      report,
+      new Uint8Array(0),
+      base + ReportTrack.infoKind,
+    );
+    return {
+      ...track,
+      published: report.count(base + ReportTrack.published),
+      bytes: report.count(base + ReportTrack.bytes),
+    };
+  });
 }
 
 function evictionOf(report: Struct, now: number): EvictionReport | undefined {

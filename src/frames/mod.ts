@@ -8,9 +8,10 @@ export {
   type InspectOptions,
   type PublisherReport,
   type SubscriberReport,
+  type TrackReport,
 } from "./inspect.ts";
 export { Publisher, type PublisherStats } from "./publisher.ts";
 export type { PublisherEvent } from "./publisher_event.ts";
-export type { Policy, PublisherOptions } from "./publisher_options.ts";
+export type { Policy, PublisherOptions, TrackPublisherOptions } from "./publisher_options.ts";
 export { type Mode, Subscriber, type SubscriberOptions, type SubscriberStats } from "./subscriber.ts";
 export { WritableFrame } from "./writable_frame.ts";

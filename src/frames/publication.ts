@@ -15,6 +15,7 @@ import {
   METADATA_SIZE_MAX,
   nanoseconds,
   POLICIES,
+  shown,
   SLOTS_MAX,
   SLOTS_MIN,
   timeoutMilliseconds,
@@ -26,6 +27,7 @@ import {
   type NativeSymbols,
   offWake,
   onWake,
+  PacketOptions,
   PublisherEvent as EventLayout,
   PublisherOptions as Layout,
   PublisherStats as StatsLayout,
@@ -45,9 +47,10 @@ import {
   setPlace,
   SlotViews,
 } from "../memory/mod.ts";
+import type { EncodedTrack } from "../packets/mod.ts";
 import type { FrameInit, ImageCopyOptions } from "./frame_init.ts";
 import { type PublisherEvent, readEvent } from "./publisher_event.ts";
-import type { PublisherOptions } from "./publisher_options.ts";
+import type { PublisherOptions, TrackPublisherOptions } from "./publisher_options.ts";
 
 /** A ring of frames under its key, from the native library's publisher: its slots, and every call that concerns one. */
 export class Publication {
@@ -66,16 +69,28 @@ export class Publication {
    * Takes the key and makes the ring.
    *
    * @param memory where the frames live; `options.memory` may have left that open
-   * @param packets the options of a packet ring, as the C struct; undefined: there is none yet
+   * @param tracks the options of those that it begins with
    * @param opened where the publisher was made
    */
-  constructor(options: PublisherOptions, memory: MemoryKind, packets: Struct | undefined, opened: string) {
+  constructor(
+    options: PublisherOptions | TrackPublisherOptions,
+    memory: MemoryKind,
+    tracks: readonly EncodedTrack[],
+    opened: string,
+  ) {
     const { key } = options;
     const { symbols } = library();
     const struct = encodeOptions(options, memory);
     const info = new Struct(RingInfo.SIZE);
+    const begun = new Uint8Array(tracks.length * PacketOptions.SIZE);
+    for (const [index, track] of tracks.entries()) begun.set(track.struct.bytes, index * PacketOptions.SIZE);
     const handle = checked(
-      symbols.cuframes_publisher_create(struct.bytes, packets?.bytes ?? null, info.bytes),
+      symbols.cuframes_publisher_create(
+        struct.bytes,
+        tracks.length === 0 ? null : begun,
+        tracks.length,
+        info.bytes,
+      ),
       `creating the publisher ${key}`,
     );
     this.key = key;
@@ -246,11 +261,11 @@ export class Publication {
     );
   }
 
-  /** Adds a packet ring. */
-  enablePackets(options: Struct): void {
-    checked(
-      this.#symbols.cuframes_publisher_enable_packets(this.handle, options.bytes),
-      `adding a packet ring to ${this.key}`,
+  /** Adds a track; returns its number. */
+  addTrack({ struct }: EncodedTrack): number {
+    return checked(
+      this.#symbols.cuframes_publisher_add_track(this.handle, struct.bytes),
+      `adding a track to ${this.key}`,
     );
   }
 
@@ -289,12 +304,21 @@ const SLOTS = 8;
 const MAX_SLOTS = 32;
 
 /** Checks the options and writes them as the C struct. */
-function encodeOptions(options: PublisherOptions, memory: MemoryKind): Struct {
-  const { key, width, height, format = "NV12", policy = "drop-oldest", memoryLimit = 0 } = options;
+function encodeOptions(options: PublisherOptions | TrackPublisherOptions, memory: MemoryKind): Struct {
+  const struct = new Struct(Layout.SIZE);
+  setPlace(struct, Layout, Layout.format - Layout.directory, options.key, options.runtimeDirectory);
+  struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));
+  const { frames = true } = options;
+  if (typeof frames !== "boolean") throw invalid(`frames is ${shown(frames)}: it must be true or false`);
+  if (options.frames === false) struct.setU32(Layout.packetsOnly, 1);
+  else encodeFrames(struct, options, memory);
+  return struct;
+}
+
+function encodeFrames(struct: Struct, options: PublisherOptions, memory: MemoryKind): void {
+  const { width, height, format = "NV12", policy = "drop-oldest", memoryLimit = 0 } = options;
   const maxSlots = options.maxSlots ?? Math.max(options.slots ?? 0, MAX_SLOTS);
   const slots = options.slots ?? Math.min(SLOTS, maxSlots);
-  const struct = new Struct(Layout.SIZE);
-  setPlace(struct, Layout, Layout.format - Layout.directory, key, options.runtimeDirectory);
   struct.setU32(Layout.format, formatCode(format));
   struct.setU32(Layout.width, checkDimension("width", width));
   struct.setU32(Layout.height, checkDimension("height", height));
@@ -306,8 +330,6 @@ function encodeOptions(options: PublisherOptions, memory: MemoryKind): Struct {
   );
   struct.setU32(Layout.policy, checkChoice("policy", policy, POLICIES));
   struct.setU32(Layout.memory, MEMORY_KINDS[memory]);
-  struct.setU32(Layout.socketMode, checkInteger("socketMode", options.socketMode ?? 0o660, 0, 0o777));
   setDevice(struct, Layout.device, Layout.memoryLimit - Layout.device, options.device);
   timeoutMilliseconds("timeout", options.timeout ?? 0);
-  return struct;
 }

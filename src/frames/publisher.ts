@@ -22,11 +22,20 @@ import {
   PublisherStats as StatsLayout,
 } from "../ffi/mod.ts";
 import type { MemoryKind, PlaneGeometry } from "../memory/mod.ts";
-import { encodePacketRing, type PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
+import {
+  DataWriter,
+  type EncodedTrack,
+  encodeTrack,
+  type PacketRingOptions,
+  PacketRingWriter,
+  type TrackOptions,
+  VALUE_SIZE_MAX,
+  videoTrack,
+} from "../packets/mod.ts";
 import type { FrameInit } from "./frame_init.ts";
 import { Publication } from "./publication.ts";
 import type { PublisherEvent } from "./publisher_event.ts";
-import { PUBLISHER_OPTIONS, type PublisherOptions } from "./publisher_options.ts";
+import { PUBLISHER_OPTIONS, type PublisherOptions, type TrackPublisherOptions } from "./publisher_options.ts";
 import { WritableFrame } from "./writable_frame.ts";
 
 const ACQUIRE_OPTIONS = optionNames<{ timeout?: number }>({ timeout: true });
@@ -82,19 +91,23 @@ export class Publisher implements Disposable {
   /** Those who wait for a free slot. */
   readonly #room: WaitQueue<WritableFrame>;
   readonly #onEvent: ((event: PublisherEvent) => void) | undefined;
-  #packets: PacketRingWriter | undefined;
+  readonly #tracks: PacketRingWriter[] = [];
+  readonly #data = new Map<string, DataWriter>();
 
-  private constructor(options: PublisherOptions, memory: MemoryKind) {
-    const { policy = "drop-oldest", timeout = 1000 } = options;
+  private constructor(options: PublisherOptions | TrackPublisherOptions, memory: MemoryKind) {
+    const { policy = "drop-oldest", timeout = 1000, onEvent } = frameOptions(options);
     const opened = openedHere();
-    const ring = options.packets && encodePacketRing(options.packets);
-    const publication = new Publication(options, memory, ring?.struct, opened);
+    const tracks = [
+      ...(options.packets === undefined ? [] : [videoTrack(options.packets)]),
+      ...(options.tracks ?? []),
+    ].map(encodeTrack);
+    const publication = new Publication(options, memory, tracks, opened);
     endWhenCollected(this, publication, opened);
-    if (ring) this.#packets = new PacketRingWriter(publication, ring.codecId, this);
     this.key = publication.key;
     this.memory = memory;
     this.#publication = publication;
-    this.#onEvent = options.onEvent;
+    this.#onEvent = onEvent;
+    for (const [index, track] of tracks.entries()) this.#writerOf(index, track);
     this.#timeout = policy === "wait" ? timeout : 0;
     this.#patience = policy === "wait" ? timeout : Infinity;
     this.#room = new WaitQueue(
@@ -112,9 +125,9 @@ export class Publisher implements Disposable {
    * publishes under this key; `PERMISSION`, `NOT_FOUND`, `IO`: the runtime directory cannot be made or used; `OUT_OF_MEMORY`;
    * `UNSUPPORTED`, `CUDA`: CUDA was asked for and cannot be used
    */
-  static create(options: PublisherOptions): Publisher {
+  static create(options: PublisherOptions | TrackPublisherOptions): Publisher {
     options = checkOptions(options, PUBLISHER_OPTIONS);
-    const { memory = "host" } = options;
+    const { memory = "host" } = frameOptions(options);
     checkChoice("memory", memory, { ...MEMORY_KINDS, auto: -1 });
     if (memory !== "auto") return new Publisher(options, memory);
     try {
@@ -238,20 +251,70 @@ export class Publisher implements Disposable {
   }
 
   /**
-   * Adds a ring of encoded packets beside the frames, for consumers that record or remux, where it was not made with the
-   * publisher ({@linkcode PublisherOptions.packets}). Subscribers that are connected get it too.
+   * Adds a track: encoded pictures, sound or data, each in a ring of its own, for consumers that record, play or draw.
+   * Subscribers that are connected get it too. A publisher has up to 8 tracks, as long as it lives.
    *
-   * @throws {CuframesError} `ALREADY_EXISTS`: it was called before; `INVALID_ARGUMENT`; `OUT_OF_MEMORY`
+   * @throws {CuframesError} `INVALID_ARGUMENT`; `WOULD_BLOCK`: there are 8 already; `OUT_OF_MEMORY`; `DISCONNECTED`: closed
+   *
+   * @example
+   * ```ts
+   * import { Publisher } from "@cuframes/core";
+   *
+   * using publisher = Publisher.create({ key: "cam-parking", width: 1280, height: 720, packets: { codec: "h264" } });
+   * const sound = publisher.addTrack({ kind: "audio", codec: "opus", sampleRate: 48_000, numberOfChannels: 2 });
+   * sound.write({ type: "key", timestamp: 0, data: new Uint8Array([0xfc, 0xff, 0xfe]) });
+   * ```
    */
-  enablePackets(options: PacketRingOptions): PacketRingWriter {
-    const { struct, codecId } = encodePacketRing(options);
-    this.#publication.enablePackets(struct);
-    return this.#packets = new PacketRingWriter(this.#publication, codecId, this);
+  addTrack(options: TrackOptions): PacketRingWriter {
+    const track = encodeTrack(options);
+    return this.#writerOf(this.#publication.addTrack(track), track);
   }
 
-  /** The packet ring, where there is one: see {@linkcode PublisherOptions.packets}. */
+  #writerOf(index: number, track: EncodedTrack): PacketRingWriter {
+    return this.#tracks[index] = new PacketRingWriter(this.#publication, index, track, this);
+  }
+
+  /** Every track, by its number. */
+  get tracks(): readonly PacketRingWriter[] {
+    return [...this.#tracks];
+  }
+
+  /**
+   * The data track of this label, which is made where there is none: values that JSON can say, of up to 1 MiB each.
+   * Subscribers read them with `Subscriber.data`.
+   *
+   * @throws {CuframesError} as {@linkcode Publisher.addTrack}
+   */
+  data(label: string): DataWriter {
+    const known = this.#data.get(label);
+    if (known !== undefined) return known;
+    if (label === "") throw invalid("a data track needs a label, which it is found by");
+    const writer = this.addTrack({ kind: "data", codec: "json", label, maxPacketSize: VALUE_SIZE_MAX });
+    const data = new DataWriter(label, writer);
+    this.#data.set(label, data);
+    return data;
+  }
+
+  /**
+   * Adds the track of encoded pictures, where it was not made with the publisher ({@linkcode PublisherOptions.packets}).
+   * Subscribers that are connected get it too.
+   *
+   * @throws {CuframesError} `ALREADY_EXISTS`: there is one; else as {@linkcode Publisher.addTrack}
+   */
+  enablePackets(options: PacketRingOptions): PacketRingWriter {
+    const track = videoTrack(options);
+    if (this.packets !== undefined) {
+      throw new CuframesError(
+        "ALREADY_EXISTS",
+        `the publisher ${this.key} has a packet ring already: addTrack adds another`,
+      );
+    }
+    return this.addTrack(track);
+  }
+
+  /** The first track of encoded pictures, where there is one: see {@linkcode PublisherOptions.packets}. */
   get packets(): PacketRingWriter | undefined {
-    return this.#packets;
+    return this.#tracks.find(({ kind }) => kind === "video");
   }
 
   /** Counters so far. */
@@ -300,6 +363,11 @@ export class Publisher implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** What concerns frames; nothing, where there are none. */
+function frameOptions(options: PublisherOptions | TrackPublisherOptions): Partial<PublisherOptions> {
+  return options.frames === false ? {} : options;
 }
 
 function endWhenCollected(publisher: Publisher, publication: Publication, opened: string): void {

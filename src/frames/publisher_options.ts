@@ -3,10 +3,28 @@
 import { type OptionNames, optionNames, type PixelFormat, type POLICIES } from "../core/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 import type { PublisherEvent } from "./publisher_event.ts";
-import type { PacketRingOptions } from "../packets/mod.ts";
+import type { PacketRingOptions, TrackOptions } from "../packets/mod.ts";
 
 /** What a publisher does when no slot of its ring is free. */
 export type Policy = keyof typeof POLICIES;
+
+/**
+ * Options of {@linkcode Publisher.create} for a publisher that has no frames, but tracks of packets alone.
+ *
+ * @example
+ * ```ts
+ * import { Publisher } from "@cuframes/core";
+ *
+ * using publisher = Publisher.create({ key: "doorbell", frames: false });
+ * const sound = publisher.addTrack({ kind: "audio", codec: "alaw", sampleRate: 8000, numberOfChannels: 1 });
+ * sound.write({ type: "key", timestamp: 0, data: new Uint8Array(160) });
+ * ```
+ */
+export interface TrackPublisherOptions
+  extends Pick<PublisherOptions, "key" | "packets" | "tracks" | "runtimeDirectory" | "socketMode"> {
+  /** There are packets only. */
+  frames: false;
+}
 
 /**
  * Options of {@linkcode Publisher.create}.
@@ -22,6 +40,8 @@ export type Policy = keyof typeof POLICIES;
 export interface PublisherOptions {
   /** The name that subscribers connect to: 1–63 characters of `A–Z a–z 0–9 _ -`. */
   key: string;
+  /** `false`: there are packets only, as {@linkcode TrackPublisherOptions} says; default true. */
+  frames?: true;
   /** Pixels, 1 to 16384. */
   width: number;
   /** Pixels, 1 to 16384. */
@@ -56,15 +76,17 @@ export interface PublisherOptions {
   /** For CUDA: a device's number in this process, or its UUID (`"GPU-…"`); default: the first. */
   device?: number | string;
   /**
-   * A ring of encoded packets beside the frames, from the beginning: no subscriber meets the publisher without it. Default:
-   * none, until `enablePackets` adds one.
-   */
-  packets?: PacketRingOptions;
-  /**
    * Told of the ring: that it grew or shrank, that a subscriber was evicted or is refused. Called within `acquire` and
    * `acquireAsync`, in order; where nobody acquires for long, the newest 64 are kept.
    */
   onEvent?: (event: PublisherEvent) => void;
+  /**
+   * A track of encoded pictures from the beginning: no subscriber meets the publisher without it. It is the first of the
+   * tracks. Default: none, until `enablePackets` adds one.
+   */
+  packets?: PacketRingOptions;
+  /** Further tracks from the beginning, in this order; `addTrack` adds more. */
+  tracks?: readonly TrackOptions[];
   /** Where the socket is made; default: see docs/protocol.md, "Runtime directory". */
   runtimeDirectory?: string;
   /** Permission bits of the socket; default `0o660`. */
@@ -74,6 +96,7 @@ export interface PublisherOptions {
 /** The names of {@linkcode PublisherOptions}. */
 export const PUBLISHER_OPTIONS: OptionNames = optionNames<PublisherOptions>({
   key: true,
+  frames: true,
   width: true,
   height: true,
   format: true,
@@ -85,6 +108,7 @@ export const PUBLISHER_OPTIONS: OptionNames = optionNames<PublisherOptions>({
   memory: true,
   device: true,
   packets: true,
+  tracks: true,
   onEvent: true,
   runtimeDirectory: true,
   socketMode: true,

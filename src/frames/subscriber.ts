@@ -15,6 +15,7 @@ import {
   checkOptions,
   CuframesError,
   ERROR_CODES,
+  EXTRADATA_SIZE_MAX,
   invalid,
   isCuframesError,
   LEASES_MAX,
@@ -23,6 +24,7 @@ import {
   optionNames,
   type PixelFormat,
   timeoutMilliseconds,
+  TRACKS_MAX,
   type WaitOptions,
   WANT_FRAMES,
   WANT_PACKETS,
@@ -40,9 +42,20 @@ import {
   openedHere,
   Struct,
   SubscriberStats as StatsLayout,
+  TrackInfo,
 } from "../ffi/mod.ts";
 import { type MemoryKind, resolveRuntimeDirectory, type RingGeometry } from "../memory/mod.ts";
-import { PacketRingReader, PACKETS_OPTIONS, type PacketsOptions } from "../packets/mod.ts";
+import {
+  type DataOptions,
+  DataReader,
+  dataSelection,
+  PacketRingReader,
+  type PacketSelection,
+  packetSelection,
+  type PacketsOptions,
+  readTrack,
+  type Track,
+} from "../packets/mod.ts";
 import { Frame } from "./frame.ts";
 import { FrameContent } from "./frame_content.ts";
 
@@ -212,12 +225,12 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
     return this.#ring.format;
   }
 
-  /** Width of the frames in pixels. */
+  /** Width of the frames in pixels; 0 where the publisher has none. */
   get codedWidth(): number {
     return this.#ring.codedWidth;
   }
 
-  /** Height of the frames in pixels. */
+  /** Height of the frames in pixels; 0 where the publisher has none. */
   get codedHeight(): number {
     return this.#ring.codedHeight;
   }
@@ -257,7 +270,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
    * `DISCONNECTED`: the publisher is gone and every frame it left was delivered, or this subscriber is closed; `EVICTED`:
    * it held so many frames for so long that the publisher had no slot left, and ended the connection: what is held stays
    * as it is, until it is closed;
-   * `INVALID_ARGUMENT`: it was connected with `frames: false`; with `reconnect`, what the next publisher refuses with
+   * `INVALID_ARGUMENT`: it was connected with `frames: false`; `UNSUPPORTED`: the publisher has none; with `reconnect`, what the next publisher refuses with
    */
   async next(options?: WaitOptions): Promise<Frame> {
     return await this.#frames.queue.wait(options);
@@ -359,17 +372,60 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   }
 
   /**
-   * A reader of the publisher's encoded packets, from the last key packet on. Independent of the frames, and ended
-   * by this subscriber's end. With `reconnect` it goes on with the next publisher's packets, as soon as that one has
-   * a packet ring; the first of them says `discontinuity`.
+   * A reader of one of the publisher's tracks, the first of encoded pictures unless told otherwise, from the last key packet
+   * on. Independent of the frames, and ended by this subscriber's end. With `reconnect` it goes on with the next publisher's
+   * packets, as soon as that one has such a track; the first of them says `discontinuity`.
    *
-   * @throws {CuframesError} `NO_PACKET_RING`: the publisher has none, or this subscriber did not ask for packets;
-   * `DISCONNECTED`: this subscriber is closed
+   * @throws {CuframesError} `NO_PACKET_RING`: the publisher has no such track, or this subscriber did not ask for packets;
+   * `DISCONNECTED`: this subscriber is closed; `INVALID_ARGUMENT`
    */
   packets(options?: PacketsOptions): PacketRingReader {
     this.#check();
-    const { wait = false, sinceConnection = false } = checkOptions(options, PACKETS_OPTIONS);
-    const reader = new PacketRingReader(this.#connections, { wait, sinceConnection }, this);
+    return this.#readerOf(packetSelection(options));
+  }
+
+  /**
+   * The values of a data track, which may still be to come; independent of everything else, and ended by this
+   * subscriber's end.
+   *
+   * @param label what the publisher calls the track: see `Publisher.data`
+   * @throws {CuframesError} `NO_PACKET_RING`: this subscriber did not ask for packets; `DISCONNECTED`: it is closed;
+   * `INVALID_ARGUMENT`
+   *
+   * @example
+   * ```ts
+   * import { Subscriber } from "@cuframes/core";
+   *
+   * using camera = await Subscriber.connect("cam-parking");
+   * using detections = camera.data<{ label: string }[]>("detections");
+   * const { value, timestamp } = await detections.next();
+   * console.log(timestamp, value.length);
+   * ```
+   */
+  data<Value = unknown>(label: string, options?: DataOptions): DataReader<Value> {
+    this.#check();
+    return new DataReader(label, this.#readerOf(dataSelection(label, options)));
+  }
+
+  /** What tracks the publisher has now, by their numbers; none without packets. */
+  get tracks(): readonly Track[] {
+    this.#check();
+    const tracks: Track[] = [];
+    const info = new Struct(TrackInfo.SIZE);
+    const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
+    for (let index = 0; index < TRACKS_MAX; index++) {
+      const { handle } = this.#connections.newest;
+      const size = this.#symbols.cuframes_subscriber_track(handle, index, info.bytes, buffer);
+      if (size >= 0) tracks.push(readTrack(info, buffer.slice(0, size)));
+      else if (size !== ERROR_CODES.NO_PACKET_RING) {
+        throw nativeError(size, `reading the tracks of ${this.key}`);
+      }
+    }
+    return tracks;
+  }
+
+  #readerOf(selection: PacketSelection): PacketRingReader {
+    const reader = new PacketRingReader(this.#connections, selection, this);
     if (!this.#referenced) reader.unref();
     for (const each of this.#readers) if (each.deref()?.closed !== false) this.#readers.delete(each);
     this.#readers.add(new WeakRef(reader));

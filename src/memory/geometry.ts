@@ -20,6 +20,7 @@ export interface PlaneGeometry {
 /** What both ends of a ring know of it. */
 export interface RingGeometry {
   readonly format: PixelFormat;
+  /** 0 where there are no frames. */
   readonly codedWidth: number;
   readonly codedHeight: number;
   /** How many slots the ring may have. */
@@ -46,10 +47,11 @@ export function readGeometry(info: Struct): RingGeometry {
       };
     },
   );
+  const hasFrames = info.u32(RingInfo.packetsOnly) === 0;
   return {
     format: formatOfCode(info.u32(RingInfo.geometryFormat)),
-    codedWidth: info.u32(RingInfo.geometryWidth),
-    codedHeight: info.u32(RingInfo.geometryHeight),
+    codedWidth: hasFrames ? info.u32(RingInfo.geometryWidth) : 0,
+    codedHeight: hasFrames ? info.u32(RingInfo.geometryHeight) : 0,
     maxSlots: info.u32(RingInfo.maxSlots),
     planes,
     frameSize: info.count(RingInfo.geometryFrameSize),

@@ -10,6 +10,7 @@ import {
   PACKET_FLAG_KEY,
 } from "../core/mod.ts";
 import { PacketView, type Struct } from "../ffi/mod.ts";
+import type { Track } from "./track.ts";
 
 /**
  * One encoded access unit, as WebCodecs' `EncodedVideoChunk`, and more. Its bytes are the receiver's own.
@@ -38,11 +39,17 @@ export class Packet {
   readonly discontinuity: boolean;
   /** The publisher knows that the packet is damaged. */
   readonly corrupt: boolean;
+  /**
+   * What its track is from here on, where that is not what it was at the packet before: in the first packet that a reader is
+   * given, in the first of another codec or of other parameters, and in each H.264 or HEVC key packet whose parameter sets are
+   * others.
+   */
+  readonly config: Track | undefined;
   /** Packet rings carry none; for `EncodedVideoChunk`'s sake. */
   readonly duration: null = null;
 
   /** @internal Made by {@linkcode PacketRingReader}. */
-  constructor(view: Struct, data: Uint8Array<ArrayBuffer>, interrupted: boolean) {
+  constructor(view: Struct, data: Uint8Array<ArrayBuffer>, interrupted: boolean, config: Track | undefined) {
     const flags = view.u32(PacketView.flags);
     this.type = (flags & PACKET_FLAG_KEY) !== 0 ? "key" : "delta";
     this.data = data;
@@ -50,7 +57,13 @@ export class Packet {
     this.timestampNs = view.i64(PacketView.timestampNs);
     this.decodeTimestampNs = view.i64(PacketView.decodeTimestampNs);
     this.discontinuity = interrupted || (flags & PACKET_FLAG_DISCONTINUITY) !== 0;
+    this.config = config;
     this.corrupt = (flags & PACKET_FLAG_CORRUPT) !== 0;
+  }
+
+  /** The `description` of {@linkcode Packet.config}: what a decoder has to know from here on. */
+  get description(): Uint8Array<ArrayBuffer> | undefined {
+    return this.config?.description;
   }
 
   /** Presentation time in microseconds. */

@@ -1,4 +1,4 @@
-// The reading end of a packet ring, through any number of connections.
+// The reading end of a track, through any number of connections.
 
 import {
   type Connection,
@@ -7,16 +7,27 @@ import {
   waitInSlices,
 } from "../connect/mod.ts";
 import {
+  checkChoice,
+  checkInteger,
   checkOptions,
   codecString,
   CuframesError,
   ERROR_CODES,
   EXTRADATA_SIZE_MAX,
+  invalid,
   isAnnexB,
   isCuframesError,
-  type OptionNames,
+  joinUnits,
   optionNames,
+  PACKET_FLAG_KEY,
+  parameterSets,
+  shown,
+  SINCE,
   timeoutMilliseconds,
+  TRACK_ANY,
+  TRACK_KINDS,
+  trackCodecString,
+  TRACKS_MAX,
   type WaitOptions,
 } from "../core/mod.ts";
 import {
@@ -29,11 +40,14 @@ import {
   offWake,
   onWake,
   openedHere,
+  PacketReaderOptions,
   PacketStats,
   PacketView,
   Struct,
+  TrackInfo,
 } from "../ffi/mod.ts";
 import { Packet } from "./packet.ts";
+import { LABEL_SIZE, readTrack, type Track, type TrackKind } from "./track.ts";
 
 /** What a WebCodecs `VideoDecoder` is configured with, for packets as they are here. */
 export interface DecoderConfig {
@@ -44,6 +58,18 @@ export interface DecoderConfig {
   /** Height in pixels. */
   codedHeight: number;
   /** Absent for H.264 and HEVC: without it WebCodecs takes packets as Annex B, which they are. */
+  description?: Uint8Array;
+}
+
+/** What a WebCodecs `AudioDecoder` is configured with, for packets as they are here. */
+export interface SoundDecoderConfig {
+  /** As `"mp4a.40.2"`. */
+  codec: string;
+  /** Hz. */
+  sampleRate: number;
+  /** How many channels there are. */
+  numberOfChannels: number;
+  /** What FFmpeg calls the codec's extradata, as AAC's AudioSpecificConfig; absent where there is none. */
   description?: Uint8Array;
 }
 
@@ -60,17 +86,62 @@ export interface DecoderConfig {
  * ```
  */
 export interface PacketsOptions {
-  /** Where the publisher has no packet ring yet, the reader's `next` waits for it; default false. */
+  /** The track, by its number, or the first of a kind; default: the first of pictures. */
+  track?: number | TrackKind;
+  /**
+   * Where to begin: `"key"` (default): at what is the last key packet now; `"oldest"`: at the oldest key packet in the ring;
+   * so many seconds ago: at the last key packet that is at least so much older than the newest packet, or at the oldest
+   * where the ring does not go back so far.
+   */
+  since?: "key" | "oldest" | number;
+  /** Where the track is not there yet, the reader's `next` waits for it; default false. */
   wait?: boolean;
   /**
-   * Begins at what was the last key packet when the subscriber connected, so that nothing published since is missed; with
-   * `reconnect` also at every later publisher. Default false: at what is the last key packet now.
+   * Instead of `since`: begins at what was the last key packet when the subscriber connected, so that everything published since
+   * is delivered or counted as lost; with `reconnect` everything of every later publisher. Default false.
    */
   sinceConnection?: boolean;
 }
 
-/** The names of {@linkcode PacketsOptions}. */
-export const PACKETS_OPTIONS: OptionNames = optionNames<PacketsOptions>({
+/** Which packets of which track. */
+export interface PacketSelection {
+  /** By its number, or by kind and label; the first that fits. */
+  readonly track: { readonly index: number } | { readonly kind: TrackKind; readonly label?: string };
+  readonly since: keyof typeof SINCE;
+  /** For `since: "ago"`. */
+  readonly agoNs?: bigint;
+  readonly wait: boolean;
+}
+
+/** What the options of `Subscriber.packets` select. */
+export function packetSelection(options: PacketsOptions | undefined): PacketSelection {
+  options = checkOptions(options, PACKETS_OPTIONS);
+  const { track = "video", since = "key", wait = false, sinceConnection = false } = options;
+  const selected = typeof track === "number"
+    ? { index: checkInteger("track", track, 0, TRACKS_MAX - 1) }
+    : { kind: (checkChoice("track", track, TRACK_KINDS), track) };
+  if (sinceConnection) {
+    if (options.since !== undefined) throw invalid("since and sinceConnection exclude each other");
+    return { track: selected, since: "connection", wait };
+  }
+  if (typeof since !== "number") {
+    if (since !== "key" && since !== "oldest") {
+      throw invalid(`since is ${shown(since)}: it must be "key", "oldest", or a number of seconds`);
+    }
+    return { track: selected, since, wait };
+  }
+  if (!(since >= 0 && since <= LONGEST_SINCE)) {
+    throw invalid(`since is ${shown(since)}: seconds from 0 to ${LONGEST_SINCE}`);
+  }
+  return { track: selected, since: "ago", agoNs: BigInt(Math.round(since * 1e9)), wait };
+}
+
+/** Seconds: no ring goes back so far. */
+const LONGEST_SINCE = 1e9;
+
+const PACKETS_OPTIONS = optionNames<PacketsOptions>({
+  track: true,
+  since: true,
   wait: true,
   sinceConnection: true,
 });
@@ -87,9 +158,9 @@ export interface PacketReaderStats {
 }
 
 /**
- * Reads a publisher's packets in order, from the last key packet on. A reader that falls too far behind gets
+ * Reads a track's packets in order, from the last key packet on. A reader that falls too far behind gets
  * `PACKET_OVERRUN` once and goes on at the next key packet, which says `discontinuity`; async iteration goes on
- * without the error.
+ * without the error. A track that changes its codec goes on with the same reader: `Packet.config` says so.
  *
  * @example
  * ```ts
@@ -104,27 +175,25 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   readonly #key: string;
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(PacketView.SIZE);
-  readonly #sinceConnection: boolean;
+  readonly #selection: PacketSelection;
   readonly #reader: FollowingReader<Packet>;
   /** What is native of it, and leads to nobody who reads. */
   readonly #native: NativeReader;
   /** What is not collected before its readers, which end with it. */
   protected readonly owner: object;
   #earlier: { received: number; lost: number } = { received: 0, lost: 0 };
+  /** What the last packet's track was said to be. */
+  #told: Track | undefined;
   #closed = false;
 
   /** @internal Made by `Subscriber.packets`. */
-  constructor(
-    connections: ReconnectingConnection,
-    { wait, sinceConnection }: Required<PacketsOptions>,
-    owner: object,
-  ) {
-    this.#sinceConnection = sinceConnection;
+  constructor(connections: ReconnectingConnection, selection: PacketSelection, owner: object) {
+    this.#selection = selection;
     this.#key = connections.request.key;
     this.#symbols = library().symbols;
     this.owner = owner;
     const native: NativeReader = {
-      handle: this.#openRing(connections.newest, wait),
+      handle: this.#open(connections.newest, selection.wait, 0),
       connection: connections.newest,
     };
     this.#native = native;
@@ -138,15 +207,45 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     leaveWhenCollected(this, native);
   }
 
-  #openRing(connection: Connection, wait: boolean): number {
+  /** @param after the native reader that this one goes on from; 0: there is none */
+  #open(connection: Connection, wait: boolean, after: number): number {
+    const { track, since, agoNs = 0n } = this.#selection;
+    const struct = new Struct(PacketReaderOptions.SIZE);
+    struct.setU32(PacketReaderOptions.track, "index" in track ? track.index : TRACK_ANY);
+    if ("kind" in track) {
+      struct.setU32(PacketReaderOptions.kind, TRACK_KINDS[track.kind]);
+      const { label = "" } = track;
+      if (!struct.setText(PacketReaderOptions.label, LABEL_SIZE, label)) {
+        throw invalid(`label is ${shown(label)}: it must have at most ${LABEL_SIZE - 1} bytes, without NUL`);
+      }
+    }
+    struct.setU32(PacketReaderOptions.since, SINCE[since]);
+    struct.setU64(PacketReaderOptions.agoNs, agoNs);
+    struct.setU32(PacketReaderOptions.wait, wait ? 1 : 0);
+    struct.setU32(PacketReaderOptions.after, after);
     return checked(
-      this.#symbols.cuframes_packet_reader_open(
-        connection.handle,
-        wait ? 1 : 0,
-        this.#sinceConnection ? 1 : 0,
-      ),
+      this.#symbols.cuframes_packet_reader_open(connection.handle, struct.bytes),
       `reading the packets of ${this.#key}`,
     );
+  }
+
+  /**
+   * What the track is, at the last packet.
+   *
+   * @throws {CuframesError} `NO_PACKET_RING`: the publisher has none such yet
+   */
+  get track(): Track {
+    return this.#describe(true);
+  }
+
+  #describe(lenient: boolean): Track {
+    this.#check();
+    const info = new Struct(TrackInfo.SIZE);
+    const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
+    const result = this.#symbols.cuframes_packet_reader_track(this.#native.handle, info.bytes, buffer);
+    const none = lenient && result === ERROR_CODES.NO_CODEC_PARAMETERS;
+    const size = none ? 0 : checked(result, `reading the codec description of ${this.#key}`);
+    return readTrack(info, buffer.slice(0, size));
   }
 
   /**
@@ -170,10 +269,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
    * @throws {CuframesError} `NO_CODEC_PARAMETERS`: the publisher has set none yet; `NO_PACKET_RING`
    */
   get description(): Uint8Array<ArrayBuffer> {
-    this.#check();
-    const buffer = new Uint8Array(EXTRADATA_SIZE_MAX);
-    const result = this.#symbols.cuframes_packet_reader_extradata(this.#native.handle, buffer);
-    return buffer.slice(0, checked(result, `reading the codec description of ${this.#key}`));
+    return this.#describe(false).description;
   }
 
   /**
@@ -194,7 +290,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
    */
   get decoderConfig(): DecoderConfig {
     const codecId = this.codecId;
-    const description = isAnnexB(codecId) ? this.description : this.#descriptionIfAny();
+    const description = isAnnexB(codecId) ? this.description : this.track.description;
     const codec = codecString(codecId, description);
     if (codec === undefined) {
       const reason = isAnnexB(codecId)
@@ -205,18 +301,24 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
         `the packets of ${this.#key} have FFmpeg codec ${codecId}, ${reason}`,
       );
     }
-    const { codedWidth, codedHeight } = this.#reader.connection.geometry;
+    const { codedWidth = 0, codedHeight = 0 } = { ...this.#reader.connection.geometry, ...this.track };
     if (isAnnexB(codecId) || description.length === 0) return { codec, codedWidth, codedHeight };
     return { codec, codedWidth, codedHeight, description };
   }
 
-  #descriptionIfAny(): Uint8Array<ArrayBuffer> {
-    try {
-      return this.description;
-    } catch (error) {
-      if (isCuframesError(error, "NO_CODEC_PARAMETERS")) return new Uint8Array(0);
-      throw error;
+  /**
+   * The configuration of a WebCodecs audio decoder for these packets.
+   *
+   * @throws {CuframesError} `UNSUPPORTED`: it is no track of sound, or its publisher has not said what the decoder has to
+   * know; `NO_PACKET_RING`
+   */
+  get soundDecoderConfig(): SoundDecoderConfig {
+    const { kind, codec, sampleRate, numberOfChannels, description } = this.track;
+    if (kind !== "audio" || sampleRate === undefined || numberOfChannels === undefined) {
+      const reason = kind === "audio" ? "without its rate and channels" : "and no sound";
+      throw new CuframesError("UNSUPPORTED", `the packets of ${this.#key} are ${kind} ${reason}`);
     }
+    return { codec, sampleRate, numberOfChannels, ...(description.length > 0 && { description }) };
   }
 
   /**
@@ -251,7 +353,7 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
   }
 
   #switchTo(next: Connection): void {
-    const handle = this.#openRing(next, true);
+    const handle = this.#open(next, true, this.#goesOn ? this.#native.handle : 0);
     const stats = this.#stats();
     this.#earlier.received += stats.count(PacketStats.received);
     this.#earlier.lost += stats.count(PacketStats.lost);
@@ -259,13 +361,30 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     onWake(handle, this.#reader.queue);
     this.#native.handle = handle;
     this.#native.connection = next;
+    this.#told = undefined;
+  }
+
+  /** Whether nothing of a later publisher is to go missing, instead of beginning at what is new there. */
+  get #goesOn(): boolean {
+    const { since } = this.#selection;
+    return since !== "key" && since !== "upcoming";
   }
 
   #packet(): Packet {
     const data = new Uint8Array(this.#view.u32(PacketView.size));
     const copied = this.#symbols.cuframes_packet_reader_copy(this.#native.handle, data, data.length);
     if (copied < 0) throw nativeError(copied, `reading the packets of ${this.#key}`);
-    return new Packet(this.#view, data, this.#reader.interrupted);
+    return new Packet(this.#view, data, this.#reader.interrupted, this.#configAt(data));
+  }
+
+  /** What the track is from this packet on, where that is news. */
+  #configAt(data: Uint8Array): Track | undefined {
+    let track = this.#told;
+    if (track?.generation !== this.#view.u32(PacketView.generation)) track = this.track;
+    const isKey = (this.#view.u32(PacketView.flags) & PACKET_FLAG_KEY) !== 0;
+    if (isKey && isAnnexB(track.codecId)) track = withSetsOf(track, data);
+    if (track === this.#told) return undefined;
+    return this.#told = track;
   }
 
   #arm(): void {
@@ -368,6 +487,15 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
       `this reader of the packets of ${this.#key} is closed: open another one with packets()`,
     );
   }
+}
+
+/** The same track, or with the parameter sets that a key packet has. */
+function withSetsOf(track: Track, data: Uint8Array): Track {
+  const description = Uint8Array.from(joinUnits(parameterSets(track.codecId, data)));
+  const same = description.length === 0 || description.length > EXTRADATA_SIZE_MAX ||
+    (description.length === track.description.length &&
+      description.every((byte, index) => byte === track.description[index]));
+  return same ? track : { ...track, description, codec: trackCodecString(track.codecId, description) };
 }
 
 function closeRing(handle: number): void {

@@ -1,23 +1,19 @@
-// The writing end of a packet ring.
+// The writing end of a track.
 
 import {
-  checkInteger,
   checkOptions,
-  CODEC_IDS,
-  EXTRADATA_SIZE_MAX,
   invalid,
   nanoseconds,
   optionNames,
-  PACKET_DATA_SIZE_MAX,
   PACKET_FLAG_CORRUPT,
   PACKET_FLAG_DISCONTINUITY,
   PACKET_FLAG_KEY,
   PACKET_FLAG_LAST_IN_AU,
-  PACKETS_MAX,
   shown,
 } from "../core/mod.ts";
-import { checked, library, type NativeSymbols, PacketOptions, PacketRecord, Struct } from "../ffi/mod.ts";
-import { type CodecName, PACKET_RING_OPTIONS, type PacketRingOptions } from "./packet_ring_options.ts";
+import { checked, library, type NativeSymbols, PacketRecord, Struct } from "../ffi/mod.ts";
+import type { TrackKind } from "./track.ts";
+import { checkDescription, type EncodedTrack, encodeTrack, type TrackOptions } from "./track_options.ts";
 
 /** An encoded access unit and what goes with it. */
 export interface PacketInit {
@@ -50,8 +46,6 @@ const PACKET_INIT = optionNames<PacketInit>({
   corrupt: true,
 });
 
-const MIB = 2 ** 20;
-
 /** The publisher that a packet ring belongs to. */
 export interface PublisherHandle {
   /** The name subscribers connect to. */
@@ -60,29 +54,8 @@ export interface PublisherHandle {
   readonly handle: number;
 }
 
-/** Checks the options and writes them as the C struct. */
-export function encodePacketRing(options: PacketRingOptions): { struct: Struct; codecId: number } {
-  options = checkOptions(options, PACKET_RING_OPTIONS);
-  const { codec, slots = 64, dataSize = 8 * MIB, named = false } = options;
-  const struct = new Struct(PacketOptions.SIZE);
-  struct.setU32(PacketOptions.ringSlots, checkInteger("slots", slots, 1, PACKETS_MAX));
-  struct.setU32(PacketOptions.dataSize, checkInteger("dataSize", dataSize, 1, PACKET_DATA_SIZE_MAX));
-  const { maxPacketSize = Math.min(2 * MIB, dataSize) } = options; // of a data size that is checked by now
-  struct.setU32(PacketOptions.maxPacketSize, checkInteger("maxPacketSize", maxPacketSize, 1, dataSize));
-  const codecId = codecIdOf(codec);
-  struct.setU32(PacketOptions.codecId, codecId);
-  struct.setU32(PacketOptions.named, named ? 1 : 0);
-  const description = options.description ?? options.codecParameters;
-  if (description !== undefined) {
-    checkDescription(description);
-    struct.setU32(PacketOptions.extradataSize, description.length);
-    struct.bytes.set(description, PacketOptions.extradata);
-  }
-  return { struct, codecId };
-}
-
 /**
- * The one writer of a publisher's packet ring. Ends with its publisher.
+ * The one writer of a track of a publisher. Ends with its publisher.
  *
  * @example
  * ```ts
@@ -94,25 +67,55 @@ export function encodePacketRing(options: PacketRingOptions): { struct: Struct; 
  * ```
  */
 export class PacketRingWriter {
-  /** FFmpeg's `AVCodecID`. */
-  readonly codecId: number;
+  /** What the track carries. */
+  readonly kind: TrackKind;
+  /** The track's number, by which subscribers know it. */
+  readonly track: number;
   readonly #publisher: PublisherHandle;
   readonly #symbols: NativeSymbols;
   readonly #record: Struct = new Struct(PacketRecord.SIZE);
+  #codecId: number;
 
   /** What is not collected before this: the publisher. */
   protected readonly owner: object;
 
-  /** @internal Made by `Publisher`, of a ring that its publisher has. */
-  constructor(publisher: PublisherHandle, codecId: number, owner: object) {
+  /** @internal Made by `Publisher`, of a track that its publisher has. */
+  constructor(publisher: PublisherHandle, track: number, { kind, codecId }: EncodedTrack, owner: object) {
     this.owner = owner;
     this.#publisher = publisher;
     this.#symbols = library().symbols;
-    this.codecId = codecId;
+    this.kind = kind;
+    this.track = track;
+    this.#codecId = codecId;
+  }
+
+  /** FFmpeg's `AVCodecID`. */
+  get codecId(): number {
+    return this.#codecId;
   }
 
   /**
-   * Replaces the description that new readers are given: see {@linkcode PacketRingOptions.description}.
+   * Lets the track go on with another codec, or other parameters that packets do not say themselves, from the next packet
+   * on: readers finish what was written before, and are told in that packet (`Packet.config`). The packets go into a new
+   * ring, made with these options and no others.
+   *
+   * @throws {CuframesError} `INVALID_ARGUMENT`: an option is wrong, or the kind another; `OUT_OF_MEMORY`; `DISCONNECTED`: the
+   * publisher is closed. The track then goes on as it was.
+   */
+  configure(options: Omit<TrackOptions, "kind">): void {
+    const encoded = encodeTrack({ kind: this.kind, ...options });
+    const result = this.#symbols.cuframes_publisher_configure_track(
+      this.#publisher.handle,
+      this.track,
+      encoded.struct.bytes,
+    );
+    checked(result, `changing track ${this.track} of ${this.#publisher.key}`);
+    this.#codecId = encoded.codecId;
+  }
+
+  /**
+   * Replaces the description that new readers are given, for a codec whose packets say themselves what has changed, as
+   * H.264 and HEVC do; else see {@linkcode PacketRingWriter.configure}.
    *
    * @throws {CuframesError} `INVALID_ARGUMENT`: more than 4096 bytes
    */
@@ -120,6 +123,7 @@ export class PacketRingWriter {
     checkDescription(description);
     const result = this.#symbols.cuframes_publisher_set_extradata(
       this.#publisher.handle,
+      this.track,
       description,
       description.length,
     );
@@ -164,27 +168,11 @@ export class PacketRingWriter {
     record.setU32(PacketRecord.size, packet.data.length);
     const result = this.#symbols.cuframes_publisher_publish_packet(
       this.#publisher.handle,
+      this.track,
       record.bytes,
       packet.data,
     );
     checked(result, `publishing a packet of ${this.#publisher.key}`);
     return record.u64(PacketRecord.sequence);
-  }
-}
-
-function codecIdOf(codec: CodecName | number): number {
-  if (typeof codec === "number") return checkInteger("codec", codec, 1, 0xffff_ffff);
-  if (typeof codec === "string" && Object.hasOwn(CODEC_IDS, codec)) return CODEC_IDS[codec];
-  throw invalid(
-    `codec ${shown(codec)} is not known: use one of ${
-      Object.keys(CODEC_IDS).join(", ")
-    } or FFmpeg's AVCodecID number`,
-  );
-}
-
-function checkDescription(description: Uint8Array): void {
-  if (!(description instanceof Uint8Array)) throw invalid("description must be a Uint8Array");
-  if (description.length > EXTRADATA_SIZE_MAX) {
-    throw invalid(`description has ${description.length} bytes: at most ${EXTRADATA_SIZE_MAX}`);
   }
 }

@@ -34,7 +34,7 @@ options = _abi.PublisherOptions(
     socket_mode=0o660,
 )
 ring = _abi.RingInfo()
-publisher = checked(library.cuframes_publisher_create(options, None, ring))
+publisher = checked(library.cuframes_publisher_create(options, None, 0, ring))
 plane = ring.geometry.planes[0]
 assert (ring.geometry.plane_count, plane.rows, plane.row_bytes) == (1, 48, 64)
 

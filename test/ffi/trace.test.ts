@@ -62,7 +62,7 @@ test.each([["1", true], ["0", false], ["", false]])(
     const pattern = /^cuframes\[\d+\] \d+\.\d{3} cuframes_\w+\(.*\)( = \S+( \S+)?)?, \d+\.\d{3} µs$/;
     expect(lines.filter((line) => !pattern.test(line))).toEqual([]);
     const created = lines.filter((line) =>
-      /cuframes_publisher_create\(\[\d+ bytes\], null, \[\d+ bytes\]\) = \d/.test(line)
+      /cuframes_publisher_create\(\[\d+ bytes\], null, 0, \[\d+ bytes\]\) = \d/.test(line)
     );
     expect(created.length).toBe(expected ? 1 : 0);
     expect(lines.length > 0).toBe(expected);

@@ -39,7 +39,9 @@ test("a publisher that has done nothing yet is reported in full", async () => {
     published: 0,
     frameRate: 0,
     lastFrameAge: undefined,
+    hasFrames: true,
     packets: undefined,
+    tracks: [],
     rejected: 0,
     subscribers: [],
   });

@@ -139,7 +139,7 @@ test("a subscriber's process waits for no descriptor of a publisher, and keeps n
     await atOnce(`${count} with a packet ring`, async () => {
       await whileStopped(
         subscriber,
-        () => peer.sendLast(connection, wire.packets(4096n), descriptor, count),
+        () => peer.sendLast(connection, wire.track(0, { size: 4096n }), descriptor, count),
       );
       expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code).toBe(
         "DISCONNECTED",
@@ -154,7 +154,7 @@ test("a subscriber's process waits for no descriptor of a publisher, and keeps n
   const descriptor = await peer.linger(lingering);
   await whileStopped(subscriber, async () => {
     await peer.send(connection, wire.released());
-    await peer.sendLast(connection, wire.packets(4096n), descriptor, 1);
+    await peer.sendLast(connection, wire.track(0, { size: 4096n }), descriptor, 1);
   });
   await atOnce("closing", () => subscriber.ask({ do: "close" }, "closed"));
   await stillWorks("closing");

@@ -122,20 +122,20 @@ test("the ring that the following tests spoil is one that can be used", async ()
 
 test("bytes that are no answer", async () => {
   const answers: [what: string, bytes: Uint8Array, message: RegExp][] = [
-    ...[1, 15, 16, 24, 32, 420, 448, 6968].map((
+    ...[1, 15, 16, 24, 32, 208, 420, 1912, 8376].map((
       size,
     ): [string, Uint8Array, RegExp] => [
       `${size} random bytes`,
       randomBytes(size),
       /not the socket of a cuframes publisher/,
     ]),
-    ["more than any message", randomBytes(7000), /more than a cuframes publisher would/],
+    ["more than any message", randomBytes(9000), /more than a cuframes publisher would/],
     ["another magic", wire.welcome({ magic: 0xcc7c1dce }), /not the socket of a cuframes publisher/],
     ["another version", wire.welcome({ version: 5 }), /another protocol version than 6/],
-    ["a size that lies", wire.welcome({ size: 447 }), /not the socket of a cuframes publisher/],
+    ["a size that lies", wire.welcome({ size: 1911 }), /not the socket of a cuframes publisher/],
     ["a welcome that is cut", wire.welcome({ size: 100 }).subarray(0, 100), /something else than a welcome/],
     ["a hello", wire.hello(), /something else than a welcome/],
-    ["a packet ring", wire.packets(4096n), /something else than a welcome/],
+    ["a packet ring", wire.track(0, { size: 4096n }), /something else than a welcome/],
     ["a release", wire.released(), /something else than a welcome/],
     ["memory", wire.memory(0, 1), /something else than a welcome/],
     ["a report", wire.report(1), /something else than a welcome/],
@@ -199,8 +199,13 @@ test("a welcome to an impossible ring", async () => {
     [{ slotSize: 1n << 41n }, "PROTOCOL"],
     [{ slotSize: (1n << 64n) - 1n }, "PROTOCOL"],
     [{ width: 16_384, height: 16_384, slotSize: 1n << 28n }, "PROTOCOL"],
-    [{ packetsSize: 4096n }, "PROTOCOL"],
-    [{ packetsSize: (1n << 64n) - 1n }, "PROTOCOL"],
+    [{ tracks: [{}] }, "PROTOCOL"],
+    [{ tracks: [{ size: (1n << 64n) - 1n }] }, "PROTOCOL"],
+    [{ tracks: [{ size: 0n }, {}] }, "PROTOCOL"],
+    [{ tracks: [{ kind: 0 }] }, "PROTOCOL"],
+    [{ tracks: [{ kind: 4 }] }, "PROTOCOL"],
+    [{ tracks: [{ generation: 0 }] }, "PROTOCOL"],
+    [{ tracks: [{ base: 1n << 63n }] }, "PROTOCOL"],
     [{ cursor: 1n << 58n }, "PROTOCOL"],
     [{ memory: 7 }, "UNSUPPORTED"],
   ];
@@ -229,7 +234,7 @@ test("a welcome with the wrong descriptors", async () => {
     ["none", []],
     ["one too few", ring.slice(0, -1)],
     ["one too many", [...ring, first!]],
-    ["all that fit", new Array(68).fill(control)],
+    ["all that fit", new Array(76).fill(control)],
     ["more than fit", new Array(100).fill(control)],
     ["as many as the kernel takes", new Array(253).fill(control)],
     ...[0, 1, 2, 3].flatMap((index): [string, number[]][] => [
@@ -254,13 +259,13 @@ test("a welcome with the wrong descriptors", async () => {
   // The packet ring comes last, and is looked at only when it is read.
   expect(
     (await impostor.refusedWith({
-      bytes: wire.welcome({ packetsSize: 8192n }),
+      bytes: wire.welcome({ tracks: [{}] }),
       descriptors: [...ring, short],
     })).code,
   ).toBe("PROTOCOL");
   expect(
     (await impostor.refusedWith({
-      bytes: wire.welcome({ packetsSize: 8192n }),
+      bytes: wire.welcome({ tracks: [{}] }),
       descriptors: [...ring, unsealed],
     })).code,
   ).toBe("PROTOCOL");
@@ -269,9 +274,9 @@ test("a welcome with the wrong descriptors", async () => {
 
 test("an answer to an inspector that is no report", async () => {
   const answers: [what: string, bytes: Uint8Array][] = [
-    ["random bytes", randomBytes(312)],
+    ["random bytes", randomBytes(1720)],
     ["a welcome", wire.welcome()],
-    ["a cut report", wire.report(0, 0, { size: 311 }).subarray(0, 311)],
+    ["a cut report", wire.report(0, 0, { size: 1719 }).subarray(0, 1719)],
     ["more subscribers than follow", wire.report(1, 2)],
     ["fewer subscribers than follow", wire.report(2, 1)],
     ["4 billion subscribers", wire.report(1, 0xffff_ffff)],
@@ -285,7 +290,7 @@ test("an answer to an inspector that is no report", async () => {
 
 test("names in a report have no control characters, whatever the publisher lets through", async () => {
   const bytes = wire.report(1);
-  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 312);
+  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 1720);
   impostor.subscriber.send({ do: "inspect" });
   await impostor.peer.send(await impostor.greeted(), bytes);
   const { subscribers } = await impostor.subscriber.event<{ subscribers: { name: string }[] }>("inspected");
@@ -368,14 +373,20 @@ describe("after its welcome", () => {
       ["random bytes", randomBytes(24)],
       ["a long message", randomBytes(5000)],
       ["a second welcome", wire.welcome(), ring],
-      ["a packet ring without a descriptor", wire.packets(8192n)],
-      ["a packet ring with two", wire.packets(8192n), [file, file]],
-      ["a packet ring of no bytes", wire.packets(0n), [file]],
-      ["a packet ring that is larger than its memory", wire.packets(8193n), [file]],
-      ["a packet ring larger than any", wire.packets(1n << 63n), [file]],
-      ["a packet ring that can shrink", wire.packets(8192n), [unsealed]],
-      ["a packet ring whose pages can be taken away", wire.packets(8192n), [changing]],
-      ["a packet ring with a hole", wire.packets(8192n), [sparse]],
+      ["a packet ring without a descriptor", wire.track(0, { size: 8192n })],
+      ["a packet ring with two", wire.track(0, { size: 8192n }), [file, file]],
+      ["a packet ring of no bytes", wire.track(0, { size: 0n }), [file]],
+      ["a packet ring that is larger than its memory", wire.track(0, { size: 8193n }), [file]],
+      ["a packet ring larger than any", wire.track(0, { size: 1n << 63n }), [file]],
+      ["a packet ring that can shrink", wire.track(0, { size: 8192n }), [unsealed]],
+      ["a packet ring whose pages can be taken away", wire.track(0, { size: 8192n }), [changing]],
+      ["a packet ring with a hole", wire.track(0, { size: 8192n }), [sparse]],
+      ["a ninth track", wire.track(8, {}), [file]],
+      ["a track far away", wire.track(0xffff_ffff, {}), [file]],
+      ["a track of no kind", wire.track(0, { kind: 0 }), [file]],
+      ["a track of a kind that there is not", wire.track(0, { kind: 4 }), [file]],
+      ["a track of no generation", wire.track(0, { generation: 0 }), [file]],
+      ["more packets before it than there can be", wire.track(0, { base: 1n << 63n }), [file]],
     ];
     await expectEachEnds(ring, messages);
   });
@@ -488,7 +499,7 @@ describe("after its welcome", () => {
     const { peer, subscriber } = impostor;
     const file = await impostor.memory(8192);
     const connection = await impostor.accepted(await impostor.ring());
-    await peer.send(connection, wire.packets(8192n), [file]);
+    await peer.send(connection, wire.track(0, { size: 8192n }), [file]);
     await eventually("the subscriber has the ring", async () => {
       subscriber.send({ do: "takePacket", timeout: 0 });
       return (await subscriber.event<Outcome>("refused")).code !== "NO_PACKET_RING";
@@ -496,8 +507,8 @@ describe("after its welcome", () => {
     expect((await subscriber.ask<Outcome>({ do: "takePacket", timeout: 0 }, "refused")).code).toBe(
       "PROTOCOL",
     );
-    // A second ring is not what a publisher sends.
-    await peer.send(connection, wire.packets(8192n), [file]);
+    // A track of another kind is not what a publisher sends.
+    await peer.send(connection, wire.track(0, { kind: 2, generation: 2 }), [file]);
     expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code).toBe(
       "DISCONNECTED",
     );
@@ -691,7 +702,7 @@ describe("a wait ends, whatever the publisher does to the words that it sleeps o
     const { peer, subscriber } = impostor;
     const { connection, page } = await waiting({ do: "takePacket", wait: true });
     expect(await peer.requeue(page, wire.leasePageWake.packets, 10_000)).toBe(1);
-    await peer.send(connection, wire.packets(8192n), [await impostor.memory(8192)]);
+    await peer.send(connection, wire.track(0, { size: 8192n }), [await impostor.memory(8192)]);
     // It is a ring of zeros, at which it has looked.
     expect((await subscriber.event<Outcome>("refused")).code).toBe("PROTOCOL");
     await subscriber.ask({ do: "close" }, "closed");

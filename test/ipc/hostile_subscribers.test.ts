@@ -12,10 +12,10 @@ import {
   kindOf,
   kinds,
   leasePageFields,
-  packets,
   readRefusal,
   refusal,
   released,
+  track,
   wants,
   welcome,
 } from "../support/wire.ts";
@@ -112,7 +112,7 @@ test("a greeting that is not one is dropped, counted, and answered only where th
     { what: "a release", bytes: released() },
     { what: "a welcome", bytes: welcome() },
     { what: "a refusal", bytes: refusal(-1) },
-    { what: "a packet ring", bytes: packets(4096n), descriptors: [file] },
+    { what: "a packet ring", bytes: track(0, { size: 4096n }), descriptors: [file] },
   ];
   for (const [index, { what, bytes, descriptors, answer }] of greetings.entries()) {
     const connection = await peer.connect(path);
@@ -247,7 +247,7 @@ test("a packet ring that comes while a subscriber does not read is there when it
   await publisher.ask({ do: "enablePackets" }, "enabled");
   expect(kindOf((await peer.receive(connection)).bytes!)).toBe(kinds.welcome);
   const { bytes, descriptors } = await peer.receive(connection);
-  expect(kindOf(bytes!)).toBe(kinds.packets);
+  expect(kindOf(bytes!)).toBe(kinds.track);
   expect(descriptors).toHaveLength(1);
 });
 
@@ -276,7 +276,7 @@ test("a subscriber's name has no control characters in the report that others re
   await peer.send(inspector, hello({ wants: wants.report }));
   const { bytes } = await peer.receive(inspector);
   expect(kindOf(bytes!)).toBe(kinds.report);
-  const name = new TextDecoder().decode(bytes!.subarray(312 + 104, 312 + 104 + 32)).replace(/\0+$/, "");
+  const name = new TextDecoder().decode(bytes!.subarray(1720 + 104, 1720 + 104 + 32)).replace(/\0+$/, "");
   expect(name).toBe("?[31mred?");
   peer.process.kill();
   await eventually("it is gone", async () => (await siege.stats()).subscribers === 1);

@@ -49,9 +49,12 @@ describe("a packet ring", () => {
     expect(await sequences(since, 5)).toEqual([1n, 2n, 3n, 4n, 5n]);
     expect(await sequences(now, 2)).toEqual([4n, 5n]);
     for (let index = 6; index < 14; index++) write(ring, index, 9, { type: index === 10 ? "key" : "delta" });
-    // What cannot be read any more is passed over, up to a key packet.
+    // What cannot be read any more is lost, up to a key packet.
     using late = subscriber.packets({ sinceConnection: true });
-    expect(await sequences(late, 4)).toEqual([10n, 11n, 12n, 13n]);
+    await expectCode(late.next({ timeout: 5000 }), "PACKET_OVERRUN", "9 so far");
+    expect(await late.next({ timeout: 5000 })).toMatchObject({ sequence: 10n, discontinuity: true });
+    expect(await sequences(late, 3)).toEqual([11n, 12n, 13n]);
+    expect(late.stats()).toMatchObject({ received: 4, lost: 9 });
   });
 
   test("that comes after the connection is read from its first packet on where that is asked for", async () => {

@@ -18,7 +18,7 @@ int main(void) {
     .key = "calls", .format = CUFRAMES_GRAY8, .width = 64, .height = 64, .slots = 4, .max_slots = 4, .socket_mode = 0600,
   };
   struct cuframes_ring_info ring;
-  int publisher = cuframes_publisher_create(&options, NULL, &ring);
+  int publisher = cuframes_publisher_create(&options, NULL, 0, &ring);
   if (publisher < 0) return fail("creating the publisher");
   struct cuframes_subscriber_options reading = {
     .key = "calls", .name = "calls", .mode = CUFRAMES_ORDERED, .wants = CUFRAMES_FRAMES, .timeout_ms = 30000,

@@ -6,7 +6,7 @@ export const kinds = {
   hello: 1,
   welcome: 2,
   refusal: 3,
-  packets: 4,
+  track: 4,
   released: 5,
   report: 6,
   memory: 7,
@@ -82,23 +82,49 @@ export interface WelcomeFields extends PrefixFields {
   width?: number;
   height?: number;
   slotSize?: bigint;
-  packetsSize?: bigint;
   cursor?: bigint;
+  packetsOnly?: number;
+  /** By their numbers. */
+  tracks?: readonly TrackRingFields[];
+}
+
+/** One ring of a track: by default of H.264, the first of its track. */
+export interface TrackRingFields {
+  size?: bigint;
+  base?: bigint;
+  cursor?: bigint;
+  kind?: number;
+  codecId?: number;
+  generation?: number;
+}
+
+const trackRingSize = 184;
+
+function setTrackRing(view: DataView, offset: number, fields: TrackRingFields): void {
+  view.setBigUint64(offset, fields.size ?? 8192n, true);
+  view.setBigUint64(offset + 8, fields.base ?? 0n, true);
+  view.setBigUint64(offset + 16, fields.cursor ?? 0n, true);
+  view.setUint32(offset + 24, fields.kind ?? 1, true);
+  view.setUint32(offset + 28, fields.codecId ?? 27, true);
+  view.setUint32(offset + 32, fields.generation ?? 1, true);
 }
 
 /** Of a GRAY8 picture of 64×64 in 2 slots. */
 export function welcome(fields: WelcomeFields = {}): Uint8Array {
-  return message(kinds.welcome, 448, fields, (view) => {
+  return message(kinds.welcome, 440 + 8 * trackRingSize, fields, (view) => {
     view.setUint32(16, fields.memory ?? 0, true);
     view.setUint32(20, fields.maxSlots ?? 2, true);
     view.setUint32(24, fields.format ?? 8, true);
     view.setUint32(28, fields.width ?? 64, true);
     view.setUint32(32, fields.height ?? 64, true);
-    view.setBigUint64(128, fields.slotSize ?? 4096n, true);
-    view.setBigUint64(136, fields.slots ?? 3n, true);
-    view.setBigUint64(144, fields.packetsSize ?? 0n, true);
+    view.setUint32(128, fields.packetsOnly ?? 0, true);
+    view.setBigUint64(136, fields.slotSize ?? 4096n, true);
+    view.setBigUint64(144, fields.slots ?? 3n, true);
     view.setBigUint64(152, fields.cursor ?? 0n, true);
-    for (let slot = 0; slot < 64; slot++) view.setUint32(192 + 4 * slot, fields.generation ?? 1, true);
+    for (let slot = 0; slot < 64; slot++) view.setUint32(184 + 4 * slot, fields.generation ?? 1, true);
+    for (const [index, track] of (fields.tracks ?? []).entries()) {
+      setTrackRing(view, 440 + index * trackRingSize, track);
+    }
   });
 }
 
@@ -113,8 +139,12 @@ export function refusal(
   });
 }
 
-export function packets(size: bigint, fields: PrefixFields = {}): Uint8Array {
-  return message(kinds.packets, 24, fields, (view) => view.setBigUint64(16, size, true));
+/** A track has got a ring, whose descriptor comes with it. */
+export function track(index: number, ring: TrackRingFields, fields: PrefixFields = {}): Uint8Array {
+  return message(kinds.track, 24 + trackRingSize, fields, (view) => {
+    view.setUint32(16, index, true);
+    setTrackRing(view, 24, ring);
+  });
 }
 
 /** A slot has got memory, whose descriptor comes with it, or has lost it. */
@@ -132,7 +162,7 @@ export function released(fields: PrefixFields = {}): Uint8Array {
 
 /** A report with room for so many subscribers, which says that it has `count`. */
 export function report(room: number, count: number = room, fields: PrefixFields = {}): Uint8Array {
-  return message(kinds.report, 312 + room * 104, fields, (view) => {
+  return message(kinds.report, 1720 + room * 104, fields, (view) => {
     view.setUint32(56, 8, true); // GRAY8
     view.setUint32(304, count, true);
   });

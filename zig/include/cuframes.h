@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /** Raised whenever a function, a struct or a code changes. */
-#define CUFRAMES_ABI_VERSION 8
+#define CUFRAMES_ABI_VERSION 9
 /** Slots of a frame ring. */
 #define CUFRAMES_SLOTS_MIN 2
 #define CUFRAMES_SLOTS_MAX 64
@@ -37,6 +37,10 @@
 #define CUFRAMES_UUID_SIZE 16
 /** The most devices that are listed: what the driver calls a machine's limit. */
 #define CUFRAMES_DEVICES_MAX 64
+/** Packet tracks of one publisher. */
+#define CUFRAMES_TRACKS_MAX 8
+/** For PacketReaderOptions.track. */
+#define CUFRAMES_TRACK_ANY 4294967295
 /** Packets of a ring. */
 #define CUFRAMES_PACKETS_MAX 1024
 /** Bytes; some 18 minutes of a stream of 8 Mbit/s. */
@@ -153,6 +157,30 @@ enum cuframes_mode {
   CUFRAMES_ORDERED = 1
 };
 
+/** What a track carries. */
+enum cuframes_track_kind {
+  CUFRAMES_TRACK_VIDEO = 1,
+  CUFRAMES_TRACK_AUDIO = 2,
+  CUFRAMES_TRACK_DATA = 3
+};
+
+/** Where a reader begins. */
+enum cuframes_since {
+  /** At what is the last key packet now. */
+  CUFRAMES_SINCE_KEY = 0,
+  /** At the oldest key packet that can be read. */
+  CUFRAMES_SINCE_OLDEST = 1,
+  /** At the last key packet that is at least `ago_ns` older than the newest packet. */
+  CUFRAMES_SINCE_AGO = 2,
+  /** At the first key packet to come. */
+  CUFRAMES_SINCE_UPCOMING = 3,
+  /**
+   * At what was the last key packet when the connection was made: every packet from there on is delivered or counted
+   * as lost.
+   */
+  CUFRAMES_SINCE_CONNECTION = 4
+};
+
 /** Where frames are, by its code on the wire. */
 enum cuframes_memory {
   CUFRAMES_HOST = 0,
@@ -259,6 +287,9 @@ struct cuframes_publisher_options {
   uint32_t memory;
   /** Permission bits of the socket. */
   uint32_t socket_mode;
+  /** 1: there are no frames, and format, size, slots, policy and memory say nothing. */
+  uint32_t packets_only;
+  uint32_t reserved;
   /** For memory on a GPU: its number or UUID; empty: the first. */
   char device[48];
   /**
@@ -278,6 +309,9 @@ struct cuframes_ring_info {
   uint32_t memory;
   /** How many slots there may be. */
   uint32_t max_slots;
+  /** 1: there are no frames, and nothing of the above but the publisher's pid says anything. */
+  uint32_t packets_only;
+  uint32_t reserved;
   /** The GPU's UUID; all zero for the host. */
   uint8_t device[16];
 };
@@ -345,18 +379,44 @@ struct cuframes_publisher_event {
   char name[32];
 };
 
-/** What a packet ring is to be. */
+/** What a track's packets are. Text is NUL-padded UTF-8. */
+struct cuframes_track_info {
+  /** A kind of track. */
+  uint32_t kind;
+  /** FFmpeg's AVCodecID. */
+  uint32_t codec_id;
+  /** Counts what the track has been, from 1: each codec that it changes to. */
+  uint32_t generation;
+  /** Of audio, in Hz; 0: not known. */
+  uint32_t sample_rate;
+  /** Of audio; 0: not known. */
+  uint32_t channels;
+  /** Of video, in pixels; 0: not known. */
+  uint32_t width;
+  uint32_t height;
+  /** The track's number. */
+  uint32_t index;
+  /** BCP 47 or ISO 639-2; empty: not known. */
+  char language[16];
+  /** For people, and to find a track by; empty: none. */
+  char label[64];
+  /** Of what FFmpeg has no number for, as `json`; else empty. */
+  char codec_name[48];
+};
+
+/** What a track and its ring are to be. */
 struct cuframes_packet_options {
-  /** Packets that it remembers, 1 to PACKETS_MAX. */
+  /** What the packets are. Its generation is counted by the publisher. */
+  struct cuframes_track_info track;
+  /** Packets that the ring remembers, 1 to PACKETS_MAX. */
   uint32_t ring_slots;
   /** Bytes of them together, at most 1 GiB. */
   uint32_t data_size;
   /** Bytes of one, 1 to `data_size`. */
   uint32_t max_packet_size;
-  /** FFmpeg's AVCodecID. */
-  uint32_t codec_id;
-  /** 1: also as /dev/shm/cuframes-<key>-packets. */
+  /** 1: also as /dev/shm/cuframes-<key>-packets, which track 0 alone can be. */
   uint32_t named;
+  uint32_t reserved;
   /** Bytes of `extradata` that are used; 0: there is none yet. */
   uint32_t extradata_size;
   /** What readers are given from the beginning; cuframes_publisher_set_extradata replaces it. */
@@ -432,16 +492,40 @@ struct cuframes_subscriber_stats {
   uint32_t evicted;
 };
 
+/** What a packet reader is to read. Text is NUL-padded. */
+struct cuframes_packet_reader_options {
+  /** The track's number; TRACK_ANY: the first that is of `kind` and `label`. */
+  uint32_t track;
+  /** A kind of track; 0: any. */
+  uint32_t kind;
+  uint32_t since;
+  /** 1: where the track is still to come, cuframes_packet_reader_next waits for it; 0: NO_PACKET_RING. */
+  uint32_t wait;
+  /** For Since.ago. */
+  uint64_t ago_ns;
+  /**
+   * The handle of a reader of an earlier connection, which this one goes on from: behind it where the publisher is
+   * the same, at its first packet where it is another; 0: there is none.
+   */
+  uint32_t after;
+  uint32_t reserved;
+  /** Empty: any. */
+  char label[64];
+};
+
 /** A packet that can be copied. */
 struct cuframes_packet {
   int64_t timestamp_ns;
   int64_t decode_timestamp_ns;
-  /** The packet's number, from 0. */
+  /** The packet's number on its track, from 0. */
   uint64_t sequence;
   /** Bytes of the packet. */
   uint32_t size;
   /** Flags of a packet. */
   uint32_t flags;
+  /** Of the track that it belongs to: when this changes, so has what cuframes_packet_reader_track says. */
+  uint32_t generation;
+  uint32_t reserved;
 };
 
 /** A packet reader's counters. */
@@ -452,7 +536,7 @@ struct cuframes_packet_stats {
   uint64_t lost;
   /** Published after the last packet delivered. */
   uint64_t lag;
-  /** FFmpeg's AVCodecID; 0 while there is no ring. */
+  /** FFmpeg's AVCodecID; 0 while there is no such track. */
   uint32_t codec_id;
   uint32_t reserved;
 };
@@ -502,6 +586,15 @@ struct cuframes_eviction {
   uint64_t at_ns;
 };
 
+/** What a publisher tells an inspector of a track. */
+struct cuframes_report_track {
+  /** Packets published. */
+  uint64_t published;
+  /** Payload of them, in bytes. */
+  uint64_t bytes;
+  struct cuframes_track_info info;
+};
+
 /**
  * Publisher to an inspector. The publisher's own view, answered by its control thread. `size` counts only the
  * subscribers that are there.
@@ -528,15 +621,17 @@ struct cuframes_report {
   uint64_t memory_limit;
   /** Readers evicted so far. */
   uint32_t evictions;
-  uint32_t reserved_evictions;
+  /** 1: there are no frames. */
+  uint32_t packets_only;
   struct cuframes_eviction last_eviction;
   uint64_t published;
   uint64_t newest_published_ns;
   /** Frames per 1000 s over the frames that are in the ring; 0 with fewer than two. */
   uint64_t rate_millihertz;
+  /** Of all tracks. */
   uint64_t packets_published;
-  /** FFmpeg's AVCodecID; 0 without a packet ring. */
-  uint32_t packet_codec_id;
+  /** How many of `tracks` there are. */
+  uint32_t track_count;
   /** Connections dropped for what they sent or failed to send. */
   uint32_t rejected;
   /** A GPU's UUID; all zero for the host. */
@@ -544,6 +639,8 @@ struct cuframes_report {
   /** How many of `subscribers` there are. */
   uint32_t subscriber_count;
   uint32_t reserved;
+  /** By their numbers. */
+  struct cuframes_report_track tracks[8];
   struct cuframes_report_subscriber subscribers[64];
 };
 
@@ -696,7 +793,7 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, plane_count) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, reserved) == 20);
 CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, frame_size) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_geometry, planes) == 32);
-CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_options) == 264);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_options) == 272);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, key) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, directory) == 64);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, format) == 172);
@@ -707,15 +804,19 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, max_slots) == 188);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, policy) == 192);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, memory) == 196);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, socket_mode) == 200);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, device) == 204);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, memory_limit) == 256);
-CUFRAMES_ASSERT(sizeof(struct cuframes_ring_info) == 144);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, packets_only) == 204);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, reserved) == 208);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, device) == 212);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_options, memory_limit) == 264);
+CUFRAMES_ASSERT(sizeof(struct cuframes_ring_info) == 152);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, geometry) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, slot_size) == 104);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, publisher_pid) == 112);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, memory) == 120);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, max_slots) == 124);
-CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, device) == 128);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, packets_only) == 128);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, reserved) == 132);
+CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, device) == 136);
 CUFRAMES_ASSERT(sizeof(struct cuframes_publish_record) == 1072);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, timestamp_ns) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, duration_ns) == 8);
@@ -746,14 +847,27 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, frames) == 12);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, duration_ns) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, at_ns) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_event, name) == 32);
-CUFRAMES_ASSERT(sizeof(struct cuframes_packet_options) == 4120);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, ring_slots) == 0);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, data_size) == 4);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, max_packet_size) == 8);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, codec_id) == 12);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, named) == 16);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, extradata_size) == 20);
-CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, extradata) == 24);
+CUFRAMES_ASSERT(sizeof(struct cuframes_track_info) == 160);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, kind) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, codec_id) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, generation) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, sample_rate) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, channels) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, width) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, height) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, index) == 28);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, language) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, label) == 48);
+CUFRAMES_ASSERT(offsetof(struct cuframes_track_info, codec_name) == 112);
+CUFRAMES_ASSERT(sizeof(struct cuframes_packet_options) == 4280);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, track) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, ring_slots) == 160);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, data_size) == 164);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, max_packet_size) == 168);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, named) == 172);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, reserved) == 176);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, extradata_size) == 180);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_options, extradata) == 184);
 CUFRAMES_ASSERT(sizeof(struct cuframes_packet_record) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, timestamp_ns) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_record, decode_timestamp_ns) == 8);
@@ -786,12 +900,23 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, held) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, disconnected) == 28);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, slots) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, evicted) == 36);
-CUFRAMES_ASSERT(sizeof(struct cuframes_packet) == 32);
+CUFRAMES_ASSERT(sizeof(struct cuframes_packet_reader_options) == 96);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_reader_options, track) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_reader_options, kind) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_reader_options, since) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_reader_options, wait) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_reader_options, ago_ns) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_reader_options, after) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_reader_options, reserved) == 28);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet_reader_options, label) == 32);
+CUFRAMES_ASSERT(sizeof(struct cuframes_packet) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet, timestamp_ns) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet, decode_timestamp_ns) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet, sequence) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet, size) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet, flags) == 28);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet, generation) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_packet, reserved) == 36);
 CUFRAMES_ASSERT(sizeof(struct cuframes_packet_stats) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_stats, received) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_packet_stats, lost) == 8);
@@ -822,7 +947,11 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, pid) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, frames) == 36);
 CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, held_ns) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_eviction, at_ns) == 48);
-CUFRAMES_ASSERT(sizeof(struct cuframes_report) == 6968);
+CUFRAMES_ASSERT(sizeof(struct cuframes_report_track) == 176);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_track, published) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_track, bytes) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report_track, info) == 16);
+CUFRAMES_ASSERT(sizeof(struct cuframes_report) == 8376);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, prefix) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, publisher_pid) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, created_ns) == 24);
@@ -837,18 +966,19 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_report, max_slots) == 168);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, slots_outside) == 172);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, memory_limit) == 176);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, evictions) == 184);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, reserved_evictions) == 188);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, packets_only) == 188);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, last_eviction) == 192);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, published) == 248);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, newest_published_ns) == 256);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, rate_millihertz) == 264);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, packets_published) == 272);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, packet_codec_id) == 280);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, track_count) == 280);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, rejected) == 284);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, device) == 288);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscriber_count) == 304);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, reserved) == 308);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscribers) == 312);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, tracks) == 312);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscribers) == 1720);
 CUFRAMES_ASSERT(sizeof(struct cuframes_source_plane) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_source_plane, address) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_source_plane, stride) == 8);
@@ -992,10 +1122,11 @@ int32_t cuframes_context_close(uint32_t context);
 
 /**
  * Takes the key, makes the ring and describes it; returns the publisher's handle.
- * packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
+ * tracks: those that are there from the beginning, one behind the other; cuframes_publisher_add_track adds more.
  */
 int32_t cuframes_publisher_create(const struct cuframes_publisher_options *options,
-                                  const struct cuframes_packet_options *packets, struct cuframes_ring_info *info);
+                                  const struct cuframes_packet_options *tracks, uint32_t track_count,
+                                  struct cuframes_ring_info *info);
 
 /**
  * Where a slot that was acquired is in this process: a pointer, or a CUdeviceptr. It stays the same until the
@@ -1111,21 +1242,35 @@ int32_t cuframes_subscriber_stats(uint32_t subscriber, struct cuframes_subscribe
  */
 int32_t cuframes_subscriber_close(uint32_t subscriber, uint32_t keep_mapped);
 
-/** Makes the packet ring, once, and hands it to the subscribers that are there and want it. */
-int32_t cuframes_publisher_enable_packets(uint32_t publisher, const struct cuframes_packet_options *options);
-
-/** Replaces the extradata that readers are given: at most EXTRADATA_SIZE_MAX bytes; 0 takes them away. */
-int32_t cuframes_publisher_set_extradata(uint32_t publisher, const void *bytes, uint32_t size);
-
-/** Copies as many bytes as the record says into the packet ring, and writes the packet's sequence into the record. */
-int32_t cuframes_publisher_publish_packet(uint32_t publisher, struct cuframes_packet_record *record, const void *bytes);
+/**
+ * Adds a track of packets, and hands it to the subscribers that are there and want packets; returns its number.
+ * WOULD_BLOCK: there are TRACKS_MAX already.
+ */
+int32_t cuframes_publisher_add_track(uint32_t publisher, const struct cuframes_packet_options *options);
 
 /**
- * Returns the handle of a reader of the connection's packets.
- * wait: 1 to wait for a ring that is still to come, in cuframes_packet_reader_next; 0 for NO_PACKET_RING.
- * since_connection: 1 to begin at what was the last key packet when the connection was made; 0 for what is it now.
+ * Lets a track go on with packets of another codec, or of other parameters, in another ring. Readers finish the ring
+ * before, and find the new generation in the first packet of this one.
  */
-int32_t cuframes_packet_reader_open(uint32_t subscriber, uint32_t wait, uint32_t since_connection);
+int32_t cuframes_publisher_configure_track(uint32_t publisher, uint32_t track,
+                                           const struct cuframes_packet_options *options);
+
+/** Replaces the extradata that a track's readers are given: at most EXTRADATA_SIZE_MAX bytes; 0 takes them away. */
+int32_t cuframes_publisher_set_extradata(uint32_t publisher, uint32_t track, const void *bytes, uint32_t size);
+
+/** Copies as many bytes as the record says into a track's ring, and writes the packet's sequence into the record. */
+int32_t cuframes_publisher_publish_packet(uint32_t publisher, uint32_t track, struct cuframes_packet_record *record,
+                                          const void *bytes);
+
+/**
+ * Says what a track of the connection is now, with its extradata in a buffer of EXTRADATA_SIZE_MAX bytes; returns
+ * their size. NO_PACKET_RING: there is no track of that number.
+ */
+int32_t cuframes_subscriber_track(uint32_t subscriber, uint32_t track, struct cuframes_track_info *info,
+                                  uint8_t extradata[4096]);
+
+/** Returns the handle of a reader of one of the connection's tracks. */
+int32_t cuframes_packet_reader_open(uint32_t subscriber, const struct cuframes_packet_reader_options *options);
 
 /** Describes the next packet; cuframes_packet_reader_copy takes it. */
 int32_t cuframes_packet_reader_next(uint32_t reader, int32_t timeout_ms, struct cuframes_packet *packet);
@@ -1136,8 +1281,11 @@ int32_t cuframes_packet_reader_next(uint32_t reader, int32_t timeout_ms, struct 
  */
 int32_t cuframes_packet_reader_copy(uint32_t reader, void *destination, uint32_t size);
 
-/** Copies the extradata into a buffer of EXTRADATA_SIZE_MAX bytes; returns their size. */
-int32_t cuframes_packet_reader_extradata(uint32_t reader, uint8_t destination[4096]);
+/**
+ * Says what the track is at the packet that was described last, with its extradata in a buffer of EXTRADATA_SIZE_MAX
+ * bytes; returns their size. NO_CODEC_PARAMETERS: there are none.
+ */
+int32_t cuframes_packet_reader_track(uint32_t reader, struct cuframes_track_info *info, uint8_t extradata[4096]);
 
 /** Calls back once at the next packet or the connection's end. */
 int32_t cuframes_packet_reader_arm(uint32_t reader, cuframes_callback callback);

@@ -18,6 +18,10 @@ pub fn required(comptime T: type, pointer: ?*T) Error!*T {
     return pointer orelse errors.fail(error.InvalidArgument, "a required pointer is null", .{});
 }
 
+pub fn requiredInput(comptime T: type, pointer: ?*const T) Error!*const T {
+    return pointer orelse errors.fail(error.InvalidArgument, "a required pointer is null", .{});
+}
+
 /// What the caller reads from.
 pub fn input(comptime Item: type, pointer: ?[*]const Item, count: u32) Error![]const Item {
     if (count == 0) return &.{};

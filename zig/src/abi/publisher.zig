@@ -12,29 +12,33 @@ const arguments = @import("arguments.zig");
 const codeOf = arguments.codeOf;
 const done = arguments.done;
 const required = arguments.required;
+const requiredInput = arguments.requiredInput;
 const input = arguments.input;
 const output = arguments.output;
 const requiredCallback = arguments.requiredCallback;
 const Error = errors.Error;
 
 /// Takes the key, makes the ring and describes it; returns the publisher's handle.
-/// packets: a packet ring that is there from the beginning; null: none, until cuframes_publisher_enable_packets.
+/// tracks: those that are there from the beginning, one behind the other; cuframes_publisher_add_track adds more.
 pub export fn cuframes_publisher_create(
     options: ?*const publishing.Options,
-    packets: ?*const packet_tracks.PacketOptions,
+    tracks: ?[*]const packet_tracks.PacketOptions,
+    track_count: u32,
     info: ?*publishing.Info,
 ) i32 {
-    return codeOf(createPublisher(options, packets, info));
+    return codeOf(createPublisher(options, tracks, track_count, info));
 }
 
 fn createPublisher(
     options: ?*const publishing.Options,
-    packets: ?*const packet_tracks.PacketOptions,
+    tracks: ?[*]const packet_tracks.PacketOptions,
+    track_count: u32,
     info: ?*publishing.Info,
 ) Error!i32 {
     const out = try required(publishing.Info, info);
-    const wanted = options orelse return errors.fail(error.InvalidArgument, "a required pointer is null", .{});
-    const publisher = try publishing.Publisher.create(wanted, packets);
+    const wanted = try requiredInput(publishing.Options, options);
+    const first_tracks = try input(packet_tracks.PacketOptions, tracks, track_count);
+    const publisher = try publishing.Publisher.create(wanted, first_tracks);
     errdefer publisher.close();
     out.* = publisher.info();
     return handles.add(.{ .publisher = publisher });
@@ -51,9 +55,13 @@ pub export fn cuframes_publisher_slot_address(handle: u32, slot: u32) u64 {
 /// Returns a slot to fill, the caller's until it is published or cancelled. WOULD_BLOCK, or TIMEOUT under the policy
 /// wait.
 pub export fn cuframes_publisher_acquire(handle: u32, timeout_ms: i32) i32 {
-    const publisher = handles.get(.publisher, handle) catch |failure| return codeOf(failure);
-    const slot = publisher.acquire(.fromMilliseconds(timeout_ms)) catch |failure| return codeOf(failure);
-    return @intCast(slot);
+    return codeOf(acquire(handle, timeout_ms));
+}
+
+fn acquire(handle: u32, timeout_ms: i32) Error!i32 {
+    const publisher = try handles.get(.publisher, handle);
+    try publisher.requireFrames();
+    return @intCast(try publisher.acquire(.fromMilliseconds(timeout_ms)));
 }
 
 /// Calls back once when a slot may be free.

@@ -18,6 +18,7 @@ const publishing = @import("../ipc/mod.zig").publisher;
 const frame_publishing = @import("../ipc/mod.zig").frames;
 const publisher_events = @import("../ipc/mod.zig").publisher_events;
 const packet_tracks = @import("../ipc/mod.zig").packet_tracks;
+const tracks = @import("../ipc/mod.zig").track;
 const subscribing = @import("../ipc/mod.zig").subscriber;
 const packet_reading = @import("../ipc/mod.zig").packet_reader;
 const cuda = @import("../memory/mod.zig").cuda;
@@ -54,6 +55,8 @@ pub const constants = [_]Constant{
     .{ .name = "PLANES_MAX", .file = format, .declaration = "planes_max" },
     .{ .name = "UUID_SIZE", .file = protocol, .declaration = "uuid_size" },
     .{ .name = "DEVICES_MAX", .file = cuda_devices, .declaration = "devices_max" },
+    .{ .name = "TRACKS_MAX", .file = layout, .declaration = "tracks_max" },
+    .{ .name = "TRACK_ANY", .file = packet_reading, .declaration = "track_any" },
     .{ .name = "PACKETS_MAX", .file = packets, .declaration = "ring_slots_max" },
     .{ .name = "PACKET_DATA_SIZE_MAX", .file = packets, .declaration = "data_size_max" },
     .{ .name = "EXTRADATA_SIZE_MAX", .file = packets, .declaration = "extradata_size_max" },
@@ -88,6 +91,8 @@ pub const enumerations = [_]Enumeration{
     .{ .name = "ImageLayout", .type = images.Layout, .typescript = "IMAGE_LAYOUTS", .c = "image_layout" },
     .{ .name = "Policy", .type = frames.Policy, .typescript = "POLICIES", .c = "policy" },
     .{ .name = "Mode", .type = frames.Mode, .typescript = "MODES", .c = "mode" },
+    .{ .name = "TrackKind", .type = tracks.Kind, .typescript = "TRACK_KINDS", .c = "track_kind", .prefix = "TRACK_" },
+    .{ .name = "Since", .type = packet_reading.Since, .typescript = "SINCE", .c = "since", .prefix = "SINCE_" },
     .{ .name = "MemoryKind", .type = memory.Kind, .typescript = "MEMORY_KINDS", .c = "memory" },
     .{
         .name = "PublisherEventKind",
@@ -195,16 +200,19 @@ pub const structs = [_]Struct{
     .{ .name = "PublishRecord", .type = frame_publishing.PublishRecord },
     .{ .name = "PublisherStats", .type = publishing.Stats },
     .{ .name = "PublisherEvent", .type = publisher_events.PublisherEvent, .text = &.{"name"} },
+    .{ .name = "TrackInfo", .type = tracks.TrackInfo, .text = &.{ "language", "label", "codec_name" } },
     .{ .name = "PacketOptions", .type = packet_tracks.PacketOptions },
     .{ .name = "PacketRecord", .type = packet_tracks.PacketRecord },
     .{ .name = "SubscriberOptions", .type = subscribing.Options, .text = &.{ "key", "directory", "name" } },
     .{ .name = "FrameView", .type = subscribing.FrameView, .c = "frame" },
     .{ .name = "SubscriberStats", .type = subscribing.Stats },
+    .{ .name = "PacketReaderOptions", .type = packet_reading.PacketReaderOptions, .text = &.{"label"} },
     .{ .name = "PacketView", .type = packet_reading.PacketView, .c = "packet" },
     .{ .name = "PacketStats", .type = packet_reading.PacketStats },
     .{ .name = "Prefix", .type = protocol.Prefix, .typescript = false },
     .{ .name = "ReportSubscriber", .type = protocol.ReportSubscriber, .text = &.{"name"} },
     .{ .name = "Eviction", .type = protocol.Eviction, .text = &.{"name"}, .typescript = false },
+    .{ .name = "ReportTrack", .type = protocol.ReportTrack },
     .{ .name = "Report", .type = protocol.Report },
     .{ .name = "SourcePlane", .type = cuda.SourcePlane },
     .{ .name = "CopySource", .type = cuda.CopySource },

@@ -14,7 +14,6 @@ const errors = @import("../core/mod.zig").errors;
 const layout = @import("../ring/mod.zig").layout;
 const frame_ring = @import("../ring/mod.zig").frames;
 const leases = @import("../ring/mod.zig").leases;
-const packets = @import("../ring/mod.zig").packets;
 const memfd = @import("../os/mod.zig").memfd;
 const os_fd = @import("../os/mod.zig").fd;
 const socket = @import("../os/mod.zig").socket;
@@ -24,6 +23,7 @@ const directory = @import("../os/mod.zig").directory;
 const log = @import("../os/mod.zig").log;
 const format = @import("../core/mod.zig").format;
 const protocol = @import("protocol.zig");
+const texts = @import("text.zig");
 const reactor = @import("reactor.zig");
 const report = @import("report.zig");
 const outbox = @import("outbox.zig");
@@ -423,7 +423,7 @@ fn reject(publisher: *Publisher, fd: i32, why: []const u8) void {
 
 fn refuse(fd: i32, failure: Error, reason: []const u8) void {
     var refusal: protocol.Refusal = .{ .code = @intFromEnum(errors.codeOf(failure)), .message = undefined };
-    protocol.setText(&refusal.message, reason);
+    texts.set(&refusal.message, reason);
     // The connection ends either way.
     socket.send(fd, std.mem.asBytes(&refusal), &.{}) catch {};
 }
@@ -441,7 +441,7 @@ fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello,
         .{publisher.evicted_count},
     );
     const index: u6 = @intCast(@ctz(~publisher.connected));
-    const wants_frames = hello.wants & protocol.want_frames != 0;
+    const wants_frames = hello.wants & protocol.want_frames != 0 and !publisher.packets_only;
     const pid = socket.peerPid(fd);
     const peer: eviction.Peer = .of(fd, uid, pid, &hello.name);
     if (wants_frames) try requireGoodStanding(publisher, uid, peer);
@@ -469,7 +469,7 @@ fn admit(publisher: *Publisher, fd: i32, uid: u32, hello: *const protocol.Hello,
         .peer = peer,
         .connected_ns = clock.monotonicNs(),
     };
-    protocol.sanitizeText(&connection.name);
+    texts.sanitize(&connection.name);
     // What comes later is owed to it, from the moment in which this is written.
     const welcome = enter(publisher, index, &connection);
     errdefer leave(publisher, index);
@@ -554,17 +554,17 @@ fn enter(publisher: *Publisher, index: u6, connection: *const Connection) Welcom
         .memory = publisher.control.memory,
         .max_slots = publisher.control.max_slots,
         .geometry = publisher.geometry,
+        .packets_only = @intFromBool(publisher.packets_only),
         .slot_size = publisher.slot_size,
         .slots = 0,
-        .packets_size = 0,
         .cursor = page.address.cursor,
-        .packet_cursor = 0,
         .publisher_pid = publisher.control.publisher_pid,
         .device = publisher.slots.device(),
         .generations = @splat(0),
+        .tracks = @splat(.none),
     } };
     welcome.add(&.{ publisher.control_fd, page.fd });
-    const wants_frames = connection.wants & protocol.want_frames != 0;
+    const wants_frames = connection.wants & protocol.want_frames != 0 and !publisher.packets_only;
     if (wants_frames) {
         // What is being changed is owed to it when that is done.
         welcome.message.slots = publisher.writer.present & ~publisher.supply.changing;
@@ -579,11 +579,12 @@ fn enter(publisher: *Publisher, index: u6, connection: *const Connection) Welcom
             publisher.custody.hand(page.address, @intCast(slot), publisher.writer.generations[slot]);
         }
     }
-    if (publisher.packet_ring) |*ring| if (connection.wants & protocol.want_packets != 0) {
-        welcome.add(&.{ring.fd});
-        welcome.message.packets_size = ring.region.len;
-        welcome.message.packet_cursor = (packets.Reader.init(ring.region) catch unreachable).next; // a ring of our own
-    };
+    if (connection.wants & protocol.want_packets != 0) {
+        for (publisher.tracks.all(), welcome.message.tracks[0..publisher.tracks.count]) |*track, *ring| {
+            welcome.add(&.{track.ring.fd});
+            ring.* = track.describe();
+        }
+    }
     publisher.connections[index] = connection.*;
     publisher.connected |= leases.bitOf(index);
     publisher.subscribers.add(index, page.address, if (!wants_frames) .packets_only else switch (connection.mode) {
@@ -780,8 +781,8 @@ const testing = std.testing;
 /// Of 1×1 pixel, in three slots; it waits for ordered subscribers.
 fn createForTest(folder: *const directory.Path) !*Publisher {
     var options = std.mem.zeroes(@import("publisher.zig").Options);
-    protocol.setText(&options.key, "crowd");
-    protocol.setText(&options.directory, folder.slice());
+    texts.set(&options.key, "crowd");
+    texts.set(&options.directory, folder.slice());
     options.format = @intFromEnum(format.Format.GRAY8);
     options.width = 1;
     options.height = 1;
@@ -789,7 +790,7 @@ fn createForTest(folder: *const directory.Path) !*Publisher {
     options.max_slots = 3;
     options.policy = @intFromEnum(frame_ring.Policy.wait);
     options.socket_mode = 0o600;
-    return .create(&options, null);
+    return .create(&options, &.{});
 }
 
 test "a hello that has come before its connection makes room is answered; silence is not" {
@@ -808,7 +809,7 @@ test "a hello that has come before its connection makes room is answered; silenc
     for (connections[0..2]) |*fd| fd.* = try socket.connect(&address, path.slice(), 1000);
     onConnection(publisher, publisher.admission.listener_token, publisher.listener);
     var hello: protocol.Hello = .{ .wants = protocol.want_frames, .mode = 0, .name = undefined };
-    protocol.setText(&hello.name, "early enough");
+    texts.set(&hello.name, "early enough");
     try socket.send(connections[0], std.mem.asBytes(&hello), &.{});
     for (connections[2..]) |*fd| fd.* = try socket.connect(&address, path.slice(), 1000);
     for (0..pending_max / accepts_per_turn) |_| {
@@ -833,7 +834,7 @@ fn connectForTest(publisher: *const Publisher, wants: u32, mode: frame_ring.Mode
     const fd = try socket.connect(&try .init(path), path, 1000);
     errdefer os_fd.close(fd);
     var hello: protocol.Hello = .{ .wants = wants, .mode = @intFromEnum(mode), .name = undefined };
-    protocol.setText(&hello.name, "test");
+    texts.set(&hello.name, "test");
     try socket.send(fd, std.mem.asBytes(&hello), &.{});
     return fd;
 }
@@ -975,7 +976,7 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
         .mode = @intFromEnum(frame_ring.Mode.ordered),
         .name = undefined,
     };
-    protocol.setText(&hello.name, "deaf");
+    texts.set(&hello.name, "deaf");
     try socket.send(fd, std.mem.asBytes(&hello), &.{});
     _ = try socket.pollReadable(&.{fd}, .fromMilliseconds(30_000));
     var buffer: [@sizeOf(protocol.Welcome) + 1]u8 = undefined;
@@ -999,8 +1000,8 @@ test "a subscriber that cannot be handed the packet ring keeps the frames it hol
     packet_options.ring_slots = 1;
     packet_options.data_size = 1;
     packet_options.max_packet_size = 1;
-    packet_options.codec_id = 27;
-    try publisher.enablePackets(&packet_options);
+    packet_options.track = .{ .kind = @intFromEnum(@import("track.zig").Kind.video), .codec_id = 27 };
+    _ = try publisher.addTrack(&packet_options);
     for (0..8) |_| {
         // Nobody waits for it any more, once the reactor has tried.
         const slot = try publisher.acquire(.fromMilliseconds(30_000));

@@ -11,6 +11,7 @@ const futex = @import("../os/mod.zig").futex;
 const log = @import("../os/mod.zig").log;
 const thread = @import("../os/mod.zig").thread;
 const protocol = @import("protocol.zig");
+const texts = @import("text.zig");
 const handshakes = @import("connect.zig");
 const event_loop = @import("event_loop.zig");
 const subscriber = @import("subscriber.zig");
@@ -147,7 +148,7 @@ pub const Connecting = struct {
     /// A publisher's key, or a listener's address.
     fn subject(connecting: *const Connecting) []const u8 {
         return switch (connecting.goal) {
-            .publisher => |*options| protocol.text(&options.key),
+            .publisher => |*options| texts.of(&options.key),
             .socket => |*wanted| wanted.place.text(),
         };
     }
@@ -202,7 +203,7 @@ pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error
     if (options.wants & protocol.want_report == 0) return .{ .subscriber = try Subscriber.connect(options, call) };
 
     const hello: protocol.Hello = .{ .wants = protocol.want_report, .mode = 0, .name = options.name };
-    var reply = try handshakes.handshake(protocol.text(&options.key), protocol.text(&options.directory), &hello, call);
+    var reply = try handshakes.handshake(texts.of(&options.key), texts.of(&options.directory), &hello, call);
     defer reply.descriptors.deinit();
     defer socket.hangUp(reply.fd);
     const bytes = reply.bytes();
@@ -221,7 +222,7 @@ pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error
     if (bytes.len != protocol.Report.sizeFor(report.subscriber_count)) {
         return errors.fail(error.Protocol, "the publisher's report has another length than it says", .{});
     }
-    for (report.subscribers[0..report.subscriber_count]) |*entry| protocol.sanitizeText(&entry.name);
+    for (report.subscribers[0..report.subscriber_count]) |*entry| texts.sanitize(&entry.name);
     return .{ .report = report };
 }
 

@@ -15,6 +15,7 @@ const Deadline = clock.Deadline;
 const Path = directory.Path;
 const Event = @import("../os/mod.zig").event.Event;
 const protocol = @import("protocol.zig");
+const texts = @import("text.zig");
 const requireKey = @import("publisher.zig").requireKey;
 const Place = @import("address.zig").Place;
 const Error = errors.Error;
@@ -326,13 +327,13 @@ fn exchange(fd: i32, path: *const Path, hello: *const protocol.Hello, call: *Cal
     };
     if (protocol.parse(protocol.Refusal, .refusal, bytes)) |refusal| {
         var message = refusal.message;
-        protocol.sanitizeText(&message);
+        texts.sanitize(&message);
         const failure = switch (errors.errorOf(refusal.code)) {
             // Not a publisher's to say: callers would take them for what became of their own wait.
             error.WouldBlock, error.Timeout, error.NotFound, error.Disconnected => error.Protocol,
             else => |said| said,
         };
-        return errors.fail(failure, "the publisher refused: {s}", .{protocol.text(&message)});
+        return errors.fail(failure, "the publisher refused: {s}", .{texts.of(&message)});
     }
     return reply;
 }

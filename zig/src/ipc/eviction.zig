@@ -10,6 +10,7 @@ const log = @import("../os/mod.zig").log;
 const socket = @import("../os/mod.zig").socket;
 const linux = std.os.linux;
 const protocol = @import("protocol.zig");
+const texts = @import("text.zig");
 const reactor = @import("reactor.zig");
 const admission = @import("admission.zig");
 const events = @import("publisher_events.zig");
@@ -233,7 +234,7 @@ pub fn settle(publisher: *Publisher) void {
         log.debug("{s}: evicted the reader on connection {d}, {s}", .{
             publisher.keyText(),
             connection.fd,
-            protocol.text(&connection.name),
+            texts.of(&connection.name),
         });
         // It reads that this is the end, and why in its lease page. Its own end says that it holds nothing any more.
         socket.endSending(connection.fd);

@@ -16,4 +16,6 @@ pub const publisher_events = @import("publisher_events.zig");
 pub const rate = @import("rate.zig");
 pub const reactor = @import("reactor.zig");
 pub const subscriber = @import("subscriber.zig");
+pub const text = @import("text.zig");
+pub const track = @import("track.zig");
 pub const waiter = @import("waiter.zig");

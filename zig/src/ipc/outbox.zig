@@ -26,6 +26,11 @@ pub const Outbox = struct {
     dismissed: bool = false,
 
     /// With the publisher's mutex held.
+    pub fn oweTrack(outbox: *Outbox, index: u3) void {
+        outbox.owed.tracks |= maskOf(index);
+    }
+
+    /// With the publisher's mutex held.
     pub fn oweMemory(outbox: *Outbox, slot: u6) void {
         outbox.owed.memory |= bitOf(slot);
     }
@@ -38,11 +43,15 @@ pub const Outbox = struct {
 
 /// What is owed to one connection.
 const Owed = struct {
-    /// The packet ring, which was made after it came.
-    packets: bool = false,
+    /// Tracks whose rings were made after it came, as a mask.
+    tracks: u8 = 0,
     /// Slots of whose memory it is to be told, as a mask.
     memory: u64 = 0,
 };
+
+fn maskOf(track: u3) u8 {
+    return @as(u8, 1) << track;
+}
 
 /// Sends to all what they are owed.
 pub fn flushAll(publisher: *Publisher) void {
@@ -76,7 +85,7 @@ pub fn flush(publisher: *Publisher, index: u6) void {
 
 /// The next message that a connection is owed.
 const Next = struct {
-    message: union(enum) { packets: protocol.Packets, memory: protocol.Memory },
+    message: union(enum) { track: protocol.Track, memory: protocol.Memory },
     /// Open for as long as the reactor's lock is held: nobody else closes what a publisher hands over.
     fd: ?i32,
 
@@ -100,10 +109,14 @@ const Next = struct {
                 .fd = if (present) publisher.slots.descriptor(slot) else null,
             };
         }
-        if (!owed.packets) return null;
-        owed.packets = false;
-        const ring = &publisher.packet_ring.?;
-        return .{ .message = .{ .packets = .{ .size = ring.region.len } }, .fd = ring.fd };
+        if (owed.tracks == 0) return null;
+        const number: u3 = @intCast(@ctz(owed.tracks));
+        owed.tracks &= ~maskOf(number);
+        const track = &publisher.tracks.items[number];
+        return .{
+            .message = .{ .track = .{ .index = number, .ring = track.describe() } },
+            .fd = track.ring.fd,
+        };
     }
 
     fn putBack(next: *const Next, publisher: *Publisher, index: u6) void {
@@ -111,7 +124,7 @@ const Next = struct {
         defer publisher.mutex.unlock();
         const owed = &publisher.connections[index].out.owed;
         switch (next.message) {
-            .packets => owed.packets = true,
+            .track => |*track| owed.tracks |= maskOf(@intCast(track.index)),
             .memory => |*memory| owed.memory |= bitOf(@intCast(memory.slot)),
         }
     }

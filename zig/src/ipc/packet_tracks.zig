@@ -1,4 +1,5 @@
-//! This file publishes encoded packets: in the ring that subscribers map, and in its named mirror in /dev/shm.
+//! This file publishes encoded packets: on tracks, each in a ring that subscribers map, and in the named mirror of the
+//! first in /dev/shm.
 
 const std = @import("std");
 const errors = @import("../core/mod.zig").errors;
@@ -8,22 +9,27 @@ const os_fd = @import("../os/mod.zig").fd;
 const directory = @import("../os/mod.zig").directory;
 const folders = @import("../os/mod.zig").folder;
 const protocol = @import("protocol.zig");
+const reactor = @import("reactor.zig");
+const track_info = @import("track.zig");
 const admission = @import("admission.zig");
 const Publisher = @import("publisher.zig").Publisher;
+const TrackInfo = track_info.TrackInfo;
+const tracks_max = track_info.tracks_max;
 const Error = errors.Error;
 
-/// What a packet ring is to be.
+/// What a track and its ring are to be.
 pub const PacketOptions = extern struct {
-    /// Packets that it remembers, 1 to PACKETS_MAX.
+    /// What the packets are. Its generation is counted by the publisher.
+    track: TrackInfo,
+    /// Packets that the ring remembers, 1 to PACKETS_MAX.
     ring_slots: u32,
     /// Bytes of them together, at most 1 GiB.
     data_size: u32,
     /// Bytes of one, 1 to `data_size`.
     max_packet_size: u32,
-    /// FFmpeg's AVCodecID.
-    codec_id: u32,
-    /// 1: also as /dev/shm/cuframes-<key>-packets.
+    /// 1: also as /dev/shm/cuframes-<key>-packets, which track 0 alone can be.
     named: u32,
+    reserved: u32,
     /// Bytes of `extradata` that are used; 0: there is none yet.
     extradata_size: u32,
     /// What readers are given from the beginning; cuframes_publisher_set_extradata replaces it.
@@ -42,28 +48,83 @@ pub const PacketRecord = extern struct {
     sequence: u64,
 };
 
-pub const PacketRing = struct {
+/// The tracks of a publisher, by their numbers. Changed by the owner's thread alone, with the publisher's mutex held.
+pub const Tracks = struct {
+    items: [tracks_max]Track = undefined,
+    count: u32 = 0,
+
+    pub fn all(tracks: *Tracks) []Track {
+        return tracks.items[0..tracks.count];
+    }
+
+    pub fn published(tracks: *const Tracks) u64 {
+        var sum: u64 = 0;
+        for (tracks.items[0..tracks.count]) |*track| sum += track.published;
+        return sum;
+    }
+
+    pub fn deinit(tracks: *Tracks) void {
+        for (tracks.all()) |*track| track.ring.deinit();
+        tracks.count = 0;
+    }
+};
+
+/// One track, and the ring that its packets go to now.
+pub const Track = struct {
+    info: TrackInfo,
+    ring: PacketRing,
+    /// Packets that earlier rings had.
+    base: u64 = 0,
+    published: u64 = 0,
+    bytes: u64 = 0,
+
+    /// As a subscriber is told of it, now.
+    pub fn describe(track: *const Track) protocol.TrackRing {
+        const reader = packets.Reader.init(track.ring.region) catch unreachable; // a ring of our own
+        return .{ .size = track.ring.region.len, .base = track.base, .cursor = reader.next, .info = track.info };
+    }
+
+    pub fn report(track: *const Track) protocol.ReportTrack {
+        return .{ .published = track.published, .bytes = track.bytes, .info = track.info };
+    }
+};
+
+const PacketRing = struct {
     fd: i32,
     region: []align(std.heap.page_size_min) u8,
     writer: packets.Writer,
-    codec_id: u32,
-    published: u64 = 0,
     mirror: ?Mirror,
+
+    /// Without its mirror.
+    fn create(options: packets.Options, size: usize) Error!PacketRing {
+        const fd = try memfd.create("cuframes-packets", size);
+        errdefer os_fd.close(fd);
+        const region = try memfd.mapNew(fd, size);
+        errdefer memfd.unmap(region);
+        try memfd.seal(fd, .no_future_writers);
+        const writer = packets.Writer.init(region, options) catch unreachable; // its size was accepted
+        return .{ .fd = fd, .region = region, .writer = writer, .mirror = null };
+    }
 
     fn setExtradata(ring: *PacketRing, bytes: []const u8) error{InvalidArgument}!void {
         try ring.writer.setCodecExtradata(bytes);
         if (ring.mirror) |*mirror| mirror.writer.setCodecExtradata(bytes) catch unreachable; // of the same geometry
     }
 
-    pub fn deinit(ring: *PacketRing) void {
+    /// Says that nothing follows in it.
+    fn end(ring: *PacketRing) void {
         ring.writer.shutdown();
+    }
+
+    fn deinit(ring: *PacketRing) void {
+        ring.end();
         if (ring.mirror) |*mirror| mirror.deinit();
         memfd.unmap(ring.region);
         os_fd.close(ring.fd);
     }
 };
 
-/// The packet ring once more, under a name. A named file cannot be sealed, so it is never what subscribers map.
+/// A packet ring once more, under a name. A named file cannot be sealed, so it is never what subscribers map.
 const Mirror = struct {
     folder: folders.Folder,
     name: directory.Path,
@@ -137,15 +198,78 @@ const Mirror = struct {
 /// How often others may get in between before that is an error.
 const attempts_max = 16;
 
-/// Makes the packet ring, and has the reactor hand it to the subscribers that are there.
-pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!void {
-    const options: packets.Options = .{
-        .ring_slots = wanted.ring_slots,
-        .data_size = wanted.data_size,
-        .max_packet_size = wanted.max_packet_size,
-        .codec_id = wanted.codec_id,
-        .producer_pid = publisher.control.publisher_pid,
-    };
+/// Adds a track, and has the reactor hand its ring to the subscribers that are there. Returns its number.
+pub fn addTrack(publisher: *Publisher, wanted: *const PacketOptions) Error!u32 {
+    const index = publisher.tracks.count;
+    if (index == tracks_max) return errors.fail(
+        error.WouldBlock,
+        "this publisher has {d} tracks, the most there can be",
+        .{tracks_max},
+    );
+    var ring = try createRing(publisher, wanted, index);
+    errdefer ring.deinit();
+    try addMirror(publisher, &ring, wanted);
+    var info = wanted.track;
+    info.generation = 1;
+    info.index = index;
+
+    publisher.mutex.lock();
+    publisher.tracks.items[index] = .{ .info = info, .ring = ring };
+    publisher.tracks.count += 1;
+    handOver(publisher, @intCast(index));
+    publisher.mutex.unlock();
+    publisher.owed.post();
+    return index;
+}
+
+/// Lets a track go on with other packets than it had so far, in another ring: readers are told between the last packet
+/// of the one and the first of the other.
+pub fn configureTrack(publisher: *Publisher, index: u32, wanted: *const PacketOptions) Error!void {
+    const track = try trackOf(publisher, index);
+    if (wanted.track.kind != track.info.kind) return errors.fail(
+        error.InvalidArgument,
+        "track {d} stays of its kind: add another for packets of another kind",
+        .{index},
+    );
+    var ring = try createRing(publisher, wanted, index);
+    errdefer ring.deinit();
+    var info = wanted.track;
+    info.generation = track.info.generation +% 1;
+    if (info.generation == 0) info.generation = 1;
+    info.index = index;
+    // Its name is the next one's.
+    if (track.ring.mirror) |*mirror| mirror.deinit();
+    track.ring.mirror = null;
+    try addMirror(publisher, &ring, wanted);
+
+    var before = track.ring;
+    {
+        // The reactor hands descriptors over: it is not to be closed meanwhile.
+        reactor.lock();
+        defer reactor.unlock();
+        publisher.mutex.lock();
+        defer publisher.mutex.unlock();
+        before.end();
+        track.ring = ring;
+        track.info = info;
+        track.base = track.published;
+        handOver(publisher, @intCast(index));
+    }
+    before.deinit();
+    publisher.owed.post();
+}
+
+/// With the publisher's mutex held.
+fn handOver(publisher: *Publisher, index: u3) void {
+    var indexes = admission.indexesOf(publisher.subscribers.active);
+    while (indexes.next()) |subscriber| {
+        const connection = &publisher.connections[subscriber];
+        if (connection.wants & protocol.want_packets != 0) connection.out.oweTrack(index);
+    }
+}
+
+fn createRing(publisher: *const Publisher, wanted: *const PacketOptions, index: u32) Error!PacketRing {
+    const options: packets.Options = optionsOf(publisher, wanted);
     const size = packets.regionSize(options) catch {
         return errors.fail(
             error.InvalidArgument,
@@ -154,49 +278,47 @@ pub fn enablePackets(publisher: *Publisher, wanted: *const PacketOptions) Error!
             .{ options.ring_slots, options.data_size, options.max_packet_size, packets.ring_slots_max },
         );
     };
-    if (wanted.extradata_size > packets.extradata_size_max) return tooMuchExtradata(wanted.extradata_size);
-    if (publisher.packet_ring != null) return errors.fail(
-        error.AlreadyExists,
-        "this publisher has a packet ring already",
-        .{},
+    if (std.enums.fromInt(track_info.Kind, wanted.track.kind) == null) return errors.fail(
+        error.InvalidArgument,
+        "a track of kind {d}: there is none",
+        .{wanted.track.kind},
     );
-
-    const fd = try memfd.create("cuframes-packets", size);
-    errdefer os_fd.close(fd);
-    const region = try memfd.mapNew(fd, size);
-    errdefer memfd.unmap(region);
-    try memfd.seal(fd, .no_future_writers);
-    const mirror: ?Mirror = if (wanted.named != 0) try .create(publisher.keyText(), options, size) else null;
-
-    {
-        publisher.mutex.lock();
-        defer publisher.mutex.unlock();
-        publisher.packet_ring = .{
-            .fd = fd,
-            .region = region,
-            .writer = packets.Writer.init(region, options) catch unreachable, // regionSize accepted them
-            .codec_id = options.codec_id,
-            .mirror = mirror,
-        };
-        // Its size fits.
-        publisher.packet_ring.?.setExtradata(wanted.extradata[0..wanted.extradata_size]) catch unreachable;
-        var indexes = admission.indexesOf(publisher.subscribers.active);
-        while (indexes.next()) |index| {
-            const subscriber = &publisher.connections[index];
-            if (subscriber.wants & protocol.want_packets != 0) subscriber.out.owed.packets = true;
-        }
-    }
-    publisher.owed.post();
+    if (wanted.extradata_size > packets.extradata_size_max) return tooMuchExtradata(wanted.extradata_size);
+    if (wanted.named != 0 and index != 0) return errors.fail(
+        error.InvalidArgument,
+        "track {d} cannot have a name in /dev/shm: those who look there know of one track",
+        .{index},
+    );
+    var ring: PacketRing = try .create(options, size);
+    ring.setExtradata(wanted.extradata[0..wanted.extradata_size]) catch unreachable; // its size fits
+    return ring;
 }
 
-fn packetRing(publisher: *Publisher) Error!*PacketRing {
-    if (publisher.packet_ring) |*ring| return ring;
-    return errors.fail(error.NoPacketRing, "this publisher has no packet ring: call enablePackets first", .{});
+fn optionsOf(publisher: *const Publisher, wanted: *const PacketOptions) packets.Options {
+    return .{
+        .ring_slots = wanted.ring_slots,
+        .data_size = wanted.data_size,
+        .max_packet_size = wanted.max_packet_size,
+        .codec_id = wanted.track.codec_id,
+        .producer_pid = publisher.control.publisher_pid,
+    };
 }
 
-pub fn setExtradata(publisher: *Publisher, bytes: []const u8) Error!void {
-    const ring = try packetRing(publisher);
-    ring.setExtradata(bytes) catch return tooMuchExtradata(bytes.len);
+fn addMirror(publisher: *const Publisher, ring: *PacketRing, wanted: *const PacketOptions) Error!void {
+    if (wanted.named == 0) return;
+    ring.mirror = try .create(publisher.keyText(), optionsOf(publisher, wanted), ring.region.len);
+    ring.mirror.?.writer.setCodecExtradata(wanted.extradata[0..wanted.extradata_size]) catch unreachable;
+}
+
+fn trackOf(publisher: *Publisher, index: u32) Error!*Track {
+    if (index < publisher.tracks.count) return &publisher.tracks.items[index];
+    return errors.fail(error.NoPacketRing, "this publisher has no track {d}: call addTrack first", .{index});
+}
+
+/// Replaces what readers of a track are given with its codec.
+pub fn setExtradata(publisher: *Publisher, index: u32, bytes: []const u8) Error!void {
+    const track = try trackOf(publisher, index);
+    track.ring.setExtradata(bytes) catch return tooMuchExtradata(bytes.len);
 }
 
 fn tooMuchExtradata(size: usize) Error {
@@ -207,9 +329,10 @@ fn tooMuchExtradata(size: usize) Error {
     );
 }
 
-pub fn publishPacket(publisher: *Publisher, payload: []const u8, record: *PacketRecord) Error!void {
-    const ring = try packetRing(publisher);
-    record.sequence = ring.writer.write(
+pub fn publishPacket(publisher: *Publisher, index: u32, payload: []const u8, record: *PacketRecord) Error!void {
+    const track = try trackOf(publisher, index);
+    const ring = &track.ring;
+    const sequence = ring.writer.write(
         payload,
         record.timestamp_ns,
         record.decode_timestamp_ns,
@@ -234,8 +357,10 @@ pub fn publishPacket(publisher: *Publisher, payload: []const u8, record: *Packet
             record.flags,
         ) catch unreachable;
     }
+    record.sequence = track.base + sequence;
     publisher.mutex.lock();
     defer publisher.mutex.unlock();
-    ring.published += 1;
-    publisher.subscribers.notifyPackets();
+    track.published += 1;
+    track.bytes += payload.len;
+    publisher.subscribers.notifyPackets(index);
 }

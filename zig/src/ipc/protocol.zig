@@ -3,6 +3,7 @@
 const std = @import("std");
 const layout = @import("../ring/mod.zig").layout;
 const format = @import("../core/mod.zig").format;
+const TrackInfo = @import("track.zig").TrackInfo;
 
 pub const devices_max = 16;
 /// Bytes of a GPU's UUID.
@@ -13,7 +14,7 @@ pub const Kind = enum(u32) {
     hello = 1,
     welcome = 2,
     refusal = 3,
-    packets = 4,
+    track = 4,
     released = 5,
     report = 6,
     memory = 7,
@@ -49,26 +50,41 @@ pub const Hello = extern struct {
 };
 
 /// Publisher to subscriber, with the descriptors: control region, lease page, those of `slots` if frames are wanted,
-/// packet ring if there is one and it is wanted.
+/// those of the packet rings of `tracks` if packets are wanted.
 pub const Welcome = extern struct {
     prefix: Prefix = .{ .kind = @intFromEnum(Kind.welcome), .size = @sizeOf(Welcome) },
     memory: u32,
     /// Slots that the ring may have: all numbers of slots are below.
     max_slots: u32,
     geometry: format.Geometry,
+    /// 1: the publisher has no frames, and what is said of them means nothing.
+    packets_only: u32,
+    reserved: u32 = 0,
     slot_size: u64,
     /// The slots whose memory comes with this message, as a mask; in the order of their numbers.
     slots: u64,
-    packets_size: u64,
     /// Frames after this sequence are delivered.
     cursor: u64,
-    /// Packets from this sequence on can be decoded by whoever misses none published since: the last key packet's, or
-    /// 0.
-    packet_cursor: u64,
     publisher_pid: u64,
     device: [uuid_size]u8,
     /// Of the memory of each slot in `slots`; 0 for the others.
     generations: [layout.slots_max]u32,
+    /// By their numbers; those that are not there have size 0.
+    tracks: [layout.tracks_max]TrackRing,
+};
+
+/// One packet ring of a track.
+pub const TrackRing = extern struct {
+    /// Bytes of the region.
+    size: u64,
+    /// Packets that the track had before the first of this ring.
+    base: u64,
+    /// Packets from this one of the ring on can be decoded by whoever misses none published since: the last key
+    /// packet, or 0.
+    cursor: u64,
+    info: TrackInfo,
+
+    pub const none: TrackRing = std.mem.zeroes(TrackRing);
 };
 
 /// Publisher to subscriber, instead of a welcome.
@@ -79,10 +95,23 @@ pub const Refusal = extern struct {
     message: [refusal_message_size]u8,
 };
 
-/// Publisher to subscriber, with one descriptor: a packet ring was enabled after the subscriber came.
-pub const Packets = extern struct {
-    prefix: Prefix = .{ .kind = @intFromEnum(Kind.packets), .size = @sizeOf(Packets) },
-    size: u64,
+/// Publisher to subscriber, with the ring's descriptor: a track was added after the subscriber came, or goes on in
+/// another ring.
+pub const Track = extern struct {
+    prefix: Prefix = .{ .kind = @intFromEnum(Kind.track), .size = @sizeOf(Track) },
+    /// The track's number.
+    index: u32,
+    reserved: u32 = 0,
+    ring: TrackRing,
+};
+
+/// What a publisher tells an inspector of a track.
+pub const ReportTrack = extern struct {
+    /// Packets published.
+    published: u64,
+    /// Payload of them, in bytes.
+    bytes: u64,
+    info: TrackInfo,
 };
 
 /// Publisher to subscriber, with the memory's descriptor where there is one: a slot has been given memory, or has lost
@@ -162,15 +191,17 @@ pub const Report = extern struct {
     memory_limit: u64,
     /// Readers evicted so far.
     evictions: u32,
-    reserved_evictions: u32 = 0,
+    /// 1: there are no frames.
+    packets_only: u32,
     last_eviction: Eviction,
     published: u64,
     newest_published_ns: u64,
     /// Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
     rate_millihertz: u64,
+    /// Of all tracks.
     packets_published: u64,
-    /// FFmpeg's AVCodecID; 0 without a packet ring.
-    packet_codec_id: u32,
+    /// How many of `tracks` there are.
+    track_count: u32,
     /// Connections dropped for what they sent or failed to send.
     rejected: u32,
     /// A GPU's UUID; all zero for the host.
@@ -178,6 +209,8 @@ pub const Report = extern struct {
     /// How many of `subscribers` there are.
     subscriber_count: u32,
     reserved: u32 = 0,
+    /// By their numbers.
+    tracks: [layout.tracks_max]ReportTrack,
     subscribers: [layout.subscribers_max]ReportSubscriber,
 
     pub fn sizeFor(subscriber_count: usize) usize {
@@ -206,41 +239,18 @@ pub fn prefixProblem(bytes: []const u8) ?enum { not_cuframes, other_version, wro
     return null;
 }
 
-/// Copies text into a NUL-padded field, cut to fit.
-pub fn setText(field: []u8, value: []const u8) void {
-    const size = @min(value.len, field.len - 1);
-    @memcpy(field[0..size], value[0..size]);
-    @memset(field[size..], 0);
-}
-
-/// The text of a NUL-padded field that another process wrote: up to the first NUL, control characters masked.
-pub fn sanitizeText(field: []u8) void {
-    const size = std.mem.indexOfScalar(u8, field, 0) orelse field.len - 1;
-    for (field[0..size]) |*byte| {
-        if (byte.* < 0x20 or byte.* == 0x7f) byte.* = '?';
-    }
-    @memset(field[size..], 0);
-    if (!std.unicode.utf8ValidateSlice(field[0..size])) {
-        for (field[0..size]) |*byte| if (byte.* >= 0x80) {
-            byte.* = '?';
-        };
-    }
-}
-
-pub fn text(field: []const u8) []const u8 {
-    return field[0 .. std.mem.indexOfScalar(u8, field, 0) orelse field.len];
-}
-
 comptime {
     const assert = std.debug.assert;
     assert(@sizeOf(Prefix) == 16);
     assert(@sizeOf(Hello) == 64 + devices_max * uuid_size);
     assert(@offsetOf(Welcome, "geometry") == 24);
-    assert(@sizeOf(Welcome) == 24 + 104 + 48 + 16 + 4 * layout.slots_max);
+    assert(@sizeOf(Welcome) == 24 + 104 + 40 + 16 + 4 * layout.slots_max + layout.tracks_max * @sizeOf(TrackRing));
+    assert(@sizeOf(TrackRing) == 184);
+    assert(@sizeOf(ReportTrack) == 176);
     assert(@sizeOf(Memory) == 32);
     assert(@sizeOf(Eviction) == 56);
     assert(@sizeOf(Refusal) == 20 + refusal_message_size);
-    assert(@sizeOf(Packets) == 24);
+    assert(@sizeOf(Track) == 208);
     assert(@sizeOf(ReportSubscriber) == 104);
 }
 
@@ -257,13 +267,4 @@ test "parse takes exactly its own messages" {
         changed[index] ^= 0x40;
         try testing.expect(parse(Released, .released, &changed) == null);
     }
-}
-
-test "text from a peer is cut at its NUL and made printable" {
-    var field = "cam\x1b[31m\xff\x00tail".*;
-    sanitizeText(&field);
-    try testing.expectEqualStrings("cam?[31m?", text(&field));
-    var unterminated: [8]u8 = @splat('x');
-    sanitizeText(&unterminated);
-    try testing.expectEqual(@as(usize, 7), text(&unterminated).len);
 }

@@ -24,6 +24,7 @@ const Event = @import("../os/mod.zig").event.Event;
 const Mutex = @import("../os/mod.zig").mutex.Mutex;
 const completion = @import("../cuda/mod.zig").completion;
 const protocol = @import("protocol.zig");
+const texts = @import("text.zig");
 const reactor = @import("reactor.zig");
 const Waiter = @import("waiter.zig").Waiter;
 const frames = @import("frames.zig");
@@ -58,6 +59,9 @@ pub const Options = extern struct {
     memory: u32,
     /// Permission bits of the socket.
     socket_mode: u32,
+    /// 1: there are no frames, and format, size, slots, policy and memory say nothing.
+    packets_only: u32,
+    reserved: u32,
     /// For memory on a GPU: its number or UUID; empty: the first.
     device: [uuid.name_size]u8,
     /// Bytes that the slots' memory may take, with what left the ring and subscribers still have: at least that of
@@ -75,6 +79,9 @@ pub const Info = extern struct {
     memory: u32,
     /// How many slots there may be.
     max_slots: u32,
+    /// 1: there are no frames, and nothing of the above but the publisher's pid says anything.
+    packets_only: u32,
+    reserved: u32,
     /// The GPU's UUID; all zero for the host.
     device: [protocol.uuid_size]u8,
 };
@@ -128,6 +135,7 @@ pub const Publisher = struct {
     references: u32 = 1,
     closing: bool = false,
 
+    packets_only: bool,
     control: *layout.Control,
     control_fd: i32,
     slots: memory.Slots,
@@ -147,7 +155,7 @@ pub const Publisher = struct {
     custody: Custody = .{},
     evictions: eviction.Record = .{},
     events: events.Events = .{},
-    packet_ring: ?packet_tracks.PacketRing = null,
+    tracks: packet_tracks.Tracks = .{},
     created_ns: u64,
     failed: u32 = 0,
     /// Of the frames that are visible.
@@ -171,20 +179,21 @@ pub const Publisher = struct {
     owed: Event,
     owed_token: reactor.Token = undefined,
 
-    /// With a packet ring from the beginning, where its options are given: nobody finds the publisher without.
-    pub fn create(options: *const Options, packet_options: ?*const packet_tracks.PacketOptions) Error!*Publisher {
+    /// With these tracks from the beginning: nobody finds the publisher without.
+    pub fn create(wanted: *const Options, first_tracks: []const packet_tracks.PacketOptions) Error!*Publisher {
+        const options = if (wanted.packets_only == 0) wanted else &withoutFrames(wanted);
         const policy = try checkOptions(options);
         const kind = try memory.kindOf(options.memory);
         const alignment = memory.alignmentOf(kind);
         const geometry: format.Geometry = try .init(options.format, options.width, options.height, alignment);
-        var claim = try takeKey(protocol.text(&options.key), protocol.text(&options.directory));
+        var claim = try takeKey(texts.of(&options.key), texts.of(&options.directory));
         errdefer claim.release();
 
         const publisher = allocator.create(Publisher) catch {
             return errors.fail(error.OutOfMemory, "no memory for a publisher", .{});
         };
         errdefer allocator.destroy(publisher);
-        const device = protocol.text(&options.device);
+        const device = texts.of(&options.device);
         const slots: memory.Slots = try .open(kind, device, geometry.frame_size);
         publisher.slots = slots;
         errdefer publisher.slots.deinit();
@@ -199,6 +208,7 @@ pub const Publisher = struct {
         const owed: Event = try .init("outbox");
         errdefer owed.deinit();
         publisher.* = .{
+            .packets_only = wanted.packets_only != 0,
             .control = control,
             .control_fd = control_fd,
             .slots = slots,
@@ -215,14 +225,34 @@ pub const Publisher = struct {
         publisher.describe(options, policy);
         publisher.writer = .init(control, policy);
         for (0..options.slots) |_| try publisher.addSlot();
-        if (packet_options) |wanted| try publisher.enablePackets(wanted);
-        errdefer if (publisher.packet_ring) |*ring| ring.deinit();
+        errdefer publisher.tracks.deinit();
+        for (first_tracks) |*track| _ = try publisher.addTrack(track);
         try publisher.listen(options.socket_mode);
         return publisher;
     }
 
+    /// The least that a ring can be, in which nothing is ever published.
+    fn withoutFrames(wanted: *const Options) Options {
+        var options = wanted.*;
+        options.format = @intFromEnum(format.Format.GRAY8);
+        options.width = 1;
+        options.height = 1;
+        options.slots = layout.slots_min;
+        options.max_slots = layout.slots_min;
+        options.policy = @intFromEnum(frame_ring.Policy.drop_oldest);
+        options.memory = @intFromEnum(memory.Kind.host);
+        options.memory_limit = 0;
+        return options;
+    }
+
+    /// Unsupported where there are packets only.
+    pub fn requireFrames(publisher: *const Publisher) Error!void {
+        if (!publisher.packets_only) return;
+        return errors.fail(error.Unsupported, "this publisher was made without frames: it publishes packets only", .{});
+    }
+
     fn checkOptions(options: *const Options) Error!frame_ring.Policy {
-        try requireKey(protocol.text(&options.key));
+        try requireKey(texts.of(&options.key));
         const is_possible = options.slots >= layout.slots_min and options.slots <= options.max_slots and
             options.max_slots <= layout.slots_max;
         if (!is_possible) return errors.fail(
@@ -343,6 +373,8 @@ pub const Publisher = struct {
             .publisher_pid = publisher.control.publisher_pid,
             .memory = publisher.control.memory,
             .max_slots = publisher.control.max_slots,
+            .packets_only = @intFromBool(publisher.packets_only),
+            .reserved = 0,
             .device = publisher.slots.device(),
         };
     }
@@ -368,7 +400,8 @@ pub const Publisher = struct {
 
     // Packets: called by the owner's thread.
 
-    pub const enablePackets = packet_tracks.enablePackets;
+    pub const addTrack = packet_tracks.addTrack;
+    pub const configureTrack = packet_tracks.configureTrack;
     pub const setExtradata = packet_tracks.setExtradata;
     pub const publishPacket = packet_tracks.publishPacket;
 
@@ -377,7 +410,7 @@ pub const Publisher = struct {
         defer publisher.mutex.unlock();
         return .{
             .published = publisher.writer.completed,
-            .packets_published = if (publisher.packet_ring) |*ring| ring.published else 0,
+            .packets_published = publisher.tracks.published(),
             .subscribers = @popCount(publisher.subscribers.active),
             .slots_leased = @popCount(publisher.subscribers.leased(&publisher.writer.sequences)),
             .rejected = @atomicLoad(u32, &publisher.admission.rejected, .monotonic),
@@ -413,8 +446,7 @@ pub const Publisher = struct {
         publisher.claim.removeSocket();
         socket.closeListener(publisher.listener);
         connections.endOthers();
-        if (publisher.packet_ring) |*ring| ring.deinit();
-        publisher.packet_ring = null;
+        publisher.tracks.deinit();
         connections.endSubscribers();
         publisher.claim.release();
         publisher.waiter.stop();

@@ -30,6 +30,7 @@ fn fill(publisher: *Publisher, message: *protocol.Report) void {
     message.max_slots = publisher.control.max_slots;
     message.slots_outside = publisher.custody.count();
     message.memory_limit = publisher.supply.memories_max * publisher.slot_size;
+    message.packets_only = @intFromBool(publisher.packets_only);
     message.evictions = publisher.evictions.count;
     message.last_eviction = publisher.evictions.last;
     message.policy = @intFromEnum(publisher.writer.policy);
@@ -41,10 +42,9 @@ fn fill(publisher: *Publisher, message: *protocol.Report) void {
     message.device = publisher.slots.device();
     message.newest_published_ns = publisher.meter.newestNs();
     message.rate_millihertz = publisher.meter.millihertz(now);
-    if (publisher.packet_ring) |*ring| {
-        message.packets_published = ring.published;
-        message.packet_codec_id = ring.codec_id;
-    }
+    message.packets_published = publisher.tracks.published();
+    message.track_count = publisher.tracks.count;
+    for (publisher.tracks.all(), message.tracks[0..publisher.tracks.count]) |*track, *told| told.* = track.report();
     var count: u32 = 0;
     var indexes = admission.indexesOf(publisher.subscribers.active);
     while (indexes.next()) |index| {

@@ -7,6 +7,7 @@ const errors = @import("../core/mod.zig").errors;
 const format = @import("../core/mod.zig").format;
 const layout = @import("../ring/mod.zig").layout;
 const frames = @import("../ring/mod.zig").frames;
+const packets = @import("../ring/mod.zig").packets;
 const channel = @import("../ring/mod.zig").channel;
 const bitsOf = @import("../ring/mod.zig").leases.bitsOf;
 const memory = @import("../memory/mod.zig").memory;
@@ -17,6 +18,7 @@ const socket = @import("../os/mod.zig").socket;
 const clock = @import("../os/mod.zig").clock;
 const log = @import("../os/mod.zig").log;
 const protocol = @import("protocol.zig");
+const texts = @import("text.zig");
 const reactor = @import("reactor.zig");
 const cuda = @import("../memory/mod.zig").cuda;
 const completion = @import("../cuda/mod.zig").completion;
@@ -27,6 +29,10 @@ const waiters = @import("waiter.zig");
 const event_loop = @import("event_loop.zig");
 const connecting = @import("connect.zig");
 const Inbox = @import("memory_inbox.zig").Inbox;
+const packet_reading = @import("packet_reader.zig");
+const track_table = @import("track_table.zig");
+const TrackInfo = @import("track.zig").TrackInfo;
+const TrackTable = track_table.TrackTable;
 const Waiter = waiters.Waiter;
 const Error = errors.Error;
 const Info = @import("publisher.zig").Info;
@@ -84,9 +90,6 @@ pub const Stats = extern struct {
     evicted: u32,
 };
 
-/// The packet ring: still to come, there, or come while this process lacked what it takes to map it.
-pub const Packets = enum(u32) { absent, ready, no_descriptor, no_memory };
-
 pub const Subscriber = struct {
     references: u32 = 1,
     fd: i32,
@@ -104,20 +107,20 @@ pub const Subscriber = struct {
     inbox: Inbox = .{},
     slot_size: u64,
     geometry: format.Geometry,
+    /// 1: the publisher has no frames.
+    packets_only: u32 = 0,
     memory_code: u32,
     publisher_pid: u64,
     reader: frames.Reader,
-    /// Set once, by the handshake or later by the reactor; guarded by the reactor's lock until `packets` is ready.
-    packet_region: []align(std.heap.page_size_min) const u8 = &.{},
-    /// Atomic. Set once.
-    packets: Packets = .absent,
-    /// The ring's message is still in the socket, since there was no descriptor for it.
-    ring_unread: bool = false,
-    /// Where a reader begins that shall miss nothing since the connection. A ring that comes later is all of that.
-    packets_since: u64 = 0,
-    /// Who waits for frames, and who for packets.
+    tracks: TrackTable = .{},
+    /// A track's message is still in the socket, since there was no descriptor for it.
+    track_unread: bool = false,
+    /// Packets delivered and lost, by all readers.
+    packets_received: u64 = 0,
+    packets_lost: u64 = 0,
+    /// Who waits for frames, and who for packets of a track.
     frame_sleepers: channel.Sleepers,
-    packet_sleepers: channel.Sleepers,
+    packet_sleepers: [layout.tracks_max]channel.Sleepers,
     /// Of the waiter's thread, and where the reader was at its last look.
     frame_pace: channel.Pace = .{},
     frame_waiter_cursor: u64 = 0,
@@ -134,8 +137,8 @@ pub const Subscriber = struct {
             return errors.fail(error.InvalidArgument, "mode {d} is not known", .{options.mode});
         };
         var hello: protocol.Hello = .{ .wants = options.wants, .mode = options.mode, .name = options.name };
-        const key = protocol.text(&options.key);
-        const folder = protocol.text(&options.directory);
+        const key = texts.of(&options.key);
+        const folder = texts.of(&options.directory);
         var reply = connecting.handshake(key, folder, &hello, call) catch |failure| reply: {
             // Frames on a GPU: only now is the driver loaded, which takes a while.
             if (failure != error.DeviceMismatch) return failure;
@@ -173,8 +176,7 @@ pub const Subscriber = struct {
         const kind = try memory.kindOf(welcome.memory);
         const told = welcome.geometry;
         const geometry: format.Geometry = try .init(told.format, told.width, told.height, memory.alignmentOf(kind));
-        const wants_frames = wants & protocol.want_frames != 0;
-        const has_packets = welcome.packets_size != 0;
+        const wants_frames = wants & protocol.want_frames != 0 and welcome.packets_only == 0;
         const frame_descriptors: usize = if (wants_frames) @popCount(welcome.slots) else 0;
         try checkWelcome(welcome, &geometry, reply.descriptors.count, frame_descriptors);
 
@@ -182,16 +184,10 @@ pub const Subscriber = struct {
         errdefer memfd.unmap(control);
         const page = try memfd.mapForeign(reply.descriptors.items[1], layout.lease_page_size, .read_write);
         errdefer memfd.unmap(page);
-        const packet_region: []align(std.heap.page_size_min) const u8 = if (has_packets)
-            try memfd.mapForeign(reply.descriptors.items[2 + frame_descriptors], welcome.packets_size, .read_only)
-        else
-            &.{};
-        errdefer if (has_packets) memfd.unmap(packet_region);
         var reader: frames.Reader =
             .init(@ptrCast(control.ptr), @ptrCast(page.ptr), welcome.max_slots, mode, welcome.cursor);
         // What is mapped stays when its descriptor goes, at once.
         for ([_]usize{ 0, 1 }) |index| os_fd.close(reply.descriptors.take(index));
-        if (has_packets) os_fd.close(reply.descriptors.take(2 + frame_descriptors));
         var slots: ?memory.Slots = if (wants_frames) try adoptSlots(kind, welcome, reply, &reader) else null;
         errdefer if (slots) |*some| some.deinit();
 
@@ -209,19 +205,23 @@ pub const Subscriber = struct {
             .slots = slots,
             .slot_size = welcome.slot_size,
             .geometry = geometry,
+            .packets_only = @intFromBool(welcome.packets_only != 0),
             .memory_code = welcome.memory,
             .publisher_pid = welcome.publisher_pid,
             .reader = reader,
-            .packet_region = packet_region,
-            .packets = if (has_packets) .ready else .absent,
-            .packets_since = welcome.packet_cursor,
             .frame_sleepers = undefined,
             .packet_sleepers = undefined,
         };
         subscriber.frame_sleepers = .{ .channel = &subscriber.page.frames };
-        subscriber.packet_sleepers = .{ .channel = &subscriber.page.packets };
+        for (&subscriber.packet_sleepers, &subscriber.page.tracks) |*sleepers, *one| sleepers.* = .{ .channel = one };
         reactor.lock();
         defer reactor.unlock();
+        errdefer subscriber.tracks.deinit();
+        for (0..TrackTable.count(&welcome.tracks)) |index| {
+            const fd = reply.descriptors.take(2 + frame_descriptors + index);
+            defer os_fd.close(fd);
+            try subscriber.tracks.add(@intCast(index), &welcome.tracks[index], fd);
+        }
         subscriber.token = try reactor.add(
             reply.fd,
             .{ .context = subscriber, .ready = onPublisher, .expired = onPauseOver },
@@ -261,11 +261,11 @@ pub const Subscriber = struct {
         if (max_slots < layout.slots_min or max_slots > layout.slots_max or
             max_slots < @bitSizeOf(u64) - @clz(welcome.slots) or
             welcome.slot_size < geometry.frame_size or welcome.slot_size > layout.region_size_max or
-            welcome.packets_size > layout.region_size_max or welcome.cursor > layout.sequence_max)
+            !TrackTable.arePossible(&welcome.tracks) or welcome.cursor > layout.sequence_max)
         {
             return errors.fail(error.Protocol, "the publisher announced an impossible ring", .{});
         }
-        if (received != 2 + frame_descriptors + @intFromBool(welcome.packets_size != 0)) {
+        if (received != 2 + frame_descriptors + TrackTable.count(&welcome.tracks)) {
             return errors.fail(
                 error.Protocol,
                 "the publisher sent {d} descriptors, not what it announced",
@@ -281,6 +281,8 @@ pub const Subscriber = struct {
             .publisher_pid = subscriber.publisher_pid,
             .memory = subscriber.memory_code,
             .max_slots = subscriber.reader.max_slots,
+            .packets_only = subscriber.packets_only,
+            .reserved = 0,
             .device = if (subscriber.slots) |*slots| slots.device() else @splat(0),
         };
     }
@@ -290,14 +292,13 @@ pub const Subscriber = struct {
     fn onPublisher(context: *anyopaque, token: reactor.Token, fd: i32) void {
         const subscriber: *Subscriber = @ptrCast(@alignCast(context));
         // One message; another waits for the next turn.
-        var buffer: [@max(@sizeOf(protocol.Packets), @sizeOf(protocol.Memory)) + 1]u8 align(4) = @splat(0);
+        var buffer: [@max(@sizeOf(protocol.Track), @sizeOf(protocol.Memory)) + 1]u8 align(4) = @splat(0);
         var descriptors: socket.Descriptors = .{ .limit = handed_over_max };
         const bytes = socket.receive(fd, &buffer, &descriptors) catch |failure| switch (failure) {
             error.WouldBlock => return,
             error.Disconnected, error.Truncated => return subscriber.disconnect(token),
             error.DescriptorsExhausted => {
-                const prefix: *const protocol.Prefix = @ptrCast(&buffer);
-                return subscriber.onExhausted(token, fd, @enumFromInt(prefix.kind));
+                return subscriber.onExhausted(token, fd, &buffer);
             },
         };
         defer descriptors.deinit();
@@ -305,26 +306,24 @@ pub const Subscriber = struct {
             if (!subscriber.receiveMemory(&message, &descriptors)) subscriber.disconnect(token);
             return;
         }
-        const message = protocol.parse(protocol.Packets, .packets, bytes) orelse return subscriber.disconnect(token);
-        const possible = descriptors.count == 1 and message.size >= 1 and message.size <= layout.region_size_max;
+        const message = protocol.parse(protocol.Track, .track, bytes) orelse return subscriber.disconnect(token);
+        const possible = descriptors.count == 1 and message.index < layout.tracks_max and
+            subscriber.wants & protocol.want_packets != 0;
         if (!possible) return subscriber.disconnect(token);
-        if (subscriber.ring_unread) {
+        if (subscriber.track_unread) {
             // Too late for its readers, who have been told.
-            subscriber.ring_unread = false;
+            subscriber.track_unread = false;
             return;
         }
-        if (subscriber.packets != .absent) return subscriber.disconnect(token);
-        subscriber.packet_region = memfd.mapForeign(
-            descriptors.items[0],
-            message.size,
-            .read_only,
-        ) catch |failure| switch (failure) {
+        var ring = message.ring;
+        // Everything in it was published since the connection.
+        ring.cursor = 0;
+        subscriber.tracks.add(message.index, &ring, descriptors.items[0]) catch |failure| switch (failure) {
             // No fault of the publisher's, whose frames still come.
-            error.OutOfMemory => return subscriber.settlePackets(.no_memory),
+            error.OutOfMemory => subscriber.tracks.miss(message.index, .memory),
             else => return subscriber.disconnect(token),
         };
-        os_fd.close(descriptors.take(0));
-        subscriber.settlePackets(.ready);
+        subscriber.interruptPackets();
     }
 
     /// Keeps what was said of a slot's memory for whoever takes frames. False: it cannot be.
@@ -339,13 +338,16 @@ pub const Subscriber = struct {
     }
 
     /// A message that has more descriptors than this process can have stays where it is.
-    fn onExhausted(subscriber: *Subscriber, token: reactor.Token, fd: i32, kind: protocol.Kind) void {
-        if (kind != .memory and subscriber.packets == .absent) {
-            subscriber.ring_unread = true;
-            subscriber.settlePackets(.no_descriptor);
+    fn onExhausted(subscriber: *Subscriber, token: reactor.Token, fd: i32, bytes: []align(4) const u8) void {
+        const message: *const protocol.Track = @ptrCast(@alignCast(bytes));
+        const kind: protocol.Kind = @enumFromInt(message.prefix.kind);
+        if (kind == .track and !subscriber.track_unread and message.index < layout.tracks_max) {
+            subscriber.track_unread = true;
+            subscriber.tracks.miss(message.index, .descriptor);
+            subscriber.interruptPackets();
         }
         // Nothing comes behind it that could be read; without a pause this would be called again and again.
-        const can_wait = kind == .memory or subscriber.ring_unread;
+        const can_wait = kind == .memory or subscriber.track_unread;
         if (!can_wait or socket.hasEnded(fd)) return subscriber.disconnect(token);
         reactor.pause(token, .fromMilliseconds(exhaustion_pause_ms));
     }
@@ -354,15 +356,43 @@ pub const Subscriber = struct {
         reactor.unpause(token);
     }
 
-    pub fn packetsNow(subscriber: *const Subscriber) Packets {
-        return @atomicLoad(Packets, &subscriber.packets, .seq_cst);
+    /// Has everybody who waits for a packet look again.
+    pub fn interruptPackets(subscriber: *Subscriber) void {
+        for (&subscriber.packet_sleepers) |*sleepers| sleepers.interrupt();
     }
 
-    fn settlePackets(subscriber: *Subscriber, packets_now: Packets) void {
-        assert(reactor.isLocked());
-        assert(subscriber.packets == .absent and packets_now != .absent);
-        @atomicStore(Packets, &subscriber.packets, packets_now, .seq_cst);
-        subscriber.packet_sleepers.interrupt();
+    /// Adds to what the publisher's reports say of this subscriber.
+    pub fn countPackets(subscriber: *Subscriber, received: u64, lost: u64) void {
+        subscriber.packets_received += received;
+        subscriber.packets_lost +|= lost;
+        @atomicStore(u64, &subscriber.page.packets_received, subscriber.packets_received, .monotonic);
+        @atomicStore(u64, &subscriber.page.packets_lost, subscriber.packets_lost, .monotonic);
+    }
+
+    /// What a track is now, and what a decoder has to know of it beforehand, whose size is returned; null: there is no
+    /// track of that number.
+    pub fn describeTrack(
+        subscriber: *Subscriber,
+        index: u32,
+        track: *TrackInfo,
+        extradata: *[packets.extradata_size_max]u8,
+    ) Error!?usize {
+        reactor.lock();
+        defer reactor.unlock();
+        const found = subscriber.tracks.find(&.{ .index = index, .kind = null, .label = "" });
+        const ring = switch (found) {
+            .ring => |ring| ring,
+            .none, .lacking => return null,
+        };
+        defer track_table.unref(ring);
+        track.* = ring.info;
+        const reader = packets.Reader.init(ring.region) catch {
+            return errors.fail(error.Protocol, "the publisher's packet ring is malformed", .{});
+        };
+        return packet_reading.extradataOf(&reader, extradata) catch |failure| switch (failure) {
+            error.NoCodecParameters => 0,
+            else => failure,
+        };
     }
 
     fn disconnect(subscriber: *Subscriber, token: reactor.Token) void {
@@ -370,7 +400,7 @@ pub const Subscriber = struct {
         reactor.remove(token);
         @atomicStore(bool, &subscriber.disconnected, true, .seq_cst);
         subscriber.frame_sleepers.interrupt();
-        subscriber.packet_sleepers.interrupt();
+        subscriber.interruptPackets();
         log.debug("the publisher of connection {d} has gone", .{subscriber.fd});
     }
 
@@ -448,12 +478,17 @@ pub const Subscriber = struct {
         }
     }
 
-    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!taking.Attempt {
-        if (subscriber.slots == null) return errors.fail(
+    fn noFrames(subscriber: *const Subscriber) Error {
+        if (subscriber.wants & protocol.want_frames == 0) return errors.fail(
             error.InvalidArgument,
             "this subscriber asked for packets only",
             .{},
         );
+        return errors.fail(error.Unsupported, "the publisher has no frames, but packets only: read its tracks", .{});
+    }
+
+    fn tryNext(subscriber: *Subscriber, view: *FrameView) Error!taking.Attempt {
+        if (subscriber.slots == null) return subscriber.noFrames();
         // Looked at first: memory that came before the end is there then.
         const ended = subscriber.isDisconnected();
         if (subscriber.inbox.hasNews() and !subscriber.reader.isEvicted()) try subscriber.takeMemory();
@@ -712,7 +747,7 @@ pub const Subscriber = struct {
         }
         subscriber.frame_waiter.stop();
         subscriber.frame_sleepers.interrupt();
-        subscriber.packet_sleepers.interrupt();
+        subscriber.interruptPackets();
         subscriber.unref();
     }
 
@@ -747,7 +782,11 @@ pub const Subscriber = struct {
             slots.deinit();
         }
         subscriber.inbox.deinit();
-        if (subscriber.packets == .ready) memfd.unmap(subscriber.packet_region);
+        {
+            reactor.lock();
+            defer reactor.unlock();
+            subscriber.tracks.deinit();
+        }
         const control: [*]align(std.heap.page_size_min) const u8 = @ptrCast(@alignCast(subscriber.control));
         memfd.unmap(control[0..layout.control_size]);
         const page: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(subscriber.page));
@@ -782,7 +821,7 @@ test "a lease that was taken back is announced to a publisher that waits for a s
         .publisher_pid = 0,
         .reader = .init(control, &page, 2, .newest, 0),
         .frame_sleepers = .{ .channel = &page.frames },
-        .packet_sleepers = .{ .channel = &page.packets },
+        .packet_sleepers = undefined,
     };
     control.slots[0].generation = 1;
     subscriber.reader.setMemory(0, 1);

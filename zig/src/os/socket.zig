@@ -11,7 +11,7 @@ const Error = errors.Error;
 
 /// What a handshake hands over at most: control region, lease page, 64 slots, packet ring; even, so that the kernel's
 /// padding has no room for one more.
-pub const descriptors_max = 68;
+pub const descriptors_max = 76;
 comptime {
     std.debug.assert(descriptors_max * @sizeOf(i32) % @sizeOf(usize) == 0);
 }

@@ -14,6 +14,8 @@ pub const slots_max = 64;
 pub const subscribers_max = 64;
 /// Frames that one subscriber can hold at a time.
 pub const leases_max = 8;
+/// Packet tracks of one publisher.
+pub const tracks_max = 8;
 /// Bytes of a frame's metadata.
 pub const metadata_size_max = 1024;
 /// Characters of a key, and of a subscriber's name.
@@ -117,7 +119,8 @@ pub const LeasePage = extern struct {
     revoked_frames: u32,
     revoked_after_ns: u64,
     frames: Channel align(64),
-    packets: Channel align(64),
+    /// For each track.
+    tracks: [tracks_max]Channel align(64),
     /// Atomic. For each slot, up to which generation the subscriber has followed what it was told of the slot's memory:
     /// what was there before is not mapped any more. `settled_all`: nor is what will be there.
     settled: [slots_max]u32 align(64),
@@ -142,7 +145,7 @@ comptime {
     assert(@offsetOf(LeasePage, "cursor") == 0x40);
     assert(@offsetOf(LeasePage, "revoked") == 0x68);
     assert(@offsetOf(LeasePage, "frames") == 0x80);
-    assert(@offsetOf(LeasePage, "packets") == 0xC0);
+    assert(@offsetOf(LeasePage, "tracks") == 0xC0);
     assert(@offsetOf(LeasePage, "settled") == 0x100);
     assert(@sizeOf(LeasePage) == 0x200);
     assert(@sizeOf(LeasePage) <= lease_page_size);

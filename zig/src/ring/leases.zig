@@ -128,9 +128,9 @@ pub const Subscribers = struct {
         while (indexes.next()) |index| channel.notify(&subscribers.pages[index].frames);
     }
 
-    pub fn notifyPackets(subscribers: *const Subscribers) void {
+    pub fn notifyPackets(subscribers: *const Subscribers, track: usize) void {
         var indexes = bitsOf(subscribers.active);
-        while (indexes.next()) |index| channel.notify(&subscribers.pages[index].packets);
+        while (indexes.next()) |index| channel.notify(&subscribers.pages[index].tracks[track]);
     }
 };
 

@@ -305,6 +305,8 @@ pub const Reader = struct {
     position: enum {
         /// Looking for the key packet to begin with.
         start,
+        /// The same, where nothing from `next` on is to go missing without being counted.
+        counted,
         /// `next` is the one behind the packet delivered last.
         following,
         /// Looking for the key packet to resume at; the loss has been reported.
@@ -339,6 +341,56 @@ pub const Reader = struct {
         };
     }
 
+    /// Where a reader begins.
+    pub const Start = union(enum) {
+        /// The last key packet.
+        key,
+        /// The oldest key packet that can be read.
+        oldest,
+        /// The last key packet that is at least so many ns older than the newest packet, or the oldest.
+        ago: u63,
+        /// The first key packet to come.
+        upcoming,
+        /// This packet: what cannot be read from there on is lost, up to the first key packet.
+        sequence: u64,
+    };
+
+    /// Before the first `peek`: begins elsewhere than at the last key packet.
+    pub fn begin(reader: *Reader, start: Start) void {
+        assert(reader.position == .start and reader.peeked == null);
+        const newest = barrier.load(u64, &reader.header.global_seq, .acquire);
+        switch (start) {
+            .key => {},
+            .oldest => reader.next = 0,
+            .ago => |ns| reader.next = reader.keyBefore(newest, ns),
+            .upcoming => reader.next = if (newest == invalid_sequence) 0 else newest + 1,
+            .sequence => |sequence| {
+                // A ring that begins anew has the packet that another one does not have any more.
+                reader.next = @min(sequence, invalid_sequence - 1);
+                reader.position = .counted;
+            },
+        }
+    }
+
+    /// Packets before the next one have gone missing, elsewhere than in this ring.
+    pub fn interrupt(reader: *Reader) void {
+        reader.position = .lost;
+    }
+
+    fn keyBefore(reader: *const Reader, newest: u64, ns: u63) u64 {
+        if (newest == invalid_sequence) return 0;
+        const last = reader.locate(newest) orelse return reader.next;
+        const end = last.info.pts_ns -| ns;
+        var sequence = newest;
+        const oldest = (newest + 1) -| reader.slots.len;
+        while (true) : (sequence -= 1) {
+            if (reader.locate(sequence)) |located| {
+                if (located.info.flags & flag.key != 0 and located.info.pts_ns <= end) return sequence;
+            }
+            if (sequence == oldest) return 0;
+        }
+    }
+
     /// What there is to read. Until `copy` takes it, the same packet is given again, as long as it can be read.
     pub fn peek(reader: *Reader) Peek {
         reader.peeked = null;
@@ -353,7 +405,13 @@ pub const Reader = struct {
                     return .overrun;
                 }
             } else {
+                const lost = reader.lost;
                 reader.peeked = reader.seekKey(newest);
+                if (reader.position == .counted and reader.lost != lost) {
+                    reader.position = .lost;
+                    reader.peeked = null;
+                    return .overrun;
+                }
             }
         }
         if (reader.peeked) |*located| {
@@ -474,7 +532,7 @@ pub const Reader = struct {
         const passed_over = reader.next;
         // What is older has no slot any more.
         reader.next = @max(reader.next, (newest + 1) -| reader.slots.len);
-        defer if (reader.position == .lost) {
+        defer if (reader.position != .start) {
             reader.lost +|= reader.next - passed_over;
         };
         while (reader.next <= newest) : (reader.next += 1) {
