@@ -42,10 +42,14 @@ export class Connection {
   #readers = 0;
   #closed = false;
 
-  /** @param opened where its subscriber was connected */
-  constructor({ handle, info }: Connected, opened: string) {
+  /** How many connections its subscriber had before it. */
+  readonly ordinal: number;
+
+  /** @param opened where its subscriber was connected @param ordinal as {@linkcode Connection.ordinal} */
+  constructor({ handle, info }: Connected, opened: string, ordinal: number) {
     const { symbols } = library();
     this.handle = handle;
+    this.ordinal = ordinal;
     this.geometry = readGeometry(info);
     this.views = new SlotViews(
       this.geometry,

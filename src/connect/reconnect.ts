@@ -76,7 +76,7 @@ export class ReconnectingConnection {
     this.#reconnect = reconnect;
     this.#opened = opened;
     // This object counts as a reader of the newest connection until the next one is there.
-    this.#held = new HeldConnections(new Connection(connected, this.#opened).join());
+    this.#held = new HeldConnections(new Connection(connected, this.#opened, 0).join());
   }
 
   get newest(): Connection {
@@ -224,9 +224,9 @@ export class ReconnectingConnection {
 
   #succeed(connected: Connected): void {
     const before = this.#held.newest;
-    this.#held.newest = new Connection(connected, this.#opened).join();
-    this.#banned = undefined;
     this.#reconnects++;
+    this.#held.newest = new Connection(connected, this.#opened, this.#reconnects).join();
+    this.#banned = undefined;
     before.leave();
     this.#held.earlier = [...this.#held.earlier, before].filter((connection) => !connection.closed);
     // Followers are notified later, since it may be one of them that is looking for the connection now.

@@ -426,6 +426,11 @@ export class PacketRingReader implements Disposable, AsyncIterable<Packet> {
     }
   }
 
+  /** Over how many connections of its subscriber, after the first, the last packet came. */
+  get reconnects(): number {
+    return this.#native.connection.ordinal;
+  }
+
   /** Counters so far. */
   stats(): PacketReaderStats {
     const struct = this.#stats();

@@ -5,6 +5,7 @@ import { inspect, type Packet, type PacketRingReader, Publisher, type TrackOptio
 import { avcHigh31, open, payload, write } from "../support/packets.ts";
 import {
   createPublisher,
+  eventually,
   expectCode,
   publish,
   runtimeDirectory,
@@ -179,6 +180,22 @@ describe("the tracks of a publisher", () => {
     expect([third.track.index, sound.track.index]).toEqual([2, 2]);
   });
 
+  test("wake whoever sleeps for a packet of theirs", async () => {
+    using publisher = createPublisher();
+    using subscriber = await subscribe(publisher);
+    for (let index = 0; index < 8; index++) {
+      publisher.addTrack({ kind: "data", codec: "json", label: `${index}` });
+      using reader = subscriber.packets({ track: index, wait: true });
+      write(publisher.tracks[index]!, 0, 9, { type: "key" });
+      await reader.next({ timeout: 5000 });
+      await expectCode(reader.next({ timeout: 20 }), "TIMEOUT"); // its thread sleeps by now
+      // Without a time-out, at whose end it would look once more.
+      const waiting = reader.next();
+      write(publisher.tracks[index]!, 1, 9, { type: "key" });
+      expect((await waiting).sequence).toBe(1n);
+    }
+  });
+
   test("options that are none", async () => {
     using publisher = createPublisher();
     const wrong: [Partial<Record<keyof TrackOptions, unknown>>, string][] = [
@@ -345,6 +362,38 @@ test("over any number of restarts each packet of each connection is delivered or
   expect(total.received + total.lost).toBe(written);
   expect(total.lost).toBeGreaterThan(0);
   expect(received + lost).toBeGreaterThan(0);
+});
+
+test("whoever is evicted and comes back goes on behind the last packet that it had", async () => {
+  using publisher = createPublisher({ slots: 2, maxSlots: 2, packets: { codec: "h264" } });
+  using subscriber = await subscribe(publisher, { mode: "ordered", reconnect: true });
+  using reader = subscriber.packets({ sinceConnection: true });
+  const sequences: bigint[] = [];
+  const read = async (count: number) => {
+    for (let taken = 0; taken < count; taken++) {
+      sequences.push((await reader.next({ timeout: 10_000 })).sequence);
+    }
+  };
+  for (let index = 0; index < 3; index++) {
+    write(publisher.packets!, index, 9, { type: index === 0 ? "key" : "delta" });
+  }
+  await read(2);
+  publish(publisher, 1);
+  const held = [subscriber.nextSync({ timeout: 5000 })];
+  publish(publisher, 2);
+  held.push(subscriber.nextSync({ timeout: 5000 }));
+  publish(publisher, 3); // which takes what is held away
+  expect(publisher.stats().evictions).toBe(1);
+  for (const frame of held) frame.close();
+  for (let index = 3; index < 6; index++) write(publisher.packets!, index, 9);
+  await read(4);
+  // The ring that it has mapped goes on; it is at its end that it looks for the next connection.
+  await expectCode(reader.next({ timeout: 20 }), "TIMEOUT");
+  await eventually(() => subscriber.stats().reconnects === 1);
+  for (let index = 6; index < 9; index++) write(publisher.packets!, index, 9);
+  await read(3);
+  expect(sequences).toEqual([0n, 1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n]);
+  expect([reader.reconnects, reader.stats()]).toEqual([1, { received: 9, lost: 0, lag: 0 }]);
 });
 
 describe("a track that changes its codec", () => {

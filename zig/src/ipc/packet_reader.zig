@@ -88,7 +88,7 @@ pub const PacketStats = extern struct {
 };
 
 /// Where a reader of an earlier connection was.
-const Position = struct { identity: Identity, next: u64 };
+const Position = struct { identity: Identity, next: u64, position: packets.Reader.Position };
 
 /// One reader of a track. Keeps the connection alive.
 pub const PacketReader = struct {
@@ -186,7 +186,7 @@ pub const PacketReader = struct {
     fn position(reader: *const PacketReader) ?Position {
         // One that waited for a track in vain has missed nothing of the next publisher's either.
         const ring = reader.ring orelse return reader.after;
-        return .{ .identity = ring.identity, .next = reader.packets.next };
+        return .{ .identity = ring.identity, .next = reader.packets.next, .position = reader.packets.position };
     }
 
     /// Whether the track is there. Io, OutOfMemory: it has come, and this process had no room for it.
@@ -214,7 +214,9 @@ pub const PacketReader = struct {
 
     fn startIn(reader: *const PacketReader, ring: *const Ring) packets.Reader.Start {
         if (reader.after) |earlier| {
-            return .{ .sequence = if (earlier.identity.eql(ring.identity)) earlier.next else 0 };
+            const is_same = earlier.identity.eql(ring.identity);
+            if (is_same) return .{ .behind = .{ .next = earlier.next, .position = earlier.position } };
+            return .{ .sequence = 0 };
         }
         return switch (reader.since) {
             .key => .key,

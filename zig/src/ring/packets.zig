@@ -302,7 +302,11 @@ pub const Reader = struct {
     lost: u64 = 0,
     /// Sequence of the packet to look at next.
     next: u64,
-    position: enum {
+    position: Position = .start,
+    /// What `copy` copies.
+    peeked: ?Located = null,
+
+    pub const Position = enum {
         /// Looking for the key packet to begin with.
         start,
         /// The same, where nothing from `next` on is to go missing without being counted.
@@ -311,9 +315,7 @@ pub const Reader = struct {
         following,
         /// Looking for the key packet to resume at; the loss has been reported.
         lost,
-    } = .start,
-    /// What `copy` copies.
-    peeked: ?Located = null,
+    };
 
     const Located = struct { info: PacketInfo, data_offset: u64 };
 
@@ -353,6 +355,8 @@ pub const Reader = struct {
         upcoming,
         /// This packet: what cannot be read from there on is lost, up to the first key packet.
         sequence: u64,
+        /// Where another reader of the same ring was.
+        behind: struct { next: u64, position: Position },
     };
 
     /// Before the first `peek`: begins elsewhere than at the last key packet.
@@ -368,6 +372,10 @@ pub const Reader = struct {
                 // A ring that begins anew has the packet that another one does not have any more.
                 reader.next = @min(sequence, invalid_sequence - 1);
                 reader.position = .counted;
+            },
+            .behind => |other| {
+                reader.next = @min(other.next, invalid_sequence - 1);
+                reader.position = if (other.position == .start) .counted else other.position;
             },
         }
     }
