@@ -46,6 +46,9 @@ interface SourceOptions extends CommonOptions {
   hardware: Hardware;
   frames: boolean;
   packets: boolean;
+  audio: boolean;
+  audioTrack?: number;
+  data: boolean;
   packetSlots: number;
   dataSize: number;
   realtime?: boolean;
@@ -102,6 +105,11 @@ export function sourceCommand(): Command {
     .option("--no-frames", "publish packets only: nothing is decoded")
     .option("--packets", "publish the encoded packets too (default)", true)
     .option("--no-packets", "publish frames only")
+    .option("--audio", "publish the input's sound with the packets (default)", true)
+    .option("--no-audio", "publish no sound")
+    .option("--audio-track <number>", "publish this one of several sounds, from 0", integer(0, 255))
+    .option("--data", "publish the input's data streams with the packets (default)", true)
+    .option("--no-data", "publish no data streams")
     .option(
       "--packet-slots <count>",
       `packets in the packet ring, 1 to ${PACKETS_MAX}`,
@@ -249,6 +257,8 @@ function sourceOptionsOf(
     ...(maxSlots !== undefined && { maxSlots }),
     ...(memoryLimit !== undefined && { memoryLimit: memoryLimit * 2 ** 20 }),
     ...{ transport, reconnect, subscribers, ...place, ...size },
+    audio: options.audio && (options.audioTrack ?? true),
+    data: options.data,
     packets: options.packets && { slots: options.packetSlots, dataSize: options.dataSize * 2 ** 20 },
     timeout: options.timeout * 1000,
     maxDelay: options.maxDelay * 1000,
@@ -336,11 +346,13 @@ function holding(
 
 function statusLine(source: CameraSource): string {
   const { state, frames, framesDropped, packets, packetsDropped, reconnects, subscribers } = source.stats();
-  const { slots, slotsLeased, evictions } = source.stats();
+  const { slots, slotsLeased, evictions, audioPackets, dataPackets } = source.stats();
   const counts = [
     `${frames} frames`,
     framesDropped > 0 && `${framesDropped} without a free slot`,
     `${packets} packets`,
+    audioPackets > 0 && `${audioPackets} of sound`,
+    dataPackets > 0 && `${dataPackets} of data`,
     packetsDropped > 0 && `${packetsDropped} too large`,
     reconnects > 0 && `${reconnects} reconnects`,
     `${subscribers} subscribers`,

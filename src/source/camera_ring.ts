@@ -2,20 +2,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isCuframesError, type PixelFormat } from "../core/mod.ts";
 import { Publisher, type PublisherEvent, type WritableFrame } from "../frames/mod.ts";
-import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
+import type { MediaFrame, MediaPacket, MediaReader } from "../media/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
-import type { PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
+import { CameraTracks, type PacketCounters } from "./camera_tracks.ts";
 import { encodeMetadata } from "./frame_metadata.ts";
-import { LARGEST_SHARE, type RingSettings } from "./options.ts";
+import type { RingSettings } from "./options.ts";
 
 /** What a ring has been given so far. */
-export interface RingCounters {
-  /** Packets published. */
-  packets: number;
-  /** Payload of the packets, in bytes. */
-  packetBytes: number;
-  /** Packets left out: larger than the ring allows. */
-  packetsDropped: number;
+export interface RingCounters extends PacketCounters {
   /** Frames published. */
   frames: number;
   /** Frames left out: no slot was free when they were decoded, and no memory for one could be had. */
@@ -29,42 +23,41 @@ const PATIENCE_MS = 5000;
 export class CameraRing implements Disposable {
   readonly #settings: RingSettings;
   readonly #onEvent: (event: PublisherEvent) => void;
-  readonly counters: RingCounters = {
-    packets: 0,
-    packetBytes: 0,
-    packetsDropped: 0,
-    frames: 0,
-    framesDropped: 0,
-  };
+  readonly #tracks: CameraTracks;
+  readonly #frames = { frames: 0, framesDropped: 0 };
   #publisher: Publisher | undefined;
-  #writer: PacketRingWriter | undefined;
+  /** What every connection's frames must be. */
+  #shape: { width: number; height: number; format: PixelFormat } | undefined;
   /** Those of earlier publishers. */
   #evictions = 0;
   #wait = false;
   #metadata: Uint8Array | undefined;
   /** The connection's first packet, which is a key packet, is shown then; undefined before it has come. */
   #beginNs: bigint | undefined;
-  /** Whether what is published next does not continue what was published last. */
-  #gap = { packet: false, frame: false };
-  /** Whether nothing was published yet that could be continued. */
-  #isNew = { packet: true, frame: true };
+  /** Whether the frame that is published next does not continue the one that was published last. */
+  #gap = false;
+  /** Whether no frame was published yet that could be continued. */
+  #isNew = true;
 
   /** @param onEvent is told of the ring, in the course of `frame` */
   constructor(settings: RingSettings, onEvent: (event: PublisherEvent) => void) {
     this.#settings = settings;
     this.#onEvent = onEvent;
+    this.#tracks = new CameraTracks(settings.packets);
+  }
+
+  get counters(): RingCounters {
+    return { ...this.#tracks.counters, ...this.#frames };
   }
 
   /** What every connection's frames must be; undefined before the first. */
   get shape(): { width: number; height: number; format: PixelFormat } | undefined {
-    const publisher = this.#publisher;
-    if (!publisher) return undefined;
-    return { width: publisher.codedWidth, height: publisher.codedHeight, format: publisher.format };
+    return this.#shape;
   }
 
   /** Whether the ring carries packets: not where the input has none, but raw pictures. */
   get hasPackets(): boolean {
-    return this.#writer !== undefined;
+    return this.#tracks.any;
   }
 
   /** Where the frames are. */
@@ -80,19 +73,15 @@ export class CameraRing implements Disposable {
   }
 
   /**
-   * Begins a connection's stream. A codec other than the last connection's needs another packet ring, so that the
-   * publisher is made anew under the same key.
+   * Begins a connection's streams, on the tracks that there are: what is another stream now is another generation of its
+   * track.
    *
    * @param wait whether ordered subscribers may hold the input back
    * @throws {CuframesError} as `Publisher.create`
    */
   begin(media: MediaReader, { wait }: { wait: boolean }): void {
-    const { codecId, description, colorSpace } = media.video;
-    if (this.#writer && this.#writer.codecId !== codecId) this.#close();
     if (!this.#publisher) this.#create(media, wait);
-    else if (this.#writer) this.#writer.setDescription(description);
-    else this.#writer = this.#addPackets(this.#publisher, media);
-    this.#metadata = encodeMetadata({ colorSpace });
+    else this.#tracks.reconnect(media.tracks);
     this.#beginNs = undefined;
   }
 
@@ -104,35 +93,20 @@ export class CameraRing implements Disposable {
 
   /** Publishes a packet. */
   packet(packet: MediaPacket): void {
-    this.#beginNs ??= packet.timestampNs;
-    this.#gap.packet ||= packet.discontinuity && !this.#isNew.packet;
-    this.#isNew.packet = false;
-    const writer = this.#writer;
-    if (!writer) return;
-    if (packet.description) writer.setDescription(packet.description);
-    try {
-      const { data, type, corrupt, timestampNs, decodeTimestampNs } = packet;
-      writer.write({ data, type, corrupt, timestampNs, decodeTimestampNs, discontinuity: this.#gap.packet });
-    } catch (error) {
-      if (!isCuframesError(error, "PACKET_OVERSIZED")) throw error;
-      this.counters.packetsDropped++;
-      this.#gap.packet = true;
-      return;
-    }
-    this.#gap.packet = false;
-    this.counters.packets++;
-    this.counters.packetBytes += packet.data.length;
+    // The picture's is the first track.
+    if (packet.track === 0) this.#beginNs ??= packet.timestampNs;
+    this.#tracks.packet(packet);
   }
 
   /** Publishes a frame; it is dropped where every slot is held. */
   async frame(frame: MediaFrame, signal: AbortSignal): Promise<void> {
     // Decoded without its references.
     if (this.#beginNs === undefined || frame.timestampNs < this.#beginNs) return;
-    this.#gap.frame ||= frame.discontinuity && !this.#isNew.frame;
-    this.#isNew.frame = false;
+    this.#gap ||= frame.discontinuity && !this.#isNew;
+    this.#isNew = false;
     using slot = await this.#acquire(signal);
     if (slot === undefined) {
-      this.counters.framesDropped++;
+      this.#frames.framesDropped++;
       return;
     }
     frame.writeTo(slot);
@@ -140,11 +114,11 @@ export class CameraRing implements Disposable {
       timestampNs: frame.timestampNs,
       durationNs: frame.durationNs,
       corrupt: frame.corrupt,
-      discontinuity: this.#gap.frame,
+      discontinuity: this.#gap,
       ...(this.#metadata && { metadata: this.#metadata }),
     });
-    this.#gap.frame = false;
-    this.counters.frames++;
+    this.#gap = false;
+    this.#frames.frames++;
   }
 
   /** Ends the ring: socket and lock are gone. */
@@ -163,42 +137,31 @@ export class CameraRing implements Disposable {
     }
   }
 
-  #create({ width, height, format, video }: MediaReader, wait: boolean): void {
+  #create({ width, height, format, tracks }: MediaReader, wait: boolean): void {
     this.#wait = wait;
-    this.#gap = { packet: false, frame: false };
-    this.#isNew = { packet: true, frame: true };
-    const { key, place, slots, maxSlots, memoryLimit, memory, device } = this.#settings;
+    this.#gap = false;
+    this.#isNew = true;
+    const { key, place, frames, slots, maxSlots, memoryLimit, memory, device } = this.#settings;
+    // With the publisher, so that nobody who waits for the key meets it without its tracks.
+    const carried = { key, ...place, tracks: this.#tracks.optionsOf(tracks) };
     const policy = wait ? "wait" : "drop-oldest";
-    const packets = this.#packetRingOf(video);
-    const publisher = Publisher.create({
-      ...{ key, ...place, width, height, format, slots, maxSlots, memory, device, policy },
-      ...(memoryLimit !== undefined && { memoryLimit }),
-      onEvent: this.#onEvent,
-      // With the publisher, so that nobody who waits for the key meets it without its packets.
-      ...(packets && { packets }),
-    });
+    const publisher = frames
+      ? Publisher.create({
+        ...carried,
+        ...{ width, height, format, slots, maxSlots, memory, device, policy },
+        ...(memoryLimit !== undefined && { memoryLimit }),
+        onEvent: this.#onEvent,
+      })
+      : Publisher.create({ ...carried, frames });
     this.#publisher = publisher;
-    this.#writer = publisher.packets;
-  }
-
-  /** For a publisher whose first connection had none: it was of pictures. */
-  #addPackets(publisher: Publisher, { video }: MediaReader): PacketRingWriter | undefined {
-    const options = this.#packetRingOf(video);
-    return options && publisher.enablePackets(options);
-  }
-
-  #packetRingOf({ codecId, description }: MediaReader["video"]): PacketRingOptions | undefined {
-    const { packets } = this.#settings;
-    if (!packets || isPictures(codecId)) return undefined;
-    const { slots, dataSize } = packets;
-    const maxPacketSize = Math.floor(dataSize / LARGEST_SHARE);
-    return { codec: codecId, description, slots, dataSize, maxPacketSize };
+    this.#shape = { width, height, format };
+    this.#tracks.attach(publisher, tracks);
   }
 
   #close(): void {
     if (this.#publisher?.closed === false) this.#evictions += this.#publisher.stats().evictions;
     this.#publisher?.close();
     this.#publisher = undefined;
-    this.#writer = undefined;
+    this.#tracks.detach();
   }
 }

@@ -52,8 +52,8 @@ const GOOD_MS = 5000;
  * first packet and the first frame behind the gap say `discontinuity`, timestamps never go back, and the gap is as
  * long as it was.
  *
- * A camera that comes back in another size goes on in the ring's: frames are scaled, packets are as they come. One
- * that comes back with another codec has its publisher made anew: subscribers with `reconnect: true` go on.
+ * A camera that comes back in another size goes on in the ring's: frames are scaled, packets are as they come. A codec
+ * that changes, then or in the middle of the stream, is told in the packet where it does (`Packet.config`).
  *
  * @example
  * ```ts

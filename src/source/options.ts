@@ -78,6 +78,13 @@ export interface CameraSourceOptions {
    * packets must be published.
    */
   packets?: boolean | CameraPacketsOptions;
+  /**
+   * Which sound is published with the packets of the pictures, not encoded again: `true` (default): the input's best, where it
+   * has any; its n-th, from 0; `false`: none.
+   */
+  audio?: boolean | number;
+  /** Whether the input's data streams are published too, as bytes: ONVIF metadata, KLV, GPMF; default true. */
+  data?: boolean;
   /** Whether a file is read at its own pace, not as fast as ordered subscribers take it; default false. */
   realtime?: boolean;
   /** Whether a file begins again at its end; default false. */
@@ -142,6 +149,8 @@ const SOURCE_OPTIONS = optionNames<CameraSourceOptions>({
   height: true,
   format: true,
   packets: true,
+  audio: true,
+  data: true,
   realtime: true,
   loop: true,
   transport: true,
@@ -173,6 +182,8 @@ export interface CameraSourceSettings extends RingSettings {
 /** How a camera's publisher is made. */
 export interface RingSettings {
   readonly key: string;
+  /** Whether there are any. */
+  readonly frames: boolean;
   readonly place: { readonly runtimeDirectory?: string; readonly socketMode?: number };
   readonly slots: number;
   readonly maxSlots: number;
@@ -206,6 +217,7 @@ export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
       ...(runtimeDirectory !== undefined && { runtimeDirectory }),
       ...(socketMode !== undefined && { socketMode: checkInteger("socketMode", socketMode, 0, 0o777) }),
     },
+    frames,
     slots: checkInteger("slots", slots, SLOTS_MIN, SLOTS_MAX),
     maxSlots: checkInteger("maxSlots", maxSlots, slots, SLOTS_MAX),
     memoryLimit: memoryLimit && checkInteger("memoryLimit", memoryLimit, 0, Number.MAX_SAFE_INTEGER),
@@ -238,14 +250,20 @@ function mediaOptionsOf(options: CameraSourceOptions): OpenMediaOptions {
   const { transport = "tcp", inputFormat, inputOptions, timeout = 10_000, realtime, loop } = options;
   oneOf("transport", transport, ["tcp", "udp"]);
   if (format !== undefined) formatCode(format);
+  const { packets = true, audio = true, data = true } = options;
+  if (typeof audio !== "boolean") checkInteger("audio", audio, 0, 255);
+  // Nobody is to send what nobody takes.
+  const carried = packets === false ? { audio: false, data: false } : { audio, data };
+  const kinds = ["video", carried.audio !== false && "audio", carried.data && "data"].filter((kind) => kind);
   const rtsp = /^rtsps?:/i.test(input) && {
     rtsp_transport: transport,
-    allowed_media_types: "video",
+    allowed_media_types: kinds.join("+"),
     // The rate is of little use here, and a longer look at it would be a longer gap.
     fpsprobesize: "3",
   };
   return {
     decode: frames,
+    ...carried,
     hardware: oneOf("hardware", hardware, ["auto", "none", "cuda"]),
     device,
     realtime: realtime ?? false,
