@@ -8,6 +8,8 @@ import { requireHost } from "./host.ts";
 import { AnnexBFilter, PresentationFilter } from "./bitstream.ts";
 import type { CallQueue } from "./call_queue.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
+import type { SourceTimes } from "./time/source_times.ts";
+import type { Cadence } from "./time/timeline.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** Packets that may be damaged, one after the other, before the input is given up. */
@@ -31,6 +33,18 @@ export interface Source {
   readonly timeout: number;
   readonly calls: CallQueue;
   readonly signal: AbortSignal;
+}
+
+/** A packet of a track, and what is known of it. */
+export interface Demuxed {
+  /** Valid until the next `read()`. */
+  readonly packet: Packet;
+  /** The track's number: 0 is the video. */
+  readonly track: number;
+  /** Whether data was lost before it. */
+  readonly lost: boolean;
+  /** In ns, and as the source has them. */
+  readonly times: Omit<SourceTimes, "atNs">;
 }
 
 /** The demuxer: the FFmpeg contexts of one opened input. */
@@ -104,6 +118,8 @@ export class Demuxer {
       opening.check(`opening ${name}`);
       if (opened === -constants.errno.EIO) await requireHost(name);
       check(av, opened, `opening ${name}`);
+      // What FFmpeg makes of a counter that begins again depends on where it began; the timeline knows where it was.
+      format.setOption("correct_ts_overflow", false);
       opening[Symbol.dispose]();
       using looking = new Watchdog(source.timeout + ANALYSIS_MS, interrupt);
       const found = await calls.run(() => format.findStreamInfo());
@@ -120,11 +136,18 @@ export class Demuxer {
     }
   }
 
-  /**
-   * The next packet, or undefined at the end of the input; it is valid until the next call. Its times are in
-   * ns and as the source has them: presentation time, decode time or both may be missing.
-   */
-  async read(): Promise<Packet | undefined> {
+  /** The next packet, or undefined at the end of the input. */
+  async read(): Promise<Demuxed | undefined> {
+    const packet = await this.#readPacket();
+    if (!packet) return undefined;
+    const known = (time: bigint) => time === this.#source.av.AV_NOPTS_VALUE ? undefined : time;
+    const { pts, dts, duration } = packet;
+    const lost = this.#lost;
+    this.#lost = false;
+    return { packet, track: 0, lost, times: { pts: known(pts), dts: known(dts), duration } };
+  }
+
+  async #readPacket(): Promise<Packet | undefined> {
     const { av, input, calls, signal, timeout } = this.#source;
     const packet = this.#packet;
     using watchdog = new Watchdog(timeout, this.#interrupt);
@@ -157,11 +180,22 @@ export class Demuxer {
     return this.#annexB?.parameters ?? this.#stream.codecpar;
   }
 
-  /** Whether data was lost since the last call. */
-  takeLost(): boolean {
-    const lost = this.#lost;
-    this.#lost = false;
-    return lost;
+  /** What is known of its times. */
+  get cadence(): Cadence {
+    const { av, input } = this.#source;
+    const { ptsWrapBits, timeBase } = this.#stream;
+    const breaks = this.#rtp || ((this.#format.iformat?.flags ?? 0) & av.AVFMT_TS_DISCONT) !== 0;
+    const wrapNs = breaks && ptsWrapBits < 63
+      ? av.avRescaleQ(1n << BigInt(ptsWrapBits), timeBase, NANOSECONDS)
+      : undefined;
+    return {
+      frameNs: this.frameNs,
+      reorderFrames: this.parameters.videoDelay,
+      paced: paceOf(input),
+      breaks,
+      independent: this.#rtp,
+      wrapNs,
+    };
   }
 
   /** Frees everything, once; no call may be running. */
@@ -256,6 +290,12 @@ function frameRateOf(
     : [average];
   const valid = (rate: Rational) => rate.num > 0 && rate.den > 0;
   return [...own, stream.rFrameRate].find(valid);
+}
+
+/** Whether an input's packets come when they are made: a camera's do, a file's do not; of a pipe it is seen. */
+function paceOf(input: string): boolean | "unknown" {
+  if (LIVE.test(input) || input.startsWith("/dev/")) return true;
+  return /^(-$|(pipe|fd|tcp|tls|unix|https?):)/i.test(input) ? "unknown" : false;
 }
 
 /** A copy of a packet's payload: the native memory behind it does not outlive the packet. */

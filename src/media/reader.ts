@@ -13,11 +13,12 @@ import { Damage } from "./damage.ts";
 import { DecodedFrames } from "./decoded_frames.ts";
 import type { Decoder } from "./decoder.ts";
 import { Demuxer, payload } from "./demuxer.ts";
+import { type Judgeable, Lookahead } from "./lookahead.ts";
 import type { MediaEvent, MediaFrame, MediaPacket } from "./media_event.ts";
 import { redact } from "./node_av.ts";
 import { type Opened, openInput, type OpenMediaOptions } from "./opening.ts";
 import { Pace } from "./time/pace.ts";
-import { type Cadence, Timeline } from "./time/timeline.ts";
+import { Timeline } from "./time/timeline.ts";
 import { describeTrack, isPictures, type VideoTrack } from "./track.ts";
 
 /**
@@ -54,12 +55,8 @@ export async function openConnection(
   timeline: Timeline,
 ): Promise<MediaReader> {
   const opened = await openInput(input, options);
-  timeline.reconnect(cadenceOf(opened.demuxer));
+  timeline.reconnect(opened.demuxer.cadence);
   return readerOf(opened, timeline, true);
-}
-
-function cadenceOf({ frameNs, parameters }: Demuxer): Cadence {
-  return { frameNs, reorderFrames: parameters.videoDelay };
 }
 
 /**
@@ -83,6 +80,7 @@ export class MediaReader implements AsyncDisposable {
   readonly #header: HeaderUnits | undefined;
   readonly #abort = () => this.#opened.stop.abort(this.#opened.options.signal?.reason);
   #demuxer: Demuxer;
+  #packets: Lookahead;
   /** The packet that the decoder gets next. */
   #undecoded: Packet | undefined;
   /** When the first packet is shown. */
@@ -118,6 +116,7 @@ export class MediaReader implements AsyncDisposable {
     this.#opened = opened;
     this.#timeline = timeline;
     this.#demuxer = demuxer;
+    this.#packets = new Lookahead(demuxer, timeline);
     this.#untilKey = fromKey;
     this.#pace = options.realtime ? new Pace() : undefined;
     this.#frames = new DecodedFrames(av, parameters, options, hardware);
@@ -134,8 +133,9 @@ export class MediaReader implements AsyncDisposable {
   /** As {@linkcode openMedia}. */
   static async open(input: string, options: OpenMediaOptions): Promise<MediaReader> {
     const opened = await openInput(input, options);
-    const { frameNs, reorderFrames } = cadenceOf(opened.demuxer);
-    return new MediaReader(opened, new Timeline(frameNs, reorderFrames), false);
+    const timeline = new Timeline();
+    timeline.describe(opened.demuxer.cadence);
+    return new MediaReader(opened, timeline, false);
   }
 
   /**
@@ -185,6 +185,7 @@ export class MediaReader implements AsyncDisposable {
     decoder?.close();
     hardware?.close();
     this.#frames[Symbol.dispose]();
+    this.#packets.close();
     await this.#demuxer.close();
   }
 
@@ -199,10 +200,11 @@ export class MediaReader implements AsyncDisposable {
         await this.#endPass();
         continue;
       }
-      const packet = await this.#demuxer.read();
-      if (packet) {
-        if (this.#isUseless(packet)) continue;
-        return this.#packet(packet);
+      const read = await this.#packets.next();
+      stop.signal.throwIfAborted();
+      if (read) {
+        if (this.#isUseless(read.packet)) continue;
+        return this.#packet(read);
       }
       this.#state = "draining";
       await decoder?.send(null);
@@ -230,10 +232,12 @@ export class MediaReader implements AsyncDisposable {
     if (this.#passPackets === 0) {
       throw new CuframesError("FORMAT", `${redact(source.input)} has no packet that could be looped`);
     }
+    this.#packets.close();
     await this.#demuxer.close();
     const demuxer = await Demuxer.open(source);
     if (source.calls.closed) return await demuxer.close();
     this.#demuxer = demuxer;
+    this.#packets = new Lookahead(demuxer, this.#timeline);
     decoder?.restart();
     this.#timeline.restart();
     this.#passPackets = 0;
@@ -243,17 +247,13 @@ export class MediaReader implements AsyncDisposable {
   /** Whether a packet comes before the first that a decoder can begin with, and that is waited for. */
   #isUseless(packet: Packet): boolean {
     if (packet.isKeyframe || isPictures(this.video.codecId)) this.#untilKey = false;
-    // What is lost before the first packet is missed by nobody.
-    if (this.#untilKey) this.#demuxer.takeLost();
     return this.#untilKey;
   }
 
-  #packet(packet: Packet): MediaPacket {
+  #packet({ packet, lost, times: { pts, dts, duration, atNs }, following }: Judgeable): MediaPacket {
     const { source: { av }, decoder } = this.#opened;
-    const known = (time: bigint) => time === av.AV_NOPTS_VALUE ? undefined : time;
-    const placed = this.#timeline.place(known(packet.pts), known(packet.dts), packet.duration);
+    const placed = this.#timeline.place(pts, dts, duration, { atNs, following });
     const { timestampNs, decodeTimestampNs, durationNs } = placed;
-    const lost = this.#demuxer.takeLost();
     const discontinuity = placed.discontinuity || lost;
     const corrupt = packet.hasFlags(av.AV_PKT_FLAG_CORRUPT);
     this.#damage.packet({ timestampNs, decodeTimestampNs, corrupt, lost, discontinuity });

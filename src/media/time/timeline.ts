@@ -3,17 +3,29 @@
  * moved: a camera's reader places it on its way into the ring, and a recorder follows the rings of one publisher after
  * another by the same rules.
  */
+import {
+  BREAK,
+  type ClockState,
+  clockTime,
+  fits,
+  isUndecided,
+  judge,
+  type SourceTimes,
+  unwrapped,
+  type Verdict,
+} from "./source_times.ts";
+import { SideClock } from "./side_clock.ts";
 
 const SECOND = 1_000_000_000n;
-/** A decode time this far back is a break in the source's clock, not a slip of it. */
-const BREAK = SECOND;
 /** A presentation time this long, and `REORDERED_FRAMES`, after its decode time is damage. */
 const LATE = 10n * SECOND;
+/** The same in a file that has one clock, and pauses on it. */
+const LATE_IN_FILES = 86_400n * SECOND;
 /** H.264 and HEVC hold at most 16 frames back. */
 const REORDERED_FRAMES = 16n;
 /** A packet that states no duration has this one, until the stream says what its rate is: 25 frames a second. */
 const USUAL_FRAME_NS = SECOND / 25n;
-/** A gap in a ring may be this much longer in the stream than on this machine's clock: packets wait in buffers. */
+/** A gap may be this much longer in the stream than on this machine's clock: packets wait in buffers. */
 const SLACK = 10n * SECOND;
 
 /** What a stream says of its times before its first packet. */
@@ -22,6 +34,30 @@ export interface Cadence {
   readonly frameNs: bigint;
   /** How many frames the stream's encoder held back. */
   readonly reorderFrames: number;
+  /**
+   * Whether packets come when they are made, so that this machine's clock is a witness; `"unknown"`: where they have
+   * done so until now. Default: false.
+   */
+  readonly paced?: boolean | "unknown";
+  /** The source's times begin again at so many ns, as MPEG-TS's do after a day; undefined: they do not. */
+  readonly wrapNs?: bigint | undefined;
+  /** Whether the format knows clocks that start anew in the middle: then a track that is far off is on another. */
+  readonly breaks?: boolean;
+  /** Whether each track counts from anywhere, until the source says how they belong together: RTP. */
+  readonly independent?: boolean;
+}
+
+/** What else is known of a packet that is placed. */
+export interface Circumstances {
+  /** When it came, by the timeline's clock; default: now. */
+  readonly atNs?: bigint;
+  /**
+   * The times of those that came behind it, as far as {@linkcode Timeline.isUndecided} wanted them; undefined: what
+   * goes back is believed at once, and so is what goes ahead.
+   */
+  readonly following?: readonly SourceTimes[];
+  /** Whether the source has said where this track is on the clock of all of them. */
+  readonly synced?: boolean;
 }
 
 /** A packet's times on the timeline. */
@@ -48,9 +84,13 @@ export interface RingTimes {
  * One line for packets in decode order, across everything that their source's clock does: decode times strictly
  * increase, and no presentation time is before its decode time.
  *
- * Where the source's clock jumps back it has started anew, and the line goes on where it was. Where the input is
- * opened again, the line goes on where it was, too ({@linkcode Timeline.restart}), or after as long a gap as there
- * was on this machine's clock ({@linkcode Timeline.reconnect}).
+ * A packet that is out of its clock's place alone, or with a few others, is placed by the stream's own rate. Where the
+ * clock itself jumps it has started anew, and the line goes on where it was; what jumps ahead may be a pause: a file's
+ * is one, a camera's where as much time has passed. Where the input is opened again, the line goes on where it was,
+ * too ({@linkcode Timeline.restart}), or after as long a gap as there was on this machine's clock
+ * ({@linkcode Timeline.reconnect}).
+ *
+ * Other tracks of the input are placed by the same offset ({@linkcode Timeline.placeBeside}).
  */
 export class Timeline {
   readonly #now: () => bigint;
@@ -60,23 +100,40 @@ export class Timeline {
   #expected: bigint | undefined;
   /** The decode time of the last packet: the source's, and when it came by this machine's clock. */
   #last: { readonly decode: bigint; readonly sourceDecode: bigint; readonly atNs: bigint } | undefined;
+  /** The first packet of the connection, as `#last`. */
+  #first: { readonly decode: bigint; readonly atNs: bigint } | undefined;
+  /** How long after its decode time a packet was shown last, and whether one was not believed since. */
+  #delay: { readonly ns: bigint; readonly doubted: boolean } | undefined;
   /** When the last of all packets has been shown. */
   #end: bigint | undefined;
   #opened: "restart" | "reconnect" | undefined;
+  #synced = false;
+  /** Whether the next packet is marked, if it is not the very first. */
+  #marked = false;
+  readonly #beside = new Map<number, SideClock>();
 
   /**
    * @param frameNs as {@linkcode Cadence.frameNs} @param reorderFrames as {@linkcode Cadence.reorderFrames}
    * @param now a clock that never goes back, in ns
    */
   constructor(frameNs: bigint = USUAL_FRAME_NS, reorderFrames = 0, now: () => bigint = clockNs) {
-    this.#cadence = { frameNs, reorderFrames };
+    this.#cadence = { frameNs, reorderFrames, breaks: true };
     this.#now = now;
+  }
+
+  /** This machine's clock, in ns. */
+  now(): bigint {
+    return this.#now();
+  }
+
+  /** What is known of the source's times from now on; it is the same source. */
+  describe(cadence: Cadence): void {
+    this.#cadence = cadence;
   }
 
   /** The next packet comes from the same source, opened anew: the line goes on where it was. */
   restart(): void {
-    this.#opened = "restart";
-    this.#expected = undefined;
+    this.#open("restart");
   }
 
   /**
@@ -85,36 +142,75 @@ export class Timeline {
    */
   reconnect(cadence: Cadence): void {
     this.#cadence = cadence;
-    this.#opened = "reconnect";
-    this.#expected = undefined;
+    this.#open("reconnect");
+  }
+
+  /**
+   * Whether a packet is so far from where its clock should be that those behind it must be known before it is placed:
+   * at most three of them, and one where they come slowly.
+   */
+  isUndecided(times: SourceTimes, following: readonly SourceTimes[]): boolean {
+    return !this.#fits(this.#unwrap(times)) && isUndecided(times, following);
   }
 
   /** Places the next packet; times are the source's, `undefined` where it gives none. */
-  place(pts: bigint | undefined, dts: bigint | undefined, duration: bigint): Placed {
-    const { frameNs, reorderFrames } = this.#cadence;
-    const durationNs = duration > 0n ? duration : frameNs;
-    // What begins without any time is shown at 0.
-    if (this.#expected === undefined && dts === undefined) pts ??= 0n;
-    const sourceDecode = dts ?? earlier(this.#expected, pts) ?? pts! - frameNs * BigInt(reorderFrames);
-    const after = (pts ?? sourceDecode) - sourceDecode;
-    const window = REORDERED_FRAMES * durationNs;
-    const stated = after <= window + LATE && after >= -window ? pts : undefined;
+  place(
+    pts: bigint | undefined,
+    dts: bigint | undefined,
+    duration: bigint,
+    { atNs = this.#now(), following, synced = false }: Circumstances = {},
+  ): Placed {
+    const times = this.#unwrap({ pts, dts, duration, atNs });
+    const durationNs = this.#durationOf(times);
+    const verdict = this.#judge(times, following);
+    const expected = this.#expected;
+    const sourceDecode = verdict === "outlier" ? expected! : this.#decodeTime(times, durationNs);
+    const shown = times.pts ?? (expected === undefined && dts === undefined ? 0n : undefined);
+    const stated = this.#believe(
+      verdict === "outlier" ? this.#shifted(times, durationNs) : shown,
+      sourceDecode,
+      durationNs,
+    );
     const present = stated !== undefined && stated > sourceDecode ? stated : sourceDecode;
 
-    const atNs = this.#now();
-    const broken = this.#expected !== undefined && sourceDecode < this.#expected - durationNs - BREAK;
-    const discontinuity = this.#last !== undefined && (broken || this.#opened !== undefined);
-    if (discontinuity) this.#offset = this.#goOn(present, sourceDecode, atNs);
-    this.#opened = undefined;
+    this.#anchor(present, sourceDecode, { atNs, verdict, synced });
+    const discontinuity = this.#marked && this.#last !== undefined;
+    this.#marked = false;
     this.#expected = sourceDecode + durationNs;
 
     let decode = sourceDecode + this.#offset;
     if (this.#last !== undefined && decode <= this.#last.decode) decode = this.#last.decode + 1n;
     this.#last = { decode, sourceDecode, atNs };
+    this.#first ??= this.#last;
     const timestampNs = later(present + this.#offset, decode);
     this.#end = later(this.#end ?? timestampNs, timestampNs + durationNs);
     const statedNs = stated === undefined ? undefined : stated + this.#offset;
     return { timestampNs, decodeTimestampNs: decode, durationNs, statedNs, discontinuity };
+  }
+
+  /**
+   * Places a packet of another track of the same input, which goes by the clock of the first: a jump of that moves it,
+   * too. A track that is on a clock of its own goes on by its own, from where the line was when it came.
+   *
+   * @param track the track's number, from 1 on
+   */
+  placeBeside(track: number, times: SourceTimes, synced = false): Placed {
+    let clock = this.#beside.get(track);
+    if (!clock) this.#beside.set(track, clock = new SideClock());
+    times = this.#unwrap(times);
+    const time = clockTime(times);
+    // What comes first says where the line goes on, whatever track it is.
+    if (time !== undefined) {
+      this.#anchor(time, time, { atNs: times.atNs, verdict: "fits", synced: this.#synced });
+    }
+    const { breaks = false, independent = false } = this.#cadence;
+    const placed = clock.place(times, synced === this.#synced, {
+      offset: this.#offset,
+      position: this.#position(times.atNs),
+      reach: independent && !synced ? BREAK : breaks ? SLACK : undefined,
+    });
+    this.#end = later(this.#end ?? placed.timestampNs, placed.timestampNs + placed.durationNs);
+    return placed;
   }
 
   /**
@@ -134,21 +230,141 @@ export class Timeline {
     return { timestampNs: placed.timestampNs, decodeTimestampNs: placed.decodeTimestampNs };
   }
 
+  #open(opened: "restart" | "reconnect"): void {
+    this.#opened = opened;
+    this.#expected = undefined;
+    this.#first = undefined;
+    this.#delay = undefined;
+    this.#synced = false;
+    this.#mark();
+    for (const clock of this.#beside.values()) clock.reopen();
+  }
+
+  #mark(): void {
+    this.#marked = true;
+    for (const clock of this.#beside.values()) clock.mark();
+  }
+
+  /** Moves the offset where the line does not go on by the source's clock. */
+  #anchor(
+    present: bigint,
+    sourceDecode: bigint,
+    { atNs, verdict, synced }: { atNs: bigint; verdict: Verdict; synced: boolean },
+  ): void {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    if (opened !== undefined) {
+      if (this.#end !== undefined) {
+        this.#offset = this.#goOn(present, sourceDecode, atNs, opened === "reconnect");
+      }
+    } else if (verdict === "jump" && this.#isNewClock(sourceDecode, atNs)) {
+      const paused = this.#isPaced && atNs - this.#last!.atNs > BREAK + this.#cadence.frameNs;
+      this.#offset = this.#goOn(present, sourceDecode, atNs, paused);
+      this.#mark();
+    } else if (synced && !this.#synced && this.#expected !== undefined) {
+      // Told where it is on the clock of all tracks: the line stays, and the others come to it.
+      this.#offset += this.#expected - sourceDecode;
+    }
+    this.#synced = synced;
+  }
+
   /** What is added to the source's times from a break on. */
-  #goOn(present: bigint, sourceDecode: bigint, atNs: bigint): bigint {
+  #goOn(present: bigint, sourceDecode: bigint, atNs: bigint, byClock: boolean): bigint {
     const end = this.#end!;
-    if (this.#opened !== "reconnect") return end - present;
-    const { decode, atNs: lastNs } = this.#last!;
+    if (!byClock || this.#last === undefined) return end - present;
+    const { decode, atNs: lastNs } = this.#last;
     return later(decode + (atNs - lastNs), end) - sourceDecode;
+  }
+
+  /** Whether a clock that has jumped has started anew, and is not behind a pause. */
+  #isNewClock(sourceDecode: bigint, atNs: bigint): boolean {
+    const ahead = sourceDecode - this.#expected!;
+    return ahead < 0n || (this.#isPaced && ahead > atNs - this.#last!.atNs + SLACK);
+  }
+
+  /** Whether packets come when they are made. */
+  get #isPaced(): boolean {
+    const { paced = false } = this.#cadence;
+    if (paced !== "unknown") return paced;
+    const [first, last] = [this.#first, this.#last];
+    if (!first || !last) return false;
+    const [streamed, passed] = [last.decode - first.decode, last.atNs - first.atNs];
+    return passed >= SECOND && streamed <= 2n * passed + SECOND;
+  }
+
+  /** Where the line is when something comes of another track. */
+  #position(atNs: bigint): bigint | undefined {
+    if (this.#last === undefined) return this.#end;
+    return this.#isPaced ? this.#last.decode + (atNs - this.#last.atNs) : this.#last.decode;
+  }
+
+  #durationOf({ duration }: SourceTimes): bigint {
+    return duration > 0n ? duration : this.#cadence.frameNs;
+  }
+
+  #state(times: SourceTimes): ClockState | undefined {
+    if (this.#expected === undefined) return undefined;
+    const passedNs = this.#isPaced ? later(times.atNs - this.#last!.atNs, 1n) : 0n;
+    return { expected: this.#expected, durationNs: this.#durationOf(times), passedNs };
+  }
+
+  #fits(times: SourceTimes): boolean {
+    const state = this.#state(times);
+    return state === undefined || fits(times, state, REORDERED_FRAMES * state.durationNs);
+  }
+
+  #judge(times: SourceTimes, following: readonly SourceTimes[] | undefined): Verdict {
+    const state = this.#state(times);
+    if (state === undefined || this.#fits(times)) return "fits";
+    if (following !== undefined) return judge(times, following.map((one) => this.#unwrap(one)), state);
+    return clockTime(times)! < state.expected ? "jump" : "fits";
+  }
+
+  #decodeTime({ pts, dts }: SourceTimes, durationNs: bigint): bigint {
+    const { frameNs, reorderFrames, breaks } = this.#cadence;
+    const expected = this.#expected;
+    if (dts !== undefined) return dts;
+    if (expected === undefined) return (pts ?? 0n) - frameNs * BigInt(reorderFrames);
+    if (pts === undefined || pts <= expected) return pts ?? expected;
+    // Later than by reordering: behind a gap. A file's packets have decode times, but for its first.
+    const isBehindGap = breaks === true && pts - expected > REORDERED_FRAMES * durationNs + BREAK;
+    return isBehindGap ? pts - frameNs * BigInt(reorderFrames) : expected;
+  }
+
+  /** The presentation time of a packet that is out of place: where it would be, if it were not. */
+  #shifted(times: SourceTimes, durationNs: bigint): bigint | undefined {
+    const { pts, dts } = times;
+    if (pts === undefined || dts === undefined) return undefined;
+    const window = REORDERED_FRAMES * durationNs;
+    const movedTogether = pts - dts <= window && pts - dts >= -window;
+    return movedTogether ? this.#expected! + (pts - dts) : pts;
+  }
+
+  /** A presentation time that is not too far from the decode time; one alone that is later than before is not believed. */
+  #believe(pts: bigint | undefined, sourceDecode: bigint, durationNs: bigint): bigint | undefined {
+    if (pts === undefined) return undefined;
+    const { breaks } = this.#cadence;
+    const after = pts - sourceDecode;
+    const window = REORDERED_FRAMES * durationNs;
+    if (after > window + (breaks ? LATE : LATE_IN_FILES) || after < -window) return undefined;
+    const { ns, doubted } = this.#delay ?? { ns: after, doubted: false };
+    const isDoubted = breaks === true && !doubted && after - ns > window + BREAK;
+    this.#delay = isDoubted ? { ns, doubted: true } : { ns: after, doubted: false };
+    return isDoubted ? undefined : pts;
+  }
+
+  #unwrap(times: SourceTimes): SourceTimes {
+    const { wrapNs } = this.#cadence;
+    if (wrapNs === undefined || this.#expected === undefined) return times;
+    const near = this.#expected + (this.#isPaced ? times.atNs - this.#last!.atNs : 0n);
+    const unwrap = (time: bigint | undefined) =>
+      time === undefined ? undefined : unwrapped(time, near, wrapNs);
+    return { ...times, pts: unwrap(times.pts), dts: unwrap(times.dts) };
   }
 }
 
 function clockNs(): bigint {
   return BigInt(Math.round(performance.now() * 1e6));
-}
-
-function earlier(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
-  return a !== undefined && b !== undefined && b < a ? b : a;
 }
 
 function later(a: bigint, b: bigint): bigint {
