@@ -1,15 +1,16 @@
 /** This file takes one video track out of an input, as packets in decode order: Annex B, times in nanoseconds. */
-import type { CodecParameters, FormatContext, Packet, Rational, Stream } from "node-av";
+import type { CodecParameters, FormatContext, Packet, Stream } from "node-av";
 import { Buffer } from "node:buffer";
 import { constants } from "node:os";
-import { CuframesError, isAnnexB } from "../core/mod.ts";
+import { stat } from "node:fs/promises";
+import { CuframesError } from "../core/mod.ts";
 import { requireHost } from "./host.ts";
-
-import { AnnexBFilter, PresentationFilter } from "./bitstream.ts";
 import type { CallQueue } from "./call_queue.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
+import { isMadeNow } from "./time/arrivals.ts";
 import type { SourceTimes } from "./time/source_times.ts";
 import type { Cadence } from "./time/timeline.ts";
+import { stampOf, VideoInput } from "./video_input.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** Packets that may be damaged, one after the other, before the input is given up. */
@@ -18,8 +19,8 @@ const MAX_DAMAGED = 1000;
 const ANALYSIS_MS = 5000;
 /** A recorder behind such a URL may state a duration; it is shown as it comes all the same. */
 const LIVE = /^(rtsps?|rtp|rtmps?|srt|udp):/i;
-/** FFmpeg's own assumption for raw streams that name no rate. */
-const DEFAULT_FRAME_RATE = { num: 25, den: 1 };
+/** The ticks that FFmpeg's stamps of arrival are given in: those of some raw streams are of 25 a second. */
+const FINE_TICKS = 1_000_000;
 
 /** Where and how to open an input. */
 export interface Source {
@@ -29,6 +30,8 @@ export interface Source {
   readonly inputFormat: string | undefined;
   /** FFmpeg's options of the demuxer and the protocol. */
   readonly options: Record<string, string>;
+  /** Whether the caller knows it for a file: it is paced, or looped, here. */
+  readonly isFile: boolean;
   /** Milliseconds after which an input that gives nothing has failed; `Infinity`: never. */
   readonly timeout: number;
   readonly calls: CallQueue;
@@ -53,41 +56,29 @@ export class Demuxer {
   readonly #format: FormatContext;
   readonly #stream: Stream;
   readonly #packet: Packet;
-  readonly #codecId: number;
-  readonly #annexB: AnnexBFilter | undefined;
-  readonly #rate: { num: number; den: number };
+  readonly #video: VideoInput;
   readonly #interrupt = () => this.#format.interrupt();
-  #presentation: PresentationFilter | undefined;
-  /** Whether every packet has a presentation time by nature; FFmpeg takes the first one's away where there are B-frames. */
   readonly #rtp: boolean;
-  #started = false;
-  /** How many packets were given a generated decode time; undefined where the source has its own. */
-  #generated: bigint | undefined;
+  /** Packets that were read to find out whose times those of the stream are. */
+  readonly #measured: Packet[] = [];
   #lost = false;
   #damaged = 0;
   #closed = false;
 
-  /** Frames a second; undefined where the source does not know. */
-  readonly frameRate: number | undefined;
-  /** A frame's duration in ns at that rate, or at 25 a second. */
-  readonly frameNs: bigint;
   /** Whether the input has no end that is known: a camera, not a file. */
   readonly live: boolean;
 
-  private constructor(source: Source, format: FormatContext, stream: Stream) {
+  private constructor(source: Source, format: FormatContext, stream: Stream, stamped: boolean) {
     const { av, options } = source;
     this.#source = source;
     this.#format = format;
     this.#rtp = /^(rtsp|rtp|sdp)/.test(format.iformat?.name ?? "");
     this.#stream = stream;
-    this.#codecId = stream.codecpar.codecId;
-    this.#annexB = isAnnexB(stream.codecpar.codecId) ? new AnnexBFilter(av, stream.codecpar) : undefined;
-    // For other codecs FFmpeg finds missing presentation times itself, one packet later.
-    if (!this.#annexB && !this.#rtp) format.setFlags(av.AVFMT_FLAG_GENPTS);
-    const rate = frameRateOf(av, format, stream, "framerate" in options);
-    this.#rate = rate ?? DEFAULT_FRAME_RATE;
-    this.frameRate = rate && rate.num / rate.den;
-    this.frameNs = this.#generate(1n);
+    this.#video = new VideoInput(av, format, stream, {
+      rtp: this.#rtp,
+      rateChosen: "framerate" in options,
+      stamped,
+    });
     this.live = format.duration <= 0n || LIVE.test(source.input);
     this.#packet = newPacket(av);
     source.signal.addEventListener("abort", this.#interrupt);
@@ -111,6 +102,7 @@ export class Demuxer {
     const interrupt = () => format.interrupt();
     signal.addEventListener("abort", interrupt);
     const dictionary = av.Dictionary.fromObject(options);
+    let made: Demuxer | undefined;
     using opening = new Watchdog(source.timeout, interrupt);
     try {
       const opened = await calls.run(() => format.openInput(input, demuxer, dictionary));
@@ -120,15 +112,19 @@ export class Demuxer {
       check(av, opened, `opening ${name}`);
       // What FFmpeg makes of a counter that begins again depends on where it began; the timeline knows where it was.
       format.setOption("correct_ts_overflow", false);
+      const byArrival = await hasNoTimes(source, format) && stampArrivals(av, format, options);
       opening[Symbol.dispose]();
       using looking = new Watchdog(source.timeout + ANALYSIS_MS, interrupt);
       const found = await calls.run(() => format.findStreamInfo());
       signal.throwIfAborted();
       looking.check(`looking for streams in ${name}`);
       check(av, found, `looking for streams in ${name}`);
-      return new Demuxer(source, format, selectVideo(av, format, name));
+      made = new Demuxer(source, format, selectVideo(av, format, name), byArrival);
+      if (byArrival) await made.#measure();
+      return made;
     } catch (error) {
-      await format.closeInput();
+      if (made) await made.close();
+      else await format.closeInput();
       throw error;
     } finally {
       dictionary.free();
@@ -148,36 +144,83 @@ export class Demuxer {
   }
 
   async #readPacket(): Promise<Packet | undefined> {
-    const { av, input, calls, signal, timeout } = this.#source;
+    const { timeout } = this.#source;
     const packet = this.#packet;
     using watchdog = new Watchdog(timeout, this.#interrupt);
     for (;;) {
       packet.unref();
-      if (this.#presentation?.receive(packet)) return packet;
-      if (this.#presentation?.ended) return undefined;
-      const result = await calls.run(() => this.#format.readFrame(packet));
-      signal.throwIfAborted();
-      watchdog.check(`reading ${redact(input)}`);
-      if (result === av.AVERROR_EOF) {
-        if (!this.#presentation) return undefined;
-        this.#presentation.end();
-      } else if (result === av.AVERROR_INVALIDDATA) {
+      if (this.#video.receive(packet)) return packet;
+      const result = await this.#readNext(packet, watchdog);
+      if (result === "end") {
+        if (!this.#video.end()) return undefined;
+      } else if (result === "damaged") {
         this.#lose();
-      } else {
-        check(av, result, `reading ${redact(input)}`);
-        if (packet.streamIndex !== this.#stream.index) continue;
-        // MPEG-TS can say so on the way; whoever opens it again gets what it has now.
-        if (this.#stream.codecpar.codecId !== this.#codecId) {
-          throw new CuframesError("FORMAT", `reading ${redact(input)}: the stream has changed its codec`);
-        }
-        if (this.#accept(packet)) return packet;
+      } else if (packet.streamIndex === this.#stream.index && this.#accept(packet)) {
+        return packet;
       }
     }
   }
 
+  /** Reads the next packet of any stream. */
+  async #readNext(packet: Packet, watchdog: Watchdog): Promise<"packet" | "damaged" | "end"> {
+    const measured = this.#measured.shift();
+    if (!measured) return await this.#readOne(packet, watchdog);
+    check(this.#source.av, packet.ref(measured), "keeping a packet");
+    measured.free();
+    return "packet";
+  }
+
+  async #readOne(packet: Packet, watchdog: Watchdog): Promise<"packet" | "damaged" | "end"> {
+    const { av, input, calls, signal } = this.#source;
+    const result = await calls.run(() => this.#format.readFrame(packet));
+    signal.throwIfAborted();
+    watchdog.check(`reading ${redact(input)}`);
+    if (result === av.AVERROR_EOF) return "end";
+    if (result === av.AVERROR_INVALIDDATA) return "damaged";
+    check(av, result, `reading ${redact(input)}`);
+    // MPEG-TS can say so on the way; whoever opens it again gets what it has now.
+    if (this.#stream.codecpar.codecId !== this.#video.codecId) {
+      throw new CuframesError("FORMAT", `reading ${redact(input)}: the stream has changed its codec`);
+    }
+    return "packet";
+  }
+
+  /** Reads the first packets, to know whether they come when they are made. */
+  async #measure(): Promise<void> {
+    const { av, timeout } = this.#source;
+    const stamps: bigint[] = [];
+    let isLive: boolean | undefined;
+    while (isLive === undefined) {
+      using watchdog = new Watchdog(timeout, this.#interrupt);
+      const packet = newPacket(av);
+      const result = await this.#readOne(packet, watchdog).catch((error) => {
+        packet.free();
+        throw error;
+      });
+      const stamp = stampOf(packet, av.AV_NOPTS_VALUE);
+      if (result === "packet") this.#measured.push(packet);
+      else packet.free();
+      if (result === "damaged") this.#lose();
+      if (result === "end") break;
+      if (stamp !== undefined) stamps.push(av.avRescaleQ(stamp, this.#stream.timeBase, NANOSECONDS));
+      isLive = isMadeNow(stamps, this.#video.frameNs);
+    }
+    this.#video.stampBy(isLive === true ? stamps : undefined);
+  }
+
+  /** Frames a second; undefined where the source does not know. */
+  get frameRate(): number | undefined {
+    return this.#video.frameRate;
+  }
+
+  /** A frame's duration in ns at that rate, or at 25 a second. */
+  get frameNs(): bigint {
+    return this.#video.frameNs;
+  }
+
   /** The track's parameters, with Annex B extradata for H.264 and HEVC; valid until the next `read()`. */
   get parameters(): CodecParameters {
-    return this.#annexB?.parameters ?? this.#stream.codecpar;
+    return this.#video.parameters;
   }
 
   /** What is known of its times. */
@@ -203,38 +246,18 @@ export class Demuxer {
     if (this.#closed) return;
     this.#closed = true;
     this.#source.signal.removeEventListener("abort", this.#interrupt);
-    this.#annexB?.close();
-    this.#presentation?.close();
+    this.#video.close();
+    for (const packet of this.#measured) packet.free();
     this.#packet.free();
     await this.#format.closeInput();
   }
 
   /** Stamps and filters a packet of the track; false where it is held back or lost. */
   #accept(packet: Packet): boolean {
-    const { av } = this.#source;
-    packet.rescaleTs(this.#stream.timeBase, NANOSECONDS);
-    const stamped = packet.pts !== av.AV_NOPTS_VALUE || packet.dts !== av.AV_NOPTS_VALUE;
-    if (!this.#started && !this.#rtp) {
-      this.#started = true;
-      if (!stamped) this.#generated = 0n;
-      if (packet.pts === av.AV_NOPTS_VALUE) {
-        this.#presentation = PresentationFilter.for(av, this.parameters, this.frameNs);
-      }
-    }
-    if (this.#generated !== undefined && !stamped) {
-      packet.dts = this.#generate(this.#generated++);
-      packet.duration = this.frameNs;
-    }
-    // To a decoder an empty packet would be the end of the stream.
-    if (
-      packet.size === 0 || this.#annexB?.filter(packet) === false ||
-      this.#presentation?.send(packet) === false
-    ) {
-      this.#lose();
-      return false;
-    }
-    this.#damaged = 0;
-    return this.#presentation === undefined;
+    const state = this.#video.accept(packet);
+    if (state === "damaged") this.#lose();
+    else this.#damaged = 0;
+    return state === "ready";
   }
 
   /** Counts damaged data; a source of nothing else is given up. */
@@ -245,11 +268,6 @@ export class Demuxer {
       "FORMAT",
       `reading ${redact(this.#source.input)}: ${MAX_DAMAGED} damaged packets without a good one between`,
     );
-  }
-
-  /** The time of the n-th packet of a source that gives no times. */
-  #generate(n: bigint): bigint {
-    return this.#source.av.avRescaleQ(n, { num: this.#rate.den, den: this.#rate.num }, NANOSECONDS);
   }
 }
 
@@ -276,20 +294,30 @@ function selectVideo(av: NodeAv, format: FormatContext, name: string): Stream {
   return stream;
 }
 
-function frameRateOf(
-  av: NodeAv,
-  format: FormatContext,
-  stream: Stream,
-  chosen: boolean,
-): { num: number; den: number } | undefined {
-  const flags = format.iformat?.flags ?? 0;
-  const average = stream.avgFrameRate;
-  // A raw stream's average is the demuxer's option, 25 unless chosen; the stream's own rate is better.
-  const own = (flags & av.AVFMT_NOTIMESTAMPS) !== 0 && !chosen
-    ? [stream.codecpar.frameRate, average]
-    : [average];
-  const valid = (rate: Rational) => rate.num > 0 && rate.den > 0;
-  return [...own, stream.rFrameRate].find(valid);
+/**
+ * Whether packets have no times but when they come, if that is when they are made: a raw stream that is no file and
+ * whose rate nobody has chosen.
+ */
+async function hasNoTimes({ av, input, options, isFile }: Source, format: FormatContext): Promise<boolean> {
+  const { name = "", flags = 0 } = format.iformat ?? {};
+  const isRaw = (flags & av.AVFMT_NOTIMESTAMPS) !== 0 || /_pipe$|^image2pipe$/.test(name ?? "");
+  if (!isRaw || isFile || "framerate" in options || options["use_wallclock_as_timestamps"] === "0") {
+    return false;
+  }
+  const path = input.replace(/^file:/, "");
+  if (/^[a-z][a-z0-9+.-]*:/i.test(path)) return true;
+  return await stat(path).then((file) => !file.isFile(), () => false);
+}
+
+/** Lets FFmpeg stamp packets with when they come, those included that it looks at first. */
+function stampArrivals(av: NodeAv, format: FormatContext, options: Record<string, string>): true {
+  format.setOption("use_wallclock_as_timestamps", true);
+  for (const stream of format.streams) {
+    if (stream.timeBase.den < FINE_TICKS) stream.timeBase = new av.Rational(1, FINE_TICKS);
+  }
+  // It would take seconds to know a rate that is measured here.
+  if (!("fpsprobesize" in options)) format.setOption("fpsprobesize", 0);
+  return true;
 }
 
 /** Whether an input's packets come when they are made: a camera's do, a file's do not; of a pipe it is seen. */

@@ -38,7 +38,10 @@ export interface OpenMediaOptions {
   width?: number;
   /** The frames' height in pixels; default: the track's. */
   height?: number;
-  /** Whether events come at the stream's own pace instead of as fast as they can; default false. */
+  /**
+   * Whether events come at the stream's own pace instead of as fast as they can; default false. Such an input is a file: it
+   * keeps its frame rate where it has no times of its own. A camera's are when its packets come.
+   */
   realtime?: boolean;
   /** Whether the input is opened again at its end, its timestamps going on; default false. */
   loop?: boolean;
@@ -106,6 +109,7 @@ export async function openInput(input: string, options?: OpenMediaOptions): Prom
     input,
     inputFormat: options.inputFormat,
     options: options.options ?? {},
+    isFile: options.realtime === true || options.loop === true,
     timeout: options.timeout ?? Infinity,
     calls: new CallQueue(),
     signal: stop.signal,
