@@ -43,6 +43,8 @@ const SURVEYED_PACKETS = 64;
 const SURVEYED_DURABLE = 16;
 /** The most bytes held back for that. */
 const SURVEYED_BYTES = 8 << 20;
+/** H.264 and HEVC hold at most 16 frames back. */
+const REORDERED_FRAMES = 16;
 /** MP4 counts from one packet to the next in less than 2^31 ticks: 35 minutes of the finest that `timescaleOf` chooses. */
 export const LONGEST_GAP_NS: bigint = 30n * 60n * 1_000_000_000n;
 
@@ -122,6 +124,8 @@ export interface RecorderPacket {
   readonly decodeTimestampNs: bigint;
   /** How long it is shown, in ns; default: until the next packet. */
   readonly durationNs?: bigint | undefined;
+  /** Whether it is decoded and not shown; default false. MP4 and MOV can say so. */
+  readonly hidden?: boolean;
 }
 
 /** A packet that waits to be written. */
@@ -165,7 +169,8 @@ export class Recorder implements AsyncDisposable {
   #queuedBytes = 0;
   /** Where the last whole piece of a durable recording ends. */
   #playable = 0n;
-  #originNs = 0n;
+  /** The presentation time that becomes 0; undefined before it is known. */
+  #originNs: bigint | undefined;
   #headerUnits: HeaderUnits | undefined;
   #headerWritten = false;
   #failed = false;
@@ -278,9 +283,8 @@ export class Recorder implements AsyncDisposable {
     else await this.#closing.catch(() => {});
   }
 
-  #begin({ data, timestampNs }: RecorderPacket): void {
+  #begin({ data }: RecorderPacket): void {
     const { codecId } = this.#options;
-    this.#originNs = timestampNs;
     const { codecpar } = this.#stream;
     codecpar.codecType = this.#av.AVMEDIA_TYPE_VIDEO;
     codecpar.codecId = codecId as typeof codecpar.codecId;
@@ -298,7 +302,9 @@ export class Recorder implements AsyncDisposable {
   }
 
   /** A copy in the form that the file has. */
-  #prepare({ data, type, timestampNs, decodeTimestampNs, durationNs }: RecorderPacket): QueuedPacket {
+  #prepare(packet: RecorderPacket): QueuedPacket {
+    const { type, timestampNs, decodeTimestampNs, durationNs, hidden = false } = packet;
+    let { data } = packet;
     if (type === "key") {
       data = withParameterSets(this.#options.codecId, data, this.#sets);
       const { length } = this.#leading;
@@ -311,7 +317,7 @@ export class Recorder implements AsyncDisposable {
       this.#headerUnits = undefined;
       [rest, header] = [data, undefined];
     }
-    return { data: rest.slice(), header, type, timestampNs, decodeTimestampNs, durationNs };
+    return { data: rest.slice(), header, type, timestampNs, decodeTimestampNs, durationNs, hidden };
   }
 
   async #finish(): Promise<void> {
@@ -345,6 +351,8 @@ export class Recorder implements AsyncDisposable {
 
   /** Writes what is queued, but for the last packet, whose duration the next one tells, and a survey. */
   async #drain(all: boolean): Promise<void> {
+    this.#originNs ??= this.#findOrigin(all);
+    if (this.#originNs === undefined) return;
     if (!this.#headerWritten) {
       const surveyed = !this.#isMp4 || this.#queuedBytes >= SURVEYED_BYTES ||
         this.#queue.length >= (this.#durable ? SURVEYED_DURABLE : SURVEYED_PACKETS);
@@ -356,6 +364,20 @@ export class Recorder implements AsyncDisposable {
       this.#queuedBytes -= packet.data.byteLength;
       await this.#writePacket(packet, this.#queue[0]);
     }
+  }
+
+  /**
+   * The first packet's time; where that is not shown, of what is shown first: before 0 an edit list hides what there
+   * is. Undefined where more has to come to know it.
+   */
+  #findOrigin(all: boolean): bigint | undefined {
+    const first = this.#queue[0]!;
+    const shown = this.#queue.findIndex(({ hidden }) => !hidden);
+    if (shown === 0) return first.timestampNs;
+    const isKnown = shown > 0 && this.#queue.length - shown > REORDERED_FRAMES;
+    if (!isKnown && !all && this.#queuedBytes < SURVEYED_BYTES) return undefined;
+    const times = this.#queue.filter(({ hidden }) => !hidden).map(({ timestampNs }) => timestampNs);
+    return times.reduce((least, time) => time < least ? time : least, times[0] ?? first.timestampNs);
   }
 
   /** FFmpeg puts any codec into MPEG-TS, as private data that nothing plays. */
@@ -395,11 +417,12 @@ export class Recorder implements AsyncDisposable {
   async #writePacket(packet: QueuedPacket, next: QueuedPacket | undefined): Promise<void> {
     const av = this.#av;
     const { timeBase, index } = this.#stream;
+    const originNs = this.#originNs!;
     const ticks = (ns: bigint) => av.avRescaleQ(ns, NANOSECONDS, timeBase);
-    let decode = ticks(packet.decodeTimestampNs - this.#originNs);
+    let decode = ticks(packet.decodeTimestampNs - originNs);
     // Ticks can be coarser than the packets are apart.
     if (this.#lastDecode !== undefined && decode <= this.#lastDecode) decode = this.#lastDecode + 1n;
-    const present = ticks(packet.timestampNs - this.#originNs);
+    const present = ticks(packet.timestampNs - originNs);
     const duration = next
       ? next.decodeTimestampNs - packet.decodeTimestampNs
       : packet.durationNs || this.#lastDuration;
