@@ -30,6 +30,11 @@ export interface MediaPacket {
   readonly corrupt: boolean;
   /** Whether data is missing before it, or the source's clock started anew. */
   readonly discontinuity: boolean;
+  /**
+   * Whether it is decoded and not shown, as a container's edit list says: what follows refers to it, so that it cannot
+   * be left out. It is timed before what is shown first; no frame comes of it.
+   */
+  readonly hidden: boolean;
   /** New codec parameters, as `VideoTrack.description`, where the stream changes to them here. */
   readonly description?: Uint8Array;
 }

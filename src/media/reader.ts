@@ -252,7 +252,8 @@ export class MediaReader implements AsyncDisposable {
 
   #packet({ packet, lost, times: { pts, dts, duration, atNs }, following }: Judgeable): MediaPacket {
     const { source: { av }, decoder } = this.#opened;
-    const placed = this.#timeline.place(pts, dts, duration, { atNs, following });
+    const hidden = packet.hasFlags(av.AV_PKT_FLAG_DISCARD);
+    const placed = this.#timeline.place(pts, dts, duration, { atNs, following, hidden });
     const { timestampNs, decodeTimestampNs, durationNs } = placed;
     const discontinuity = placed.discontinuity || lost;
     const corrupt = packet.hasFlags(av.AV_PKT_FLAG_CORRUPT);
@@ -282,6 +283,7 @@ export class MediaReader implements AsyncDisposable {
       durationNs,
       corrupt,
       discontinuity,
+      hidden,
       ...(header && { description: header }),
     };
   }

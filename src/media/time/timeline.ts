@@ -58,6 +58,8 @@ export interface Circumstances {
   readonly following?: readonly SourceTimes[];
   /** Whether the source has said where this track is on the clock of all of them. */
   readonly synced?: boolean;
+  /** Whether it is decoded and not shown: what is shown begins at 0 of the source's clock. */
+  readonly hidden?: boolean;
 }
 
 /** A packet's times on the timeline. */
@@ -158,7 +160,7 @@ export class Timeline {
     pts: bigint | undefined,
     dts: bigint | undefined,
     duration: bigint,
-    { atNs = this.#now(), following, synced = false }: Circumstances = {},
+    { atNs = this.#now(), following, synced = false, hidden = false }: Circumstances = {},
   ): Placed {
     const times = this.#unwrap({ pts, dts, duration, atNs });
     const durationNs = this.#durationOf(times);
@@ -173,7 +175,7 @@ export class Timeline {
     );
     const present = stated !== undefined && stated > sourceDecode ? stated : sourceDecode;
 
-    this.#anchor(present, sourceDecode, { atNs, verdict, synced });
+    this.#anchor(hidden ? later(present, 0n) : present, sourceDecode, { atNs, verdict, synced });
     const discontinuity = this.#marked && this.#last !== undefined;
     this.#marked = false;
     this.#expected = sourceDecode + durationNs;
