@@ -11,6 +11,7 @@ export {
   type MediaFrame,
   type MediaPacket,
   MediaReader,
+  type MediaTrack,
   openMedia,
   type OpenMediaOptions,
   Recorder,

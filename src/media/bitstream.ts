@@ -24,6 +24,8 @@ function open(av: NodeAv, name: string, parameters: CodecParameters): BitStreamF
   }
 }
 
+export { open as openFilter };
+
 /** Converts H.264 and HEVC to Annex B with parameter sets at IDR pictures; Annex B passes through. */
 export class AnnexBFilter {
   readonly #av: NodeAv;

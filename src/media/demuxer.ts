@@ -1,15 +1,18 @@
-/** This file takes one video track out of an input, as packets in decode order: Annex B, times in nanoseconds. */
+/** This file takes the tracks out of an input, as packets in the input's order, times in nanoseconds. */
 import type { CodecParameters, FormatContext, Packet, Stream } from "node-av";
 import { Buffer } from "node:buffer";
 import { constants } from "node:os";
-import { stat } from "node:fs/promises";
 import { CuframesError } from "../core/mod.ts";
 import { requireHost } from "./host.ts";
+import { hasNoTimes, stampArrivals } from "./arrival_stamps.ts";
 import type { CallQueue } from "./call_queue.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
 import { isMadeNow } from "./time/arrivals.ts";
 import type { SourceTimes } from "./time/source_times.ts";
 import type { Cadence } from "./time/timeline.ts";
+import { chooseStreams, type ChosenStreams, MOST_DATA } from "./stream_choice.ts";
+import { SideInput } from "./side_input.ts";
+import { describeTrack, type MediaTrack } from "./track.ts";
 import { stampOf, VideoInput } from "./video_input.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -17,10 +20,10 @@ import { Watchdog } from "./watchdog.ts";
 const MAX_DAMAGED = 1000;
 /** How long FFmpeg listens to a stream that does give packets, to know its frame rate and its codec's parameters. */
 const ANALYSIS_MS = 5000;
+/** Packets that are read ahead at the most, until one of each track has come. */
+const MOST_AHEAD = 100;
 /** A recorder behind such a URL may state a duration; it is shown as it comes all the same. */
 const LIVE = /^(rtsps?|rtp|rtmps?|srt|udp):/i;
-/** The ticks that FFmpeg's stamps of arrival are given in: those of some raw streams are of 25 a second. */
-const FINE_TICKS = 1_000_000;
 
 /** Where and how to open an input. */
 export interface Source {
@@ -30,6 +33,12 @@ export interface Source {
   readonly inputFormat: string | undefined;
   /** FFmpeg's options of the demuxer and the protocol. */
   readonly options: Record<string, string>;
+  /** Whether sound is wanted: the best, or that of this number among the input's. */
+  readonly audio: boolean | number;
+  /** Whether data is wanted. */
+  readonly data: boolean;
+  /** Whether there must be video. */
+  readonly needsVideo: boolean;
   /** Whether the caller knows it for a file: it is paced, or looped, here. */
   readonly isFile: boolean;
   /** Milliseconds after which an input that gives nothing has failed; `Infinity`: never. */
@@ -48,19 +57,28 @@ export interface Demuxed {
   readonly lost: boolean;
   /** In ns, and as the source has them. */
   readonly times: Omit<SourceTimes, "atNs">;
+  /** Whether the source has said where this track is on the clock of all. */
+  readonly synced: boolean;
+  /** What the track is from here on, where that is new. */
+  readonly config: MediaTrack | undefined;
 }
 
 /** The demuxer: the FFmpeg contexts of one opened input. */
 export class Demuxer {
   readonly #source: Source;
   readonly #format: FormatContext;
-  readonly #stream: Stream;
   readonly #packet: Packet;
-  readonly #video: VideoInput;
+  readonly #video: VideoInput | undefined;
+  /** The stream that the others go by. */
+  readonly #first: Stream;
+  /** Sound and data, by their streams' indices. */
+  readonly #beside = new Map<number, SideInput>();
   readonly #interrupt = () => this.#format.interrupt();
   readonly #rtp: boolean;
-  /** Packets that were read to find out whose times those of the stream are. */
-  readonly #measured: Packet[] = [];
+  /** The streams of which a sender report has come. */
+  readonly #synced = new Set<number>();
+  /** Packets that were read to find out what only they tell. */
+  readonly #ahead: Packet[] = [];
   #lost = false;
   #damaged = 0;
   #closed = false;
@@ -68,24 +86,23 @@ export class Demuxer {
   /** Whether the input has no end that is known: a camera, not a file. */
   readonly live: boolean;
 
-  private constructor(source: Source, format: FormatContext, stream: Stream, stamped: boolean) {
+  private constructor(source: Source, format: FormatContext, chosen: ChosenStreams, stamped: boolean) {
     const { av, options } = source;
+    const { video, beside } = chosen;
     this.#source = source;
     this.#format = format;
     this.#rtp = /^(rtsp|rtp|sdp)/.test(format.iformat?.name ?? "");
-    this.#stream = stream;
-    this.#video = new VideoInput(av, format, stream, {
-      rtp: this.#rtp,
-      rateChosen: "framerate" in options,
-      stamped,
-    });
+    const rateChosen = "framerate" in options;
+    this.#video = video && new VideoInput(av, format, video, { rtp: this.#rtp, rateChosen, stamped });
+    this.#first = (video ?? beside[0])!;
+    for (const stream of beside) this.#add(stream);
     this.live = format.duration <= 0n || LIVE.test(source.input);
     this.#packet = newPacket(av);
     source.signal.addEventListener("abort", this.#interrupt);
   }
 
   /**
-   * Opens the input and finds its video track.
+   * Opens the input and finds its tracks.
    *
    * @throws {CuframesError} `NOT_FOUND`, `PERMISSION`, `FORMAT` (not media, or no video), `IO`, …
    */
@@ -119,8 +136,8 @@ export class Demuxer {
       signal.throwIfAborted();
       looking.check(`looking for streams in ${name}`);
       check(av, found, `looking for streams in ${name}`);
-      made = new Demuxer(source, format, selectVideo(av, format, name), byArrival);
-      if (byArrival) await made.#measure();
+      made = new Demuxer(source, format, chooseStreams(source, format, name), byArrival);
+      await made.#readAhead(byArrival);
       return made;
     } catch (error) {
       if (made) await made.close();
@@ -134,39 +151,81 @@ export class Demuxer {
 
   /** The next packet, or undefined at the end of the input. */
   async read(): Promise<Demuxed | undefined> {
-    const packet = await this.#readPacket();
-    if (!packet) return undefined;
-    const known = (time: bigint) => time === this.#source.av.AV_NOPTS_VALUE ? undefined : time;
-    const { pts, dts, duration } = packet;
-    const lost = this.#lost;
-    this.#lost = false;
-    return { packet, track: 0, lost, times: { pts: known(pts), dts: known(dts), duration } };
-  }
-
-  async #readPacket(): Promise<Packet | undefined> {
-    const { timeout } = this.#source;
+    const { av, timeout } = this.#source;
     const packet = this.#packet;
     using watchdog = new Watchdog(timeout, this.#interrupt);
     for (;;) {
       packet.unref();
-      if (this.#video.receive(packet)) return packet;
+      if (this.#video?.receive(packet)) return this.#demuxed(0, undefined);
       const result = await this.#readNext(packet, watchdog);
       if (result === "end") {
-        if (!this.#video.end()) return undefined;
-      } else if (result === "damaged") {
-        this.#lose();
-      } else if (packet.streamIndex === this.#stream.index && this.#accept(packet)) {
-        return packet;
+        if (!this.#video?.end()) return undefined;
+        continue;
       }
+      if (result === "damaged") {
+        this.#lose();
+        continue;
+      }
+      const index = packet.streamIndex;
+      if (this.#rtp && isReported(av, packet)) this.#synced.add(index);
+      if (this.#video && index === this.#first.index) {
+        if (this.#accept(packet)) return this.#demuxed(0, undefined);
+        continue;
+      }
+      const side = this.#beside.get(index) ?? this.#meet(index);
+      if (side?.accept(packet)) return this.#demuxed(side.track, side.takeConfig(), index);
     }
+  }
+
+  /** The tracks that are read, the video first. */
+  describe(): MediaTrack[] {
+    const { av } = this.#source;
+    const video = this.#video && describeTrack(av, this.#video.parameters, this.frameRate, this.#first);
+    return [...(video ? [video] : []), ...[...this.#beside.values()].map((side) => side.describe())];
+  }
+
+  #demuxed(track: number, config: MediaTrack | undefined, index: number = this.#first.index): Demuxed {
+    const packet = this.#packet;
+    const known = (time: bigint) => time === this.#source.av.AV_NOPTS_VALUE ? undefined : time;
+    const { pts, dts, duration } = packet;
+    const lost = track === 0 && this.#lost;
+    if (track === 0) this.#lost = false;
+    // FFmpeg moves tracks by what is reported where there are several.
+    const synced = this.#format.nbStreams > 1 && this.#synced.has(index);
+    return { packet, track, lost, synced, config, times: { pts: known(pts), dts: known(dts), duration } };
+  }
+
+  #add(stream: Stream): SideInput {
+    const track = this.#beside.size + (this.#video ? 1 : 0);
+    const side = new SideInput(this.#source.av, stream, track);
+    this.#beside.set(stream.index, side);
+    return side;
+  }
+
+  /** A packet of a stream that has come since the input was opened is taken where such was wanted and is not there. */
+  #meet(index: number): SideInput | undefined {
+    const { av, audio, data } = this.#source;
+    const stream = this.#format.streams[index];
+    if (!stream || stream.discard === av.AVDISCARD_ALL) return undefined;
+    const has = (kind: MediaTrack["kind"]) => this.describe().filter((track) => track.kind === kind).length;
+    const { codecType } = stream.codecpar;
+    const isWanted = (codecType === av.AVMEDIA_TYPE_AUDIO && audio === true && has("audio") === 0) ||
+      (codecType === av.AVMEDIA_TYPE_DATA && data && has("data") < MOST_DATA);
+    if (!isWanted) {
+      stream.discard = av.AVDISCARD_ALL;
+      return undefined;
+    }
+    const side = this.#add(stream);
+    side.introduce();
+    return side;
   }
 
   /** Reads the next packet of any stream. */
   async #readNext(packet: Packet, watchdog: Watchdog): Promise<"packet" | "damaged" | "end"> {
-    const measured = this.#measured.shift();
-    if (!measured) return await this.#readOne(packet, watchdog);
-    check(this.#source.av, packet.ref(measured), "keeping a packet");
-    measured.free();
+    const ahead = this.#ahead.shift();
+    if (!ahead) return await this.#readOne(packet, watchdog);
+    check(this.#source.av, packet.ref(ahead), "keeping a packet");
+    ahead.free();
     return "packet";
   }
 
@@ -179,61 +238,72 @@ export class Demuxer {
     if (result === av.AVERROR_INVALIDDATA) return "damaged";
     check(av, result, `reading ${redact(input)}`);
     // MPEG-TS can say so on the way; whoever opens it again gets what it has now.
-    if (this.#stream.codecpar.codecId !== this.#video.codecId) {
+    if (this.#video && this.#first.codecpar.codecId !== this.#video.codecId) {
       throw new CuframesError("FORMAT", `reading ${redact(input)}: the stream has changed its codec`);
     }
     return "packet";
   }
 
-  /** Reads the first packets, to know whether they come when they are made. */
-  async #measure(): Promise<void> {
-    const { av, timeout } = this.#source;
+  /** Reads the first packets of what cannot be known without them. */
+  async #readAhead(byArrival: boolean): Promise<void> {
+    const { av } = this.#source;
     const stamps: bigint[] = [];
-    let isLive: boolean | undefined;
-    while (isLive === undefined) {
-      using watchdog = new Watchdog(timeout, this.#interrupt);
-      const packet = newPacket(av);
-      const result = await this.#readOne(packet, watchdog).catch((error) => {
-        packet.free();
-        throw error;
-      });
+    let isLive: boolean | undefined = byArrival ? undefined : false;
+    const isOpaque = () => [...this.#beside.values()].some((side) => side.isOpaque);
+    while (isLive === undefined || (isOpaque() && this.#ahead.length < MOST_AHEAD)) {
+      const packet = await this.#keepOne();
+      if (!packet) break;
+      this.#beside.get(packet.streamIndex)?.look(packet);
       const stamp = stampOf(packet, av.AV_NOPTS_VALUE);
-      if (result === "packet") this.#measured.push(packet);
-      else packet.free();
-      if (result === "damaged") this.#lose();
-      if (result === "end") break;
-      if (stamp !== undefined) stamps.push(av.avRescaleQ(stamp, this.#stream.timeBase, NANOSECONDS));
-      isLive = isMadeNow(stamps, this.#video.frameNs);
+      if (stamp !== undefined) stamps.push(av.avRescaleQ(stamp, this.#first.timeBase, NANOSECONDS));
+      isLive ??= isMadeNow(stamps, this.frameNs);
     }
-    this.#video.stampBy(isLive === true ? stamps : undefined);
+    if (byArrival) this.#video?.stampBy(isLive === true ? stamps : undefined);
+  }
+
+  /** Reads a packet, which is read again later; undefined at the end of the input. */
+  async #keepOne(): Promise<Packet | undefined> {
+    const { av, timeout } = this.#source;
+    const packet = newPacket(av);
+    using watchdog = new Watchdog(timeout, this.#interrupt);
+    try {
+      for (;;) {
+        const result = await this.#readOne(packet, watchdog);
+        if (result === "packet") this.#ahead.push(packet);
+        if (result === "damaged") this.#lose();
+        else return result === "packet" ? packet : undefined;
+      }
+    } finally {
+      if (this.#ahead.at(-1) !== packet) packet.free();
+    }
   }
 
   /** Frames a second; undefined where the source does not know. */
   get frameRate(): number | undefined {
-    return this.#video.frameRate;
+    return this.#video?.frameRate;
   }
 
   /** A frame's duration in ns at that rate, or at 25 a second. */
   get frameNs(): bigint {
-    return this.#video.frameNs;
+    return this.#video?.frameNs ?? 0n;
   }
 
-  /** The track's parameters, with Annex B extradata for H.264 and HEVC; valid until the next `read()`. */
-  get parameters(): CodecParameters {
-    return this.#video.parameters;
+  /** The video's parameters, with Annex B extradata for H.264 and HEVC; valid until the next `read()`. */
+  get parameters(): CodecParameters | undefined {
+    return this.#video?.parameters;
   }
 
   /** What is known of its times. */
   get cadence(): Cadence {
     const { av, input } = this.#source;
-    const { ptsWrapBits, timeBase } = this.#stream;
+    const { ptsWrapBits, timeBase } = this.#first;
     const breaks = this.#rtp || ((this.#format.iformat?.flags ?? 0) & av.AVFMT_TS_DISCONT) !== 0;
     const wrapNs = breaks && ptsWrapBits < 63
       ? av.avRescaleQ(1n << BigInt(ptsWrapBits), timeBase, NANOSECONDS)
       : undefined;
     return {
       frameNs: this.frameNs,
-      reorderFrames: this.parameters.videoDelay,
+      reorderFrames: this.parameters?.videoDelay ?? 0,
       paced: paceOf(input),
       breaks,
       independent: this.#rtp,
@@ -246,15 +316,16 @@ export class Demuxer {
     if (this.#closed) return;
     this.#closed = true;
     this.#source.signal.removeEventListener("abort", this.#interrupt);
-    this.#video.close();
-    for (const packet of this.#measured) packet.free();
+    this.#video?.close();
+    for (const side of this.#beside.values()) side.close();
+    for (const packet of this.#ahead) packet.free();
     this.#packet.free();
     await this.#format.closeInput();
   }
 
   /** Stamps and filters a packet of the track; false where it is held back or lost. */
   #accept(packet: Packet): boolean {
-    const state = this.#video.accept(packet);
+    const state = this.#video!.accept(packet);
     if (state === "damaged") this.#lose();
     else this.#damaged = 0;
     return state === "ready";
@@ -278,46 +349,10 @@ export function newPacket(av: NodeAv): Packet {
   return packet;
 }
 
-/** Chooses the video track and lets the demuxer drop all others. */
-function selectVideo(av: NodeAv, format: FormatContext, name: string): Stream {
-  const index = format.findBestStream(av.AVMEDIA_TYPE_VIDEO);
-  const streams = format.streams;
-  const stream = streams[index];
-  // A cover picture is a video track to FFmpeg.
-  if (!stream || stream.hasDisposition(av.AV_DISPOSITION_ATTACHED_PIC)) {
-    throw new CuframesError("FORMAT", `${name} has no video track (${streams.length} other streams)`);
-  }
-  if (stream.codecpar.width <= 0 || stream.codecpar.height <= 0) {
-    throw new CuframesError("FORMAT", `${name} has a video track whose size could not be found out`);
-  }
-  for (const other of streams) if (other.index !== index) other.discard = av.AVDISCARD_ALL;
-  return stream;
-}
-
-/**
- * Whether packets have no times but when they come, if that is when they are made: a raw stream that is no file and
- * whose rate nobody has chosen.
- */
-async function hasNoTimes({ av, input, options, isFile }: Source, format: FormatContext): Promise<boolean> {
-  const { name = "", flags = 0 } = format.iformat ?? {};
-  const isRaw = (flags & av.AVFMT_NOTIMESTAMPS) !== 0 || /_pipe$|^image2pipe$/.test(name ?? "");
-  if (!isRaw || isFile || "framerate" in options || options["use_wallclock_as_timestamps"] === "0") {
-    return false;
-  }
-  const path = input.replace(/^file:/, "");
-  if (/^[a-z][a-z0-9+.-]*:/i.test(path)) return true;
-  return await stat(path).then((file) => !file.isFile(), () => false);
-}
-
-/** Lets FFmpeg stamp packets with when they come, those included that it looks at first. */
-function stampArrivals(av: NodeAv, format: FormatContext, options: Record<string, string>): true {
-  format.setOption("use_wallclock_as_timestamps", true);
-  for (const stream of format.streams) {
-    if (stream.timeBase.den < FINE_TICKS) stream.timeBase = new av.Rational(1, FINE_TICKS);
-  }
-  // It would take seconds to know a rate that is measured here.
-  if (!("fpsprobesize" in options)) format.setOption("fpsprobesize", 0);
-  return true;
+/** Whether an RTP packet is timed by its sender's report. */
+function isReported(av: NodeAv, packet: Packet): boolean {
+  return packet.getSideData(av.AV_PKT_DATA_RTCP_SR) !== null ||
+    packet.getSideData(av.AV_PKT_DATA_PRFT) !== null;
 }
 
 /** Whether an input's packets come when they are made: a camera's do, a file's do not; of a pipe it is seen. */

@@ -6,6 +6,8 @@ import type { Timeline } from "./time/timeline.ts";
 
 /** Packets of all tracks that wait for a verdict at the most. */
 const MOST_HELD = 64;
+/** They do not wait longer, once another packet comes: ns. */
+const LONGEST_WAIT = 2_000_000_000n;
 
 /** A packet, and when it came. */
 interface Arrived extends Demuxed {
@@ -49,9 +51,7 @@ export class Lookahead {
       }
       const read = await this.#read();
       if (read === undefined) continue;
-      const waits = this.#held.length > 0 ||
-        (read.track === 0 && this.#timeline.isUndecided(read.times, []));
-      if (!waits) return { ...read, following: [] };
+      if (this.#held.length === 0 && !this.#isDoubtful(read)) return { ...read, following: [] };
       const packet = read.packet.clone();
       if (!packet) throw new CuframesError("OUT_OF_MEMORY", "keeping a packet");
       this.#held.push({ ...read, packet });
@@ -77,16 +77,29 @@ export class Lookahead {
     return undefined;
   }
 
-  /** The first of those that wait, where it needs to wait no more. */
+  #isDoubtful({ track, times, synced }: Arrived): boolean {
+    return track === 0
+      ? this.#timeline.isUndecided(times, [])
+      : this.#timeline.isAstray(track, times, synced);
+  }
+
+  /** The next of those that wait, where it needs to wait no more. */
   #judgeable(): Judgeable | undefined {
-    const [first, ...rest] = this.#held;
+    const first = this.#held[0];
     if (!first) return undefined;
-    const following = rest.filter(({ track }) => track === first.track).map(({ times }) => times);
-    const isJudged = this.#ended !== undefined || this.#held.length >= MOST_HELD || first.track !== 0 ||
-      !this.#timeline.isUndecided(first.times, following);
-    if (!isJudged) return undefined;
-    this.#held.shift();
-    this.#given = first;
-    return { ...first, following };
+    const isLast = this.#ended !== undefined || this.#held.length >= MOST_HELD ||
+      this.#held.at(-1)!.times.atNs - first.times.atNs > LONGEST_WAIT;
+    // Another track's packet that is astray lets the first track go ahead, which knows whether the clock has moved.
+    const at = first.track !== 0 && this.#isDoubtful(first)
+      ? this.#held.findIndex(({ track }) => track === 0)
+      : 0;
+    if (at < 0 && !isLast) return undefined;
+    const next = this.#held[Math.max(at, 0)]!;
+    const following = this.#held.slice(at + 1).filter(({ track }) => track === 0).map(({ times }) => times);
+    const waits = next.track === 0 && this.#timeline.isUndecided(next.times, following);
+    if (waits && !isLast) return undefined;
+    this.#held.splice(Math.max(at, 0), 1);
+    this.#given = next;
+    return { ...next, following };
   }
 }

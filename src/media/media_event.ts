@@ -1,9 +1,10 @@
 /** This file says what a media reader yields: packets and frames. */
 import type { DevicePicture, WritableFrame } from "../frames/mod.ts";
 import type { DestinationPlane } from "./picture.ts";
+import type { MediaTrack } from "./track.ts";
 
 /**
- * One access unit of the track.
+ * One access unit of a track.
  *
  * @example
  * ```ts
@@ -16,9 +17,14 @@ import type { DestinationPlane } from "./picture.ts";
 export interface MediaPacket {
   /** What tells it from a frame. */
   readonly kind: "packet";
+  /**
+   * Whose it is: an index into `MediaReader.tracks`, or the next one behind that for a track that has come since, whose
+   * first packet carries its `config`.
+   */
+  readonly track: number;
   /** The access unit, the reader's no more: Annex B for H.264 and HEVC, with parameter sets at key packets. */
   readonly data: Uint8Array;
-  /** Whether a decoder can start here. */
+  /** Whether a decoder can start here: always, but for video. */
   readonly type: "key" | "delta";
   /** When it is shown, in ns. */
   readonly timestampNs: bigint;
@@ -37,6 +43,8 @@ export interface MediaPacket {
   readonly hidden: boolean;
   /** New codec parameters, as `VideoTrack.description`, where the stream changes to them here. */
   readonly description?: Uint8Array;
+  /** What the track is from here on, where that is something else: its codec, its parameters, its rate. */
+  readonly config?: MediaTrack;
 }
 
 /**

@@ -11,4 +11,4 @@ export { MediaReader, openConnection, openMedia } from "./reader.ts";
 export { Recorder, type RecorderOptions, type RecorderPacket } from "./recorder.ts";
 export { type Segment, SegmentRecorder } from "./segments.ts";
 export { Timeline } from "./time/timeline.ts";
-export { type ColorSpace, isPictures, type VideoTrack } from "./track.ts";
+export { type ColorSpace, isPictures, type MediaTrack, type VideoTrack } from "./track.ts";

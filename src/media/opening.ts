@@ -27,8 +27,21 @@ import { loadNodeAv, type NodeAv } from "./node_av.ts";
  * ```
  */
 export interface OpenMediaOptions {
-  /** Whether frames are decoded beside the packets; default true. */
+  /**
+   * Whether frames are decoded beside the packets; default true. Without it an input may have no video, where sound or
+   * data was asked for and is there.
+   */
   decode?: boolean;
+  /**
+   * Whether there is sound beside the video, as packets that are not decoded; default false. `true`: FFmpeg's choice
+   * among the input's, also one that comes later; a number: that one of them, from 0 on, which must be there.
+   */
+  audio?: boolean | number;
+  /**
+   * Whether the input's data (KLV, ONVIF metadata, GPMF …) comes beside it, six tracks at the most, each packet as its
+   * bytes; default false.
+   */
+  data?: boolean;
   /**
    * The frames' format; default: the one that keeps most of the decoder's, of NV12 (8-bit YUV), P010 (deeper
    * YUV), GRAY8 and RGBA.
@@ -68,6 +81,8 @@ export interface OpenMediaOptions {
 
 const OPEN_OPTIONS = optionNames<OpenMediaOptions>({
   decode: true,
+  audio: true,
+  data: true,
   format: true,
   width: true,
   height: true,
@@ -109,6 +124,9 @@ export async function openInput(input: string, options?: OpenMediaOptions): Prom
     input,
     inputFormat: options.inputFormat,
     options: options.options ?? {},
+    audio: options.audio ?? false,
+    data: options.data ?? false,
+    needsVideo: decode,
     isFile: options.realtime === true || options.loop === true,
     timeout: options.timeout ?? Infinity,
     calls: new CallQueue(),
@@ -121,7 +139,7 @@ export async function openInput(input: string, options?: OpenMediaOptions): Prom
     demuxer = await Demuxer.open(source);
     if (decode) hardware = openHardware(av, wanted, device);
     const decoder = decode
-      ? await Decoder.open(av, source.calls, demuxer.parameters, demuxer.live, hardware)
+      ? await Decoder.open(av, source.calls, demuxer.parameters!, demuxer.live, hardware)
       : undefined;
     return { options, source, stop, demuxer, decoder, hardware };
   } catch (error) {
@@ -144,6 +162,7 @@ function check(input: string, options: OpenMediaOptions): void {
     throw invalid(`hardware is ${JSON.stringify(hardware)}: it must be none, cuda or auto`);
   }
   checkInteger("device", device, 0, 255);
+  if (typeof options.audio === "number") checkInteger("audio", options.audio, 0, 255);
   timeoutMilliseconds("timeout", timeout);
 }
 

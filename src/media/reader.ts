@@ -1,25 +1,20 @@
-/** This file reads media: encoded packets and decoded frames of one video track, from one demuxer. */
+/** This file reads media: the encoded packets of an input's tracks, and the video's decoded frames. */
 import type { Frame as Picture, Packet } from "node-av";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  CuframesError,
-  HeaderUnits,
-  invalid,
-  isAnnexB,
-  LONGEST_TIMER_MS,
-  type PixelFormat,
-} from "../core/mod.ts";
+import { CuframesError, invalid, LONGEST_TIMER_MS, type PixelFormat } from "../core/mod.ts";
 import { Damage } from "./damage.ts";
 import { DecodedFrames } from "./decoded_frames.ts";
 import type { Decoder } from "./decoder.ts";
-import { Demuxer, payload } from "./demuxer.ts";
+import { Demuxer } from "./demuxer.ts";
+import { EarlyPackets } from "./early_packets.ts";
 import { type Judgeable, Lookahead } from "./lookahead.ts";
 import type { MediaEvent, MediaFrame, MediaPacket } from "./media_event.ts";
 import { redact } from "./node_av.ts";
 import { type Opened, openInput, type OpenMediaOptions } from "./opening.ts";
+import { PacketMaker } from "./packet_maker.ts";
 import { Pace } from "./time/pace.ts";
 import { Timeline } from "./time/timeline.ts";
-import { describeTrack, isPictures, type VideoTrack } from "./track.ts";
+import { isPictures, type MediaTrack, type VideoTrack } from "./track.ts";
 
 /**
  * Opens a file or a URL that FFmpeg can read.
@@ -74,10 +69,13 @@ export class MediaReader implements AsyncDisposable {
   readonly #opened: Opened;
   readonly #timeline: Timeline;
   readonly #pace: Pace | undefined;
-  readonly #frames: DecodedFrames;
+  readonly #maker: PacketMaker;
+  /** Undefined where there is no video. */
+  readonly #frames: DecodedFrames | undefined;
   readonly #damage = new Damage();
-  /** The parameter sets that hold now, of H.264 and HEVC. */
-  readonly #header: HeaderUnits | undefined;
+  readonly #early = new EarlyPackets();
+  /** Packets that are yielded before anything is read or decoded. */
+  #ready: MediaPacket[] = [];
   readonly #abort = () => this.#opened.stop.abort(this.#opened.options.signal?.reason);
   #demuxer: Demuxer;
   #packets: Lookahead;
@@ -95,13 +93,13 @@ export class MediaReader implements AsyncDisposable {
   #iterating = false;
   #closing: Promise<void> | undefined;
 
-  /** The track that is read. */
-  readonly video: VideoTrack;
-  /** The frames' format. */
+  /** The tracks that are read, as they were when the input was opened: the video, sound, data. */
+  readonly tracks: readonly MediaTrack[];
+  /** The frames' format; without a video `"NV12"`. */
   readonly format: PixelFormat;
-  /** The frames' width in pixels. */
+  /** The frames' width in pixels; 0 without a video. */
   readonly width: number;
-  /** The frames' height in pixels. */
+  /** The frames' height in pixels; 0 without a video. */
   readonly height: number;
   /** Whether the input has no end that is known: a camera, not a file. */
   readonly live: boolean;
@@ -112,22 +110,32 @@ export class MediaReader implements AsyncDisposable {
 
   private constructor(opened: Opened, timeline: Timeline, fromKey: boolean) {
     const { source: { av }, options, demuxer, hardware } = opened;
-    const { parameters, frameRate } = demuxer;
+    const { parameters } = demuxer;
     this.#opened = opened;
     this.#timeline = timeline;
     this.#demuxer = demuxer;
     this.#packets = new Lookahead(demuxer, timeline);
-    this.#untilKey = fromKey;
+    this.#untilKey = fromKey && parameters !== undefined;
     this.#pace = options.realtime ? new Pace() : undefined;
-    this.#frames = new DecodedFrames(av, parameters, options, hardware);
-    this.video = describeTrack(av, parameters, frameRate);
-    const { codecId, description } = this.video;
-    this.#header = isAnnexB(codecId) ? new HeaderUnits(codecId, description) : undefined;
-    this.format = this.#frames.format;
-    this.width = this.#frames.width;
-    this.height = this.#frames.height;
+    this.#frames = parameters && new DecodedFrames(av, parameters, options, hardware);
+    this.tracks = demuxer.describe();
+    this.#maker = new PacketMaker(av, timeline, this.tracks[0]!);
+    this.format = this.#frames?.format ?? "NV12";
+    this.width = this.#frames?.width ?? 0;
+    this.height = this.#frames?.height ?? 0;
     this.live = demuxer.live;
     options.signal?.addEventListener("abort", this.#abort);
+  }
+
+  /**
+   * The video's track.
+   *
+   * @throws {CuframesError} `FORMAT`: the input has none, and was opened for its sound or its data
+   */
+  get video(): VideoTrack {
+    const video = this.tracks.find((track): track is VideoTrack => track.kind === "video");
+    if (!video) throw new CuframesError("FORMAT", `${redact(this.#opened.source.input)} has no video track`);
+    return video;
   }
 
   /** As {@linkcode openMedia}. */
@@ -154,13 +162,13 @@ export class MediaReader implements AsyncDisposable {
         if (event === undefined) return;
         if (this.#pace) await this.#wait(this.#pace, event);
         yield event;
-        this.#frames.retire();
+        this.#frames?.retire();
       }
     } catch (error) {
       // Closing ends an iteration that was waiting.
       if (!this.#opened.source.calls.closed) throw error;
     } finally {
-      this.#frames.retire();
+      this.#frames?.retire();
       this.#iterating = false;
     }
   }
@@ -181,10 +189,10 @@ export class MediaReader implements AsyncDisposable {
     const closed = source.calls.close();
     stop.abort();
     await closed;
-    this.#frames.retire();
+    this.#frames?.retire();
     decoder?.close();
     hardware?.close();
-    this.#frames[Symbol.dispose]();
+    this.#frames?.[Symbol.dispose]();
     this.#packets.close();
     await this.#demuxer.close();
   }
@@ -193,6 +201,8 @@ export class MediaReader implements AsyncDisposable {
     const { stop, decoder } = this.#opened;
     while (this.#state !== "ended") {
       stop.signal.throwIfAborted();
+      const ready = this.#ready.shift();
+      if (ready) return ready;
       const received = decoder !== undefined && await this.#decode(decoder);
       stop.signal.throwIfAborted();
       if (received) return this.#frame(decoder.picture);
@@ -203,8 +213,8 @@ export class MediaReader implements AsyncDisposable {
       const read = await this.#packets.next();
       stop.signal.throwIfAborted();
       if (read) {
-        if (this.#isUseless(read.packet)) continue;
-        return this.#packet(read);
+        this.#take(read);
+        continue;
       }
       this.#state = "draining";
       await decoder?.send(null);
@@ -244,29 +254,39 @@ export class MediaReader implements AsyncDisposable {
     this.#state = "reading";
   }
 
-  /** Whether a packet comes before the first that a decoder can begin with, and that is waited for. */
-  #isUseless(packet: Packet): boolean {
-    if (packet.isKeyframe || isPictures(this.video.codecId)) this.#untilKey = false;
-    return this.#untilKey;
+  /** Takes what was read; what the user gets of it is ready then. */
+  #take(read: Judgeable): void {
+    const { track, packet } = read;
+    if (track === 0) {
+      if (!this.#isUseless(packet)) this.#takeFirst(read);
+      return;
+    }
+    const { packet: made } = this.#maker.make(read);
+    this.#passPackets++;
+    if (this.#untilKey) this.#early.keep(made);
+    else this.#ready.push(made);
   }
 
-  #packet({ packet, lost, times: { pts, dts, duration, atNs }, following }: Judgeable): MediaPacket {
+  /** Whether a packet comes before the first that a decoder can begin with, and that is waited for. */
+  #isUseless(packet: Packet): boolean {
+    if (!this.#untilKey) return false;
+    const isUseless = !packet.isKeyframe && !isPictures(this.video.codecId);
+    if (isUseless) this.#early.skip();
+    this.#untilKey = isUseless;
+    return isUseless;
+  }
+
+  /** Takes a packet of the first track. */
+  #takeFirst(read: Judgeable): void {
     const { source: { av }, decoder } = this.#opened;
-    const hidden = packet.hasFlags(av.AV_PKT_FLAG_DISCARD);
-    const placed = this.#timeline.place(pts, dts, duration, { atNs, following, hidden });
-    const { timestampNs, decodeTimestampNs, durationNs } = placed;
-    const discontinuity = placed.discontinuity || lost;
-    const corrupt = packet.hasFlags(av.AV_PKT_FLAG_CORRUPT);
+    const { packet, lost } = read;
+    const { packet: made, placed } = this.#maker.make(read);
+    const { timestampNs, decodeTimestampNs, durationNs, corrupt, discontinuity } = made;
     this.#damage.packet({ timestampNs, decodeTimestampNs, corrupt, lost, discontinuity });
     if (placed.discontinuity) this.#pace?.reset();
     this.#passPackets++;
     this.#firstPacketNs ??= timestampNs;
     this.#lastPacketNs = timestampNs;
-    const key = packet.isKeyframe;
-    const bytes = payload(packet);
-    const { data, header } = key && this.#header
-      ? this.#header.put(bytes)
-      : { data: bytes, header: undefined };
     if (decoder) {
       // A decoder that is told no presentation time finds the order itself; a guess would mislead it.
       packet.pts = placed.statedNs ?? av.AV_NOPTS_VALUE;
@@ -274,18 +294,7 @@ export class MediaReader implements AsyncDisposable {
       packet.duration = durationNs;
       this.#undecoded = packet;
     }
-    return {
-      kind: "packet",
-      data,
-      type: key ? "key" : "delta",
-      timestampNs,
-      decodeTimestampNs,
-      durationNs,
-      corrupt,
-      discontinuity,
-      hidden,
-      ...(header && { description: header }),
-    };
+    this.#ready.push(...this.#early.take(made), made);
   }
 
   #frame(picture: Picture): MediaFrame {
@@ -294,7 +303,7 @@ export class MediaReader implements AsyncDisposable {
     const timestampNs = this.#frameTime(picture, durationNs);
     const concealed = picture.hasFlags(av.AV_FRAME_FLAG_CORRUPT) || picture.decodeErrorFlags !== 0;
     const { corrupt, discontinuity } = this.#damage.frame(timestampNs, picture.keyFrame !== 0);
-    return this.#frames.make(picture, {
+    return this.#frames!.make(picture, {
       timestampNs,
       durationNs,
       corrupt: concealed || corrupt,
@@ -316,7 +325,7 @@ export class MediaReader implements AsyncDisposable {
 
   async #wait(pace: Pace, event: MediaEvent): Promise<void> {
     const due = event.kind === "packet" ? event.decodeTimestampNs : event.timestampNs;
-    const delay = pace.delay(event.kind, due, performance.now());
+    const delay = pace.delay(event.kind === "frame" ? "frame" : event.track, due, performance.now());
     if (delay <= 0) return;
     const { signal } = this.#opened.stop;
     await sleep(Math.min(delay, LONGEST_TIMER_MS), undefined, { signal }).catch(() =>

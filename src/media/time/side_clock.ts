@@ -54,17 +54,30 @@ export class SideClock {
     return { timestampNs: decode, decodeTimestampNs: decode, durationNs, statedNs: decode, discontinuity };
   }
 
-  #offsetOf(time: bigint, belongs: boolean, { offset, position, reach }: Line): bigint {
-    const place = this.#place(position);
-    if (place === undefined) return offset;
-    const within = (one: bigint, distance: bigint) => one >= -distance && one <= distance;
-    const goesOn = this.#expected !== undefined && within(time - this.#expected, BREAK);
-    if (belongs) {
-      if (this.#end !== undefined && within(time + offset - place, BREAK)) return offset;
-      const isNear = reach === undefined || position === undefined || within(time + offset - position, reach);
-      if (isNear && !(goesOn && this.#end !== undefined)) return offset;
-    }
-    return goesOn ? this.#offset : place - time;
+  /** Whether a packet is neither on the clock of all tracks nor where its track should be: that clock may have moved. */
+  isAstray(time: bigint, line: Line): boolean {
+    return this.#expected !== undefined && line.reach !== undefined &&
+      this.#onClock(time, line) === undefined;
+  }
+
+  #offsetOf(time: bigint, belongs: boolean, line: Line): bigint {
+    const place = this.#place(line.position);
+    if (place === undefined) return line.offset;
+    const offset = belongs ? this.#onClock(time, line) : this.#goesOn(time) ? this.#offset : undefined;
+    return offset ?? place - time;
+  }
+
+  /** The offset by which a packet is where it should be: that of all tracks, or this one's own. */
+  #onClock(time: bigint, { offset, position, reach }: Line): bigint | undefined {
+    const goesOn = this.#goesOn(time);
+    if (this.#end !== undefined && isWithin(time + offset - this.#end, BREAK)) return offset;
+    if (goesOn && this.#end !== undefined) return this.#offset;
+    const isNear = reach === undefined || position === undefined || isWithin(time + offset - position, reach);
+    return isNear ? offset : undefined;
+  }
+
+  #goesOn(time: bigint): boolean {
+    return this.#expected !== undefined && isWithin(time - this.#expected, BREAK);
   }
 
   /** Where the track goes on by its own rate; behind a pause, where the line is. */
@@ -72,4 +85,8 @@ export class SideClock {
     const isBehind = this.#end === undefined || (position !== undefined && position > this.#end + BREAK);
     return isBehind ? position : this.#end;
   }
+}
+
+function isWithin(time: bigint, distance: bigint): boolean {
+  return time >= -distance && time <= distance;
 }

@@ -14,7 +14,7 @@ import {
   unwrapped,
   type Verdict,
 } from "./source_times.ts";
-import { SideClock } from "./side_clock.ts";
+import { type Line, SideClock } from "./side_clock.ts";
 
 const SECOND = 1_000_000_000n;
 /** A presentation time this long, and `REORDERED_FRAMES`, after its decode time is damage. */
@@ -205,12 +205,7 @@ export class Timeline {
     if (time !== undefined) {
       this.#anchor(time, time, { atNs: times.atNs, verdict: "fits", synced: this.#synced });
     }
-    const { breaks = false, independent = false } = this.#cadence;
-    const placed = clock.place(times, synced === this.#synced, {
-      offset: this.#offset,
-      position: this.#position(times.atNs),
-      reach: independent && !synced ? BREAK : breaks ? SLACK : undefined,
-    });
+    const placed = clock.place(times, synced === this.#synced, this.#line(times.atNs, synced));
     this.#end = later(this.#end ?? placed.timestampNs, placed.timestampNs + placed.durationNs);
     return placed;
   }
@@ -230,6 +225,25 @@ export class Timeline {
     }
     const placed = this.place(timestampNs, decodeTimestampNs, 0n);
     return { timestampNs: placed.timestampNs, decodeTimestampNs: placed.decodeTimestampNs };
+  }
+
+  /**
+   * Whether a packet of another track may be the first on a clock that has started anew, so that the first track's next
+   * packets are better placed before it.
+   */
+  isAstray(track: number, times: SourceTimes, synced = false): boolean {
+    const time = clockTime(this.#unwrap(times));
+    if (time === undefined || this.#opened !== undefined || synced !== this.#synced) return false;
+    return this.#beside.get(track)?.isAstray(time, this.#line(times.atNs, synced)) ?? false;
+  }
+
+  #line(atNs: bigint, synced: boolean): Line {
+    const { breaks = false, independent = false } = this.#cadence;
+    return {
+      offset: this.#offset,
+      position: this.#position(atNs),
+      reach: independent && !synced ? BREAK : breaks ? SLACK : undefined,
+    };
   }
 
   #open(opened: "restart" | "reconnect"): void {
