@@ -22,7 +22,12 @@ export async function hasNoTimes(
   }
   const path = input.replace(/^file:/, "");
   if (/^[a-z][a-z0-9+.-]*:/i.test(path)) return true;
-  return await stat(path).then((file) => !file.isFile(), () => false);
+  return !await isRegularFile(path);
+}
+
+/** Whether a path is that of a file, and no device or pipe. */
+export async function isRegularFile(path: string): Promise<boolean> {
+  return await stat(path).then((file) => file.isFile(), () => false);
 }
 
 /** Lets FFmpeg stamp packets with when they come, those included that it looks at first. */

@@ -1,16 +1,17 @@
 /** This file takes the tracks out of an input, as packets in the input's order, times in nanoseconds. */
 import type { CodecParameters, FormatContext, Packet, Stream } from "node-av";
 import { Buffer } from "node:buffer";
-import { constants } from "node:os";
 import { CuframesError } from "../core/mod.ts";
-import { requireHost } from "./host.ts";
-import { hasNoTimes, stampArrivals } from "./arrival_stamps.ts";
+import { isRegularFile } from "./arrival_stamps.ts";
 import type { CallQueue } from "./call_queue.ts";
+import { beginningOf, parametersFrom } from "./codec_change.ts";
+import { type OpenedFormat, openFormat } from "./open_format.ts";
+import { findStreamChange } from "./ts_change.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
 import { isMadeNow } from "./time/arrivals.ts";
 import type { SourceTimes } from "./time/source_times.ts";
 import type { Cadence } from "./time/timeline.ts";
-import { chooseStreams, type ChosenStreams, MOST_DATA } from "./stream_choice.ts";
+import { chooseStreams, MOST_DATA } from "./stream_choice.ts";
 import { SideInput } from "./side_input.ts";
 import { describeTrack, type MediaTrack } from "./track.ts";
 import { stampOf, VideoInput } from "./video_input.ts";
@@ -18,12 +19,18 @@ import { Watchdog } from "./watchdog.ts";
 
 /** Packets that may be damaged, one after the other, before the input is given up. */
 const MAX_DAMAGED = 1000;
-/** How long FFmpeg listens to a stream that does give packets, to know its frame rate and its codec's parameters. */
-const ANALYSIS_MS = 5000;
 /** Packets that are read ahead at the most, until one of each track has come. */
 const MOST_AHEAD = 100;
 /** A recorder behind such a URL may state a duration; it is shown as it comes all the same. */
 const LIVE = /^(rtsps?|rtp|rtmps?|srt|udp):/i;
+
+/** A part of a file, in bytes; an end of 0 is the file's. */
+interface FilePart {
+  readonly path: string;
+  readonly start: number;
+  readonly end: number;
+  readonly repeats: boolean;
+}
 
 /** Where and how to open an input. */
 export interface Source {
@@ -66,19 +73,30 @@ export interface Demuxed {
 /** The demuxer: the FFmpeg contexts of one opened input. */
 export class Demuxer {
   readonly #source: Source;
-  readonly #format: FormatContext;
   readonly #packet: Packet;
-  readonly #video: VideoInput | undefined;
-  /** The stream that the others go by. */
-  readonly #first: Stream;
-  /** Sound and data, by their streams' indices. */
-  readonly #beside = new Map<number, SideInput>();
   readonly #interrupt = () => this.#format.interrupt();
+  #format: FormatContext;
+  #video: VideoInput | undefined;
+  /** The stream that the others go by. */
+  #first: Stream;
+  /** Sound and data, by their streams' indices. */
+  #beside = new Map<number, SideInput>();
   readonly #rtp: boolean;
   /** The streams of which a sender report has come. */
   readonly #synced = new Set<number>();
   /** Packets that were read to find out what only they tell. */
   readonly #ahead: Packet[] = [];
+  /** What was read last of each track, by its source's decode time in ns, and where the last key packet lies in bytes. */
+  readonly #read = { times: new Map<number, bigint>(), key: -1 };
+  /** Whether the codec changes here; the parts of a file that are read instead of the rest of it. */
+  #changing = false;
+  /** Where in the file the part begins that is read. */
+  #base = 0;
+  #parts: FilePart[] = [];
+  /** Whether what has been read already is read again, and left out. */
+  #repeats = false;
+  /** What the video is from its next packet on, where that is new. */
+  #config: MediaTrack | undefined;
   #lost = false;
   #damaged = 0;
   #closed = false;
@@ -86,18 +104,16 @@ export class Demuxer {
   /** Whether the input has no end that is known: a camera, not a file. */
   readonly live: boolean;
 
-  private constructor(source: Source, format: FormatContext, chosen: ChosenStreams, stamped: boolean) {
-    const { av, options } = source;
-    const { video, beside } = chosen;
+  private constructor(source: Source, { format, stamped }: OpenedFormat) {
+    const { video, beside } = chooseStreams(source, format, redact(source.input));
     this.#source = source;
     this.#format = format;
     this.#rtp = /^(rtsp|rtp|sdp)/.test(format.iformat?.name ?? "");
-    const rateChosen = "framerate" in options;
-    this.#video = video && new VideoInput(av, format, video, { rtp: this.#rtp, rateChosen, stamped });
+    this.#video = video && this.#videoInput(video, { stamped });
     this.#first = (video ?? beside[0])!;
     for (const stream of beside) this.#add(stream);
     this.live = format.duration <= 0n || LIVE.test(source.input);
-    this.#packet = newPacket(av);
+    this.#packet = newPacket(source.av);
     source.signal.addEventListener("abort", this.#interrupt);
   }
 
@@ -107,74 +123,55 @@ export class Demuxer {
    * @throws {CuframesError} `NOT_FOUND`, `PERMISSION`, `FORMAT` (not media, or no video), `IO`, …
    */
   static async open(source: Source): Promise<Demuxer> {
-    const { av, input, inputFormat, options, calls, signal } = source;
-    signal.throwIfAborted();
-    const name = redact(input);
-    const demuxer = inputFormat === undefined ? null : av.InputFormat.findInputFormat(inputFormat);
-    if (inputFormat !== undefined && demuxer === null) {
-      throw new CuframesError("UNSUPPORTED", `FFmpeg has no input format ${JSON.stringify(inputFormat)}`);
-    }
-    const format = new av.FormatContext();
-    format.allocContext();
-    const interrupt = () => format.interrupt();
-    signal.addEventListener("abort", interrupt);
-    const dictionary = av.Dictionary.fromObject(options);
+    const opened = await openFormat(source);
     let made: Demuxer | undefined;
-    using opening = new Watchdog(source.timeout, interrupt);
     try {
-      const opened = await calls.run(() => format.openInput(input, demuxer, dictionary));
-      signal.throwIfAborted();
-      opening.check(`opening ${name}`);
-      if (opened === -constants.errno.EIO) await requireHost(name);
-      check(av, opened, `opening ${name}`);
-      // What FFmpeg makes of a counter that begins again depends on where it began; the timeline knows where it was.
-      format.setOption("correct_ts_overflow", false);
-      const byArrival = await hasNoTimes(source, format) && stampArrivals(av, format, options);
-      opening[Symbol.dispose]();
-      using looking = new Watchdog(source.timeout + ANALYSIS_MS, interrupt);
-      const found = await calls.run(() => format.findStreamInfo());
-      signal.throwIfAborted();
-      looking.check(`looking for streams in ${name}`);
-      check(av, found, `looking for streams in ${name}`);
-      made = new Demuxer(source, format, chooseStreams(source, format, name), byArrival);
-      await made.#readAhead(byArrival);
+      made = new Demuxer(source, opened);
+      await made.#readAhead(opened.stamped);
       return made;
     } catch (error) {
       if (made) await made.close();
-      else await format.closeInput();
+      else await opened.format.closeInput();
       throw error;
-    } finally {
-      dictionary.free();
-      signal.removeEventListener("abort", interrupt);
     }
   }
 
   /** The next packet, or undefined at the end of the input. */
   async read(): Promise<Demuxed | undefined> {
-    const { av, timeout } = this.#source;
+    const { timeout } = this.#source;
     const packet = this.#packet;
     using watchdog = new Watchdog(timeout, this.#interrupt);
     for (;;) {
       packet.unref();
       if (this.#video?.receive(packet)) return this.#demuxed(0, undefined);
       const result = await this.#readNext(packet, watchdog);
-      if (result === "end") {
-        if (!this.#video?.end()) return undefined;
-        continue;
-      }
       if (result === "damaged") {
         this.#lose();
-        continue;
+      } else if (result === "packet") {
+        const demuxed = await this.#take(packet);
+        if (demuxed) return demuxed;
+      } else if (!this.#video?.end() && !await this.#nextPart()) {
+        return undefined;
       }
-      const index = packet.streamIndex;
-      if (this.#rtp && isReported(av, packet)) this.#synced.add(index);
-      if (this.#video && index === this.#first.index) {
-        if (this.#accept(packet)) return this.#demuxed(0, undefined);
-        continue;
-      }
-      const side = this.#beside.get(index) ?? this.#meet(index);
-      if (side?.accept(packet)) return this.#demuxed(side.track, side.takeConfig(), index);
     }
+  }
+
+  /** Makes a track's packet of one that was read; undefined where it is held back, lost, or nobody's. */
+  async #take(packet: Packet): Promise<Demuxed | undefined> {
+    const index = packet.streamIndex;
+    if (this.#rtp && isReported(this.#source.av, packet)) this.#synced.add(index);
+    // MPEG-TS can say so on the way.
+    if (this.#video && !this.#changing && this.#first.codecpar.codecId !== this.#video.codecId) {
+      if (await this.#findParts()) return undefined;
+      this.#changing = true;
+    }
+    if (this.#video && index === this.#first.index) {
+      if (this.#changing && !this.#change(packet)) return undefined;
+      return this.#accept(packet) ? this.#demuxed(0, this.#takeConfig()) : undefined;
+    }
+    const side = this.#beside.get(index) ?? this.#meet(index);
+    if (!side?.accept(packet) || this.#isRepeated(side.track, packet)) return undefined;
+    return this.#demuxed(side.track, side.takeConfig(), index);
   }
 
   /** The tracks that are read, the video first. */
@@ -188,6 +185,7 @@ export class Demuxer {
     const packet = this.#packet;
     const known = (time: bigint) => time === this.#source.av.AV_NOPTS_VALUE ? undefined : time;
     const { pts, dts, duration } = packet;
+    this.#remember(track, packet);
     const lost = track === 0 && this.#lost;
     if (track === 0) this.#lost = false;
     // FFmpeg moves tracks by what is reported where there are several.
@@ -195,8 +193,19 @@ export class Demuxer {
     return { packet, track, lost, synced, config, times: { pts: known(pts), dts: known(dts), duration } };
   }
 
-  #add(stream: Stream): SideInput {
-    const track = this.#beside.size + (this.#video ? 1 : 0);
+  #videoInput(stream: Stream, more: { stamped?: boolean; parameters?: CodecParameters } = {}): VideoInput {
+    const { av, options } = this.#source;
+    const rateChosen = "framerate" in options;
+    return new VideoInput(av, this.#format, stream, { rtp: this.#rtp, rateChosen, stamped: false, ...more });
+  }
+
+  #takeConfig(): MediaTrack | undefined {
+    const config = this.#config;
+    this.#config = undefined;
+    return config;
+  }
+
+  #add(stream: Stream, track: number = this.#beside.size + (this.#video ? 1 : 0)): SideInput {
     const side = new SideInput(this.#source.av, stream, track);
     this.#beside.set(stream.index, side);
     return side;
@@ -237,11 +246,107 @@ export class Demuxer {
     if (result === av.AVERROR_EOF) return "end";
     if (result === av.AVERROR_INVALIDDATA) return "damaged";
     check(av, result, `reading ${redact(input)}`);
-    // MPEG-TS can say so on the way; whoever opens it again gets what it has now.
-    if (this.#video && this.#first.codecpar.codecId !== this.#video.codecId) {
-      throw new CuframesError("FORMAT", `reading ${redact(input)}: the stream has changed its codec`);
-    }
     return "packet";
+  }
+
+  /**
+   * Begins another codec of the video with a packet; false where that cannot be decoded by itself. FFmpeg's parser
+   * loses what it holds of the codec before, and may put the end of that before the beginning of the other.
+   */
+  #change(packet: Packet): boolean {
+    const { av } = this.#source;
+    const { codecpar } = this.#first;
+    const data = packet.data!;
+    const begins = beginningOf(codecpar.codecId, data);
+    this.#lost = true;
+    if (begins > 0) {
+      const { dts, duration } = packet;
+      this.#ahead.unshift(this.#cut(packet, data.subarray(begins), dts + duration, true));
+      const end = this.#cut(packet, data.subarray(0, begins), dts, false);
+      end.pts = packet.pts;
+      packet.unref();
+      check(av, packet.ref(end), "keeping a packet");
+      end.free();
+      return true;
+    }
+    const parameters = packet.isKeyframe ? parametersFrom(av, codecpar, packet) : undefined;
+    if (!parameters) {
+      this.#lose();
+      return false;
+    }
+    this.#video!.close();
+    this.#video = this.#videoInput(this.#first, { parameters });
+    this.#config = describeTrack(av, this.#video.parameters, this.frameRate, this.#first);
+    this.#changing = false;
+    return true;
+  }
+
+  /** A part of a packet. */
+  #cut({ streamIndex, duration }: Packet, data: Uint8Array, dts: bigint, isKeyframe: boolean): Packet {
+    const part = newPacket(this.#source.av);
+    part.data = Buffer.from(data);
+    part.streamIndex = streamIndex;
+    part.pts = part.dts = dts;
+    part.duration = duration;
+    part.isKeyframe = isKeyframe;
+    return part;
+  }
+
+  /**
+   * Finds where a file's streams change, to read what is before and behind each by itself: so nothing is lost on the
+   * way. Whether that could be done.
+   */
+  async #findParts(): Promise<boolean> {
+    if (this.#format.iformat?.name !== "mpegts" || this.#parts.length > 0 || this.#read.key < 0) return false;
+    const path = this.#source.input.replace(/^file:/, "");
+    if (!await isRegularFile(path)) return false;
+    const change = await findStreamChange(path, this.#base + this.#read.key);
+    if (!change) return false;
+    this.#parts = [
+      { path, start: change.from, end: change.end, repeats: true },
+      { path, start: change.next, end: 0, repeats: false },
+    ];
+    return await this.#nextPart();
+  }
+
+  /** Goes on with the next part of a file; false where there is none. */
+  async #nextPart(): Promise<boolean> {
+    const part = this.#parts.shift();
+    if (!part) return false;
+    const { path, start, end, repeats } = part;
+    const source = this.#source;
+    const opened = await openFormat(source, `subfile,,start,${start},end,${end},,:${path}`);
+    const before = this.describe();
+    const codecId = this.#video?.codecId;
+    await this.#release();
+    this.#format = opened.format;
+    const { video, beside } = chooseStreams(source, opened.format, redact(source.input));
+    this.#base = start;
+    this.#repeats = repeats;
+    this.#read.key = -1;
+    this.#first = (video ?? beside[0])!;
+    this.#video = video && this.#videoInput(video);
+    this.#beside = new Map();
+    for (const stream of beside) this.#add(stream);
+    await this.#readAhead(false);
+    const now = this.describe();
+    if (this.#video && this.#video.codecId !== codecId) this.#config = now[0];
+    for (const side of this.#beside.values()) {
+      if (before[side.track]) side.follow(before[side.track]!);
+      else side.introduce();
+    }
+    return true;
+  }
+
+  #remember(track: number, packet: Packet): void {
+    if (packet.dts !== this.#source.av.AV_NOPTS_VALUE) this.#read.times.set(track, packet.dts);
+    if (track === 0 && packet.isKeyframe) this.#read.key = Number(packet.pos);
+  }
+
+  /** Whether a packet has been read before, in the part of the file that went on to here. */
+  #isRepeated(track: number, packet: Packet): boolean {
+    const last = this.#read.times.get(track);
+    return this.#repeats && last !== undefined && packet.dts <= last;
   }
 
   /** Reads the first packets of what cannot be known without them. */
@@ -316,10 +421,15 @@ export class Demuxer {
     if (this.#closed) return;
     this.#closed = true;
     this.#source.signal.removeEventListener("abort", this.#interrupt);
+    this.#packet.free();
+    await this.#release();
+  }
+
+  /** Closes what is open of the input. */
+  async #release(): Promise<void> {
     this.#video?.close();
     for (const side of this.#beside.values()) side.close();
-    for (const packet of this.#ahead) packet.free();
-    this.#packet.free();
+    for (const packet of this.#ahead.splice(0)) packet.free();
     await this.#format.closeInput();
   }
 
@@ -328,7 +438,7 @@ export class Demuxer {
     const state = this.#video!.accept(packet);
     if (state === "damaged") this.#lose();
     else this.#damaged = 0;
-    return state === "ready";
+    return state === "ready" && !this.#isRepeated(0, packet);
   }
 
   /** Counts damaged data; a source of nothing else is given up. */

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CuframesError, invalid, LONGEST_TIMER_MS, type PixelFormat } from "../core/mod.ts";
 import { Damage } from "./damage.ts";
 import { DecodedFrames } from "./decoded_frames.ts";
-import type { Decoder } from "./decoder.ts";
+import { Decoder } from "./decoder.ts";
 import { Demuxer } from "./demuxer.ts";
 import { EarlyPackets } from "./early_packets.ts";
 import { type Judgeable, Lookahead } from "./lookahead.ts";
@@ -79,6 +79,12 @@ export class MediaReader implements AsyncDisposable {
   readonly #abort = () => this.#opened.stop.abort(this.#opened.options.signal?.reason);
   #demuxer: Demuxer;
   #packets: Lookahead;
+  /** Undefined where no frames are wanted. */
+  #decoder: Decoder | undefined;
+  /** The first packet of another codec, which waits for the frames of the one before. */
+  #other: Judgeable | undefined;
+  /** What the video is from its next key packet on, where that is new. */
+  #config: MediaTrack | undefined;
   /** The packet that the decoder gets next. */
   #undecoded: Packet | undefined;
   /** When the first packet is shown. */
@@ -115,6 +121,7 @@ export class MediaReader implements AsyncDisposable {
     this.#timeline = timeline;
     this.#demuxer = demuxer;
     this.#packets = new Lookahead(demuxer, timeline);
+    this.#decoder = opened.decoder;
     this.#untilKey = fromKey && parameters !== undefined;
     this.#pace = options.realtime ? new Pace() : undefined;
     this.#frames = parameters && new DecodedFrames(av, parameters, options, hardware);
@@ -184,13 +191,13 @@ export class MediaReader implements AsyncDisposable {
   }
 
   async #free(): Promise<void> {
-    const { options, source, stop, decoder, hardware } = this.#opened;
+    const { options, source, stop, hardware } = this.#opened;
     options.signal?.removeEventListener("abort", this.#abort);
     const closed = source.calls.close();
     stop.abort();
     await closed;
     this.#frames?.retire();
-    decoder?.close();
+    this.#decoder?.close();
     hardware?.close();
     this.#frames?.[Symbol.dispose]();
     this.#packets.close();
@@ -198,28 +205,51 @@ export class MediaReader implements AsyncDisposable {
   }
 
   async #next(): Promise<MediaEvent | undefined> {
-    const { stop, decoder } = this.#opened;
+    const { stop } = this.#opened;
     while (this.#state !== "ended") {
       stop.signal.throwIfAborted();
       const ready = this.#ready.shift();
       if (ready) return ready;
+      const decoder = this.#decoder;
       const received = decoder !== undefined && await this.#decode(decoder);
       stop.signal.throwIfAborted();
       if (received) return this.#frame(decoder.picture);
+      if (this.#other) {
+        await this.#changeCodec(this.#other);
+        continue;
+      }
       if (this.#state === "draining") {
         await this.#endPass();
         continue;
       }
       const read = await this.#packets.next();
       stop.signal.throwIfAborted();
-      if (read) {
+      if (read?.track === 0 && read.config?.kind === "video") {
+        this.#other = read;
+        await decoder?.send(null);
+      } else if (read) {
         this.#take(read);
-        continue;
+      } else {
+        this.#state = "draining";
+        await decoder?.send(null);
       }
-      this.#state = "draining";
-      await decoder?.send(null);
     }
     return undefined;
+  }
+
+  /** Begins with the first packet of another codec, when all frames of the one before have come. */
+  async #changeCodec(first: Judgeable): Promise<void> {
+    const { source: { av, calls }, hardware } = this.#opened;
+    const { cadence, live, parameters } = this.#demuxer;
+    this.#other = undefined;
+    this.#timeline.describe(cadence);
+    if (this.#decoder) {
+      this.#decoder.close();
+      this.#decoder = undefined;
+      this.#decoder = await Decoder.open(av, calls, parameters!, live, hardware);
+    }
+    this.#untilKey = true;
+    this.#take(first);
   }
 
   /** Feeds the decoder where it is hungry; whether it has a picture. */
@@ -234,7 +264,7 @@ export class MediaReader implements AsyncDisposable {
   }
 
   async #endPass(): Promise<void> {
-    const { options, source, decoder } = this.#opened;
+    const { options, source } = this.#opened;
     if (!options.loop) {
       this.#state = "ended";
       return;
@@ -248,17 +278,30 @@ export class MediaReader implements AsyncDisposable {
     if (source.calls.closed) return await demuxer.close();
     this.#demuxer = demuxer;
     this.#packets = new Lookahead(demuxer, this.#timeline);
-    decoder?.restart();
+    await this.#restartDecoder();
     this.#timeline.restart();
     this.#passPackets = 0;
     this.#state = "reading";
+  }
+
+  /** Makes the decoder take packets of a demuxer that has been opened anew. */
+  async #restartDecoder(): Promise<void> {
+    const { source: { av, calls }, hardware } = this.#opened;
+    const { parameters, live } = this.#demuxer;
+    if (this.#decoder?.codecId === parameters?.codecId) return this.#decoder?.restart();
+    this.#decoder?.close();
+    this.#decoder = undefined;
+    this.#decoder = await Decoder.open(av, calls, parameters!, live, hardware);
   }
 
   /** Takes what was read; what the user gets of it is ready then. */
   #take(read: Judgeable): void {
     const { track, packet } = read;
     if (track === 0) {
-      if (!this.#isUseless(packet)) this.#takeFirst(read);
+      const config = this.#config = read.config ?? this.#config;
+      if (this.#isUseless(packet)) return;
+      this.#config = undefined;
+      this.#takeFirst({ ...read, config });
       return;
     }
     const { packet: made } = this.#maker.make(read);
@@ -278,7 +321,7 @@ export class MediaReader implements AsyncDisposable {
 
   /** Takes a packet of the first track. */
   #takeFirst(read: Judgeable): void {
-    const { source: { av }, decoder } = this.#opened;
+    const { av } = this.#opened.source;
     const { packet, lost } = read;
     const { packet: made, placed } = this.#maker.make(read);
     const { timestampNs, decodeTimestampNs, durationNs, corrupt, discontinuity } = made;
@@ -287,7 +330,7 @@ export class MediaReader implements AsyncDisposable {
     this.#passPackets++;
     this.#firstPacketNs ??= timestampNs;
     this.#lastPacketNs = timestampNs;
-    if (decoder) {
+    if (this.#decoder) {
       // A decoder that is told no presentation time finds the order itself; a guess would mislead it.
       packet.pts = placed.statedNs ?? av.AV_NOPTS_VALUE;
       packet.dts = decodeTimestampNs;

@@ -112,6 +112,15 @@ export class SideInput {
     this.#sampleRate = 0;
   }
 
+  /** The track goes on, in another form of the input: its first packet says what it is, where that has changed. */
+  follow(before: MediaTrack): void {
+    const now = this.describe();
+    const isSame = before.codecId === now.codecId && before.sampleRate === now.sampleRate &&
+      before.numberOfChannels === now.numberOfChannels &&
+      Buffer.compare(before.description, now.description) === 0;
+    if (!isSame) this.#config = now;
+  }
+
   /** Frees everything. */
   close(): void {
     this.#adts?.free();

@@ -16,12 +16,15 @@ export interface VideoInputOptions {
   readonly rateChosen: boolean;
   /** Whether FFmpeg stamps packets with when they come: it makes a rate of that, too. */
   readonly stamped: boolean;
+  /** What the stream is, where the container's parameters are not true any more; they become this object's. */
+  readonly parameters?: CodecParameters;
 }
 
 /** A video stream of an input, with one codec. */
 export class VideoInput {
   readonly #av: NodeAv;
   readonly #stream: Stream;
+  readonly #own: CodecParameters | undefined;
   readonly #annexB: AnnexBFilter | undefined;
   readonly #rate: { num: number; den: number };
   readonly #rtp: boolean;
@@ -41,8 +44,12 @@ export class VideoInput {
     this.#av = av;
     this.#rtp = options.rtp;
     this.#stream = stream;
-    this.codecId = stream.codecpar.codecId;
-    this.#annexB = isAnnexB(this.codecId) ? new AnnexBFilter(av, stream.codecpar) : undefined;
+    this.#own = options.parameters;
+    // In the middle of a stream a packet without times is no sign that there are none.
+    this.#started = this.#own !== undefined;
+    const parameters = this.#own ?? stream.codecpar;
+    this.codecId = parameters.codecId;
+    this.#annexB = isAnnexB(this.codecId) ? new AnnexBFilter(av, parameters) : undefined;
     // For other codecs FFmpeg finds missing presentation times itself, one packet later.
     if (!this.#annexB && !options.rtp) format.setFlags(av.AVFMT_FLAG_GENPTS);
     const rate = frameRateOf(av, format, stream, options);
@@ -62,7 +69,7 @@ export class VideoInput {
 
   /** The track's parameters, with Annex B extradata for H.264 and HEVC; valid until the next packet. */
   get parameters(): CodecParameters {
-    return this.#annexB?.parameters ?? this.#stream.codecpar;
+    return this.#annexB?.parameters ?? this.#own ?? this.#stream.codecpar;
   }
 
   /**
@@ -120,6 +127,7 @@ export class VideoInput {
   close(): void {
     this.#annexB?.close();
     this.#presentation?.close();
+    this.#own?.free();
   }
 
   /** Gives a packet its time: when it came, or none, for the rate to make one. */

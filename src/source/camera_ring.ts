@@ -2,7 +2,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isCuframesError, type PixelFormat } from "../core/mod.ts";
 import { Publisher, type PublisherEvent, type WritableFrame } from "../frames/mod.ts";
-import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
+import {
+  isPictures,
+  type MediaFrame,
+  type MediaPacket,
+  type MediaReader,
+  type MediaTrack,
+} from "../media/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 import type { PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
 import { encodeMetadata } from "./frame_metadata.ts";
@@ -20,6 +26,11 @@ export interface RingCounters {
   frames: number;
   /** Frames left out: no slot was free when they were decoded, and no memory for one could be had. */
   framesDropped: number;
+}
+
+/** What a publisher is made for. */
+interface Shape extends Pick<MediaReader, "width" | "height" | "format"> {
+  readonly video: Pick<MediaTrack, "codecId" | "description">;
 }
 
 /** How long a frame waits for subscribers that may hold the source back. */
@@ -102,8 +113,10 @@ export class CameraRing implements Disposable {
     while (this.state.subscribers < count) await sleep(20, undefined, { signal });
   }
 
-  /** Publishes a packet. */
+  /** Publishes a packet of the video. */
   packet(packet: MediaPacket): void {
+    if (packet.track !== 0) return;
+    if (packet.config) this.#follow(packet.config);
     this.#beginNs ??= packet.timestampNs;
     this.#gap.packet ||= packet.discontinuity && !this.#isNew.packet;
     this.#isNew.packet = false;
@@ -163,7 +176,15 @@ export class CameraRing implements Disposable {
     }
   }
 
-  #create({ width, height, format, video }: MediaReader, wait: boolean): void {
+  /** A codec that changes on the way needs another packet ring, too; the frames go on in the same shape. */
+  #follow({ codecId, description }: MediaTrack): void {
+    const { shape } = this;
+    if (!shape || !this.#writer || this.#writer.codecId === codecId) return;
+    this.#close();
+    this.#create({ ...shape, video: { codecId, description } }, this.#wait);
+  }
+
+  #create({ width, height, format, video }: Shape, wait: boolean): void {
     this.#wait = wait;
     this.#gap = { packet: false, frame: false };
     this.#isNew = { packet: true, frame: true };
@@ -187,7 +208,7 @@ export class CameraRing implements Disposable {
     return options && publisher.enablePackets(options);
   }
 
-  #packetRingOf({ codecId, description }: MediaReader["video"]): PacketRingOptions | undefined {
+  #packetRingOf({ codecId, description }: Shape["video"]): PacketRingOptions | undefined {
     const { packets } = this.#settings;
     if (!packets || isPictures(codecId)) return undefined;
     const { slots, dataSize } = packets;

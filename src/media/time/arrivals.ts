@@ -20,11 +20,19 @@ export function isMadeNow(stamps: readonly bigint[], frameNs: bigint): boolean |
   return FASTER_THAN_ANY_CAMERA * passed >= shown;
 }
 
-/** Times of packets by when they came, from 0 on; each is shown as long as it took the one before it to come. */
+/** A stamp that is earlier by more is of a clock that was set back: ns. */
+const SET_BACK = 1_000_000_000n;
+/** A packet is shown as long as it took the last ones to come, of which each counts for one in so many. */
+const SMOOTHING = 8n;
+
+/** Times of packets by when they came, from 0 on. A silence does not make those behind it be shown for longer. */
 export class Arrivals {
   readonly #firstNs: bigint;
   #lastNs: bigint;
   #durationNs: bigint;
+  /** What is added to stamps, since the clock was set back. */
+  #shiftNs = 0n;
+  #placed = false;
 
   /** @param measured when the first packets came, in ns: two at least */
   constructor(measured: readonly bigint[]) {
@@ -37,13 +45,24 @@ export class Arrivals {
     return this.#durationNs;
   }
 
-  /** The next packet's time. */
+  /** The next packet's time: later than the one before. */
   place(stamp: bigint): { timeNs: bigint; durationNs: bigint } {
-    // The machine's clock may be set back; what parts of a packet came at is the same for several of them.
-    if (stamp > this.#lastNs) {
-      this.#durationNs = stamp - this.#lastNs;
-      this.#lastNs = stamp;
+    let time = stamp + this.#shiftNs;
+    // FFmpeg stamps by the wall clock, which somebody may have set back.
+    if (time < this.#lastNs - SET_BACK) {
+      this.#shiftNs += this.#lastNs + this.#durationNs - time;
+      time = stamp + this.#shiftNs;
     }
-    return { timeNs: this.#lastNs - this.#firstNs, durationNs: this.#durationNs };
+    const step = time - this.#lastNs;
+    if (step > 0n) {
+      const shown = step > 2n * this.#durationNs ? 2n * this.#durationNs : step;
+      this.#durationNs += (shown - this.#durationNs) / SMOOTHING;
+    } else if (this.#placed) {
+      // What came in one piece has one stamp.
+      time = this.#lastNs + 1n;
+    }
+    this.#placed = true;
+    this.#lastNs = time;
+    return { timeNs: time - this.#firstNs, durationNs: this.#durationNs };
   }
 }

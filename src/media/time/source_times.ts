@@ -3,6 +3,8 @@
 const SECOND = 1_000_000_000n;
 /** Times this far from where the clock should be are no slip of it. */
 export const BREAK: bigint = SECOND;
+/** A decode time that is back by more is no slip, if it is longer than two packets. */
+const SLIP = SECOND / 10n;
 /** So many packets behind one that is out of place are looked at, to know whether it was that packet or the clock. */
 const WITNESSES = 3;
 /** They are not waited for longer, but for the first of them. */
@@ -46,8 +48,11 @@ export function fits(
 ): boolean {
   const time = clockTime(times);
   if (time === undefined) return true;
-  const ahead = BREAK + passedNs + (times.dts === undefined ? window : 0n);
-  return time >= expected - durationNs - BREAK && time <= expected + ahead;
+  const isDecodeTime = times.dts !== undefined;
+  const ahead = BREAK + passedNs + (isDecodeTime ? 0n : window);
+  // Decode times do not go back, but for what rounding does.
+  const slip = !isDecodeTime ? BREAK : durationNs * 2n > SLIP ? durationNs * 2n : SLIP;
+  return time >= expected - durationNs - slip && time <= expected + ahead;
 }
 
 /** Whether more has to be read before a packet that does not fit can be judged. */
@@ -72,10 +77,14 @@ export function judge(times: SourceTimes, following: readonly SourceTimes[], sta
   if (later.some((one) => one < time - slip)) return "outlier";
   if (time > expected) return "jump";
   const comesBack = later.some((one, index) => {
-    const end = expected + durationNs * BigInt(index + 1) + passedNs;
-    return one >= expected - slip && one <= end + slip;
+    const passed = durationNs * BigInt(index + 1);
+    return distance(one, expected + passed) < distance(one, time + passed);
   });
   return comesBack ? "outlier" : "jump";
+}
+
+function distance(one: bigint, other: bigint): bigint {
+  return one < other ? other - one : one - other;
 }
 
 /** A time of a counter that begins again at `wrap`, as near to `expected` as it can be. */
