@@ -258,7 +258,8 @@ export class Demuxer {
     const { codecpar } = this.#first;
     const data = packet.data!;
     const begins = beginningOf(codecpar.codecId, data);
-    this.#lost = true;
+    // What was looked at when the input was opened has lost nothing.
+    this.#lost ||= this.#read.times.size > 0;
     if (begins > 0) {
       const { dts, duration } = packet;
       this.#ahead.unshift(this.#cut(packet, data.subarray(begins), dts + duration, true));

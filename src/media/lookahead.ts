@@ -79,7 +79,7 @@ export class Lookahead {
 
   #isDoubtful({ track, times, synced }: Arrived): boolean {
     return track === 0
-      ? this.#timeline.isUndecided(times, [])
+      ? this.#timeline.isUndecided(times, [], synced)
       : this.#timeline.isAstray(track, times, synced);
   }
 
@@ -96,7 +96,7 @@ export class Lookahead {
     if (at < 0 && !isLast) return undefined;
     const next = this.#held[Math.max(at, 0)]!;
     const following = this.#held.slice(at + 1).filter(({ track }) => track === 0).map(({ times }) => times);
-    const waits = next.track === 0 && this.#timeline.isUndecided(next.times, following);
+    const waits = next.track === 0 && this.#timeline.isUndecided(next.times, following, next.synced);
     if (waits && !isLast) return undefined;
     this.#held.splice(Math.max(at, 0), 1);
     this.#given = next;

@@ -10,6 +10,8 @@ export interface Line {
   readonly position: bigint | undefined;
   /** How far from there a packet can be; undefined: anywhere. */
   readonly reach: bigint | undefined;
+  /** Whether the source has said that the packet is on the clock of all tracks. */
+  readonly told: boolean;
 }
 
 /** One such track. */
@@ -68,11 +70,11 @@ export class SideClock {
   }
 
   /** The offset by which a packet is where it should be: that of all tracks, or this one's own. */
-  #onClock(time: bigint, { offset, position, reach }: Line): bigint | undefined {
-    const goesOn = this.#goesOn(time);
-    if (this.#end !== undefined && isWithin(time + offset - this.#end, BREAK)) return offset;
-    if (goesOn && this.#end !== undefined) return this.#offset;
+  #onClock(time: bigint, { offset, position, reach, told }: Line): bigint | undefined {
     const isNear = reach === undefined || position === undefined || isWithin(time + offset - position, reach);
+    if (told && isNear) return offset;
+    if (this.#end !== undefined && isWithin(time + offset - this.#end, BREAK)) return offset;
+    if (this.#goesOn(time) && this.#end !== undefined) return this.#offset;
     return isNear ? offset : undefined;
   }
 

@@ -25,6 +25,10 @@ const LATE_IN_FILES = 86_400n * SECOND;
 const REORDERED_FRAMES = 16n;
 /** A packet that states no duration has this one, until the stream says what its rate is: 25 frames a second. */
 const USUAL_FRAME_NS = SECOND / 25n;
+/** FFmpeg gives a report with the packet that it moves first, or one of those before. */
+const SETTLING = 3;
+/** A smaller move is the unevenness of the source's times. */
+const SETTLED = SECOND / 200n;
 /** A gap may be this much longer in the stream than on this machine's clock: packets wait in buffers. */
 const SLACK = 10n * SECOND;
 
@@ -110,6 +114,8 @@ export class Timeline {
   #end: bigint | undefined;
   #opened: "restart" | "reconnect" | undefined;
   #synced = false;
+  /** Packets that may still be the first whose times were moved by a report. */
+  #settling = 0;
   /** Whether the next packet is marked, if it is not the very first. */
   #marked = false;
   readonly #beside = new Map<number, SideClock>();
@@ -151,8 +157,8 @@ export class Timeline {
    * Whether a packet is so far from where its clock should be that those behind it must be known before it is placed:
    * at most three of them, and one where they come slowly.
    */
-  isUndecided(times: SourceTimes, following: readonly SourceTimes[]): boolean {
-    return !this.#fits(this.#unwrap(times)) && isUndecided(times, following);
+  isUndecided(times: SourceTimes, following: readonly SourceTimes[], synced = false): boolean {
+    return !this.#isMoved(synced) && !this.#fits(this.#unwrap(times)) && isUndecided(times, following);
   }
 
   /** Places the next packet; times are the source's, `undefined` where it gives none. */
@@ -164,7 +170,7 @@ export class Timeline {
   ): Placed {
     const times = this.#unwrap({ pts, dts, duration, atNs });
     const durationNs = this.#durationOf(times);
-    const verdict = this.#judge(times, following);
+    const verdict = this.#isMoved(synced) ? "fits" : this.#judge(times, following);
     const expected = this.#expected;
     const sourceDecode = verdict === "outlier" ? expected! : this.#decodeTime(times, durationNs);
     const shown = times.pts ?? (expected === undefined && dts === undefined ? 0n : undefined);
@@ -202,7 +208,7 @@ export class Timeline {
     times = this.#unwrap(times);
     const time = clockTime(times);
     // What comes first says where the line goes on, whatever track it is.
-    if (time !== undefined) {
+    if (time !== undefined && this.#opened !== undefined) {
       this.#anchor(time, time, { atNs: times.atNs, verdict: "fits", synced: this.#synced });
     }
     const placed = clock.place(times, synced === this.#synced, this.#line(times.atNs, synced));
@@ -243,6 +249,7 @@ export class Timeline {
       offset: this.#offset,
       position: this.#position(atNs),
       reach: independent && !synced ? BREAK : breaks ? SLACK : undefined,
+      told: independent && synced,
     };
   }
 
@@ -252,6 +259,7 @@ export class Timeline {
     this.#first = undefined;
     this.#delay = undefined;
     this.#synced = false;
+    this.#settling = 0;
     this.#mark();
     for (const clock of this.#beside.values()) clock.reopen();
   }
@@ -259,6 +267,11 @@ export class Timeline {
   #mark(): void {
     this.#marked = true;
     for (const clock of this.#beside.values()) clock.mark();
+  }
+
+  /** Whether a packet's times may have been moved by what the source has said of the clock of all tracks. */
+  #isMoved(synced: boolean): boolean {
+    return synced && (!this.#synced || this.#settling > 0);
   }
 
   /** Moves the offset where the line does not go on by the source's clock. */
@@ -277,10 +290,12 @@ export class Timeline {
       const paused = this.#isPaced && atNs - this.#last!.atNs > BREAK + this.#cadence.frameNs;
       this.#offset = this.#goOn(present, sourceDecode, atNs, paused);
       this.#mark();
-    } else if (synced && !this.#synced && this.#expected !== undefined) {
+    } else if (this.#isMoved(synced) && this.#expected !== undefined) {
       // Told where it is on the clock of all tracks: the line stays, and the others come to it.
-      this.#offset += this.#expected - sourceDecode;
+      const moved = this.#expected - sourceDecode;
+      if (moved > SETTLED || moved < -SETTLED) this.#offset += moved;
     }
+    this.#settling = synced && !this.#synced ? SETTLING : Math.max(0, this.#settling - 1);
     this.#synced = synced;
   }
 
