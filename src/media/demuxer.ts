@@ -79,6 +79,8 @@ export class Demuxer {
   #video: VideoInput | undefined;
   /** The stream that the others go by. */
   #first: Stream;
+  /** How many streams there were when it was opened. */
+  #known: number;
   /** Sound and data, by their streams' indices. */
   #beside = new Map<number, SideInput>();
   readonly #rtp: boolean;
@@ -111,6 +113,7 @@ export class Demuxer {
     this.#rtp = /^(rtsp|rtp|sdp)/.test(format.iformat?.name ?? "");
     this.#video = video && this.#videoInput(video, { stamped });
     this.#first = (video ?? beside[0])!;
+    this.#known = format.nbStreams;
     for (const stream of beside) this.#add(stream);
     this.live = format.duration <= 0n || LIVE.test(source.input);
     this.#packet = newPacket(source.av);
@@ -160,9 +163,13 @@ export class Demuxer {
   async #take(packet: Packet): Promise<Demuxed | undefined> {
     const index = packet.streamIndex;
     if (this.#rtp && isReported(this.#source.av, packet)) this.#synced.add(index);
-    // MPEG-TS can say so on the way.
-    if (this.#video && !this.#changing && this.#first.codecpar.codecId !== this.#video.codecId) {
+    // MPEG-TS can say so on the way, of the same stream or by another.
+    const successor = this.#successorAt(index);
+    if (
+      successor || (!this.#changing && this.#video && this.#first.codecpar.codecId !== this.#video.codecId)
+    ) {
       if (await this.#findParts()) return undefined;
+      this.#first = successor ?? this.#first;
       this.#changing = true;
     }
     if (this.#video && index === this.#first.index) {
@@ -209,6 +216,17 @@ export class Demuxer {
     const side = new SideInput(this.#source.av, stream, track);
     this.#beside.set(stream.index, side);
     return side;
+  }
+
+  /**
+   * Another stream of video of the only program, which is what the video is now where it has come since the input was
+   * opened, or a file says so.
+   */
+  #successorAt(index: number): Stream | undefined {
+    if (!this.#video || index === this.#first.index || this.#format.nbPrograms > 1) return undefined;
+    const stream = this.#format.streams[index];
+    const isNew = stream !== undefined && stream.discard !== this.#source.av.AVDISCARD_ALL;
+    return isNew && stream.codecpar.codecType === this.#source.av.AVMEDIA_TYPE_VIDEO ? stream : undefined;
   }
 
   /** A packet of a stream that has come since the input was opened is taken where such was wanted and is not there. */
@@ -327,6 +345,7 @@ export class Demuxer {
     this.#read.key = -1;
     this.#first = (video ?? beside[0])!;
     this.#video = video && this.#videoInput(video);
+    this.#known = opened.format.nbStreams;
     this.#beside = new Map();
     for (const stream of beside) this.#add(stream);
     await this.#readAhead(false);

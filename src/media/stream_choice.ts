@@ -29,9 +29,11 @@ export function chooseStreams(source: Source, format: FormatContext, name: strin
     throw new CuframesError("FORMAT", `${name} has no video track (${streams.length} other streams)`);
   }
   const chosen = new Set([video, ...beside].map((stream) => stream?.index));
-  // Sound that FFmpeg has seen nothing of yet may still come.
-  const mayCome = ({ codecpar }: Stream) =>
-    source.audio === true && !audio && codecpar.codecType === av.AVMEDIA_TYPE_AUDIO;
+  // Sound that FFmpeg has seen nothing of yet may still come; video of the only program may be what the video becomes.
+  const isAlone = format.iformat?.name === "mpegts" && format.nbPrograms <= 1;
+  const mayCome = ({ codecpar: { codecType } }: Stream) =>
+    (source.audio === true && !audio && codecType === av.AVMEDIA_TYPE_AUDIO) ||
+    (video !== undefined && isAlone && codecType === av.AVMEDIA_TYPE_VIDEO);
   for (const stream of streams) {
     if (!chosen.has(stream.index) && !mayCome(stream)) stream.discard = av.AVDISCARD_ALL;
   }
