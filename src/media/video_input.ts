@@ -136,7 +136,7 @@ export class VideoInput {
     const stamp = stampOf(packet, AV_NOPTS_VALUE);
     packet.pts = packet.dts = AV_NOPTS_VALUE;
     if (!this.#arrivals) return;
-    const { timeNs, durationNs } = this.#arrivals.place(stamp ?? 0n);
+    const { timeNs, durationNs } = this.#arrivals.place(stamp);
     packet.dts = timeNs;
     packet.duration = durationNs;
   }

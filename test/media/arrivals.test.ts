@@ -168,6 +168,7 @@ describe("packets that come", () => {
     const placed = [100n, 140n, 90n, 180n].map((stamp) => arrivals.place(stamp * MS).timeNs / MS);
     expect(placed).toEqual([0n, 40n, 40n, 80n]);
     expect(arrivals.durationNs).toBeLessThanOrEqual(41n * MS);
+    expect(arrivals.place(undefined).timeNs / MS).toBe(80n);
     const hour = 3600n * 1000n * MS;
     const later = [220n, 260n].map((stamp) => arrivals.place(stamp * MS - hour).timeNs);
     expect(later[1]! - later[0]!).toBe(40n * MS);

@@ -494,7 +494,10 @@ describe("an input", () => {
       const { port } = server.address() as AddressInfo;
       const camera = source(`http://127.0.0.1:${port}/live.ts`, ["--max-delay", "1s"]);
       expect((await camera.event<Connected>("connected")).codec).toMatch(/^avc1/);
-      expect(await camera.event<Lost>("disconnected")).toMatchObject({ code: null, reason: "the stream ended" });
+      expect(await camera.event<Lost>("disconnected")).toMatchObject({
+        code: null,
+        reason: "the stream ended",
+      });
       expect((await camera.event<Connected>("connected")).codec).toMatch(/^hvc1|^hev1/);
     } finally {
       server.closeAllConnections();

@@ -45,20 +45,20 @@ export class Arrivals {
     return this.#durationNs;
   }
 
-  /** The next packet's time: later than the one before. */
-  place(stamp: bigint): { timeNs: bigint; durationNs: bigint } {
-    let time = stamp + this.#shiftNs;
+  /** The next packet's time: later than the one before. What came in one piece with that may have no stamp. */
+  place(stamp: bigint | undefined): { timeNs: bigint; durationNs: bigint } {
+    let time = stamp === undefined ? this.#lastNs : stamp + this.#shiftNs;
     // FFmpeg stamps by the wall clock, which somebody may have set back.
     if (time < this.#lastNs - SET_BACK) {
-      this.#shiftNs += this.#lastNs + this.#durationNs - time;
-      time = stamp + this.#shiftNs;
+      const goesOn = this.#lastNs + this.#durationNs;
+      this.#shiftNs += goesOn - time;
+      time = goesOn;
     }
     const step = time - this.#lastNs;
     if (step > 0n) {
       const shown = step > 2n * this.#durationNs ? 2n * this.#durationNs : step;
       this.#durationNs += (shown - this.#durationNs) / SMOOTHING;
     } else if (this.#placed) {
-      // What came in one piece has one stamp.
       time = this.#lastNs + 1n;
     }
     this.#placed = true;
