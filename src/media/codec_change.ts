@@ -2,6 +2,7 @@
 import type { CodecParameters, Packet } from "node-av";
 import { Buffer } from "node:buffer";
 import { CODEC_IDS, isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
+import { newPacket } from "./av_packet.ts";
 import type { NodeAv } from "./node_av.ts";
 import { probed } from "./probe.ts";
 
@@ -22,6 +23,26 @@ export function beginningOf(codecId: number, data: Uint8Array): number {
   if (found.length === 0) return 0;
   const at = Math.min(...found);
   return at > 0 && buffer[at - 1] === 0 ? at - 1 : at;
+}
+
+/** Leaves a packet what is before a place in it, and gives the rest, a key packet that is decoded one frame later. */
+export function cut(av: NodeAv, packet: Packet, place: number): Packet {
+  const { streamIndex, pts, dts, duration } = packet;
+  const data = Buffer.from(packet.data!);
+  const rest = newPacket(av);
+  rest.data = data.subarray(place);
+  rest.pts = rest.dts = dts + duration;
+  rest.isKeyframe = true;
+  // Other data takes all else that is known of a packet away.
+  packet.data = data.subarray(0, place);
+  packet.pts = pts;
+  packet.dts = dts;
+  packet.isKeyframe = false;
+  for (const part of [packet, rest]) {
+    part.streamIndex = streamIndex;
+    part.duration = duration;
+  }
+  return rest;
 }
 
 /** The parameters of a codec that a key packet begins; undefined where it does not tell. Free them with `free()`. */

@@ -1,12 +1,11 @@
 /** This file takes the tracks out of an input, as packets in the input's order, times in nanoseconds. */
 import type { CodecParameters, FormatContext, Packet, Stream } from "node-av";
-import { Buffer } from "node:buffer";
 import { CuframesError } from "../core/mod.ts";
-import { isRegularFile } from "./arrival_stamps.ts";
 import type { CallQueue } from "./call_queue.ts";
-import { beginningOf, parametersFrom } from "./codec_change.ts";
+import { beginningOf, cut, parametersFrom } from "./codec_change.ts";
 import { type OpenedFormat, openFormat } from "./open_format.ts";
-import { findStreamChange } from "./ts_change.ts";
+import { newPacket, payload } from "./av_packet.ts";
+import { FileParts } from "./file_parts.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
 import { isMadeNow } from "./time/arrivals.ts";
 import type { SourceTimes } from "./time/source_times.ts";
@@ -17,20 +16,14 @@ import { describeTrack, type MediaTrack } from "./track.ts";
 import { stampOf, VideoInput } from "./video_input.ts";
 import { Watchdog } from "./watchdog.ts";
 
+export { newPacket, payload };
+
 /** Packets that may be damaged, one after the other, before the input is given up. */
 const MAX_DAMAGED = 1000;
 /** Packets that are read ahead at the most, until one of each track has come. */
 const MOST_AHEAD = 100;
 /** A recorder behind such a URL may state a duration; it is shown as it comes all the same. */
 const LIVE = /^(rtsps?|rtp|rtmps?|srt|udp):/i;
-
-/** A part of a file, in bytes; an end of 0 is the file's. */
-interface FilePart {
-  readonly path: string;
-  readonly start: number;
-  readonly end: number;
-  readonly repeats: boolean;
-}
 
 /** Where and how to open an input. */
 export interface Source {
@@ -88,15 +81,9 @@ export class Demuxer {
   readonly #synced = new Set<number>();
   /** Packets that were read to find out what only they tell. */
   readonly #ahead: Packet[] = [];
-  /** What was read last of each track, by its source's decode time in ns, and where the last key packet lies in bytes. */
-  readonly #read = { times: new Map<number, bigint>(), key: -1 };
-  /** Whether the codec changes here; the parts of a file that are read instead of the rest of it. */
+  /** Whether the codec changes here. */
   #changing = false;
-  /** Where in the file the part begins that is read. */
-  #base = 0;
-  #parts: FilePart[] = [];
-  /** Whether what has been read already is read again, and left out. */
-  #repeats = false;
+  readonly #parts: FileParts;
   /** What the video is from its next packet on, where that is new. */
   #config: MediaTrack | undefined;
   #lost = false;
@@ -109,6 +96,7 @@ export class Demuxer {
   private constructor(source: Source, { format, stamped }: OpenedFormat) {
     const { video, beside } = chooseStreams(source, format, redact(source.input));
     this.#source = source;
+    this.#parts = new FileParts(source.input);
     this.#format = format;
     this.#rtp = /^(rtsp|rtp|sdp)/.test(format.iformat?.name ?? "");
     this.#video = video && this.#videoInput(video, { stamped });
@@ -177,7 +165,7 @@ export class Demuxer {
       return this.#accept(packet) ? this.#demuxed(0, this.#takeConfig()) : undefined;
     }
     const side = this.#beside.get(index) ?? this.#meet(index);
-    if (!side?.accept(packet) || this.#isRepeated(side.track, packet)) return undefined;
+    if (!side?.accept(packet) || this.#parts.isRepeated(side.track, packet)) return undefined;
     return this.#demuxed(side.track, side.takeConfig(), index);
   }
 
@@ -192,7 +180,7 @@ export class Demuxer {
     const packet = this.#packet;
     const known = (time: bigint) => time === this.#source.av.AV_NOPTS_VALUE ? undefined : time;
     const { pts, dts, duration } = packet;
-    this.#remember(track, packet);
+    this.#parts.remember(track, packet, this.#source.av.AV_NOPTS_VALUE);
     const lost = track === 0 && this.#lost;
     if (track === 0) this.#lost = false;
     // FFmpeg moves tracks by what is reported where there are several.
@@ -277,15 +265,9 @@ export class Demuxer {
     const data = packet.data!;
     const begins = beginningOf(codecpar.codecId, data);
     // What was looked at when the input was opened has lost nothing.
-    this.#lost ||= this.#read.times.size > 0;
+    this.#lost ||= this.#parts.isBegun;
     if (begins > 0) {
-      const { dts, duration } = packet;
-      this.#ahead.unshift(this.#cut(packet, data.subarray(begins), dts + duration, true));
-      const end = this.#cut(packet, data.subarray(0, begins), dts, false);
-      end.pts = packet.pts;
-      packet.unref();
-      check(av, packet.ref(end), "keeping a packet");
-      end.free();
+      this.#ahead.unshift(cut(av, packet, begins));
       return true;
     }
     const parameters = packet.isKeyframe ? parametersFrom(av, codecpar, packet) : undefined;
@@ -300,49 +282,26 @@ export class Demuxer {
     return true;
   }
 
-  /** A part of a packet. */
-  #cut({ streamIndex, duration }: Packet, data: Uint8Array, dts: bigint, isKeyframe: boolean): Packet {
-    const part = newPacket(this.#source.av);
-    part.data = Buffer.from(data);
-    part.streamIndex = streamIndex;
-    part.pts = part.dts = dts;
-    part.duration = duration;
-    part.isKeyframe = isKeyframe;
-    return part;
-  }
-
   /**
-   * Finds where a file's streams change, to read what is before and behind each by itself: so nothing is lost on the
-   * way. Whether that could be done.
+   * Goes on with the parts of a file whose streams change here: nothing is lost then on the way. Whether that could be
+   * done.
    */
   async #findParts(): Promise<boolean> {
-    if (this.#format.iformat?.name !== "mpegts" || this.#parts.length > 0 || this.#read.key < 0) return false;
-    const path = this.#source.input.replace(/^file:/, "");
-    if (!await isRegularFile(path)) return false;
-    const change = await findStreamChange(path, this.#base + this.#read.key);
-    if (!change) return false;
-    this.#parts = [
-      { path, start: change.from, end: change.end, repeats: true },
-      { path, start: change.next, end: 0, repeats: false },
-    ];
-    return await this.#nextPart();
+    const isTransportStream = this.#format.iformat?.name === "mpegts";
+    return isTransportStream && await this.#parts.find() && await this.#nextPart();
   }
 
   /** Goes on with the next part of a file; false where there is none. */
   async #nextPart(): Promise<boolean> {
-    const part = this.#parts.shift();
+    const part = this.#parts.next();
     if (!part) return false;
-    const { path, start, end, repeats } = part;
     const source = this.#source;
-    const opened = await openFormat(source, `subfile,,start,${start},end,${end},,:${path}`);
+    const opened = await openFormat(source, part.url);
     const before = this.describe();
     const codecId = this.#video?.codecId;
     await this.#release();
     this.#format = opened.format;
     const { video, beside } = chooseStreams(source, opened.format, redact(source.input));
-    this.#base = start;
-    this.#repeats = repeats;
-    this.#read.key = -1;
     this.#first = (video ?? beside[0])!;
     this.#video = video && this.#videoInput(video);
     this.#known = opened.format.nbStreams;
@@ -356,17 +315,6 @@ export class Demuxer {
       else side.introduce();
     }
     return true;
-  }
-
-  #remember(track: number, packet: Packet): void {
-    if (packet.dts !== this.#source.av.AV_NOPTS_VALUE) this.#read.times.set(track, packet.dts);
-    if (track === 0 && packet.isKeyframe) this.#read.key = Number(packet.pos);
-  }
-
-  /** Whether a packet has been read before, in the part of the file that went on to here. */
-  #isRepeated(track: number, packet: Packet): boolean {
-    const last = this.#read.times.get(track);
-    return this.#repeats && last !== undefined && packet.dts <= last;
   }
 
   /** Reads the first packets of what cannot be known without them. */
@@ -458,7 +406,7 @@ export class Demuxer {
     const state = this.#video!.accept(packet);
     if (state === "damaged") this.#lose();
     else this.#damaged = 0;
-    return state === "ready" && !this.#isRepeated(0, packet);
+    return state === "ready" && !this.#parts.isRepeated(0, packet);
   }
 
   /** Counts damaged data; a source of nothing else is given up. */
@@ -472,13 +420,6 @@ export class Demuxer {
   }
 }
 
-/** An allocated, empty packet. */
-export function newPacket(av: NodeAv): Packet {
-  const packet = new av.Packet();
-  packet.alloc();
-  return packet;
-}
-
 /** Whether an RTP packet is timed by its sender's report. */
 function isReported(av: NodeAv, packet: Packet): boolean {
   return packet.getSideData(av.AV_PKT_DATA_RTCP_SR) !== null ||
@@ -489,9 +430,4 @@ function isReported(av: NodeAv, packet: Packet): boolean {
 function paceOf(input: string): boolean | "unknown" {
   if (LIVE.test(input) || input.startsWith("/dev/")) return true;
   return /^(-$|(pipe|fd|tcp|tls|unix|https?):)/i.test(input) ? "unknown" : false;
-}
-
-/** A copy of a packet's payload: the native memory behind it does not outlive the packet. */
-export function payload(packet: Packet): Uint8Array {
-  return new Uint8Array(packet.data ?? Buffer.alloc(0));
 }

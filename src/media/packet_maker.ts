@@ -1,6 +1,6 @@
 /** This file makes a reader's packets of a demuxer's, with their times on the one line of all tracks. */
 import { HeaderUnits, isAnnexB } from "../core/mod.ts";
-import { payload } from "./demuxer.ts";
+import { payload } from "./av_packet.ts";
 import type { Judgeable } from "./lookahead.ts";
 import type { MediaPacket } from "./media_event.ts";
 import type { NodeAv } from "./node_av.ts";

@@ -1,6 +1,6 @@
 /** This file places the packets of a track that goes by another's clock: sound and data beside a picture. */
 import { BREAK, clockTime, type SourceTimes } from "./source_times.ts";
-import type { Placed } from "./timeline.ts";
+import type { Placed } from "./cadence.ts";
 
 /** What the line is like that a packet is placed on. */
 export interface Line {

@@ -14,15 +14,13 @@ import {
   unwrapped,
   type Verdict,
 } from "./source_times.ts";
+import type { Cadence, Circumstances, Placed } from "./cadence.ts";
+import { PresentationTimes, reorderingOf, shifted } from "./presentation.ts";
 import { type Line, SideClock } from "./side_clock.ts";
 
+export type { Cadence, Placed };
+
 const SECOND = 1_000_000_000n;
-/** A presentation time this long, and `REORDERED_FRAMES`, after its decode time is damage. */
-const LATE = 10n * SECOND;
-/** The same in a file that has one clock, and pauses on it. */
-const LATE_IN_FILES = 86_400n * SECOND;
-/** H.264 and HEVC hold at most 16 frames back. */
-const REORDERED_FRAMES = 16n;
 /** A packet that states no duration has this one, until the stream says what its rate is: 25 frames a second. */
 const USUAL_FRAME_NS = SECOND / 25n;
 /** FFmpeg gives a report with the packet that it moves first, or one of those before. */
@@ -31,52 +29,6 @@ const SETTLING = 3;
 const SETTLED = SECOND / 200n;
 /** A gap may be this much longer in the stream than on this machine's clock: packets wait in buffers. */
 const SLACK = 10n * SECOND;
-
-/** What a stream says of its times before its first packet. */
-export interface Cadence {
-  /** How long a packet is shown that states no duration, in ns. */
-  readonly frameNs: bigint;
-  /** How many frames the stream's encoder held back. */
-  readonly reorderFrames: number;
-  /**
-   * Whether packets come when they are made, so that this machine's clock is a witness; `"unknown"`: where they have
-   * done so until now. Default: false.
-   */
-  readonly paced?: boolean | "unknown";
-  /** The source's times begin again at so many ns, as MPEG-TS's do after a day; undefined: they do not. */
-  readonly wrapNs?: bigint | undefined;
-  /** Whether the format knows clocks that start anew in the middle: then a track that is far off is on another. */
-  readonly breaks?: boolean;
-  /** Whether each track counts from anywhere, until the source says how they belong together: RTP. */
-  readonly independent?: boolean;
-}
-
-/** What else is known of a packet that is placed. */
-export interface Circumstances {
-  /** When it came, by the timeline's clock; default: now. */
-  readonly atNs?: bigint;
-  /**
-   * The times of those that came behind it, as far as {@linkcode Timeline.isUndecided} wanted them; undefined: what
-   * goes back is believed at once, and so is what goes ahead.
-   */
-  readonly following?: readonly SourceTimes[];
-  /** Whether the source has said where this track is on the clock of all of them. */
-  readonly synced?: boolean;
-  /** Whether it is decoded and not shown: what is shown begins at 0 of the source's clock. */
-  readonly hidden?: boolean;
-}
-
-/** A packet's times on the timeline. */
-export interface Placed {
-  /** Not before the decode time. */
-  readonly timestampNs: bigint;
-  readonly decodeTimestampNs: bigint;
-  readonly durationNs: bigint;
-  /** The presentation time that the source gives, even where it is before the decode time. */
-  readonly statedNs: bigint | undefined;
-  /** What comes here does not continue what was placed last; the times go on all the same. */
-  readonly discontinuity: boolean;
-}
 
 /** The times of a ring's packet, and whether its publisher marks a gap before it. */
 export interface RingTimes {
@@ -108,8 +60,7 @@ export class Timeline {
   #last: { readonly decode: bigint; readonly sourceDecode: bigint; readonly atNs: bigint } | undefined;
   /** The first packet of the connection, as `#last`. */
   #first: { readonly decode: bigint; readonly atNs: bigint } | undefined;
-  /** How long after its decode time a packet was shown last, and whether one was not believed since. */
-  #delay: { readonly ns: bigint; readonly doubted: boolean } | undefined;
+  readonly #presentation = new PresentationTimes();
   /** When the last of all packets has been shown. */
   #end: bigint | undefined;
   #opened: "restart" | "reconnect" | undefined;
@@ -174,10 +125,11 @@ export class Timeline {
     const expected = this.#expected;
     const sourceDecode = verdict === "outlier" ? expected! : this.#decodeTime(times, durationNs);
     const shown = times.pts ?? (expected === undefined && dts === undefined ? 0n : undefined);
-    const stated = this.#believe(
-      verdict === "outlier" ? this.#shifted(times, durationNs) : shown,
+    const stated = this.#presentation.believe(
+      verdict === "outlier" ? shifted(times, expected!, durationNs) : shown,
       sourceDecode,
       durationNs,
+      this.#cadence.breaks === true,
     );
     const present = stated !== undefined && stated > sourceDecode ? stated : sourceDecode;
 
@@ -257,7 +209,7 @@ export class Timeline {
     this.#opened = opened;
     this.#expected = undefined;
     this.#first = undefined;
-    this.#delay = undefined;
+    this.#presentation.reset();
     this.#synced = false;
     this.#settling = 0;
     this.#mark();
@@ -341,7 +293,7 @@ export class Timeline {
 
   #fits(times: SourceTimes): boolean {
     const state = this.#state(times);
-    return state === undefined || fits(times, state, REORDERED_FRAMES * state.durationNs);
+    return state === undefined || fits(times, state, reorderingOf(state.durationNs));
   }
 
   #judge(times: SourceTimes, following: readonly SourceTimes[] | undefined): Verdict {
@@ -358,30 +310,8 @@ export class Timeline {
     if (expected === undefined) return (pts ?? 0n) - frameNs * BigInt(reorderFrames);
     if (pts === undefined || pts <= expected) return pts ?? expected;
     // Later than by reordering: behind a gap. A file's packets have decode times, but for its first.
-    const isBehindGap = breaks === true && pts - expected > REORDERED_FRAMES * durationNs + BREAK;
+    const isBehindGap = breaks === true && pts - expected > reorderingOf(durationNs) + BREAK;
     return isBehindGap ? pts - frameNs * BigInt(reorderFrames) : expected;
-  }
-
-  /** The presentation time of a packet that is out of place: where it would be, if it were not. */
-  #shifted(times: SourceTimes, durationNs: bigint): bigint | undefined {
-    const { pts, dts } = times;
-    if (pts === undefined || dts === undefined) return undefined;
-    const window = REORDERED_FRAMES * durationNs;
-    const movedTogether = pts - dts <= window && pts - dts >= -window;
-    return movedTogether ? this.#expected! + (pts - dts) : pts;
-  }
-
-  /** A presentation time that is not too far from the decode time; one alone that is later than before is not believed. */
-  #believe(pts: bigint | undefined, sourceDecode: bigint, durationNs: bigint): bigint | undefined {
-    if (pts === undefined) return undefined;
-    const { breaks } = this.#cadence;
-    const after = pts - sourceDecode;
-    const window = REORDERED_FRAMES * durationNs;
-    if (after > window + (breaks ? LATE : LATE_IN_FILES) || after < -window) return undefined;
-    const { ns, doubted } = this.#delay ?? { ns: after, doubted: false };
-    const isDoubted = breaks === true && !doubted && after - ns > window + BREAK;
-    this.#delay = isDoubted ? { ns, doubted: true } : { ns: after, doubted: false };
-    return isDoubted ? undefined : pts;
   }
 
   #unwrap(times: SourceTimes): SourceTimes {
