@@ -223,6 +223,25 @@ describe("sound that changes", () => {
     expect((await readTracks(path, { audio: false })).of(1)).toEqual([]);
   });
 
+  it("comes with a video that is joined in the middle, from its key packet on", async () => {
+    const bytes = await bytesOf(await sound("joined.ts", 4));
+    // The tables, and then all from the middle of a second.
+    const middle = Math.floor(bytes.length / 188 * 0.4) * 188;
+    const path = await join2("joined-late.ts", bytes.subarray(0, 3 * 188), bytes.subarray(middle));
+    await using media = await openConnection(path, { decode: false, audio: true }, new Timeline());
+    const packets: MediaPacket[] = [];
+    for await (const event of media) if (event.kind === "packet") packets.push(event);
+    const video = packets.filter(({ track }) => track === 0);
+    const late = packets.filter(({ track }) => track === 1);
+    expect(video[0]!.type).toBe("key");
+    expect(video.length).toBeLessThan(75);
+    // As long as the video, from its beginning on, but for what stands before its place in the file.
+    expect(late[0]!.timestampNs).toBeGreaterThanOrEqual(video[0]!.timestampNs);
+    expect(late[0]!.timestampNs - video[0]!.timestampNs).toBeLessThan(SECOND / 5n);
+    const end = (one: MediaPacket) => one.timestampNs + one.durationNs;
+    expect(Math.abs(Number(end(late.at(-1)!) - end(video.at(-1)!))) / 1e6).toBeLessThan(100);
+  });
+
   it("comes with the video of a connection, from its key packet on", async () => {
     const path = await sound("connection.mp4", 2);
     const timeline = new Timeline();
