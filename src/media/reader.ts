@@ -85,6 +85,8 @@ export class MediaReader implements AsyncDisposable {
   #other: Judgeable | undefined;
   /** What the video is from its next key packet on, where that is new. */
   #config: MediaTrack | undefined;
+  /** FFmpeg's `AVCodecID` of the first track's last packet. */
+  #codecId: number;
   /** The packet that the decoder gets next. */
   #undecoded: Packet | undefined;
   /** When the first packet is shown. */
@@ -126,6 +128,7 @@ export class MediaReader implements AsyncDisposable {
     this.#pace = options.realtime ? new Pace() : undefined;
     this.#frames = parameters && new DecodedFrames(av, parameters, options, hardware);
     this.tracks = demuxer.describe();
+    this.#codecId = this.tracks[0]!.codecId;
     this.#maker = new PacketMaker(av, timeline, this.tracks[0]!);
     this.format = this.#frames?.format ?? "NV12";
     this.width = this.#frames?.width ?? 0;
@@ -278,6 +281,9 @@ export class MediaReader implements AsyncDisposable {
     if (source.calls.closed) return await demuxer.close();
     this.#demuxer = demuxer;
     this.#packets = new Lookahead(demuxer, this.#timeline);
+    this.#timeline.describe(demuxer.cadence);
+    const [first] = demuxer.describe();
+    if (first?.kind === "video" && first.codecId !== this.#codecId) this.#config = first;
     await this.#restartDecoder();
     this.#timeline.restart();
     this.#passPackets = 0;
@@ -301,6 +307,7 @@ export class MediaReader implements AsyncDisposable {
       const config = this.#config = read.config ?? this.#config;
       if (this.#isUseless(packet)) return;
       this.#config = undefined;
+      this.#codecId = config?.codecId ?? this.#codecId;
       this.#takeFirst({ ...read, config });
       return;
     }

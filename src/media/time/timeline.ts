@@ -106,10 +106,12 @@ export class Timeline {
 
   /**
    * Whether a packet is so far from where its clock should be that those behind it must be known before it is placed:
-   * at most three of them, and one where they come slowly.
+   * at most three of them, and one where they come slowly or the first is in its place again.
    */
   isUndecided(times: SourceTimes, following: readonly SourceTimes[], synced = false): boolean {
-    return !this.#isMoved(synced) && !this.#fits(this.#unwrap(times)) && isUndecided(times, following);
+    if (this.#isMoved(synced) || this.#fits(this.#unwrap(times))) return false;
+    const isBack = following.some((one) => this.#fits(this.#unwrap(one)));
+    return !isBack && isUndecided(times, following);
   }
 
   /** Places the next packet; times are the source's, `undefined` where it gives none. */
