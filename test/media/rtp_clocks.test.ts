@@ -28,9 +28,10 @@ async function send(
   sender: RtspSender,
   late: number,
   reports: (index: number) => readonly number[],
+  bases: readonly number[],
 ): Promise<void> {
   const pictures = await frames();
-  const rtpTimes = [(index: number) => BASES[0]! + index * 3600, (index: number) => BASES[1]! + index * 320];
+  const rtpTimes = [(index: number) => bases[0]! + index * 3600, (index: number) => bases[1]! + index * 320];
   const wallClocks = [
     (index: number) => WALL_CLOCK + index / 25,
     (index: number) => WALL_CLOCK + late / 1000 + index / 25,
@@ -45,8 +46,8 @@ async function send(
   }
 }
 
-async function read(late: number, reports: (index: number) => readonly number[]) {
-  using server = await serveRtsp([VIDEO, SOUND], (sender) => send(sender, late, reports));
+async function read(late: number, reports: (index: number) => readonly number[], bases = BASES) {
+  using server = await serveRtsp([VIDEO, SOUND], (sender) => send(sender, late, reports, bases));
   await using media = await openMedia(server.url, {
     ...{ decode: false, audio: true, timeout: 10_000 },
     options: { rtsp_transport: "tcp" },
@@ -72,6 +73,13 @@ it("tracks without reports begin together", async () => {
   expect(new Set(steps(video))).toEqual(new Set([40n * MS]));
   expect(new Set(steps(sound))).toEqual(new Set([20n * MS]));
   expect(sound[0]!.timestampNs).toBe(video[0]!.timestampNs);
+});
+
+it("tracks that count from 0 have the time of their first packet, which FFmpeg takes for none", async () => {
+  const { video, sound } = await read(0, () => [], [0, 0]);
+  expect(new Set(steps(video))).toEqual(new Set([40n * MS]));
+  const apart = sound.at(-1)!.timestampNs - video.at(-1)!.timestampNs - 20n * MS;
+  expect(Math.abs(Number(apart / MS))).toBeLessThanOrEqual(40);
 });
 
 it.each([

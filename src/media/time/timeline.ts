@@ -136,6 +136,11 @@ export class Timeline {
     const present = stated !== undefined && stated > sourceDecode ? stated : sourceDecode;
 
     this.#anchor(hidden ? later(present, 0n) : present, sourceDecode, { atNs, verdict, synced });
+    // FFmpeg takes a first RTP time of 0 for none, and counts from the second: all that follow are that much early.
+    const isSecond = this.#first !== undefined && this.#first === this.#last;
+    if (this.#cadence.independent && isSecond && sourceDecode === this.#last!.sourceDecode) {
+      this.#offset += durationNs;
+    }
     const discontinuity = this.#marked && this.#last !== undefined;
     this.#marked = false;
     this.#expected = sourceDecode + durationNs;
