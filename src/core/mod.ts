@@ -2,7 +2,7 @@
 
 import "./supported.ts";
 
-export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
+export { joinUnits, type NalUnit, parameterSets } from "./annexb.ts";
 export { Backoff } from "./backoff.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
@@ -29,6 +29,7 @@ export {
   type Rect,
   type Size,
 } from "./format.ts";
+export { HeaderUnits, withParameterSets } from "./header_units.ts";
 export {
   checkChoice,
   checkHandle,

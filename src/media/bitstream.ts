@@ -1,7 +1,14 @@
 /** This file runs FFmpeg's bitstream filters as the demuxer needs them. */
 import type { BitStreamFilterContext, CodecParameters, Packet } from "node-av";
 import { Buffer } from "node:buffer";
-import { CODEC_IDS, CuframesError, isAnnexB, isCuframesError } from "../core/mod.ts";
+import {
+  CODEC_IDS,
+  CuframesError,
+  isAnnexB,
+  isCuframesError,
+  parameterSets,
+  withParameterSets,
+} from "../core/mod.ts";
 
 import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";
 
@@ -41,8 +48,9 @@ export class AnnexBFilter {
 
   /** Converts in place, one packet to one; false, and an empty packet, where the packet is damaged. */
   filter(packet: Packet): boolean {
-    this.#follow(packet);
+    const followed = this.#follow(packet);
     if (this.#context.sendPacketSync(packet) === 0 && this.#context.receivePacketSync(packet) === 0) {
+      if (followed) this.#announce(packet);
       return true;
     }
     packet.unref();
@@ -54,10 +62,14 @@ export class AnnexBFilter {
     this.#context.free();
   }
 
-  /** An MP4 may change its parameter sets; a decoder of Annex B must not be told so in MP4's form. */
-  #follow(packet: Packet): void {
+  /**
+   * An MP4 or an RTMP stream may change its parameter sets; a decoder of Annex B must not be told so in MP4's form.
+   *
+   * @returns whether it does at this packet
+   */
+  #follow(packet: Packet): boolean {
     const extradata = packet.getSideData(this.#av.AV_PKT_DATA_NEW_EXTRADATA);
-    if (!extradata) return;
+    if (!extradata) return false;
     const parameters = new this.#av.CodecParameters();
     parameters.alloc();
     try {
@@ -67,12 +79,22 @@ export class AnnexBFilter {
       this.#context.free();
       this.#context = context;
     } catch (error) {
-      if (isCuframesError(error)) return;
+      if (isCuframesError(error)) return false;
       throw error;
     } finally {
       parameters.free();
     }
     packet.freeSideData();
+    return true;
+  }
+
+  /** The filter puts new sets before the next IDR picture; they hold from here on, whatever this packet is. */
+  #announce(packet: Packet): void {
+    const { codecId, extradata } = this.parameters;
+    const sets = parameterSets(codecId, extradata ?? new Uint8Array(0));
+    const data = packet.data ?? Buffer.alloc(0);
+    const whole = withParameterSets(codecId, data, sets);
+    if (whole !== data) packet.data = Buffer.from(whole.buffer, whole.byteOffset, whole.byteLength);
   }
 }
 

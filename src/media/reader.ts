@@ -263,9 +263,8 @@ export class MediaReader implements AsyncDisposable {
     this.#lastPacketNs = timestampNs;
     const key = packet.isKeyframe;
     const bytes = payload(packet);
-    const { data, header } = key && this.#header
-      ? this.#header.put(bytes)
-      : { data: bytes, header: undefined };
+    const { data, header } = this.#header?.[key ? "put" : "pass"](bytes) ??
+      { data: bytes, header: undefined };
     if (decoder) {
       // A decoder that is told no presentation time finds the order itself; a guess would mislead it.
       packet.pts = placed.statedNs ?? av.AV_NOPTS_VALUE;

@@ -11,7 +11,6 @@ import {
   HeaderUnits,
   invalid,
   isAnnexB,
-  joinUnits,
   type NalUnit,
   optionNames,
   parameterSets,
@@ -287,7 +286,7 @@ export class Recorder implements AsyncDisposable {
     codecpar.width = this.#options.codedWidth;
     codecpar.height = this.#options.codedHeight;
     let header = this.#options.description ?? new Uint8Array(0);
-    if (header.length === 0 && isAnnexB(codecId)) header = joinUnits(parameterSets(codecId, data));
+    if (isAnnexB(codecId)) header = new HeaderUnits(codecId, header).take(data).header ?? header;
     if (header.length > 0) codecpar.extradata = Buffer.from(header);
     // Apple's players take HEVC by this tag alone: parameter sets in the header and nowhere else.
     if (codecId === CODEC_IDS.hevc && this.#isMp4) codecpar.codecTag = "hvc1";

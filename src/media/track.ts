@@ -1,6 +1,6 @@
 /** This file says what is known of a video track, in WebCodecs' words. */
 import type { CodecParameters } from "node-av";
-import { codecString, EXTRADATA_SIZE_MAX, isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
+import { codecString, EXTRADATA_SIZE_MAX, HeaderUnits, isAnnexB } from "../core/mod.ts";
 
 import type { NodeAv } from "./node_av.ts";
 
@@ -115,5 +115,7 @@ export function describeTrack(
 function descriptionOf({ codecId, extradata }: CodecParameters): Uint8Array {
   const all = new Uint8Array(extradata ?? []);
   // x265 adds its settings to the parameter sets, as an SEI message of any length.
-  return isAnnexB(codecId) && all.length > EXTRADATA_SIZE_MAX ? joinUnits(parameterSets(codecId, all)) : all;
+  return isAnnexB(codecId) && all.length > EXTRADATA_SIZE_MAX
+    ? new HeaderUnits(codecId, all).description
+    : all;
 }
