@@ -46,6 +46,7 @@ export {
   type WaitOptions,
 } from "./options.ts";
 export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
+export { type PictureOrder, PictureOrders } from "./picture_order.ts";
 export { LEAST_VERSIONS } from "./runtimes.ts";
 export { pause, Ticker } from "./timers.ts";
 export { timescaleOf } from "./timescale.ts";

@@ -5,9 +5,10 @@ import { constants } from "node:os";
 import { CuframesError, isAnnexB } from "../core/mod.ts";
 import { requireHost } from "./host.ts";
 
-import { AnnexBFilter, PresentationFilter } from "./bitstream.ts";
+import { AnnexBFilter } from "./bitstream.ts";
 import type { CallQueue } from "./call_queue.ts";
 import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
+import { PresentationFilter } from "./presentation_filter.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** Packets that may be damaged, one after the other, before the input is given up. */
@@ -184,7 +185,7 @@ export class Demuxer {
       this.#started = true;
       if (!stamped) this.#generated = 0n;
       if (packet.pts === av.AV_NOPTS_VALUE) {
-        this.#presentation = PresentationFilter.for(av, this.parameters, this.frameNs);
+        this.#presentation = PresentationFilter.for(this.parameters, this.frameNs);
       }
     }
     if (this.#generated !== undefined && !stamped) {
@@ -192,14 +193,12 @@ export class Demuxer {
       packet.duration = this.frameNs;
     }
     // To a decoder an empty packet would be the end of the stream.
-    if (
-      packet.size === 0 || this.#annexB?.filter(packet) === false ||
-      this.#presentation?.send(packet) === false
-    ) {
+    if (packet.size === 0 || this.#annexB?.filter(packet) === false) {
       this.#lose();
       return false;
     }
     this.#damaged = 0;
+    this.#presentation?.send(packet);
     return this.#presentation === undefined;
   }
 
