@@ -2,12 +2,12 @@
 import type { CodecParameters, FormatContext, Packet, Rational, Stream } from "node-av";
 import { Buffer } from "node:buffer";
 import { constants } from "node:os";
-import { CuframesError, isAnnexB } from "../core/mod.ts";
+import { CuframesError, isAnnexB, redact } from "../core/mod.ts";
 import { requireHost } from "./host.ts";
 
 import { AnnexBFilter } from "./bitstream.ts";
 import type { CallQueue } from "./call_queue.ts";
-import { check, NANOSECONDS, type NodeAv, redact } from "./node_av.ts";
+import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";
 import { PresentationFilter } from "./presentation_filter.ts";
 import { Watchdog } from "./watchdog.ts";
 

@@ -1,7 +1,7 @@
 /** This is the door of the room that reads and writes media: what others may use of it. */
 export { type ColourOptions, isRgb, MATRICES, type Matrix, RANGES } from "./frame_picture.ts";
 export { encodeImage, type ImageFormat } from "./image.ts";
-export { isBrokenPipe, isDiskFull, loadNodeAv, redact } from "./node_av.ts";
+export { isBrokenPipe, isDiskFull, loadNodeAv } from "./node_av.ts";
 export type { DestinationPlane } from "./picture.ts";
 export { pictureSizeOf } from "./picture_size.ts";
 export { type FrameRate, RawVideoWriter } from "./raw_video.ts";

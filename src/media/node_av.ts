@@ -132,14 +132,3 @@ function codeOf(av: NodeAv, result: number): Code {
   }
   return "IO";
 }
-
-/**
- * An input's name as it may appear in a message: a URL loses its user, password, query and fragment, where
- * credentials travel. All up to the last `@` goes, because a password may hold any character.
- */
-export function redact(input: string): string {
-  const url = /^([a-z][a-z0-9+.-]*:\/\/)(.*)$/is.exec(input);
-  if (!url) return input;
-  const [, scheme = "", rest = ""] = url;
-  return scheme + rest.slice(rest.lastIndexOf("@") + 1).replace(/[?#].*$/s, "");
-}

@@ -8,13 +8,13 @@ import {
   isAnnexB,
   LONGEST_TIMER_MS,
   type PixelFormat,
+  redact,
 } from "../core/mod.ts";
 import { Damage } from "./damage.ts";
 import { DecodedFrames } from "./decoded_frames.ts";
 import type { Decoder } from "./decoder.ts";
 import { Demuxer, payload } from "./demuxer.ts";
 import type { MediaEvent, MediaFrame, MediaPacket } from "./media_event.ts";
-import { redact } from "./node_av.ts";
 import { type Opened, openInput, type OpenMediaOptions } from "./opening.ts";
 import { Pace } from "./time/pace.ts";
 import { type Cadence, Timeline } from "./time/timeline.ts";

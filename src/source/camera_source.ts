@@ -1,10 +1,9 @@
 /** This file publishes a camera: its input is opened again and again, and published under one key. */
-import { Backoff, type CuframesError, isCuframesError, pause } from "../core/mod.ts";
+import { Backoff, type CuframesError, isCuframesError, pause, redact } from "../core/mod.ts";
 import { type MediaEvent, type MediaReader, openConnection, Timeline } from "../media/mod.ts";
 import { CameraRing, type RingCounters } from "./camera_ring.ts";
 import { type CameraSourceOptions, type CameraSourceSettings, settingsOf } from "./options.ts";
 import type { CameraSourceEvent } from "./event.ts";
-import { redact } from "./redact.ts";
 
 /**
  * How a {@linkcode CameraSource} is doing. The counters are those of all its connections.

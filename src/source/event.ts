@@ -22,7 +22,7 @@ export type CameraSourceEvent =
   | {
     /** The input is being opened. */
     readonly kind: "connecting";
-    /** Without what may be credentials: a URL's user, password, query and fragment. */
+    /** Without what may be credentials: a URL's user, password, query and fragment, and a path's `password=…`. */
     readonly input: string;
   }
   | {

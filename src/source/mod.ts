@@ -3,4 +3,3 @@ export { CameraSource, type CameraSourceStats } from "./camera_source.ts";
 export type { CameraSourceEvent } from "./event.ts";
 export { coloursOfFrame } from "./frame_metadata.ts";
 export type { CameraPacketsOptions, CameraSourceOptions } from "./options.ts";
-export { redact, redactText } from "./redact.ts";

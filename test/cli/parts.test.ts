@@ -8,7 +8,7 @@ import { exitCodeOf, UsageError } from "../../src/cli/exit.ts";
 import { frameRate, frameRateOf } from "../../src/cli/frame_rate.ts";
 import { newProgram } from "../../src/cli/program.ts";
 import { Rates } from "../../src/cli/rates.ts";
-import { redactText } from "../../src/source/redact.ts";
+import { redactText } from "../../src/core/redact.ts";
 import { sourceCommand } from "../../src/cli/source.ts";
 import { printable, seconds } from "../../src/cli/tables.ts";
 import { CuframesError, type PublisherReport } from "../../mod.ts";
