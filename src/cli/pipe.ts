@@ -173,7 +173,7 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
   let codecId = 0;
   let count = 0;
   try {
-    for await (const packet of packetsOf(reader, (options.wait ?? 0) * 1000, signal)) {
+    for await (const packet of packetsOf(key, reader, (options.wait ?? 0) * 1000, signal)) {
       const { data, type } = packet;
       if (!recorder) {
         if (type !== "key") continue;

@@ -84,7 +84,7 @@ async function record(key: string, options: Options): Promise<void> {
   });
   let packets = 0;
   try {
-    for await (const packet of packetsOf(reader, waitMs, signal)) {
+    for await (const packet of packetsOf(key, reader, waitMs, signal)) {
       await recorder.write(packet, () => ({
         codecId: reader.codecId,
         description: codecParametersOf(reader),

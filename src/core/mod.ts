@@ -47,7 +47,15 @@ export {
 } from "./options.ts";
 export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
 export { type PictureOrder, PictureOrders } from "./picture_order.ts";
-export { namesCredential, redact, redactText, type Secret, secretsIn } from "./redact.ts";
+export {
+  namesCredential,
+  RAW_PASSWORD_ADVICE,
+  rawPassword,
+  redact,
+  redactText,
+  type Secret,
+  secretsIn,
+} from "./redact.ts";
 export { LEAST_VERSIONS } from "./runtimes.ts";
 export { pause, Ticker } from "./timers.ts";
 export { timescaleOf } from "./timescale.ts";

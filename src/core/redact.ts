@@ -111,3 +111,23 @@ export function redactText(text: string): string {
     return redact(url.slice(0, url.length - tail.length)) + tail;
   });
 }
+
+/** Whether a URL's password has a character of its own that ends an address, as far as that can be told. */
+export type RawPassword = "surely" | "perhaps" | "no";
+
+/** The advice for a {@linkcode RawPassword}. */
+export const RAW_PASSWORD_ADVICE =
+  "a #, / or ? in a URL's user or password must be percent-encoded, as %23, %2F or %3F";
+
+/** Looks for a `#`, `/` or `?` between a URL's scheme and the `@` before its host: there FFmpeg would end the address. */
+export function rawPassword(url: string): RawPassword {
+  const rest = /^[a-z][a-z0-9+.-]*:\/\/(.*)$/is.exec(url)?.[1] ?? "";
+  const credentials = rest.slice(0, userEnd(rest));
+  const [head = ""] = credentials.split(/[/?#]/, 1);
+  // Without such a character it ends with the `@`.
+  if (head === credentials || !head.includes(":")) return "no";
+  const address = head.slice(head.lastIndexOf("@") + 1);
+  if (/:[^\]:]*[^\]:\d][^\]:]*$/.test(address)) return "surely";
+  // What looks like a host is one, and the `@` belongs to a path.
+  return /^(?:\[.*\]|[^:]*\.[^:]*)(?::\d*)?$/.test(address) ? "no" : "perhaps";
+}

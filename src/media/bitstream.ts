@@ -1,14 +1,7 @@
 /** This file runs FFmpeg's bitstream filters as the demuxer needs them. */
 import type { BitStreamFilterContext, CodecParameters, Packet } from "node-av";
 import { Buffer } from "node:buffer";
-import {
-  CODEC_IDS,
-  CuframesError,
-  isAnnexB,
-  isCuframesError,
-  parameterSets,
-  withParameterSets,
-} from "../core/mod.ts";
+import { CODEC_IDS, CuframesError, isCuframesError, parameterSets, withParameterSets } from "../core/mod.ts";
 
 import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";
 

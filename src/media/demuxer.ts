@@ -8,6 +8,7 @@ import { requireHost } from "./host.ts";
 import { AnnexBFilter } from "./bitstream.ts";
 import type { CallQueue } from "./call_queue.ts";
 import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";
+import { checkKnownOptions, checkTakenOptions } from "./input_options.ts";
 import { PresentationFilter } from "./presentation_filter.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -100,12 +101,14 @@ export class Demuxer {
     const dictionary = av.Dictionary.fromObject(options);
     using opening = new Watchdog(source.timeout, interrupt);
     try {
+      checkKnownOptions(av, name, format, options);
       const opened = await calls.run(() => format.openInput(input, demuxer, dictionary));
       signal.throwIfAborted();
       opening.check(`opening ${name}`);
       if (opened === -constants.errno.EIO) await requireHost(name);
       check(av, opened, `opening ${name}`);
       opening[Symbol.dispose]();
+      checkTakenOptions(av, input, name, format, options);
       using looking = new Watchdog(source.timeout + ANALYSIS_MS, interrupt);
       const found = await calls.run(() => format.findStreamInfo());
       signal.throwIfAborted();

@@ -3,10 +3,15 @@ import {
   checkDimension,
   checkInteger,
   checkOptions,
+  CuframesError,
   formatCode,
   invalid,
+  isCuframesError,
   optionNames,
   type PixelFormat,
+  RAW_PASSWORD_ADVICE,
+  rawPassword,
+  redact,
   timeoutMilliseconds,
 } from "../core/mod.ts";
 import { CallQueue } from "./call_queue.ts";
@@ -52,7 +57,10 @@ export interface OpenMediaOptions {
    * cannot be interrupted.
    */
   timeout?: number;
-  /** FFmpeg's options of the demuxer and the protocol, such as `{ rtsp_transport: "tcp" }`. */
+  /**
+   * FFmpeg's options of the demuxer and the protocol, such as `{ rtsp_transport: "tcp" }`. One that FFmpeg does not have, or
+   * that a file's demuxer does not take, is refused.
+   */
   options?: Record<string, string>;
   /**
    * Where frames are decoded: `"none"` (default) on the CPU; `"cuda"` on the GPU, for the codecs that it has a decoder
@@ -123,15 +131,22 @@ export async function openInput(input: string, options?: OpenMediaOptions): Prom
   } catch (error) {
     hardware?.close();
     await demuxer?.close();
-    throw error;
+    throw withAdvice(error, input);
   } finally {
     signal?.removeEventListener("abort", abort);
   }
 }
 
+/** An error of opening an input, with what may help. */
+function withAdvice(error: unknown, input: string): unknown {
+  if (!isCuframesError(error) || rawPassword(input) !== "perhaps") return error;
+  return new CuframesError(error.code, `${error.message} (${RAW_PASSWORD_ADVICE})`, { cause: error.cause });
+}
+
 function check(input: string, options: OpenMediaOptions): void {
   // FFmpeg's binding would dereference it.
   if (input === "") throw invalid("the input is empty: it must be a path or a URL");
+  if (rawPassword(input) === "surely") throw invalid(`opening ${redact(input)}: ${RAW_PASSWORD_ADVICE}`);
   const { format, width, height, hardware = "none", device = 0, timeout = Infinity } = options;
   if (format !== undefined) formatCode(format);
   if (width !== undefined) checkDimension("width", width);

@@ -1,7 +1,6 @@
 /** This file finds the presentation times of packets that have decode times only. */
 import type { CodecParameters, Packet } from "node-av";
 import { CuframesError, isAnnexB, type PictureOrder, PictureOrders } from "../core/mod.ts";
-import type { NodeAv } from "./node_av.ts";
 
 /** Packets whose distances tell how far apart the last pictures are. */
 const STEPS = 8;

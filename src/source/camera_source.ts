@@ -84,7 +84,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
    * attempt would not mend, or the signal's reason. Nobody has to look at it.
    *
    * Such failures are `ALREADY_EXISTS`: another process publishes under the key; those of opening a file, or of a
-   * camera that can never have worked: `NOT_FOUND`, `PERMISSION`, `FORMAT`, `UNSUPPORTED`; with `reconnect: false`
+   * camera that can never have worked: `NOT_FOUND`, `PERMISSION`, `FORMAT`, `UNSUPPORTED`, `INVALID_ARGUMENT`; with `reconnect: false`
    * also `IO` and `TIMEOUT`; `OUT_OF_MEMORY`, `CUDA`; and whatever `onEvent` throws.
    */
   readonly closed: Promise<void>;
@@ -189,7 +189,9 @@ export class CameraSource implements Disposable, AsyncDisposable {
   #mayRetry({ code }: CuframesError): boolean {
     const { input, reconnect } = this.#settings;
     if (!reconnect || !isRemote(input)) return false;
-    return this.#connections > 0 || (code !== "UNSUPPORTED" && code !== "OUT_OF_MEMORY");
+    // A mistake in the URL or its options stays one.
+    const hopeless: readonly string[] = ["INVALID_ARGUMENT", "UNSUPPORTED", "OUT_OF_MEMORY"];
+    return this.#connections > 0 || !hopeless.includes(code);
   }
 
   /** One connection, from opening to its end. */

@@ -95,7 +95,10 @@ export interface CameraSourceOptions {
   maxDelay?: number;
   /** FFmpeg's name of the input's format, such as `"v4l2"` or `"lavfi"`; default: found out. */
   inputFormat?: string;
-  /** FFmpeg's options of the demuxer and the protocol, such as `{ video_size: "1280x720" }`. */
+  /**
+   * FFmpeg's options of the demuxer and the protocol, such as `{ video_size: "1280x720" }`. One that FFmpeg does not have
+   * is refused.
+   */
   inputOptions?: Readonly<Record<string, string>>;
   /** Nothing is published before so many subscribers are there, 0 to 64; default 0. */
   subscribers?: number;

@@ -83,6 +83,37 @@ describe("what is wrong is said in a line, with an exit code", () => {
   });
 });
 
+test("what does not come in time is told in the words of the command line", async () => {
+  using silent = Publisher.create({
+    key: "silent-pictures",
+    width: 64,
+    height: 64,
+    runtimeDirectory: sockets,
+  });
+  using mute = Publisher.create({
+    ...{ key: "silent-packets", width: 64, height: 64, runtimeDirectory: sockets },
+    packets: { codec: "h264" },
+  });
+  const path = join(directory, "never.mp4");
+  const outcomes = await Promise.all([
+    cuframes(["record", silent.key, "-o", path], { env }),
+    cuframes(["pipe", silent.key, "--packets"], { env }),
+    cuframes(["record", mute.key, "-o", path, "--wait", "1s"], { env }),
+    cuframes(["snapshot", silent.key, join(directory, "never.png")], { env }),
+  ]);
+  expect(outcomes.map(({ code }) => code)).toEqual([3, 3, 5, 5]);
+  const without =
+    "cuframes: silent-pictures is published without packets: start its source without --no-packets\n";
+  expect(outcomes[0]!.stderr).toBe(without);
+  expect(outcomes[1]!.stderr).toBe(without);
+  expect(outcomes[2]!.stderr).toMatch(
+    /no packet of silent-packets came .*: give --wait a longer time, or look at its source\n/,
+  );
+  expect(outcomes[3]!.stderr).toMatch(
+    /no frame of silent-pictures came .*: give --wait a longer time, or look at its source\n/,
+  );
+}, 40_000);
+
 test("the standard input is a source", async () => {
   const source = startCuframes(["source", "-", "--key", "stdin", "--memory", "host", "--json"], { env });
   source.stdin.end(readFileSync(CLIP));
