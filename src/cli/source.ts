@@ -23,6 +23,7 @@ import {
   type CommonOptions,
   type Context,
   contextOf,
+  duration,
   durationOption,
   integer,
   newCommand,
@@ -49,6 +50,7 @@ interface SourceOptions extends CommonOptions {
   packetSlots: number;
   dataSize: number;
   realtime?: boolean;
+  patience?: number;
   loop?: boolean;
   size?: Size;
   format?: PixelFormat;
@@ -110,6 +112,11 @@ export function sourceCommand(): Command {
     )
     .option("--data-size <MiB>", "payload in the packet ring, 1 to 1024", integer(1, 1024), 16)
     .option("--realtime", "read a file at its own pace, not as fast as it goes")
+    .option(
+      "--patience <duration>",
+      "how long a file's frame waits for ordered subscribers; default: for as long as they are connected",
+      duration,
+    )
     .option("--loop", "begin again at a file's end")
     .option("--size <WxH>", "scale frames once, here", size)
     .addOption(
@@ -242,7 +249,8 @@ function sourceOptionsOf(
   }
   const { frames, slots, maxSlots, memoryLimit, memory, device, hardware } = options;
   const { transport, reconnect, subscribers } = options;
-  const { realtime = false, loop = false, size, format, inputFormat, inputOption, socketMode } = options;
+  const { patience, realtime = false, loop = false, size, format, inputFormat, inputOption, socketMode } =
+    options;
   return {
     ...{ input, key, frames, memory, device, hardware, realtime, loop },
     ...(slots !== undefined && { slots }),
@@ -256,6 +264,7 @@ function sourceOptionsOf(
     ...(inputFormat !== undefined && { inputFormat }),
     ...(inputOption !== undefined && { inputOptions: inputOption }),
     ...(socketMode !== undefined && { socketMode }),
+    ...(patience !== undefined && { patience: patience * 1000 }),
   };
 }
 

@@ -18,12 +18,9 @@ export interface RingCounters {
   packetsDropped: number;
   /** Frames published. */
   frames: number;
-  /** Frames left out: no slot was free when they were decoded, and no memory for one could be had. */
+  /** Frames left out: no slot was free in time, and no memory for one could be had. The next one says `discontinuity`. */
   framesDropped: number;
 }
-
-/** How long a frame waits for subscribers that may hold the source back. */
-const PATIENCE_MS = 5000;
 
 /** One key's publisher. Made when the camera's first connection tells the size. */
 export class CameraRing implements Disposable {
@@ -124,15 +121,15 @@ export class CameraRing implements Disposable {
     this.counters.packetBytes += packet.data.length;
   }
 
-  /** Publishes a frame; it is dropped where every slot is held. */
+  /** Publishes a frame; it is dropped where no slot is free in time, and the next one says `discontinuity`. */
   async frame(frame: MediaFrame, signal: AbortSignal): Promise<void> {
     // Decoded without its references.
     if (this.#beginNs === undefined || frame.timestampNs < this.#beginNs) return;
     this.#gap.frame ||= frame.discontinuity && !this.#isNew.frame;
-    this.#isNew.frame = false;
     using slot = await this.#acquire(signal);
     if (slot === undefined) {
       this.counters.framesDropped++;
+      this.#gap.frame = !this.#isNew.frame;
       return;
     }
     frame.writeTo(slot);
@@ -144,6 +141,7 @@ export class CameraRing implements Disposable {
       ...(this.#metadata && { metadata: this.#metadata }),
     });
     this.#gap.frame = false;
+    this.#isNew.frame = false;
     this.counters.frames++;
   }
 
@@ -156,7 +154,7 @@ export class CameraRing implements Disposable {
     const publisher = this.#publisher;
     try {
       if (!this.#wait) return publisher?.acquire();
-      return await publisher?.acquireAsync({ timeout: PATIENCE_MS, signal });
+      return await publisher?.acquireAsync({ timeout: this.#settings.patience, signal });
     } catch (error) {
       if (isCuframesError(error, "WOULD_BLOCK", "TIMEOUT")) return undefined;
       throw error;

@@ -80,6 +80,12 @@ export interface CameraSourceOptions {
   packets?: boolean | CameraPacketsOptions;
   /** Whether a file is read at its own pace, not as fast as ordered subscribers take it; default false. */
   realtime?: boolean;
+  /**
+   * How long a frame of an input that may be held back (a file, without `realtime`) waits for subscribers that are
+   * `"ordered"`, or that hold frames; then it is dropped. Milliseconds, from 1 on; default `Infinity`: for as long as they
+   * are connected.
+   */
+  patience?: number;
   /** Whether a file begins again at its end; default false. */
   loop?: boolean;
   /** What RTSP travels on; default `"tcp"`. */
@@ -146,6 +152,7 @@ const SOURCE_OPTIONS = optionNames<CameraSourceOptions>({
   format: true,
   packets: true,
   realtime: true,
+  patience: true,
   loop: true,
   transport: true,
   timeout: true,
@@ -183,6 +190,8 @@ export interface RingSettings {
   readonly memoryLimit: number | undefined;
   readonly memory: MemoryKind | "auto";
   readonly device: number;
+  /** How long subscribers may hold an input back that can be. Milliseconds. */
+  readonly patience: number;
   /** Undefined: none. */
   readonly packets: { readonly slots: number; readonly dataSize: number } | undefined;
 }
@@ -196,6 +205,7 @@ export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
   const { memory = "auto", device = 0, subscribers = 0, memoryLimit } = options;
   const { maxSlots = Math.max(options.slots ?? 0, 32), slots = Math.min(8, maxSlots) } = options;
   const { reconnect = true, maxDelay = 30_000, realtime = false, signal, onEvent } = options;
+  const { patience = Infinity } = options;
   if (typeof input !== "string" || input === "") {
     throw invalid("the input is empty: it must be a path, a device or a URL");
   }
@@ -218,6 +228,7 @@ export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
     media: mediaOptionsOf(options),
     realtime,
     reconnect,
+    patience: milliseconds("patience", patience),
     maxDelay: milliseconds("maxDelay", maxDelay),
     subscribers: checkInteger("subscribers", subscribers, 0, SUBSCRIBERS_MAX),
     signal,

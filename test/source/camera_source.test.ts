@@ -5,10 +5,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { makeClip } from "../../scripts/make_clip.ts";
 import { root } from "../../scripts/toolchain.mjs";
 import { Subscriber } from "../../mod.ts";
+import { startCuframes } from "../support/cli.ts";
+import { eventually } from "../support/processes.ts";
 import { CameraSource, type CameraSourceEvent, type CameraSourceOptions } from "../../source.ts";
 
 const CLIP = join(root, "test/fixtures/clip.mp4");
@@ -64,6 +67,78 @@ test("a file that is over ends its source, and everything was published", async 
   await source.closed;
   expect(frames).toBe(250);
   expect(source.stats()).toMatchObject({ state: "ended", frames: 250, packets: 250, framesDropped: 0 });
+});
+
+describe("a file waits for its ordered subscribers", () => {
+  const file = { realtime: false, loop: false, subscribers: 1, packets: false, slots: 4 } as const;
+  const connectOrdered = (key: string) =>
+    Subscriber.connect(key, { runtimeDirectory: directory, timeout: 20_000, mode: "ordered" });
+
+  /** Every slot has a frame that was not delivered. */
+  async function stalled(source: CameraSource): Promise<number> {
+    await eventually("the source waits", () => source.stats().frames >= 4);
+    return source.stats().frames;
+  }
+
+  test("longer than anybody would, and loses nothing", async () => {
+    await using source = start("waits", file);
+    using camera = await connectOrdered("waits");
+    (await camera.next({ timeout: 20_000 })).close();
+    const published = await stalled(source);
+    // The time itself is what is tried: it once was 5 s.
+    await delay(5500);
+    expect(source.stats().frames - published).toBeLessThanOrEqual(1);
+    let frames = 1;
+    for await (using frame of camera) {
+      expect([Number(frame.sequence), frame.discontinuity]).toEqual([++frames, false]);
+    }
+    expect(frames).toBe(250);
+    expect(source.stats()).toMatchObject({ frames: 250, framesDropped: 0 });
+  }, 30_000);
+
+  test("for its patience, and counts and marks what it drops then", async () => {
+    await using source = start("impatient", { ...file, patience: 30 });
+    using camera = await connectOrdered("impatient");
+    using first = await camera.next({ timeout: 20_000 });
+    await eventually("frames are dropped", () => source.stats().framesDropped >= 3);
+    const seen = [first.timestamp];
+    const marked: number[] = [];
+    for await (using frame of camera) {
+      if (frame.discontinuity) marked.push(seen.length);
+      seen.push(frame.timestamp);
+    }
+    const { frames, framesDropped } = source.stats();
+    expect([seen.length, seen.length + framesDropped]).toEqual([frames, 250]);
+    const gaps = seen.flatMap((time, index) => index > 0 && time - seen[index - 1]! > 40_000 ? [index] : []);
+    expect(gaps.length).toBeGreaterThan(0);
+    expect(marked).toEqual(gaps);
+    const missed = gaps.reduce((sum, at) => sum + (seen[at]! - seen[at - 1]!) / 40_000 - 1, 0);
+    expect(missed).toBe(framesDropped);
+  });
+
+  test("until they die, and no longer", async () => {
+    await using source = start("mourns", { ...file, subscribers: 2 });
+    using camera = await connectOrdered("mourns");
+    const reader = startCuframes(["pipe", "mourns", "--ordered", "--fps", "25", "--wait", "20s"], {
+      stdout: "leave",
+      env: { CUFRAMES_RUNTIME_DIR: directory },
+    });
+    let frames = 0;
+    const reading = (async () => {
+      for await (using _frame of camera) frames++;
+    })();
+    // The pipe to the reader holds less than a frame, so that it stands still.
+    await eventually(
+      "it waits for the reader",
+      () => source.stats().frames > 4 && frames === source.stats().frames,
+    );
+    await delay(200);
+    expect(frames).toBeLessThan(250);
+    reader.kill("SIGKILL");
+    await reading;
+    expect(frames).toBe(250);
+    expect(source.stats()).toMatchObject({ frames: 250, framesDropped: 0 });
+  }, 40_000);
 });
 
 test.each([["frames", { packets: false }], ["packets", { frames: false }]] as const)(
@@ -151,6 +226,7 @@ test("a wrong option is refused at once, by its name", () => {
     [{ packets: { dataSize: 2 ** 31 } }, /packets.dataSize is 2147483648/],
     [{ transport: "sctp" as "tcp" }, /transport is "sctp"/],
     [{ timeout: 0 }, /timeout is 0/],
+    [{ patience: 0 }, /patience is 0/],
     [{ maxDelay: NaN }, /maxDelay is NaN/],
     [{ subscribers: 65 }, /subscribers is 65/],
     [{ socketMode: 0o1000 }, /socketMode is 512/],
