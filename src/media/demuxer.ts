@@ -8,6 +8,7 @@ import { requireHost } from "./host.ts";
 import { AnnexBFilter } from "./bitstream.ts";
 import type { CallQueue } from "./call_queue.ts";
 import { check, NANOSECONDS, type NodeAv } from "./node_av.ts";
+import { EarlyPackets } from "./early_packets.ts";
 import { checkKnownOptions, checkTakenOptions } from "./input_options.ts";
 import { PresentationFilter } from "./presentation_filter.ts";
 import { Watchdog } from "./watchdog.ts";
@@ -41,6 +42,7 @@ export class Demuxer {
   readonly #format: FormatContext;
   readonly #stream: Stream;
   readonly #packet: Packet;
+  readonly #early: EarlyPackets;
   readonly #codecId: number;
   readonly #annexB: AnnexBFilter | undefined;
   readonly #rate: { num: number; den: number };
@@ -62,9 +64,10 @@ export class Demuxer {
   /** Whether the input has no end that is known: a camera, not a file. */
   readonly live: boolean;
 
-  private constructor(source: Source, format: FormatContext, stream: Stream) {
+  private constructor(source: Source, format: FormatContext, stream: Stream, early: EarlyPackets) {
     const { av, options } = source;
     this.#source = source;
+    this.#early = early;
     this.#format = format;
     this.#rtp = /^(rtsp|rtp|sdp)/.test(format.iformat?.name ?? "");
     this.#stream = stream;
@@ -98,6 +101,7 @@ export class Demuxer {
     format.allocContext();
     const interrupt = () => format.interrupt();
     signal.addEventListener("abort", interrupt);
+    const early = new EarlyPackets();
     const dictionary = av.Dictionary.fromObject(options);
     using opening = new Watchdog(source.timeout, interrupt);
     try {
@@ -110,12 +114,14 @@ export class Demuxer {
       opening[Symbol.dispose]();
       checkTakenOptions(av, input, name, format, options);
       using looking = new Watchdog(source.timeout + ANALYSIS_MS, interrupt);
+      await early.complete(av, format, (packet) => calls.run(() => format.readFrame(packet)));
       const found = await calls.run(() => format.findStreamInfo());
       signal.throwIfAborted();
       looking.check(`looking for streams in ${name}`);
       check(av, found, `looking for streams in ${name}`);
-      return new Demuxer(source, format, selectVideo(av, format, name));
+      return new Demuxer(source, format, selectVideo(av, format, name), early);
     } catch (error) {
+      early.close();
       await format.closeInput();
       throw error;
     } finally {
@@ -136,7 +142,7 @@ export class Demuxer {
       packet.unref();
       if (this.#presentation?.receive(packet)) return packet;
       if (this.#presentation?.ended) return undefined;
-      const result = await calls.run(() => this.#format.readFrame(packet));
+      const result = this.#early.take(packet) ? 0 : await calls.run(() => this.#format.readFrame(packet));
       signal.throwIfAborted();
       watchdog.check(`reading ${redact(input)}`);
       if (result === av.AVERROR_EOF) {
@@ -173,6 +179,7 @@ export class Demuxer {
     if (this.#closed) return;
     this.#closed = true;
     this.#source.signal.removeEventListener("abort", this.#interrupt);
+    this.#early.close();
     this.#annexB?.close();
     this.#presentation?.close();
     this.#packet.free();

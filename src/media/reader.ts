@@ -1,5 +1,6 @@
 /** This file reads media: encoded packets and decoded frames of one video track, from one demuxer. */
 import type { Frame as Picture, Packet } from "node-av";
+import { Buffer } from "node:buffer";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   CuframesError,
@@ -266,6 +267,8 @@ export class MediaReader implements AsyncDisposable {
     const { data, header } = this.#header?.[key ? "put" : "pass"](bytes) ??
       { data: bytes, header: undefined };
     if (decoder) {
+      // It too takes a set anew where another one that it refers to has changed.
+      if (data !== bytes) packet.data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
       // A decoder that is told no presentation time finds the order itself; a guess would mislead it.
       packet.pts = placed.statedNs ?? av.AV_NOPTS_VALUE;
       packet.dts = decodeTimestampNs;

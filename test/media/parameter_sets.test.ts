@@ -1,12 +1,14 @@
 // Parameter sets that come in parts: by themselves, late, in the header alone, or between key packets.
 
 import { Buffer } from "node:buffer";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { root } from "../../scripts/toolchain.mjs";
 import { type MediaPacket, openMedia, Recorder } from "../../media.ts";
 import { CODEC_IDS } from "../../src/core/codec.ts";
 import { nalUnits } from "../../src/core/nal_units.ts";
+import { serveRtsp } from "../support/rtsp.ts";
 import { clip, directory, md5, nv12, readAll, SECOND } from "../support/media.ts";
 
 type Codec = "h264" | "hevc";
@@ -43,7 +45,7 @@ async function hashes(path: string): Promise<string[]> {
   await readAll(path, {}, (event) => {
     if (event.kind !== "frame") return;
     expect(event.corrupt).toBe(false);
-    const { planes, pixels } = nv12(160, 120);
+    const { planes, pixels } = nv12(event.width, event.height);
     event.copyInto(planes);
     all.push(md5(pixels(0)));
   });
@@ -152,6 +154,62 @@ it("sets that come before a delta picture hold for the next key picture", async 
   await expectRecordings(path, expected);
 });
 
+/** The pictures of a stream: each ends with its slice. */
+function picturesOf(codec: Codec, units: readonly Uint8Array[]): Uint8Array[][] {
+  const pictures: Uint8Array[][] = [];
+  let current: Uint8Array[] = [];
+  for (const unit of units) {
+    current.push(unit);
+    if (typeOf(codec, unit) > (codec === "h264" ? 5 : 31)) continue;
+    pictures.push(current);
+    current = [];
+  }
+  return pictures;
+}
+
+/** How an SDP names sets by their types. */
+const SPROP: Readonly<Record<Codec, (type: number) => string>> = {
+  h264: () => "sprop-parameter-sets",
+  hevc: (type) => ({ 32: "sprop-vps", 33: "sprop-sps", 34: "sprop-pps" })[type]!,
+};
+
+it.each((["h264", "hevc"] as const).flatMap((codec) => SETS[codec].map((type) => [codec, type] as const)))(
+  "%s sets of type %i that an SDP has alone, and that never come, are in every key packet",
+  async (codec, type) => {
+    const units = await part(codec, 0, 24);
+    const set = Buffer.from(units.find((unit) => typeOf(codec, unit) === type)!);
+    const rest = units.filter((unit) => typeOf(codec, unit) !== type);
+    using camera = await serveRtsp(
+      codec,
+      picturesOf(codec, rest),
+      `${SPROP[codec](type)}=${set.toString("base64")}`,
+    );
+    const read = await readAll(camera.url, { options: { rtsp_transport: "tcp" }, timeout: 20_000 });
+    expect([read.packets.length, read.frames.length]).toEqual([50, 50]);
+    expect(read.frames.some(({ corrupt }) => corrupt)).toBe(false);
+    for (const { type: kind, data } of read.packets) {
+      const types = [...nalUnits(data)].map((unit) => typeOf(codec, unit)).filter((one) =>
+        SETS[codec].some((other) => other === one)
+      );
+      expect(types).toEqual(kind === "key" ? SETS[codec] : []);
+    }
+  },
+);
+
+it("pictures of another size are decoded where their SPS comes alone", async () => {
+  const first = await part("h264", 0, 24);
+  const path = await clip("small.h264", {
+    ...{ width: 128, height: 96, frames: 20 },
+    encoderOptions: { preset: "veryfast", g: "10", "x264-params": "threads=1:qp=24:bframes=0:scenecut=0" },
+  });
+  const second = [...nalUnits(readFileSync(path))];
+  const pps = (units: readonly Uint8Array[]) => units.find((unit) => typeOf("h264", unit) === 8)!;
+  expect(pps(first)).toEqual(pps(second));
+  const joined = written("sizes.h264", [...first, ...second.filter((unit) => typeOf("h264", unit) !== 8)]);
+  const { frames } = await readAll(joined);
+  expect(frames.map(({ width }) => width)).toEqual([...new Array(50).fill(160), ...new Array(20).fill(128)]);
+});
+
 it("a recording begins with what the description and the first key packet have together", async () => {
   const units = await part("h264", 0, 24);
   const sps = units.find((unit) => typeOf("h264", unit) === 7)!;
@@ -177,3 +235,21 @@ it("a recording begins with what the description and the first key packet have t
     expect(await hashes(target)).toHaveLength(50);
   }
 });
+
+const CASES = join(root, "../shared/cases");
+
+it.skipIf(!existsSync(CASES)).each([
+  ["pps_only.h264", 150],
+  ["lonepps.h264", 150],
+  ["BASQP1_Sony_C.264", 4],
+  ["lvh.hevc", 300],
+])(
+  "%s, which somebody else made, is recorded whole (skipped where ../shared/cases is absent)",
+  async (name, count) => {
+    const path = join(directory, name);
+    copyFileSync(join(CASES, name), path);
+    const expected = await hashes(path);
+    expect(expected).toHaveLength(count);
+    await expectRecordings(path, expected);
+  },
+);
