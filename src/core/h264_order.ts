@@ -27,6 +27,11 @@ export class H264Order implements OrderCounter {
   /** The last picture's, of the order types 1 and 2. */
   #frame = { num: 0, offset: 0 };
   #hasReset = false;
+  #hasFields = false;
+
+  get hasFields(): boolean {
+    return this.#hasFields;
+  }
 
   /** Takes a parameter set. */
   set({ type, data }: NalUnit): number | undefined {
@@ -34,6 +39,7 @@ export class H264Order implements OrderCounter {
     if (type === 7) {
       const sequence = readH264Sequence(bits);
       if (sequence) this.#sequences.set(sequence.id, sequence);
+      this.#hasFields ||= sequence?.framesOnly === false;
       return sequence?.reorderFrames;
     }
     const picture = type === 8 ? readH264Picture(bits) : undefined;
@@ -48,13 +54,14 @@ export class H264Order implements OrderCounter {
     if (slice.isIdr) this.#sequence++;
     const [top, bottom] = slice.sequence.orderType === 0 ? this.#byLowBits(slice) : this.#byFrames(slice);
     const count = slice.field === "top" ? top : slice.field === "bottom" ? bottom : Math.min(top, bottom);
-    const order = { sequence: this.#sequence, count };
+    const isField = slice.field !== "none";
+    const order = { sequence: this.#sequence, count, isField };
     this.#hasReset = slice.resets;
     if (!slice.resets) return order;
     // It is shown behind all before it, and counts as the first of a new sequence.
     this.#sequence++;
     this.#last = { high: 0, low: slice.field === "bottom" ? 0 : top - count };
-    return { sequence: this.#sequence, count: 0 };
+    return { sequence: this.#sequence, count: 0, isField };
   }
 
   /** 8.2.1.1 */

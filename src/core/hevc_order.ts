@@ -28,6 +28,8 @@ export class HevcOrder implements OrderCounter {
   /** Those of the last picture of temporal layer 0 that others can refer to. */
   #last = { high: 0, low: 0 };
   #begins = true;
+  /** HEVC's fields are pictures by themselves, and frames to a decoder. */
+  readonly hasFields = false;
 
   set({ type, data }: NalUnit): number | undefined {
     const bits = new BitReader(data.subarray(2));
@@ -66,7 +68,7 @@ export class HevcOrder implements OrderCounter {
     const isLeading = type >= RADL_N && type <= RASL_R;
     const isReference = type > 14 || type % 2 === 1;
     if (temporalId === 0 && isReference && !isLeading) this.#last = { high, low };
-    return { sequence: this.#sequence, count: high + low };
+    return { sequence: this.#sequence, count: high + low, isField: false };
   }
 
   #highBits(low: number, range: number): number {

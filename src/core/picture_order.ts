@@ -13,6 +13,8 @@ export interface PictureOrder {
   readonly sequence: number;
   /** The picture order count: among the pictures of the sequence. */
   readonly count: number;
+  /** Whether the picture is a field: half a frame, in a packet of its own where a raw stream is taken apart. */
+  readonly isField: boolean;
 }
 
 /** What counts a codec's pictures, in decode order. */
@@ -26,6 +28,8 @@ export interface OrderCounter {
   picture(unit: Uint8Array): PictureOrder | undefined;
   /** Takes the end of a sequence. */
   end?(): void;
+  /** Whether pictures may be fields, by the sets so far. */
+  readonly hasFields: boolean;
 }
 
 /** The places of a stream's pictures, access unit after access unit, as Annex B. */
@@ -44,6 +48,11 @@ export class PictureOrders {
   /** How many frames may come before a frame and be shown behind it, by the sets so far. */
   get reorderFrames(): number {
     return this.#reorderFrames;
+  }
+
+  /** Whether pictures may be fields, by the sets so far. */
+  get hasFields(): boolean {
+    return this.#counter.hasFields;
   }
 
   /** The place of the next access unit; undefined where it cannot be read. */

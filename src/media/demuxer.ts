@@ -195,7 +195,10 @@ export class Demuxer {
       this.#started = true;
       if (!stamped) this.#generated = 0n;
       if (packet.pts === av.AV_NOPTS_VALUE) {
-        this.#presentation = PresentationFilter.for(this.parameters, this.frameNs);
+        this.#presentation = PresentationFilter.for(this.parameters, {
+          frameNs: this.frameNs,
+          generate: stamped ? undefined : (field) => this.#generate(field, 2n),
+        });
       }
     }
     if (this.#generated !== undefined && !stamped) {
@@ -222,9 +225,10 @@ export class Demuxer {
     );
   }
 
-  /** The time of the n-th packet of a source that gives no times. */
-  #generate(n: bigint): bigint {
-    return this.#source.av.avRescaleQ(n, { num: this.#rate.den, den: this.#rate.num }, NANOSECONDS);
+  /** The time of the n-th frame of a source that gives no times, or of the n-th of its `parts`. */
+  #generate(n: bigint, parts = 1n): bigint {
+    const seconds = { num: this.#rate.den, den: this.#rate.num * Number(parts) };
+    return this.#source.av.avRescaleQ(n, seconds, NANOSECONDS);
   }
 }
 

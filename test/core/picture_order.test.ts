@@ -3,49 +3,11 @@
 import { describe, expect, it } from "vitest";
 import { joinUnits, type NalUnit } from "../../src/core/annexb.ts";
 import { CODEC_IDS } from "../../src/core/codec.ts";
+import { type Bits, bits } from "../support/bits.ts";
 import { PictureOrders } from "../../src/core/picture_order.ts";
 
 const { h264, hevc } = CODEC_IDS;
 
-/** Writes a header; a byte 3 keeps start codes out, as in a stream. */
-class Bits {
-  #bits = "";
-
-  u(count: number, value: number): this {
-    this.#bits += value.toString(2).padStart(count, "0").slice(-count);
-    return this;
-  }
-
-  ue(...values: number[]): this {
-    for (const value of values) {
-      const bits = (value + 1).toString(2);
-      this.#bits += "0".repeat(bits.length - 1) + bits;
-    }
-    return this;
-  }
-
-  se(...values: number[]): this {
-    return this.ue(...values.map((value) => value > 0 ? 2 * value - 1 : -2 * value));
-  }
-
-  unit(...header: number[]): Uint8Array {
-    const bits = `${this.#bits}1`.padEnd(Math.ceil((this.#bits.length + 1) / 8) * 8, "0");
-    const bytes = [...header];
-    let zeros = 0;
-    for (let at = 0; at < bits.length; at += 8) {
-      const byte = parseInt(bits.slice(at, at + 8), 2);
-      if (zeros >= 2 && byte <= 3) {
-        bytes.push(3);
-        zeros = 0;
-      }
-      bytes.push(byte);
-      zeros = byte === 0 ? zeros + 1 : 0;
-    }
-    return Uint8Array.from(bytes);
-  }
-}
-
-const bits = () => new Bits();
 const typed = (codecId: number, data: Uint8Array): NalUnit => ({
   type: codecId === h264 ? data[0]! & 31 : data[0]! >> 1 & 63,
   data,
@@ -56,11 +18,11 @@ function placesOf(
   codecId: number,
   sets: Uint8Array[],
   pictures: Uint8Array[][],
-): ([number, number] | undefined)[] {
+): ([number, number, "field"?] | undefined)[] {
   const orders = new PictureOrders(codecId, joinUnits(sets.map((set) => typed(codecId, set))));
   return pictures.map((units) => {
     const place = orders.next(joinUnits(units.map((unit) => typed(codecId, unit))));
-    return place && [place.sequence, place.count];
+    return place && (place.isField ? [place.sequence, place.count, "field"] : [place.sequence, place.count]);
   });
 }
 
@@ -128,7 +90,12 @@ describe("H.264", () => {
     };
     const frame = bits().ue(0, B, 0).u(4, 2).u(1, 0).u(4, 7).se(-3).unit(0x01);
     const pictures = [field(I, 0x65, 0, 0, 0), field(P, 0x61, 0, 1, 1), field(P, 0x61, 1, 9, 1), frame];
-    expect(placesOf(h264, sets, pictures.map((one) => [one]))).toEqual([[1, 0], [1, 1], [1, 9], [1, 4]]);
+    expect(placesOf(h264, sets, pictures.map((one) => [one]))).toEqual([
+      [1, 0, "field"],
+      [1, 1, "field"],
+      [1, 9, "field"],
+      [1, 4],
+    ]);
   });
 
   it("counts by frame numbers where the sequence says how", () => {

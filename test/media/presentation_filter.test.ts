@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { root } from "../../scripts/toolchain.mjs";
 import type { ClipOptions } from "../../scripts/make_clip.ts";
+import { joinUnits } from "../../src/core/annexb.ts";
+import { bits } from "../support/bits.ts";
 import { clip, directory, expectUsable, md5, readAll, SECOND, sorted, times } from "../support/media.ts";
 
 const FRAME = SECOND / 25n;
@@ -41,6 +43,31 @@ function optionsOf(encoder: "libx264" | "libx265", parameters: string): ClipOpti
       ? { preset: "veryfast", bf: "3", "x264-params": `threads=1:${parameters}` }
       : { preset: "ultrafast", "x265-params": `log-level=none:pools=1:${parameters}` },
   };
+}
+
+/** Sets of a picture of two macroblocks, one above the other: each field has one. */
+const fieldSets = [
+  bits().u(8, 77).u(8, 0).u(8, 30).ue(0, 0, 0, 2, 2).u(1, 0).ue(0, 0).u(1, 0).u(1, 0).u(1, 1).u(1, 0).u(1, 0)
+    .unit(0x67),
+  bits().ue(0, 0).u(2, 0).ue(0, 0, 0).u(3, 0).se(0, 0, 0).u(3, 0).unit(0x68),
+];
+
+/** Two fields of H.264: a grey ramp and its copy, or two copies. @param kind `slice_type`: 7 I, 5 P, 6 B */
+function fieldPair(kind: number, frame: number, count: number, luma = 0): Uint8Array[] {
+  return [0, 1].map((bottom) => {
+    const isIdr = kind === 7 && bottom === 0;
+    const type = isIdr ? 7 : kind === 7 ? 5 : kind;
+    const slice = bits().ue(0, type, 0).u(4, frame).u(1, 1).u(1, bottom);
+    if (isIdr) slice.ue(0);
+    slice.u(6, count + bottom);
+    if (type === 6) slice.u(1, 1).u(3, 0);
+    if (type === 5) slice.u(3, 0);
+    if (isIdr) slice.u(2, 0);
+    slice.se(0);
+    if (!isIdr) return slice.ue(1).unit(type === 6 ? 0x01 : 0x61);
+    const samples = Array.from({ length: 384 }, (_, at) => at < 256 ? 20 + (luma + at) % 200 : 128);
+    return slice.ue(25).bytes(samples).unit(0x65);
+  });
 }
 
 /** Times from the first frame on. */
@@ -82,6 +109,32 @@ describe("presentation times", () => {
       const expected = Array.from({ length: 45 }, (_, index) => BigInt(index) * FRAME);
       expect(relative(times(read.frames), first)).toEqual(expected);
       expect(relative(sorted(times(read.packets)), first)).toEqual(expected);
+    },
+  );
+
+  it.each([["B-fields", true], ["none", false]])(
+    "of fields in packets of their own are half a frame apart, with %s",
+    async (_, reorders) => {
+      const path = join(directory, `fields-${reorders}.h264`);
+      const sequence = (index: number) => [
+        ...fieldPair(7, 0, 0, 30 * index),
+        ...[1, 2, 3].flatMap((frame) =>
+          reorders
+            ? [...fieldPair(5, frame, 8 * frame), ...fieldPair(6, frame + 1, 8 * frame - 4)]
+            : fieldPair(5, frame, 8 * frame)
+        ),
+      ];
+      const units = [...fieldSets, ...[0, 1, 2, 3, 4].flatMap(sequence)];
+      writeFileSync(path, joinUnits(units.map((data) => ({ type: data[0]! & 31, data }))));
+      const read = await readAll(path);
+      const count = reorders ? 35 : 20;
+      expect([read.packets.length, read.frames.length]).toEqual([2 * count, count]);
+      expectUsable(read);
+      const first = read.frames[0]!.timestampNs;
+      expect(relative(times(read.frames), first))
+        .toEqual(Array.from({ length: count }, (_, index) => BigInt(index) * FRAME));
+      expect(relative(sorted(times(read.packets)), first))
+        .toEqual(Array.from({ length: 2 * count }, (_, index) => BigInt(index) * FRAME / 2n));
     },
   );
 
