@@ -23,7 +23,7 @@ function withSets(
   // An access unit delimiter stays first.
   const delimiter = codecId === CODEC_IDS.h264 ? 9 : 35;
   const head = units.filter((unit) => unit.type === delimiter);
-  const tail = units.filter((unit) => unit.type !== delimiter && !sets.has(unit));
+  const tail = units.filter((unit) => unit.type !== delimiter && !sets.covers(unit));
   return joinUnits([...head, ...sets.units, ...tail], data.subarray(end));
 }
 
@@ -62,12 +62,14 @@ export class HeaderUnits {
 
   /**
    * Takes the header's units out of an access unit, so that a packet of a recording is byte for byte the one that was in
-   * the source file.
+   * the source file. H.264's sets that change the header stay where they came: FFmpeg's parser, which reads recordings,
+   * knows the first header alone. HEVC's are nowhere but in the header, as the name of that form in an MP4 says (hvc1).
    */
   take(data: Uint8Array): WithHeader {
     const { units, end } = leadingUnits(this.#codecId, data);
+    const news = units.filter((unit) => !this.#isKnown(unit));
     const changed = this.#learn(units);
-    const rest = units.filter((unit) => !this.#isKnown(unit));
+    const rest = this.#codecId === CODEC_IDS.h264 ? news : news.filter((unit) => !this.#sets.covers(unit));
     return {
       data: rest.length === units.length ? data : joinUnits(rest, data.subarray(end)),
       header: changed ? joinUnits(this.#sets.units) : undefined,

@@ -139,6 +139,12 @@ export class ParameterSets {
     return kept !== undefined && isSame(kept, unit);
   }
 
+  /** Whether there is one of this set's kind and number: this one, or another that has taken its place. */
+  covers(unit: NalUnit): boolean {
+    const key = identify(this.#codecId, unit)?.key;
+    return key !== undefined && this.#kept.has(key);
+  }
+
   /** Whether a decoder that begins with these units gets all of them, each kind behind those that it refers to. */
   areIn(units: readonly NalUnit[]): boolean {
     const found = new Set<string>();

@@ -62,7 +62,7 @@ describe("the units of a header", () => {
     const plain = join([delimiter, slice]);
     expect(header.take(plain).data).toBe(plain);
     expect(header.take(join([sps(0, 9), pps(0), slice]))).toEqual({
-      data: join([slice]),
+      data: join([sps(0, 9), slice]),
       header: join([sps(0, 9), pps(0)]),
     });
     expect(header.take(join([sps(0, 9), pps(0), sei, slice]))).toEqual({
@@ -101,6 +101,18 @@ describe("the units of a header", () => {
       data: interleaved,
       header: join([sps(0), sps(1), pps(0), pps(1)]),
     });
+  });
+
+  it("come once, where FFmpeg has put the header's before others", () => {
+    const [vps, sps, pps] = [hevcVps(0), hevcSps(0), hevcPps(0)];
+    const header = () => new HeaderUnits(hevc, join([vps, sps, pps]));
+    const other = hevcSps(0, 1);
+    const doubled = join([vps, sps, pps, vps, other, pps, hevcSlice]);
+    expect(header().put(doubled)).toEqual({
+      data: join([vps, other, pps, hevcSlice]),
+      header: join([vps, other, pps]),
+    });
+    expect(header().take(doubled)).toEqual({ data: join([hevcSlice]), header: join([vps, other, pps]) });
   });
 
   it("are noted where they come before another picture", () => {

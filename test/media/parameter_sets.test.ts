@@ -1,6 +1,7 @@
 // Parameter sets that come in parts: by themselves, late, in the header alone, or between key packets.
 
 import { Buffer } from "node:buffer";
+import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -9,7 +10,7 @@ import { type MediaPacket, openMedia, Recorder } from "../../media.ts";
 import { CODEC_IDS } from "../../src/core/codec.ts";
 import { nalUnits } from "../../src/core/nal_units.ts";
 import { serveRtsp } from "../support/rtsp.ts";
-import { clip, directory, md5, nv12, readAll, SECOND } from "../support/media.ts";
+import { clip, directory, hasFfmpeg, md5, nv12, readAll, SECOND } from "../support/media.ts";
 
 type Codec = "h264" | "hevc";
 
@@ -80,6 +81,9 @@ async function expectRecordings(path: string, expected: readonly string[]): Prom
       for await (const event of media) if (event.kind === "packet") await recorder.write(event);
       await recorder.close();
       expect([extension, await hashes(target)]).toEqual([extension, expected]);
+      if (!hasFfmpeg()) continue;
+      const { stderr } = spawnSync("ffmpeg", ["-v", "error", "-nostdin", "-i", target, "-f", "null", "-"]);
+      expect([target, String(stderr)]).toEqual([target, ""]);
     }
   }
 }
