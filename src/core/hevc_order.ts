@@ -33,6 +33,8 @@ export class HevcOrder implements OrderCounter {
 
   set({ type, data }: NalUnit): number | undefined {
     const bits = new BitReader(data.subarray(2));
+    // Those of further layers have numbers of their own.
+    if (data[0]! & 1 || (data[1] ?? 0) >> 3) return undefined;
     if (type === SPS) return this.#setSequence(bits);
     if (type === PPS) this.#setPicture(bits);
     return undefined;

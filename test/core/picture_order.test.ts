@@ -196,6 +196,13 @@ describe("HEVC", () => {
     ]);
   });
 
+  it("is not misled by the sets of another layer", () => {
+    const other = bits().u(4, 0).u(3, 7).u(1, 1).ue(0).ue(1, 32, 32).u(8, 0xff).unit(0x42, 1 | 1 << 3);
+    const wrong = bits().ue(0, 1).u(8, 0xff).unit(0x44, 1 | 1 << 3);
+    expect(placesOf(hevc, [sps, other, pps, wrong], [[picture(IDR, 0)], [picture(TRAIL_R, 4)]]))
+      .toEqual([[1, 0], [1, 4]]);
+  });
+
   it("tells how many frames are held back", () => {
     const sets = joinUnits([sps, pps].map((set) => typed(hevc, set)));
     expect(new PictureOrders(hevc, sets).reorderFrames).toBe(3);
