@@ -59,8 +59,3 @@ export function joinUnits(units: readonly NalUnit[], rest: Uint8Array = new Uint
   joined.set(rest, offset);
   return joined;
 }
-
-/** The parameter sets alone, of a stream's extradata or of an access unit. */
-export function parameterSets(codecId: number, data: Uint8Array): NalUnit[] {
-  return leadingUnits(codecId, data).units.filter((unit) => isParameterSet(codecId, unit.type));
-}

@@ -2,7 +2,7 @@
 
 import "./supported.ts";
 
-export { joinUnits, type NalUnit, parameterSets } from "./annexb.ts";
+export { joinUnits, type NalUnit } from "./annexb.ts";
 export { Backoff } from "./backoff.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
@@ -46,6 +46,7 @@ export {
   type WaitOptions,
 } from "./options.ts";
 export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
+export { parameterSets } from "./parameter_sets.ts";
 export { type PictureOrder, PictureOrders } from "./picture_order.ts";
 export {
   namesCredential,

@@ -1,6 +1,6 @@
 /** This file keeps the parameter sets of H.264 and HEVC, each by its number: streams send them in parts. */
 import { Buffer } from "node:buffer";
-import { isParameterSet, type NalUnit } from "./annexb.ts";
+import { isParameterSet, leadingUnits, type NalUnit } from "./annexb.ts";
 import { BitReader } from "./bits.ts";
 import { CODEC_IDS } from "./codec.ts";
 
@@ -172,6 +172,14 @@ export class ParameterSets {
       size -= data.length;
     }
   }
+}
+
+/**
+ * The parameter sets alone, of a stream's extradata or of an access unit: each once, in an order that does not depend on the
+ * one in which they come.
+ */
+export function parameterSets(codecId: number, data: Uint8Array): NalUnit[] {
+  return new ParameterSets(codecId, leadingUnits(codecId, data).units).units;
 }
 
 function isSame(one: NalUnit, other: NalUnit): boolean {

@@ -1,10 +1,11 @@
 // Parameter sets on their way between a stream's header and its access units.
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { joinUnits as join, type NalUnit } from "../../src/core/annexb.ts";
 import { CODEC_IDS } from "../../src/core/codec.ts";
 import { EXTRADATA_SIZE_MAX } from "../../src/core/constants.ts";
 import { HeaderUnits, withParameterSets } from "../../src/core/header_units.ts";
+import { parameterSets } from "../../src/core/parameter_sets.ts";
 
 const { h264, hevc } = CODEC_IDS;
 
@@ -50,6 +51,11 @@ describe("parameter sets of a description", () => {
     expect(withParameterSets(h264, data, [sps(0), pps(0), pps(1)]))
       .toEqual(join([delimiter, sps(0), pps(0, 7), pps(1), sei, slice]));
   });
+});
+
+test("parameter sets of an access unit are in one order, each once", () => {
+  const data = join([delimiter, sps(0), pps(1), sei, sps(1), pps(0, 7), pps(0), slice]);
+  expect(join(parameterSets(h264, data))).toEqual(join([sps(0), sps(1), pps(0), pps(1)]));
 });
 
 describe("the units of a header", () => {

@@ -1,7 +1,6 @@
 // Parameter sets that come in parts: by themselves, late, in the header alone, or between key packets.
 
 import { Buffer } from "node:buffer";
-import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -9,6 +8,8 @@ import { root } from "../../scripts/toolchain.mjs";
 import { type MediaPacket, openMedia, Recorder } from "../../media.ts";
 import { CODEC_IDS } from "../../src/core/codec.ts";
 import { nalUnits } from "../../src/core/nal_units.ts";
+import { SegmentRecorder } from "../../src/media/segments.ts";
+import { Program } from "../support/cli.ts";
 import { serveRtsp } from "../support/rtsp.ts";
 import { clip, directory, hasFfmpeg, md5, nv12, readAll, SECOND } from "../support/media.ts";
 
@@ -82,8 +83,9 @@ async function expectRecordings(path: string, expected: readonly string[]): Prom
       await recorder.close();
       expect([extension, await hashes(target)]).toEqual([extension, expected]);
       if (!hasFfmpeg()) continue;
-      const { stderr } = spawnSync("ffmpeg", ["-v", "error", "-nostdin", "-i", target, "-f", "null", "-"]);
-      expect([target, String(stderr)]).toEqual([target, ""]);
+      const played = await new Program(["ffmpeg", "-v", "error", "-nostdin", "-i", target, "-f", "null", "-"])
+        .ended;
+      expect([target, played.stderr]).toEqual([target, ""]);
     }
   }
 }
@@ -212,6 +214,34 @@ it("pictures of another size are decoded where their SPS comes alone", async () 
   const joined = written("sizes.h264", [...first, ...second.filter((unit) => typeOf("h264", unit) !== 8)]);
   const { frames } = await readAll(joined);
   expect(frames.map(({ width }) => width)).toEqual([...new Array(50).fill(160), ...new Array(20).fill(128)]);
+});
+
+it("sets in another order, or a part of them again, begin no new file", async () => {
+  const [first, other] = [await part("h264", 0, 20), await part("h264", 1, 36)];
+  const sets = [first, other].flatMap((units) => units.filter((unit) => isSet("h264", unit)).slice(0, 2));
+  let keys = 0;
+  const units = first.flatMap((unit) => {
+    if (isSet("h264", unit)) return [];
+    if (typeOf("h264", unit) !== 5) return [unit];
+    return keys++ === 0 ? [...sets, unit] : keys === 3 ? [sets[3]!, unit] : [unit];
+  });
+  const { packets } = await readAll(written("interleaved.h264", units), { decode: false });
+  const segments: string[] = [];
+  await using recorder = new SegmentRecorder({
+    pathOf: () => join(directory, "interleaved.mp4"),
+    onBegin: (path) => void segments.push(path),
+  });
+  for (const packet of packets) {
+    await recorder.write(packet, () => ({
+      codecId: CODEC_IDS.h264,
+      description: new Uint8Array(0),
+      codedWidth: 160,
+      codedHeight: 120,
+    }));
+  }
+  await recorder.close();
+  expect(segments).toHaveLength(1);
+  expect(await hashes(segments[0]!)).toHaveLength(50);
 });
 
 it("a recording begins with what the description and the first key packet have together", async () => {
