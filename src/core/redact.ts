@@ -105,7 +105,8 @@ export function redact(input: string): string {
 
 /** A text without the credentials of the URLs in it. */
 export function redactText(text: string): string {
-  return text.replace(/[a-z][a-z0-9+.-]*:\/\/[^\s"'`<>]+/gi, (url) => {
+  // A quotation mark ends a URL, but for one in a password.
+  return text.replace(/[a-z][a-z0-9+.-]*:\/\/(?:[^\s@]*@)*[^\s"'`<>]+/gi, (url) => {
     // Punctuation that ends a clause is the sentence's, not the URL's.
     const [tail = ""] = /[:;,.)\]]*$/.exec(url) ?? [];
     return redact(url.slice(0, url.length - tail.length)) + tail;

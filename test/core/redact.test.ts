@@ -50,6 +50,8 @@ test("credentials are taken out of sentences", () => {
   expect(redactText("opening rtsp://u:p@h/s: refused; see http://v:q@w/x?k=1, (rtmp://a:b@c/d).")).toBe(
     "opening rtsp://h/s: refused; see http://w/x, (rtmp://c/d).",
   );
+  expect(redactText('key "rtsp://u:se"c\'r<et@h/s" is wrong')).toBe('key "rtsp://h/s" is wrong');
+  expect(redactText('["rtsp://h/s", "rtsp://i/t"] of a@b')).toBe('["rtsp://h/s", "rtsp://i/t"] of a@b');
   expect(redactText("opening rtsp://h/user=admin_password=secret: refused")).toBe(
     "opening rtsp://h/user=***_password=***: refused",
   );
