@@ -14,7 +14,7 @@ import {
   RANGES,
   RawVideoWriter,
   Recorder,
-  Timeline,
+  RingTimeline,
 } from "../media/mod.ts";
 
 import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
@@ -168,7 +168,7 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
   const av = await loadNodeAv();
   using camera = await connect(key, options, context, true);
   using reader = camera.packets({ wait: true, sinceConnection: true });
-  const timeline = new Timeline();
+  const timeline = new RingTimeline();
   let recorder: Recorder | undefined;
   let codecId = 0;
   let count = 0;
@@ -193,7 +193,7 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
           `the packets of ${key} have another codec now, which ${format} cannot change: start again`,
         );
       }
-      if (!await written(recorder.write({ data, type, ...timeline.follow(packet) }), signal)) break;
+      if (!await written(recorder.write({ data, type, ...timeline.place(0, packet) }), signal)) break;
       if (++count === options.count) break;
       if (!context.json) log.progress(`${key}: ${count} packets written, ${reader.stats().lost} dropped`);
     }

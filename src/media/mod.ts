@@ -10,5 +10,6 @@ export type { OpenMediaOptions } from "./opening.ts";
 export { MediaReader, openConnection, openMedia } from "./reader.ts";
 export { Recorder, type RecorderOptions, type RecorderPacket } from "./recorder.ts";
 export { type Segment, SegmentRecorder } from "./segments.ts";
+export { RingTimeline, type RingTimes } from "./time/ring_timeline.ts";
 export { Timeline } from "./time/timeline.ts";
 export { type ColorSpace, isPictures, type VideoTrack } from "./track.ts";

@@ -7,7 +7,7 @@ import { isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
 import { isDiskFull, loadNodeAv } from "./node_av.ts";
 import { pictureSizeOf } from "./picture_size.ts";
 import { LONGEST_GAP_NS, Recorder, type RecorderPacket } from "./recorder.ts";
-import { type RingTimes, Timeline } from "./time/timeline.ts";
+import { RingTimeline, type RingTimes } from "./time/ring_timeline.ts";
 
 /** How a {@linkcode SegmentRecorder} cuts and names. */
 export interface SegmentOptions {
@@ -73,7 +73,7 @@ interface Current {
  */
 export class SegmentRecorder implements AsyncDisposable {
   readonly #options: SegmentOptions;
-  readonly #timeline = new Timeline();
+  readonly #timeline = new RingTimeline();
   readonly #segmentNs: bigint | undefined;
   #current: Current | undefined;
   /** The first packet's time; cuts are due at whole segments from there, however late key packets come. */
@@ -105,7 +105,7 @@ export class SegmentRecorder implements AsyncDisposable {
    */
   async write(packet: RecorderPacket & RingTimes, trackOf: () => PacketTrack): Promise<void> {
     const { data, type } = packet;
-    const placed = { data, type, ...this.#timeline.follow(packet) };
+    const placed = { data, type, ...this.#timeline.place(0, packet) };
     try {
       const last = this.#current?.decodeNs ?? placed.decodeTimestampNs;
       if (placed.decodeTimestampNs - last > LONGEST_GAP_NS) await this.#end();

@@ -1,7 +1,6 @@
 /**
- * This file puts the times that sources give on one line, in nanoseconds. It is the only place where a packet's time is
- * moved: a camera's reader places it on its way into the ring, and a recorder follows the rings of one publisher after
- * another by the same rules.
+ * This file puts the times that sources give on one line, in nanoseconds: a camera's reader places a packet's time here,
+ * on its way into the ring.
  */
 
 const SECOND = 1_000_000_000n;
@@ -13,8 +12,6 @@ const LATE = 10n * SECOND;
 const REORDERED_FRAMES = 16n;
 /** A packet that states no duration has this one, until the stream says what its rate is: 25 frames a second. */
 const USUAL_FRAME_NS = SECOND / 25n;
-/** A gap in a ring may be this much longer in the stream than on this machine's clock: packets wait in buffers. */
-const SLACK = 10n * SECOND;
 
 /** What a stream says of its times before its first packet. */
 export interface Cadence {
@@ -33,14 +30,6 @@ export interface Placed {
   /** The presentation time that the source gives, even where it is before the decode time. */
   readonly statedNs: bigint | undefined;
   /** What comes here does not continue what was placed last; the times go on all the same. */
-  readonly discontinuity: boolean;
-}
-
-/** The times of a ring's packet, and whether its publisher marks a gap before it. */
-export interface RingTimes {
-  readonly timestampNs: bigint;
-  readonly decodeTimestampNs: bigint;
-  /** Packets before this one are missing, or the stream itself was interrupted. */
   readonly discontinuity: boolean;
 }
 
@@ -115,23 +104,6 @@ export class Timeline {
     this.#end = later(this.#end ?? timestampNs, timestampNs + durationNs);
     const statedNs = stated === undefined ? undefined : stated + this.#offset;
     return { timestampNs, decodeTimestampNs: decode, durationNs, statedNs, discontinuity };
-  }
-
-  /**
-   * The times at which a recorder takes the next packet of a ring. They are the packet's own, but for what a
-   * publisher cannot know: that the one before it had another clock. Then the packet jumps back, or further ahead
-   * than this machine saw time pass, and the line goes on where it was.
-   */
-  follow({ timestampNs, decodeTimestampNs, discontinuity }: RingTimes): {
-    readonly timestampNs: bigint;
-    readonly decodeTimestampNs: bigint;
-  } {
-    if (discontinuity && this.#last !== undefined) {
-      const passed = this.#now() - this.#last.atNs;
-      if (decodeTimestampNs - this.#last.sourceDecode > passed + SLACK) this.restart();
-    }
-    const placed = this.place(timestampNs, decodeTimestampNs, 0n);
-    return { timestampNs: placed.timestampNs, decodeTimestampNs: placed.decodeTimestampNs };
   }
 
   /** What is added to the source's times from a break on. */
