@@ -103,9 +103,7 @@ export class RingTimeline {
     const known = this.#clocks.findLast((clock) => clock.epoch === epoch);
     if (known === undefined) return this.#another(epoch, times, atNs);
     if (last === undefined || last.clock.epoch !== epoch) return known;
-    if (!isBreak(times, last, atNs)) return last.clock;
-    // Another track may have met the break before.
-    if (known !== last.clock) return known;
+    if (!isBreak(times, last, atNs)) return last.clock; // which another track may have left already
     return this.#another(epoch, times, atNs);
   }
 
