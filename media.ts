@@ -7,6 +7,7 @@
 export {
   type ColorSpace,
   type DestinationPlane,
+  type LeftTrack,
   type MediaEvent,
   type MediaFrame,
   type MediaPacket,
@@ -16,5 +17,6 @@ export {
   Recorder,
   type RecorderOptions,
   type RecorderPacket,
+  type RecorderTrack,
   type VideoTrack,
 } from "./src/media/mod.ts";

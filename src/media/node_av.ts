@@ -84,12 +84,13 @@ export function isDiskFull(error: unknown): boolean {
   return isCausedBy(error, "ENOSPC") || isCausedBy(error, "EDQUOT");
 }
 
-/** FFmpeg's errors are causes of ours; those of `node:fs` come as they are. */
+/** FFmpeg's errors are causes of ours; those of `node:fs` are, too, or come as they are. */
 function isCausedBy(error: unknown, name: "EPIPE" | "ENOSPC" | "EDQUOT"): boolean {
   if (!(error instanceof Error)) return false;
   if ("code" in error && error.code === name) return true;
-  return error.cause instanceof Error && "code" in error.cause &&
-    error.cause.code === -constants.errno[name];
+  const { cause } = error;
+  return cause instanceof Error && "code" in cause &&
+    (cause.code === name || cause.code === -constants.errno[name]);
 }
 
 /** Passes a result that is not an error through. */

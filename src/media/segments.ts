@@ -6,7 +6,9 @@ import { isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
 
 import { isDiskFull, loadNodeAv } from "./node_av.ts";
 import { pictureSizeOf } from "./picture_size.ts";
-import { LONGEST_GAP_NS, Recorder, type RecorderPacket } from "./recorder.ts";
+import { LONGEST_GAP_NS } from "./recording/recorded_track.ts";
+import { Recorder } from "./recorder.ts";
+import type { RecorderPacket } from "./recording/recorder_track.ts";
 import { RingTimeline, type RingTimes } from "./time/ring_timeline.ts";
 
 /** How a {@linkcode SegmentRecorder} cuts and names. */

@@ -1,0 +1,179 @@
+/** This file is one track of a recording: its packets, from when they come to when the file has them. */
+import type { Rational, Stream } from "node-av";
+import { timescaleOf } from "../../core/mod.ts";
+
+import { NANOSECONDS, type NodeAv } from "../node_av.ts";
+import type { MuxedPacket, OutputFile } from "./output_file.ts";
+import { type HeaderPlace, PacketForm } from "./packet_form.ts";
+import { type RecorderPacket, type RecorderTrack, stateTrack } from "./recorder_track.ts";
+
+const SECOND = 1_000_000_000n;
+/** MP4 counts from one packet to the next in less than 2^31 ticks: 35 minutes of the finest that `timescaleOf` chooses. */
+export const LONGEST_GAP_NS: bigint = 30n * 60n * SECOND;
+const TICKS_MAX = 2n ** 31n - 1n;
+/** How long a packet is taken to last when nothing tells: 25 frames a second. */
+const USUAL_FRAME_NS = SECOND / 25n;
+
+/** A packet that waits to be written, in the form of the file. */
+interface Queued {
+  readonly data: Uint8Array;
+  readonly header: Uint8Array | undefined;
+  readonly key: boolean;
+  readonly timestampNs: bigint;
+  readonly decodeTimestampNs: bigint;
+  readonly durationNs: bigint;
+}
+
+/** A track of a file: its queue, and the ticks of what was written. */
+export class RecordedTrack {
+  readonly #av: NodeAv;
+  readonly #track: RecorderTrack;
+  readonly #place: HeaderPlace;
+  readonly #queue: Queued[] = [];
+  #form: PacketForm | undefined;
+  #stream: Stream | undefined;
+  #originNs = 0n;
+  #bytes = 0;
+  /** The newest packet's decode time. */
+  #newestNs: bigint | undefined;
+  /** Of the packet written last: its decode time in ticks, and how long it lasted in ns. */
+  #lastDecode: bigint | undefined;
+  #lastDuration = 0n;
+  /** The latest presentation time of all that was written. */
+  #shownNs: bigint | undefined;
+  /** When the last of all frames has been shown, in ticks; the same as a muxer knows it that began a piece anew. */
+  #shownEnd: bigint | undefined;
+  #muxedEnd: bigint | undefined;
+
+  /** What kind it is. */
+  readonly kind: RecorderTrack["kind"];
+  /** The longest time between two packets that an MP4 can hold. */
+  readonly longestGapNs: bigint;
+
+  constructor(av: NodeAv, track: RecorderTrack, place: HeaderPlace) {
+    this.#av = av;
+    this.#track = track;
+    this.#place = place;
+    this.kind = track.kind;
+    // The ticks of sound are its samples.
+    const ticks = track.kind === "audio" ? BigInt(track.sampleRate!) : undefined;
+    this.longestGapNs = ticks === undefined ? LONGEST_GAP_NS : TICKS_MAX * SECOND / ticks;
+  }
+
+  /** Bytes that wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Packets that wait. */
+  get length(): number {
+    return this.#queue.length;
+  }
+
+  /** When the packet that comes next is decoded; undefined where none waits. */
+  get nextNs(): bigint | undefined {
+    return this.#queue[0]?.decodeTimestampNs;
+  }
+
+  /** When the newest packet of all is decoded. */
+  get newestNs(): bigint | undefined {
+    return this.#newestNs;
+  }
+
+  /** Whether how long the next packet lasts is known. */
+  get isReady(): boolean {
+    const [next] = this.#queue;
+    if (next === undefined) return false;
+    return this.#queue.length > 1 || this.kind === "data" || (this.kind === "audio" && next.durationNs > 0n);
+  }
+
+  /** Whether the next packet is shown after all before it, so that what is before it is whole. */
+  get isForward(): boolean {
+    const [next] = this.#queue;
+    return next !== undefined && (this.#shownNs === undefined || next.timestampNs > this.#shownNs);
+  }
+
+  /** Takes the next packet. */
+  push(packet: RecorderPacket): void {
+    const { data, type, timestampNs, decodeTimestampNs, durationNs } = packet;
+    const { codecId, description } = this.#track;
+    this.#form ??= new PacketForm(this.#av, codecId, description, data, this.#place);
+    const formed = this.#form.take(data, type);
+    this.#queue.push({
+      ...formed,
+      key: type === "key",
+      timestampNs,
+      decodeTimestampNs,
+      durationNs: durationNs ?? 0n,
+    });
+    this.#bytes += formed.data.byteLength;
+    this.#newestNs = decodeTimestampNs;
+  }
+
+  /**
+   * Makes the track's stream; its ticks are those of the packets that wait, or the samples of sound.
+   *
+   * @param originNs the recording's time 0
+   */
+  begin(file: OutputFile, originNs: bigint, tag: string | undefined): void {
+    const av = this.#av;
+    const stream = file.newStream();
+    const header = this.#form?.header;
+    stateTrack(av, stream, header === undefined ? this.#track : { ...this.#track, description: header });
+    if (tag !== undefined) stream.codecpar.codecTag = tag;
+    // Decode times may have been guessed, presentation times come from the source.
+    const times = this.#queue.map((packet) => packet.timestampNs);
+    stream.timeBase = new av.Rational(1, this.#track.sampleRate ?? timescaleOf(times));
+    this.#stream = stream;
+    this.#originNs = originNs;
+  }
+
+  /** A piece of the file has ended: the muxer counts on from the next packet. */
+  restart(): void {
+    this.#muxedEnd = undefined;
+  }
+
+  /** The next packet, in the ticks of the file. @param endNs when the stream goes on elsewhere, where that is known */
+  shift(endNs?: bigint): MuxedPacket {
+    const packet = this.#queue.shift()!;
+    this.#bytes -= packet.data.byteLength;
+    const stream = this.#stream!;
+    const nextNs = this.#queue[0]?.decodeTimestampNs;
+    const dts = this.#after(this.#ticks(packet.decodeTimestampNs));
+    const durationNs = this.#durationOf(packet, nextNs ?? endNs);
+    this.#lastDecode = dts;
+    this.#lastDuration = durationNs;
+    this.#shownNs = later(this.#shownNs ?? packet.timestampNs, packet.timestampNs);
+    const pts = later(this.#ticks(packet.timestampNs), dts);
+    const end = this.#after(this.#ticks(packet.decodeTimestampNs + durationNs));
+    let duration = end - dts;
+    this.#shownEnd = later(this.#shownEnd ?? pts, pts + duration);
+    this.#muxedEnd = later(this.#muxedEnd ?? pts, pts + duration);
+    // It may be the last one, and is shown before frames that are in the piece before: they count by its end.
+    if (nextNs === undefined && this.#muxedEnd < this.#shownEnd) duration = this.#shownEnd - pts;
+    const { data, header, key } = packet;
+    return { stream, data, header, key, pts, dts, duration };
+  }
+
+  #durationOf({ decodeTimestampNs, durationNs }: Queued, nextNs: bigint | undefined): bigint {
+    const until = nextNs === undefined ? 0n : nextNs - decodeTimestampNs;
+    // Sound that is interrupted does not last until it goes on.
+    if (this.kind === "audio" && durationNs > 0n) return durationNs;
+    if (until > 0n) return until;
+    return durationNs || this.#lastDuration || USUAL_FRAME_NS;
+  }
+
+  /** Ticks can be coarser than the packets are apart. */
+  #after(ticks: bigint): bigint {
+    return this.#lastDecode !== undefined && ticks <= this.#lastDecode ? this.#lastDecode + 1n : ticks;
+  }
+
+  #ticks(ns: bigint): bigint {
+    const timeBase: Rational = this.#stream!.timeBase;
+    return this.#av.avRescaleQ(ns - this.#originNs, NANOSECONDS, timeBase);
+  }
+}
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
