@@ -82,15 +82,18 @@ async function record(key: string, options: Options): Promise<void> {
     },
     onFull: (error) => log.warn(`${(error as Error).message}: packets are dropped until there is room`),
   });
+  const trackOf = (track: number) =>
+    track > 0 ? undefined : {
+      kind: "video",
+      codecId: reader.codecId,
+      description: codecParametersOf(reader),
+      codedWidth: camera.codedWidth,
+      codedHeight: camera.codedHeight,
+    } as const;
   let packets = 0;
   try {
     for await (const packet of packetsOf(reader, waitMs, signal)) {
-      await recorder.write(packet, () => ({
-        codecId: reader.codecId,
-        description: codecParametersOf(reader),
-        codedWidth: camera.codedWidth,
-        codedHeight: camera.codedHeight,
-      }));
+      await recorder.write(packet, trackOf);
       packets++;
       if (options.duration !== undefined && recorder.seconds >= options.duration) break;
       if (!json) log.progress(`${recorder.path ?? key}: ${packets} packets, ${reader.stats().lost} lost`);

@@ -10,7 +10,7 @@ export type { OpenMediaOptions } from "./opening.ts";
 export { MediaReader, openConnection, openMedia } from "./reader.ts";
 export { type LeftTrack, Recorder, type RecorderOptions } from "./recorder.ts";
 export type { RecorderPacket, RecorderTrack } from "./recording/recorder_track.ts";
-export { type Segment, SegmentRecorder } from "./segments.ts";
+export { type Segment, type SegmentPacket, SegmentRecorder } from "./segments.ts";
 export { RingTimeline, type RingTimes } from "./time/ring_timeline.ts";
 export { Timeline } from "./time/timeline.ts";
 export { type ColorSpace, isPictures, type VideoTrack } from "./track.ts";

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { openMedia, Recorder, type RecorderPacket } from "../../media.ts";
+import { openMedia, Recorder, type RecorderPacket, type RecorderTrack } from "../../media.ts";
 import { SegmentRecorder } from "../../src/media/segments.ts";
 import { CODEC_IDS } from "../../src/core/codec.ts";
 import {
@@ -195,8 +195,8 @@ describe("a recording", () => {
         pathOf: () => join(directory, `gap.${extension}`),
         onEnd: ({ path, packets }) => files.push([path, packets]),
       });
-      const track = { codecId: 27, description: new Uint8Array(0), codedWidth: 320, codedHeight: 240 };
-      for (const packet of shifted) await recorder.write(packet, () => track);
+      const video: RecorderTrack = { kind: "video", codecId: 27, codedWidth: 320, codedHeight: 240 };
+      for (const packet of shifted) await recorder.write(packet, (track) => track === 0 ? video : undefined);
       expect(recorder.seconds).toBeGreaterThan(5000 * 60);
     }
     // The last gap does not end with a key packet: the next one begins the file.

@@ -55,9 +55,7 @@ export class RecordedTrack {
     this.#track = track;
     this.#place = place;
     this.kind = track.kind;
-    // The ticks of sound are its samples.
-    const ticks = track.kind === "audio" ? BigInt(track.sampleRate!) : undefined;
-    this.longestGapNs = ticks === undefined ? LONGEST_GAP_NS : TICKS_MAX * SECOND / ticks;
+    this.longestGapNs = longestGapOf(track);
   }
 
   /** Bytes that wait. */
@@ -172,6 +170,13 @@ export class RecordedTrack {
     const timeBase: Rational = this.#stream!.timeBase;
     return this.#av.avRescaleQ(ns - this.#originNs, NANOSECONDS, timeBase);
   }
+}
+
+/** The longest time between two packets of a track that an MP4 can hold; the ticks of sound are its samples. */
+export function longestGapOf({ kind, sampleRate }: RecorderTrack): bigint {
+  if (kind === "audio") return TICKS_MAX * SECOND / BigInt(sampleRate!);
+  // Data goes into formats without such a limit.
+  return kind === "video" ? LONGEST_GAP_NS : 2n ** 63n;
 }
 
 function later(a: bigint, b: bigint): bigint {
