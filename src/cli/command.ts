@@ -208,6 +208,11 @@ export function duration(text: string): number {
   throw new InvalidArgumentError("It must be a duration such as 60s, 5m or 1h.");
 }
 
+/** As {@linkcode duration}, and `0` for not at all. */
+export function durationOrNone(text: string): number {
+  return /^0+(\.0+)?(ms|s|m|h|d)?$/.test(text) ? 0 : duration(text);
+}
+
 /** An option that takes a duration. @param value the default, as it would be typed */
 export function durationOption(flags: string, description: string, value: string): Option {
   return new Option(flags, description).argParser(duration).default(duration(value), value);
