@@ -142,6 +142,8 @@ export class Recorder implements AsyncDisposable {
   #pieceNs: bigint | undefined;
   #pieceBytes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The packet that the timer has left to wait, by its decode time. */
+  #waitingNs: bigint | undefined;
   #failure: { readonly cause: unknown } | undefined;
   #failed = false;
   #packets = 0;
@@ -249,7 +251,7 @@ export class Recorder implements AsyncDisposable {
       try {
         this.#sync?.check();
         if (this.#failure) throw this.#failure.cause;
-        await this.#drain(false);
+        await this.#drain("due");
       } catch (error) {
         this.#failed = true;
         throw error;
@@ -307,13 +309,13 @@ export class Recorder implements AsyncDisposable {
     return this.#kept.reduce((sum, track) => sum + track.bytes, 0);
   }
 
-  /** Writes what is due; all that waits, if it is to be in the file now. */
-  async #drain(all: boolean): Promise<void> {
+  /** Writes what is due; `"settled"`: that, and what waits for nothing but its successor or another track; all that waits. */
+  async #drain(which: "due" | "settled" | "all"): Promise<void> {
     if (!this.#file.begun) {
-      if (!all && !this.#isSurveyed) return;
+      if (which === "due" && !this.#isSurveyed) return;
       await this.#begin();
     }
-    for (let track = this.#next(all); track !== undefined; track = this.#next(all)) {
+    for (let track = this.#next(which); track !== undefined; track = this.#next(which)) {
       if (this.#durable && this.#isPieceWhole(track)) await this.#endPiece();
       this.#pieceNs ??= track.nextNs!;
       const packet = track.shift(this.#endNs);
@@ -330,12 +332,13 @@ export class Recorder implements AsyncDisposable {
   }
 
   /** The track whose packet comes next; none where another may have one before it. */
-  #next(all: boolean): RecordedTrack | undefined {
+  #next(which: "due" | "settled" | "all"): RecordedTrack | undefined {
     const kept = this.#kept;
     const waiting = kept.filter((track) => track.nextNs !== undefined);
     if (waiting.length === 0) return undefined;
     const first = waiting.reduce((one, other) => other.nextNs! < one.nextNs! ? other : one);
-    if (all) return first;
+    if (which === "all") return first;
+    if (which === "settled") return first.isSettled ? first : undefined;
     if (!first.isReady) return undefined;
     if (waiting.length === kept.length || this.#waitingBytes >= WAITING_BYTES) return first;
     const late = first.nextNs! + INTERLEAVE_NS;
@@ -365,8 +368,12 @@ export class Recorder implements AsyncDisposable {
       if (this.#closing) return;
       this.#calls.run(async () => {
         if (this.#failed) return;
-        await this.#drain(true);
+        // What had not settled half a second before never may.
+        const waited = this.#lead.nextNs !== undefined && this.#lead.nextNs === this.#waitingNs;
+        await this.#drain(waited ? "all" : "settled");
+        this.#waitingNs = this.#lead.nextNs;
         await this.#endPiece();
+        if (this.#waitingNs !== undefined) this.#arm();
       }).catch((cause) => this.#failure ??= { cause });
     }, PIECE_MS);
     // A recording that nobody closes keeps nothing alive.
@@ -405,7 +412,7 @@ export class Recorder implements AsyncDisposable {
       await this.#calls.run(async () => {
         if (this.#failure) throw this.#failure.cause;
         if (this.#originNs === undefined || this.#failed) return;
-        await this.#drain(true);
+        await this.#drain("all");
       });
       // What a failed write has left behind may not be built upon.
       if (this.#file.begun && !(this.#failed && this.#durable)) await this.#file.end();

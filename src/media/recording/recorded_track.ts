@@ -11,6 +11,8 @@ const SECOND = 1_000_000_000n;
 /** MP4 counts from one packet to the next in less than 2^31 ticks: 35 minutes of the finest that `timescaleOf` chooses. */
 export const LONGEST_GAP_NS: bigint = 30n * 60n * SECOND;
 const TICKS_MAX = 2n ** 31n - 1n;
+/** H.264 and HEVC hold at most 16 frames back. */
+const REORDERED_FRAMES = 16;
 /** How long a packet is taken to last when nothing tells: 25 frames a second. */
 const USUAL_FRAME_NS = SECOND / 25n;
 
@@ -36,6 +38,10 @@ export class RecordedTrack {
   #bytes = 0;
   /** The newest packet's decode time. */
   #newestNs: bigint | undefined;
+  /** Whether frames are shown in another order than decoded; the latest to be shown, and when it is decoded. */
+  #reorders = false;
+  #latestNs: bigint | undefined;
+  #forwardNs = 0n;
   /** Of the packet written last: its decode time in ticks, and how long it lasted in ns. */
   #lastDecode: bigint | undefined;
   #lastDuration = 0n;
@@ -78,11 +84,20 @@ export class RecordedTrack {
     return this.#newestNs;
   }
 
-  /** Whether how long the next packet lasts is known. */
+  /** Whether how long the next packet lasts is known, and nothing is missing that is shown before it. */
   get isReady(): boolean {
     const [next] = this.#queue;
     if (next === undefined) return false;
-    return this.#queue.length > 1 || this.kind === "data" || (this.kind === "audio" && next.durationNs > 0n);
+    if (this.kind === "video") return this.#queue.length > 1 && this.isSettled;
+    return this.#queue.length > 1 || this.kind === "data" || next.durationNs > 0n;
+  }
+
+  /** Whether all frames are there that are shown before the next one and decoded after it. */
+  get isSettled(): boolean {
+    const [next] = this.#queue;
+    if (next === undefined) return false;
+    return !this.#reorders || next.decodeTimestampNs < this.#forwardNs ||
+      this.#queue.length > REORDERED_FRAMES;
   }
 
   /** Whether the next packet is shown after all before it, so that what is before it is whole. */
@@ -105,6 +120,10 @@ export class RecordedTrack {
       durationNs: durationNs ?? 0n,
     });
     this.#bytes += formed.data.byteLength;
+    if (this.#latestNs === undefined || timestampNs > this.#latestNs) {
+      this.#latestNs = timestampNs;
+      this.#forwardNs = decodeTimestampNs;
+    } else if (this.kind === "video") this.#reorders = true;
     this.#newestNs = decodeTimestampNs;
   }
 
