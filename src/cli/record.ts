@@ -20,6 +20,7 @@ interface Options extends CommonOptions {
   segment?: number;
   duration?: number;
   sync: number;
+  audio?: "aac";
   diskFull: "stop" | "wait";
   wait?: number;
   reconnect: boolean;
@@ -46,6 +47,7 @@ export function recordCommand(): Command {
       new Option("--sync <duration>", "bring what is recorded to the disk so often; 0: when the kernel likes")
         .argParser(durationOrNone).default(2, "2s"),
     )
+    .addOption(new Option("--audio <codec>", "encode sound; default: as it is").choices(["aac"]))
     .addOption(
       new Option("--disk-full <policy>", "stop with exit code 6, or wait and go on in a new file")
         .choices(["stop", "wait"]).default("stop"),
@@ -79,6 +81,7 @@ async function record(key: string, options: Options): Promise<void> {
     pathOf: (start) => resolve(strftime(options.output, start)),
     format,
     sync: options.sync,
+    audio: options.audio,
     seconds: options.segment,
     retryMs: options.diskFull === "wait" ? FULL_RETRY_MS : undefined,
     onBegin: (path, left) => {

@@ -4,12 +4,14 @@ import { checkOptions, CODEC_IDS, CuframesError, invalid, optionNames, shown } f
 
 import { CallQueue } from "./call_queue.ts";
 import { loadNodeAv, type NodeAv } from "./node_av.ts";
-import { formatOf, isMp4, muxerOptions, needsPacket, takes } from "./recording/container.ts";
+import { formatOf, isMp4, muxerOptions, needsPacket } from "./recording/container.ts";
 import { DiskSync } from "./recording/disk_sync.ts";
 import { OutputFile } from "./recording/output_file.ts";
 import { Prelude } from "./recording/prelude.ts";
 import { RecordedTrack } from "./recording/recorded_track.ts";
 import { checkTracks, type RecorderPacket, type RecorderTrack } from "./recording/recorder_track.ts";
+import type { SoundEncoder } from "./recording/sound_encoder.ts";
+import { codecName, type LeftTrack, type Taken, taking } from "./recording/taken_tracks.ts";
 
 const SECOND = 1_000_000_000n;
 /** Packets that are looked at before an MP4's ticks are chosen. */
@@ -70,6 +72,8 @@ export interface RecorderOptions {
    * and `close()` does not wait for the disk either. Default: 2 for a path that is `durable`, else 0.
    */
   sync?: number;
+  /** `"aac"`: sound of another codec is encoded as AAC, in stereo at most; default: it is recorded as it is. */
+  audio?: "aac";
 }
 
 const RECORDER_OPTIONS = optionNames<RecorderOptions>(
@@ -82,34 +86,16 @@ const RECORDER_OPTIONS = optionNames<RecorderOptions>(
     format: true,
     durable: true,
     sync: true,
+    audio: true,
   },
   // A media reader's track has it besides.
   ["codec"],
 );
 
 /**
- * A track that is not in the file.
- *
- * @example
- * ```ts
- * import type { Recorder } from "@cuframes/core/media";
- *
- * export function tell(recorder: Recorder): void {
- *   for (const { track, reason } of recorder.left) console.warn(`track ${track}: ${reason}`);
- * }
- * ```
- */
-export interface LeftTrack {
-  /** Its number in the options' `tracks`. */
-  readonly track: number;
-  /** A sentence: what does not go where, and what to do. */
-  readonly reason: string;
-}
-
-/**
  * A recording: tracks as they are, not encoded again. It begins with the first key packet of its first video track, whose
  * presentation time becomes 0; without a video track, with its first packet. Sound before that is left out, but for what a
- * decoder needs to begin: where sound and picture begin together, the first tenth of a second of it. MP4, MOV and Matroska
+ * decoder needs to begin: where sound and picture begin together, up to 150 ms of it. MP4, MOV and Matroska
  * get the packets in the form they have in such a file, so that a track read from one is written byte for byte the same.
  *
  * Tracks are written in the order of their times. One that has nothing holds the others for a second of the stream's time.
@@ -130,6 +116,8 @@ export class Recorder implements AsyncDisposable {
   readonly #stated: readonly RecorderTrack[];
   /** The tracks of the file; none where one is left out. */
   readonly #tracks: (RecordedTrack | undefined)[];
+  /** What encodes a track's sound, where it is not recorded as it is. */
+  readonly #encoders: readonly (SoundEncoder | undefined)[];
   /** The track whose key packets begin a recording, and whose times end the pieces of a durable one. */
   readonly #lead: RecordedTrack;
   readonly #left: LeftTrack[];
@@ -161,14 +149,14 @@ export class Recorder implements AsyncDisposable {
     av: NodeAv,
     format: string,
     file: OutputFile,
-    stated: readonly RecorderTrack[],
-    left: LeftTrack[],
+    { tracks: stated, encoders, left }: Taken,
     durable: boolean,
     sync: DiskSync | undefined,
   ) {
     this.#av = av;
     this.path = file.name;
     this.#left = left;
+    this.#encoders = encoders;
     this.#format = format;
     this.#file = file;
     this.#stated = stated;
@@ -205,13 +193,18 @@ export class Recorder implements AsyncDisposable {
     const name = nameOf(target);
     const format = formatOf(name, options.format);
     const av = await loadNodeAv();
-    const left = await leftTracks(av, format, stated, name, toFile);
-    const file = await OutputFile.create(av, target, name, format, durable);
+    if (options.audio !== undefined && options.audio !== "aac") {
+      throw invalid(`audio is ${shown(options.audio)}: it must be "aac"`);
+    }
+    const taken = await taking(av, format, stated, name, toFile, options.audio === "aac");
+    let file: OutputFile | undefined;
     try {
+      file = await OutputFile.create(av, target, name, format, durable);
       const synchronized = sync > 0 && toFile ? await DiskSync.open(target, sync) : undefined;
-      return new Recorder(av, format, file, stated, left, durable, synchronized);
+      return new Recorder(av, format, file, taken, durable, synchronized);
     } catch (error) {
-      await file.close(true);
+      for (const encoder of taken.encoders) encoder?.close();
+      await file?.close(true);
       throw error;
     }
   }
@@ -236,7 +229,33 @@ export class Recorder implements AsyncDisposable {
     if (!(track in this.#tracks)) throw invalid(`${this.path}: there is no track ${shown(track)}`);
     const into = this.#tracks[track];
     if (into === undefined) return;
-    this.#prelude.note(track, packet);
+    const encoder = this.#encoders[track];
+    const packets: readonly RecorderPacket[] = encoder === undefined
+      ? [packet]
+      : await this.#guard(() => encoder.encode(packet));
+    for (const one of packets) this.#take(one, track, into);
+    if (this.#originNs === undefined) return;
+    await this.#guard(async () => {
+      this.#sync?.check();
+      if (this.#failure) throw this.#failure.cause;
+      await this.#drain("due");
+    });
+    this.#arm();
+  }
+
+  /** A call that must not overlap with others, and whose failure is the recording's. */
+  #guard<T>(call: () => Promise<T>): Promise<T> {
+    return this.#calls.run(async () => {
+      try {
+        return await call();
+      } catch (error) {
+        this.#failed = true;
+        throw error;
+      }
+    });
+  }
+
+  #check(packet: RecorderPacket, into: RecordedTrack): void {
     const gap = packet.decodeTimestampNs - (into.newestNs ?? packet.decodeTimestampNs);
     if (isMp4(this.#format) && gap > into.longestGapNs) {
       throw invalid(
@@ -245,19 +264,6 @@ export class Recorder implements AsyncDisposable {
         } s behind the one before it, which MP4 cannot hold: close this file and begin another`,
       );
     }
-    this.#take(packet, track, into);
-    if (this.#originNs === undefined) return;
-    await this.#calls.run(async () => {
-      try {
-        this.#sync?.check();
-        if (this.#failure) throw this.#failure.cause;
-        await this.#drain("due");
-      } catch (error) {
-        this.#failed = true;
-        throw error;
-      }
-    });
-    this.#arm();
   }
 
   /**
@@ -279,6 +285,8 @@ export class Recorder implements AsyncDisposable {
   }
 
   #take(packet: RecorderPacket, track: number, into: RecordedTrack): void {
+    this.#prelude.note(track, packet);
+    this.#check(packet, into);
     if (this.#originNs === undefined) {
       const begins = into === this.#lead && packet.type === "key";
       if (!begins) {
@@ -412,6 +420,12 @@ export class Recorder implements AsyncDisposable {
       await this.#calls.run(async () => {
         if (this.#failure) throw this.#failure.cause;
         if (this.#originNs === undefined || this.#failed) return;
+        for (const [track, encoder] of this.#encoders.entries()) {
+          const into = this.#tracks[track];
+          if (encoder && into) {
+            for (const packet of await encoder.flush()) this.#take(packet, track, into);
+          }
+        }
         await this.#drain("all");
       });
       // What a failed write has left behind may not be built upon.
@@ -421,6 +435,7 @@ export class Recorder implements AsyncDisposable {
       throw error;
     } finally {
       await this.#calls.close();
+      for (const encoder of this.#encoders) encoder?.close();
       const kept = await this.#file.close(this.#failed);
       if (!kept) await this.#sync?.abandon();
       // Who is told of a failure already is not told of its consequences.
@@ -428,40 +443,6 @@ export class Recorder implements AsyncDisposable {
       else await this.#sync?.close();
     }
   }
-}
-
-/**
- * The tracks that a format does not take, with the reason.
- *
- * @throws {CuframesError} `UNSUPPORTED`: one of them is the picture, or nothing is left
- */
-async function leftTracks(
-  av: NodeAv,
-  format: string,
-  tracks: readonly RecorderTrack[],
-  name: string,
-  toFile: boolean,
-): Promise<LeftTrack[]> {
-  const left: LeftTrack[] = [];
-  for (const [index, track] of tracks.entries()) {
-    if (await takes(av, format, track)) continue;
-    const elsewhere = await takes(av, "matroska", track)
-      ? toFile ? "try .mkv" : "try the format matroska"
-      : await takes(av, "nut", track)
-      ? toFile ? "try .nut" : "try nut"
-      : "none that is here takes it";
-    const codec = codecName(av, track);
-    const reason = `${codec} does not go into this file format: ${elsewhere}`;
-    if (track.kind === "video") throw new CuframesError("UNSUPPORTED", `${name}: ${reason}`);
-    left.push({ track: index, reason: `${reason}; the file is without it` });
-  }
-  if (left.length < tracks.length) return left;
-  throw new CuframesError("UNSUPPORTED", `${name}: ${left.map(({ reason }) => reason).join("; ")}`);
-}
-
-function codecName(av: NodeAv, { codecId, kind }: RecorderTrack): string {
-  const name = av.avGetCodecName(codecId as Parameters<NodeAv["avGetCodecName"]>[0]);
-  return name === null || name === "none" || name === "unknown_codec" ? `${kind} of codec ${codecId}` : name;
 }
 
 function nameOf(target: string | number): string {

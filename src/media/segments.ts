@@ -5,7 +5,7 @@ import { isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
 import { CallQueue } from "./call_queue.ts";
 import { isDiskFull, loadNodeAv } from "./node_av.ts";
 import { pictureSizeOf } from "./picture_size.ts";
-import type { LeftTrack } from "./recorder.ts";
+import type { LeftTrack } from "./recording/taken_tracks.ts";
 import { type HeldPacket, HeldPackets } from "./recording/held_packets.ts";
 import { OpenSegment, type Segment } from "./recording/open_segment.ts";
 import { LONGEST_GAP_NS } from "./recording/recorded_track.ts";
@@ -35,6 +35,8 @@ export interface SegmentOptions {
   format?: string | undefined;
   /** As `RecorderOptions.sync`; default: 2. */
   sync?: number | undefined;
+  /** As `RecorderOptions.audio`. */
+  audio?: "aac" | undefined;
   /** Seconds after which a segment ends, at the next key packet; default: never. */
   seconds?: number | undefined;
   /** Milliseconds after which recording is tried again on a full disk; default: `write()` throws. */
@@ -243,8 +245,12 @@ export class SegmentRecorder implements AsyncDisposable {
 
     const start = new Date();
     const size = isVideo ? await pictureSizeOf(await loadNodeAv(), codecId, description, data) : undefined;
-    const { format, sync } = this.#options;
-    const options = { ...(format === undefined ? {} : { format }), ...(sync === undefined ? {} : { sync }) };
+    const { format, sync, audio } = this.#options;
+    const options = {
+      ...(format === undefined ? {} : { format }),
+      ...(sync === undefined ? {} : { sync }),
+      ...(audio === undefined ? {} : { audio }),
+    };
     const file = {
       path: this.#options.pathOf(start),
       tracks: size === undefined ? tracks : tracks.with(this.#lead, { ...stated, description, ...size }),

@@ -24,7 +24,7 @@ export interface Segment {
 export interface SegmentFile {
   readonly path: string;
   readonly tracks: readonly RecorderTrack[];
-  readonly options: Pick<RecorderOptions, "format" | "sync">;
+  readonly options: Pick<RecorderOptions, "format" | "sync" | "audio">;
 }
 
 /** The most files of one name. */

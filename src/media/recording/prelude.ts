@@ -5,10 +5,10 @@ import type { RecorderPacket } from "./recorder_track.ts";
 const KEPT_NS = 1_000_000_000n;
 const KEPT_BYTES = 8 << 20;
 /**
- * What an encoder of sound puts before its first sample is at most so long: 2112 samples of AAC. A stream that begins this
- * little before the picture begins with it.
+ * What an encoder of sound puts before its first sample is at most so long: 2112 samples of AAC, or 1024 at 8 kHz. A stream
+ * that begins this little before the picture begins with it.
  */
-const PRIMING_NS = 100_000_000n;
+const PRIMING_NS = 150_000_000n;
 
 /** A packet of a track. */
 export interface Held {
