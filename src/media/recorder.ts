@@ -164,7 +164,9 @@ export class Recorder implements AsyncDisposable {
     this.#sync = sync;
     const place = { global: file.globalHeader, changes: isMp4(format) };
     this.#tracks = stated.map((track, index) =>
-      left.some((one) => one.track === index) ? undefined : new RecordedTrack(av, track, place)
+      left.some((one) => one.track === index)
+        ? undefined
+        : new RecordedTrack(av, track, place, durable && file.isFile)
     );
     const kept = this.#tracks.filter((track) => track !== undefined);
     this.#lead = kept.find((track) => track.kind === "video") ?? kept[0]!;

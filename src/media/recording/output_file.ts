@@ -75,6 +75,11 @@ export class OutputFile {
     }
   }
 
+  /** Whether it is under a path, and no descriptor of somebody who reads it now. */
+  get isFile(): boolean {
+    return this.#path !== undefined;
+  }
+
   /** Whether the header is written. */
   get begun(): boolean {
     return this.#begun;

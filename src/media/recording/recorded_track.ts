@@ -31,6 +31,7 @@ export class RecordedTrack {
   readonly #av: NodeAv;
   readonly #track: RecorderTrack;
   readonly #place: HeaderPlace;
+  readonly #waits: boolean;
   readonly #queue: Queued[] = [];
   #form: PacketForm | undefined;
   #stream: Stream | undefined;
@@ -56,7 +57,9 @@ export class RecordedTrack {
   /** The longest time between two packets that an MP4 can hold. */
   readonly longestGapNs: bigint;
 
-  constructor(av: NodeAv, track: RecorderTrack, place: HeaderPlace) {
+  /** @param waits whether a frame waits for those that are shown before it, so that the file can end anywhere */
+  constructor(av: NodeAv, track: RecorderTrack, place: HeaderPlace, waits: boolean) {
+    this.#waits = waits;
     this.#av = av;
     this.#track = track;
     this.#place = place;
@@ -96,7 +99,7 @@ export class RecordedTrack {
   get isSettled(): boolean {
     const [next] = this.#queue;
     if (next === undefined) return false;
-    return !this.#reorders || next.decodeTimestampNs < this.#forwardNs ||
+    return !this.#waits || !this.#reorders || next.decodeTimestampNs < this.#forwardNs ||
       this.#queue.length > REORDERED_FRAMES;
   }
 

@@ -1,6 +1,5 @@
 // What a power failure leaves of a recording: the disk as it was at that moment, and what a player makes of it.
 
-import { execFileSync } from "node:child_process";
 import {
   copyFileSync,
   existsSync,
@@ -14,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { outputOfSync } from "../../../scripts/lib/process.ts";
 import { openMedia, Recorder, type RecorderTrack } from "../../../media.ts";
 import { SegmentRecorder } from "../../../src/media/segments.ts";
 import { CLIP, hasFfmpeg, readAll } from "../../support/media.ts";
@@ -22,9 +22,7 @@ import { ffprobe } from "../../support/tracks.ts";
 const base = mkdtempSync(join(tmpdir(), "cuframes-disk-"));
 const mounted: string[] = [];
 
-function run(program: string, ...words: string[]): void {
-  execFileSync(program, words, { stdio: "pipe" });
-}
+const run = (program: string, ...words: string[]): void => void outputOfSync(program, words);
 
 function mount(name: string, ...words: string[]): string {
   const path = join(base, name);

@@ -1,9 +1,9 @@
 // Sound that is encoded as AAC: there where it was, to some milliseconds, also behind gaps.
 
-import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Recorder } from "../../../media.ts";
+import { outputOfSync } from "../../../scripts/lib/process.ts";
 import { directory, hasFfmpeg, SECOND } from "../../support/media.ts";
 import { ffmpeg, ffprobe, type Tracks, tracksOf } from "../../support/tracks.ts";
 
@@ -24,10 +24,9 @@ async function beeps(path: string): Promise<number[]> {
   const { packets } = await ffprobe("-show_packets", "-select_streams", "v", path);
   const begin = Math.min(...packets.map(({ pts_time }: { pts_time: string }) => Number(pts_time)));
   // deno-fmt-ignore
-  const { stdout } = spawnSync("ffmpeg", ["-v", "error", "-copyts", "-i", path, "-map", "0:a",
-    "-af", `asetpts=PTS-${begin}/TB,aresample=${RATE}:async=1:first_pts=0`, "-f", "s16le", "-ac", "1", "-"],
-    { maxBuffer: 1 << 26 });
-  const samples = new Int16Array(stdout.buffer, stdout.byteOffset, stdout.byteLength >> 1);
+  const heard = outputOfSync("ffmpeg", ["-v", "error", "-copyts", "-i", path, "-map", "0:a",
+    "-af", `asetpts=PTS-${begin}/TB,aresample=${RATE}:async=1:first_pts=0`, "-f", "s16le", "-ac", "1", "-"]);
+  const samples = new Int16Array(heard.slice().buffer);
   const found: number[] = [];
   let quietFor = RATE;
   for (const [index, sample] of samples.entries()) {
