@@ -290,20 +290,23 @@ export class Recorder implements AsyncDisposable {
     this.#prelude.note(track, packet);
     this.#check(packet, into);
     if (this.#originNs === undefined) {
-      const begins = into === this.#lead && packet.type === "key";
-      if (!begins) {
-        if (into.kind !== "video") this.#prelude.hold(track, packet);
-        return;
-      }
-      this.#originNs = packet.timestampNs;
-      this.#push(packet, into);
-      for (const held of this.#prelude.take()) this.#take(held.packet, held.track, this.#tracks[held.track]!);
+      if (into === this.#lead && (packet.type === "key" || into.length > 0)) {
+        this.#push(packet, into);
+        this.#settleOrigin(into.bytes >= WAITING_BYTES);
+      } else if (into.kind !== "video") this.#prelude.hold(track, packet);
       return;
     }
     // Each video track begins with a key packet of its own.
     if (into.kind === "video" && into.newestNs === undefined && packet.type !== "key") return;
     if (into.kind !== "video" && !this.#prelude.belongs(track, packet, this.#originNs)) return;
     this.#push(packet, into);
+  }
+
+  /** Finds the recording's time 0, and what of the other tracks belongs behind it. */
+  #settleOrigin(all: boolean): void {
+    this.#originNs ??= this.#lead.originNs(all);
+    if (this.#originNs === undefined) return;
+    for (const held of this.#prelude.take()) this.#take(held.packet, held.track, this.#tracks[held.track]!);
   }
 
   #push(packet: RecorderPacket, into: RecordedTrack): void {
@@ -421,6 +424,7 @@ export class Recorder implements AsyncDisposable {
     try {
       await this.#calls.run(async () => {
         if (this.#failure) throw this.#failure.cause;
+        this.#settleOrigin(true);
         if (this.#originNs === undefined || this.#failed) return;
         for (const [track, encoder] of this.#encoders.entries()) {
           const into = this.#tracks[track];

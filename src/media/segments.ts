@@ -176,8 +176,8 @@ export class SegmentRecorder implements AsyncDisposable {
   async #write(packet: SegmentPacket, trackOf: TrackOf): Promise<void> {
     const track = packet.track ?? 0;
     if (this.#tracks.length === 0) this.#ask(trackOf);
-    const { data, type, durationNs } = packet;
-    const placed = { data, type, durationNs, ...this.#timeline.place(track, packet) };
+    const { data, type, durationNs, hidden } = packet;
+    const placed = { data, type, durationNs, hidden, ...this.#timeline.place(track, packet) };
     this.#heardNs = later(this.#heardNs ?? placed.timestampNs, placed.timestampNs);
     const told = packet.config !== undefined || packet.description !== undefined ||
       packet.epoch !== this.#epochs.get(track);

@@ -1,13 +1,6 @@
 /** This file brings a track's packets into the form that they have in a file. */
 import { Buffer } from "node:buffer";
-import {
-  HeaderUnits,
-  isAnnexB,
-  joinUnits,
-  type NalUnit,
-  parameterSets,
-  withParameterSets,
-} from "../../core/mod.ts";
+import { HeaderUnits, isAnnexB, type NalUnit, parameterSets, withParameterSets } from "../../core/mod.ts";
 import type { NodeAv } from "../node_av.ts";
 
 /** A packet's bytes in a file. */
@@ -52,7 +45,7 @@ export class PacketForm {
     this.#codecId = codecId;
     this.#changes = changes;
     let header = description ?? new Uint8Array(0);
-    if (header.length === 0 && isAnnexB(codecId) && first) header = joinUnits(parameterSets(codecId, first));
+    if (isAnnexB(codecId) && first) header = new HeaderUnits(codecId, header).take(first).header ?? header;
     this.header = header;
     this.#leading = codecId === av.AV_CODEC_ID_MPEG4 && !global ? header : new Uint8Array(0);
     this.#sets = isAnnexB(codecId) && !global ? parameterSets(codecId, header) : [];

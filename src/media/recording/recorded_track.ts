@@ -24,6 +24,7 @@ interface Queued {
   readonly timestampNs: bigint;
   readonly decodeTimestampNs: bigint;
   readonly durationNs: bigint;
+  readonly hidden: boolean;
 }
 
 /** A track of a file: its queue, and the ticks of what was written. */
@@ -109,9 +110,21 @@ export class RecordedTrack {
     return next !== undefined && (this.#shownNs === undefined || next.timestampNs > this.#shownNs);
   }
 
+  /**
+   * The first packet's presentation time; where that is not shown, of what is shown first: before 0 an edit list hides what
+   * there is. Undefined where more has to come to know it. @param all whether nothing more comes
+   */
+  originNs(all: boolean): bigint | undefined {
+    const [first] = this.#queue;
+    const shown = this.#queue.filter(({ hidden }) => !hidden).map(({ timestampNs }) => timestampNs);
+    if (first === undefined || !first.hidden) return first?.timestampNs;
+    if (!all && shown.length <= REORDERED_FRAMES) return undefined;
+    return shown.reduce((least, time) => time < least ? time : least, shown[0] ?? first.timestampNs);
+  }
+
   /** Takes the next packet. */
   push(packet: RecorderPacket): void {
-    const { data, type, timestampNs, decodeTimestampNs, durationNs } = packet;
+    const { data, type, timestampNs, decodeTimestampNs, durationNs, hidden = false } = packet;
     const { codecId, description } = this.#track;
     this.#form ??= new PacketForm(this.#av, codecId, description, data, this.#place);
     const formed = this.#form.take(data, type);
@@ -121,6 +134,7 @@ export class RecordedTrack {
       timestampNs,
       decodeTimestampNs,
       durationNs: durationNs ?? 0n,
+      hidden,
     });
     this.#bytes += formed.data.byteLength;
     if (this.#latestNs === undefined || timestampNs > this.#latestNs) {

@@ -72,6 +72,8 @@ export interface RecorderPacket {
   readonly decodeTimestampNs: bigint;
   /** How long it is shown, in ns; default: until the next packet. */
   readonly durationNs?: bigint | undefined;
+  /** Whether it is decoded and not shown; default false. MP4 and MOV can say so. */
+  readonly hidden?: boolean | undefined;
 }
 
 const TRACK = optionNames<RecorderTrack>(
