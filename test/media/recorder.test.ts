@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openMedia, Recorder, type RecorderPacket, type RecorderTrack } from "../../media.ts";
 import { SegmentRecorder } from "../../src/media/segments.ts";
+import { joinUnits, parameterSets } from "../../src/core/annexb.ts";
 import { CODEC_IDS } from "../../src/core/codec.ts";
 import {
   CLIP,
@@ -225,6 +226,23 @@ describe("a recording", () => {
     await recorder.close();
     expect((await readAll(path)).frames).toHaveLength(50);
   });
+
+  it.each(["mp4", "mkv", "ts"])(
+    "takes the parameter sets that a description lacks from the first key packet (%s)",
+    async (extension) => {
+      const { packets } = await readAll(CLIP, { decode: false });
+      // A picture parameter set alone, as some cameras' descriptions have it.
+      const [picture] = parameterSets(27, packets[0]!.data).filter(({ type }) => type === 8);
+      const description = joinUnits([picture!]);
+      const path = join(directory, `half-described.${extension}`);
+      {
+        const options = { codecId: 27, codedWidth: 320, codedHeight: 240, description };
+        await using recorder = await Recorder.create(path, options);
+        for (const packet of packets) await recorder.write(packet);
+      }
+      expect((await readAll(path)).frames.filter((frame) => !frame.corrupt)).toHaveLength(250);
+    },
+  );
 
   it("takes packets whose memory is used again at once", async () => {
     const { packets } = await readAll(CLIP, { decode: false });

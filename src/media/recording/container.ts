@@ -72,10 +72,8 @@ export async function takes(av: NodeAv, format: string, track: RecorderTrack): P
     stateTrack(av, stream, track);
     stream.timeBase = new av.Rational(1, track.sampleRate ?? 1000);
     const result = await context.writeHeader();
-    // Its first key packet may have what is missing.
-    const isIncomplete = result === av.AVERROR_INVALIDDATA && track.kind === "video" &&
-      !track.description?.length;
-    return result >= 0 || isIncomplete;
+    // Its first key packet may have what its header lacks.
+    return result >= 0 || (result === av.AVERROR_INVALIDDATA && track.kind === "video");
   } finally {
     await context.closeOutput();
     context.freeContext();
