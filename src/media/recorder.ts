@@ -10,6 +10,7 @@ import { OutputFile } from "./recording/output_file.ts";
 import { Prelude } from "./recording/prelude.ts";
 import { RecordedTrack } from "./recording/recorded_track.ts";
 import { checkTracks, type RecorderPacket, type RecorderTrack } from "./recording/recorder_track.ts";
+import { Silence } from "./recording/silence.ts";
 import type { SoundEncoder } from "./recording/sound_encoder.ts";
 import { codecName, type LeftTrack, type Taken, taking } from "./recording/taken_tracks.ts";
 
@@ -166,7 +167,7 @@ export class Recorder implements AsyncDisposable {
     this.#tracks = stated.map((track, index) =>
       left.some((one) => one.track === index)
         ? undefined
-        : new RecordedTrack(av, track, place, durable && file.isFile)
+        : new RecordedTrack(av, track, place, durable && file.isFile, Silence.for(av, format, track))
     );
     const kept = this.#tracks.filter((track) => track !== undefined);
     this.#lead = kept.find((track) => track.kind === "video") ?? kept[0]!;

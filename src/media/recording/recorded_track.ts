@@ -6,6 +6,7 @@ import { NANOSECONDS, type NodeAv } from "../node_av.ts";
 import type { MuxedPacket, OutputFile } from "./output_file.ts";
 import { type HeaderPlace, PacketForm } from "./packet_form.ts";
 import { type RecorderPacket, type RecorderTrack, stateTrack } from "./recorder_track.ts";
+import type { Silence } from "./silence.ts";
 
 const SECOND = 1_000_000_000n;
 /** MP4 counts from one packet to the next in less than 2^31 ticks: 35 minutes of the finest that `timescaleOf` chooses. */
@@ -33,6 +34,7 @@ export class RecordedTrack {
   readonly #track: RecorderTrack;
   readonly #place: HeaderPlace;
   readonly #waits: boolean;
+  readonly #silence: Silence | undefined;
   readonly #queue: Queued[] = [];
   #form: PacketForm | undefined;
   #stream: Stream | undefined;
@@ -59,7 +61,14 @@ export class RecordedTrack {
   readonly longestGapNs: bigint;
 
   /** @param waits whether a frame waits for those that are shown before it, so that the file can end anywhere */
-  constructor(av: NodeAv, track: RecorderTrack, place: HeaderPlace, waits: boolean) {
+  constructor(
+    av: NodeAv,
+    track: RecorderTrack,
+    place: HeaderPlace,
+    waits: boolean,
+    silence: Silence | undefined,
+  ) {
+    this.#silence = silence;
     this.#waits = waits;
     this.#av = av;
     this.#track = track;
@@ -124,6 +133,10 @@ export class RecordedTrack {
 
   /** Takes the next packet. */
   push(packet: RecorderPacket): void {
+    for (const one of this.#silence?.before(packet) ?? [packet]) this.#enqueue(one);
+  }
+
+  #enqueue(packet: RecorderPacket): void {
     const { data, type, timestampNs, decodeTimestampNs, durationNs, hidden = false } = packet;
     const { codecId, description } = this.#track;
     this.#form ??= new PacketForm(this.#av, codecId, description, data, this.#place);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import * as av from "node-av";
 import { describe, expect, it } from "vitest";
 import { Recorder, type RecorderTrack } from "../../../media.ts";
+import { outputOfSync } from "../../../scripts/lib/process.ts";
 import { CARS, directory, hasFfmpeg, SECOND } from "../../support/media.ts";
 import { ffmpeg, ffprobe, type Tracks, tracksOf } from "../../support/tracks.ts";
 
@@ -301,6 +302,30 @@ describe.skipIf(!hasFfmpeg())("a recording of several tracks", () => {
           expect([index, time - begin]).toEqual([index, expected[index]]);
         }
       }
+    },
+  );
+
+  it.each([["pcm_mulaw", 8000], ["pcm_s16le", 16_000], ["pcm_alaw", 8000]])(
+    "has a gap of the sound as silence where the file counts samples (%s in .mov)",
+    async (encoder, rate) => {
+      const path = await source(`gap-${encoder}.nut`, ...H264, "-c:a", encoder, "-ar", `${rate}`, "-ac", "1");
+      const { tracks, packets } = await tracksOf(path);
+      const missing = (ns: bigint) => ns >= SECOND && ns < 5n * SECOND / 2n;
+      const all = {
+        tracks,
+        packets: packets.filter(({ track, timestampNs }) => track === 0 || !missing(timestampNs)),
+      };
+      const recorder = await recordAll(all, `gap-${encoder}.mov`, { durable: true });
+      const samples = (file: string) =>
+        outputOfSync("ffmpeg", ["-v", "error", "-i", file, "-map", "0:a", "-f", "s16le", "-"]).slice();
+      const [mine, theirs] = [samples(recorder.path), samples(path)].map(({ buffer }) =>
+        new Int16Array(buffer)
+      );
+      expect(Math.abs(mine!.length - theirs!.length)).toBeLessThan(rate / 50);
+      const loudest = (of: Int16Array, from: number, to: number) =>
+        of.subarray(from * rate, to * rate).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+      expect(loudest(mine!, 1.2, 2.4)).toBeLessThan(10);
+      expect(mine!.subarray(3 * rate, 3.9 * rate)).toEqual(theirs!.subarray(3 * rate, 3.9 * rate));
     },
   );
 
