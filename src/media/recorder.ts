@@ -1,6 +1,6 @@
 /** This file writes encoded packets to a file as they are. */
 import { clearTimeout, setTimeout } from "node:timers";
-import { checkOptions, CODEC_IDS, CuframesError, invalid, optionNames, shown } from "../core/mod.ts";
+import { CODEC_IDS, CuframesError, invalid, shown } from "../core/mod.ts";
 
 import { CallQueue } from "./call_queue.ts";
 import { loadNodeAv, type NodeAv } from "./node_av.ts";
@@ -9,7 +9,9 @@ import { DiskSync } from "./recording/disk_sync.ts";
 import { OutputFile } from "./recording/output_file.ts";
 import { Prelude } from "./recording/prelude.ts";
 import { RecordedTrack } from "./recording/recorded_track.ts";
-import { checkTracks, type RecorderPacket, type RecorderTrack } from "./recording/recorder_track.ts";
+import { checkRecorder, type RecorderOptions } from "./recording/recorder_options.ts";
+import type { RecorderPacket, RecorderTrack } from "./recording/recorder_track.ts";
+import { bytesOf, nextTrack, WAITING_BYTES, type Which } from "./recording/interleaving.ts";
 import { Silence } from "./recording/silence.ts";
 import type { SoundEncoder } from "./recording/sound_encoder.ts";
 import { codecName, type LeftTrack, type Taken, taking } from "./recording/taken_tracks.ts";
@@ -19,79 +21,10 @@ const SECOND = 1_000_000_000n;
 const SURVEYED_PACKETS = 64;
 /** The same for a durable recording: until then nothing is on the disk. */
 const SURVEYED_DURABLE = 16;
-/** The most bytes that wait: for that, for another track, and for the end of a durable recording's piece. */
-const WAITING_BYTES = 8 << 20;
-/** A track that has nothing holds the others for so long, in the stream's time. */
-const INTERLEAVE_NS = SECOND;
 /** A piece of a durable recording is so long, in the stream's time, if not by this machine's clock. */
 const PIECE_NS = SECOND;
 /** By the clock, in ms: what came is in the file at the latest then, however slow the camera. */
 const PIECE_MS = 500;
-/** The longest time between synchronizations with the disk, in s: an hour. */
-const SYNC_MAX = 3600;
-/** How often a durable recording is synchronized unless it is told, in s. */
-const SYNC_DEFAULT = 2;
-
-/**
- * What a {@linkcode Recorder} records: several `tracks`, or one video track by its fields.
- *
- * @example
- * ```ts
- * import { Recorder, type RecorderOptions } from "@cuframes/core/media";
- *
- * export async function create(options: RecorderOptions): Promise<void> {
- *   await using _recorder = await Recorder.create("camera.mp4", options);
- * }
- * ```
- */
-export interface RecorderOptions {
-  /** The tracks, 8 at most, in the order of `write`'s numbers; default: one video track of the fields below. */
-  tracks?: readonly RecorderTrack[];
-  /** FFmpeg's `AVCodecID`. */
-  codecId?: number;
-  /**
-   * Annex B parameter sets for H.264 and HEVC, else the codec's own header; default: the parameter sets of the
-   * first key packet.
-   */
-  description?: Uint8Array;
-  /** Width in pixels. */
-  codedWidth?: number;
-  /** Height in pixels. */
-  codedHeight?: number;
-  /**
-   * `"mp4"`, `"mov"`, `"matroska"`, `"webm"`, `"mpegts"`, `"nut"`, or the bare streams `"h264"` and `"hevc"`;
-   * default: by the path's extension.
-   */
-  format?: string;
-  /**
-   * Whether what was written can be played however the process ends, but for the last second; default: false for a
-   * path, true for a descriptor.
-   */
-  durable?: boolean;
-  /**
-   * Seconds after which what was written is on the disk, where a power failure leaves it; 0: as late as the kernel likes,
-   * and `close()` does not wait for the disk either. Default: 2 for a path that is `durable`, else 0.
-   */
-  sync?: number;
-  /** `"aac"`: sound of another codec is encoded as AAC, in stereo at most; default: it is recorded as it is. */
-  audio?: "aac";
-}
-
-const RECORDER_OPTIONS = optionNames<RecorderOptions>(
-  {
-    tracks: true,
-    codecId: true,
-    description: true,
-    codedWidth: true,
-    codedHeight: true,
-    format: true,
-    durable: true,
-    sync: true,
-    audio: true,
-  },
-  // A media reader's track has it besides.
-  ["codec"],
-);
 
 /**
  * A recording: tracks as they are, not encoded again. It begins with the first key packet of its first video track, whose
@@ -183,23 +116,12 @@ export class Recorder implements AsyncDisposable {
    * or `IO` where the file cannot be created
    */
   static async create(target: string | number, options: RecorderOptions): Promise<Recorder> {
-    options = checkOptions(options, RECORDER_OPTIONS);
-    const { tracks, codecId, description, codedWidth, codedHeight } = options;
-    const video = { kind: "video", codecId: codecId!, description, codedWidth, codedHeight } as const;
-    const stated = checkTracks(tracks ?? [video]);
     const toFile = typeof target === "string";
-    const durable = options.durable ?? !toFile;
-    const sync = options.sync ?? (durable && toFile ? SYNC_DEFAULT : 0);
-    if (typeof sync !== "number" || !(sync >= 0 && sync <= SYNC_MAX)) {
-      throw invalid(`sync is ${shown(sync)}: it must be a number of seconds from 0 to ${SYNC_MAX}`);
-    }
+    const { stated, durable, sync, encodes, format: wanted } = checkRecorder(options, toFile);
     const name = nameOf(target);
-    const format = formatOf(name, options.format);
+    const format = formatOf(name, wanted);
     const av = await loadNodeAv();
-    if (options.audio !== undefined && options.audio !== "aac") {
-      throw invalid(`audio is ${shown(options.audio)}: it must be "aac"`);
-    }
-    const taken = await taking(av, format, stated, name, toFile, options.audio === "aac");
+    const taken = await taking(av, format, stated, name, toFile, encodes);
     let file: OutputFile | undefined;
     try {
       file = await OutputFile.create(av, target, name, format, durable);
@@ -319,17 +241,14 @@ export class Recorder implements AsyncDisposable {
     return this.#tracks.filter((track) => track !== undefined);
   }
 
-  get #waitingBytes(): number {
-    return this.#kept.reduce((sum, track) => sum + track.bytes, 0);
-  }
-
   /** Writes what is due; `"settled"`: that, and what waits for nothing but its successor or another track; all that waits. */
-  async #drain(which: "due" | "settled" | "all"): Promise<void> {
+  async #drain(which: Which): Promise<void> {
     if (!this.#file.begun) {
       if (which === "due" && !this.#isSurveyed) return;
       await this.#begin();
     }
-    for (let track = this.#next(which); track !== undefined; track = this.#next(which)) {
+    const next = () => nextTrack(this.#kept, which);
+    for (let track = next(); track !== undefined; track = next()) {
       if (this.#durable && this.#isPieceWhole(track)) await this.#endPiece();
       this.#pieceNs ??= track.nextNs!;
       const packet = track.shift(this.#endNs);
@@ -342,21 +261,7 @@ export class Recorder implements AsyncDisposable {
   get #isSurveyed(): boolean {
     if (!isMp4(this.#format) || this.#lead.kind !== "video") return true;
     return this.#lead.length >= (this.#durable ? SURVEYED_DURABLE : SURVEYED_PACKETS) ||
-      this.#waitingBytes >= WAITING_BYTES;
-  }
-
-  /** The track whose packet comes next; none where another may have one before it. */
-  #next(which: "due" | "settled" | "all"): RecordedTrack | undefined {
-    const kept = this.#kept;
-    const waiting = kept.filter((track) => track.nextNs !== undefined);
-    if (waiting.length === 0) return undefined;
-    const first = waiting.reduce((one, other) => other.nextNs! < one.nextNs! ? other : one);
-    if (which === "all") return first;
-    if (which === "settled") return first.isSettled ? first : undefined;
-    if (!first.isReady) return undefined;
-    if (waiting.length === kept.length || this.#waitingBytes >= WAITING_BYTES) return first;
-    const late = first.nextNs! + INTERLEAVE_NS;
-    return waiting.some((track) => track.newestNs! >= late) ? first : undefined;
+      bytesOf(this.#kept) >= WAITING_BYTES;
   }
 
   #isPieceWhole(track: RecordedTrack): boolean {

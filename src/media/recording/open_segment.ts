@@ -2,9 +2,10 @@
 import { Buffer } from "node:buffer";
 import { mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, extname, resolve } from "node:path";
-import { Recorder, type RecorderOptions } from "../recorder.ts";
+import { Recorder } from "../recorder.ts";
 import { syncDirectory } from "./disk_sync.ts";
 import { longestGapOf } from "./recorded_track.ts";
+import type { RecorderOptions } from "./recorder_options.ts";
 import type { RecorderPacket, RecorderTrack } from "./recorder_track.ts";
 
 /** A finished file. */
