@@ -292,6 +292,10 @@ describe("a recording", () => {
       });
       expect(existsSync(path)).toBe(false);
     }
+    const piped = Recorder.create(1, { ...track, codecId: CODEC_IDS.vp8, format: "mpegts" });
+    await expect(piped).rejects.toThrow(
+      /^the standard output: vp8 does not go into this file format: try nut$/,
+    );
     // A codec that .mkv does not take either.
     await expect(create(join(directory, "raw.mp4"), { codecId: 13 })).rejects.toThrow(/: try .nut$/);
     await expect(create(join(directory, "none.mp4"), { codecId: 999_999 })).rejects.toThrow(

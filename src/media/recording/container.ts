@@ -93,6 +93,8 @@ function comesBack(av: NodeAv, format: string, { kind, codecId }: RecorderTrack)
   if (format === "h264") return codecId === av.AV_CODEC_ID_H264;
   if (format === "hevc") return codecId === av.AV_CODEC_ID_HEVC;
   if (format === "mpegts") return mpegtsCodecs(av)[kind].includes(codecId);
+  // FFmpeg's muxer calls all data of an MP4 a GoPro's telemetry, and puts ID3 where no demuxer finds it.
+  if (isMp4(format) && kind === "data") return false;
   // How many bits its samples have is in none of its packets, and no track says it.
   if (codecId === av.AV_CODEC_ID_ADPCM_G726 || codecId === av.AV_CODEC_ID_ADPCM_G726LE) return false;
   // FFmpeg reads it from a MOV with a wrong length, and not to its end.

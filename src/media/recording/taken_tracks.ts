@@ -24,6 +24,9 @@ export interface LeftTrack {
   readonly reason: string;
 }
 
+/** Formats to recommend, the best first. */
+const OTHERS = [["matroska", ".mkv"], ["mpegts", ".ts"], ["nut", ".nut"]] as const;
+
 /** What becomes of the tracks that there are. */
 export interface Taken {
   /** As they are in the file, encoded where they are. */
@@ -80,11 +83,13 @@ async function refusal(
   toFile: boolean,
 ): Promise<string | undefined> {
   if (await takes(av, format, track)) return undefined;
-  const elsewhere = await takes(av, "matroska", track)
-    ? toFile ? "try .mkv" : "try the format matroska"
-    : await takes(av, "nut", track)
-    ? toFile ? "try .nut" : "try nut"
-    : "none that is here takes it";
+  let elsewhere = "none that is here takes it";
+  // NUT takes nearly all, and needs no file to go back in.
+  for (const [other, extension] of toFile ? OTHERS : OTHERS.toReversed()) {
+    if (other === format || !await takes(av, other, track)) continue;
+    elsewhere = `try ${toFile ? extension : other}`;
+    break;
+  }
   return `${codecName(av, track)} does not go into this file format: ${elsewhere}`;
 }
 

@@ -243,12 +243,14 @@ describe.skipIf(!hasFfmpeg())("a recording of several tracks", () => {
     const ts = await write("klv.ts");
     const { packets: stored } = await ffprobe("-show_packets", "-select_streams", "d", ts.path);
     expect(stored.map(({ size }: { size: string }) => Number(size))).toEqual([21, 21, 21, 21]);
-    const mkv = await write("klv.mkv");
-    expect(mkv.left).toEqual([{
-      track: 2,
-      reason: "klv does not go into this file format: none that is here takes it; the file is without it",
-    }]);
-    expect(await probed(mkv.path, "a")).toHaveLength((await probed(ts.path, "a")).length);
+    for (const extension of ["mkv", "mp4", "mov"]) {
+      const other = await write(`klv.${extension}`);
+      expect(other.left).toEqual([{
+        track: 2,
+        reason: "klv does not go into this file format: try .ts; the file is without it",
+      }]);
+      expect(await probed(other.path, "a")).toHaveLength((await probed(ts.path, "a")).length);
+    }
   });
 
   it.each([["mp4", 3600], ["mkv", 700], ["ts", 700]])(
