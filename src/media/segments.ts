@@ -85,6 +85,8 @@ export class SegmentRecorder implements AsyncDisposable {
   /** The tracks as they are now; the one that files begin with. */
   #tracks: RecorderTrack[] = [];
   #lead = 0;
+  /** What packets have said of their tracks. */
+  readonly #configs = new Map<number, RecorderTrack>();
   /** Which publisher each is of. */
   readonly #epochs = new Map<number, number | undefined>();
   #current: OpenSegment | undefined;
@@ -175,16 +177,21 @@ export class SegmentRecorder implements AsyncDisposable {
 
   async #write(packet: SegmentPacket, trackOf: TrackOf): Promise<void> {
     const track = packet.track ?? 0;
-    if (this.#tracks.length === 0) this.#ask(trackOf);
     const { data, type, durationNs, hidden } = packet;
     const placed = { data, type, durationNs, hidden, ...this.#timeline.place(track, packet) };
     this.#heardNs = later(this.#heardNs ?? placed.timestampNs, placed.timestampNs);
-    const told = packet.config !== undefined || packet.description !== undefined ||
-      packet.epoch !== this.#epochs.get(track);
+    const isOther = packet.epoch !== this.#epochs.get(track);
+    // What a packet has said of its track holds until another publisher begins.
+    if (isOther) this.#configs.delete(track);
+    if (packet.config !== undefined) this.#configs.set(track, packet.config);
+    const told = isOther || packet.config !== undefined || packet.description !== undefined;
     this.#epochs.set(track, packet.epoch);
+    if (this.#tracks.length === 0) this.#ask(trackOf);
     if (track === this.#lead) await this.#writeLead(placed, told, trackOf);
     else {
-      if (told || this.#tracks[track] === undefined) this.#learn(track, packet.config ?? trackOf(track));
+      if (told || this.#tracks[track] === undefined) {
+        this.#learn(track, this.#configs.get(track) ?? trackOf(track));
+      }
       const as = this.#tracks[track];
       if (as === undefined) this.#drop();
       else this.#held.push({ packet: placed, track, as });
@@ -196,7 +203,7 @@ export class SegmentRecorder implements AsyncDisposable {
   #ask(trackOf: TrackOf): void {
     const tracks: RecorderTrack[] = [];
     for (let track = 0; track < TRACKS_MAX; track++) {
-      const stated = trackOf(track);
+      const stated = this.#configs.get(track) ?? trackOf(track);
       if (stated === undefined) break;
       tracks.push(stated);
     }

@@ -122,35 +122,42 @@ describe.skipIf(!hasFfmpeg())("a recording in segments", () => {
     expect(Math.abs(times[0]!.length * 1024 / 48_000 - 5)).toBeLessThan(1024 / 48_000);
   });
 
-  it("begins a file with a track's new codec, and counts what no file can have", async () => {
-    const { tracks, packets } = await all();
-    const other: RecorderTrack = {
-      ...tracks[1]!,
-      sampleRate: 44_100,
-      description: Uint8Array.of(0x12, 0x08),
-    };
-    const changedNs = 4n * SECOND + 300n * MS;
-    let now = tracks[1]!;
-    const arrived = function* (): Generator<SegmentPacket> {
-      for (const packet of packets) {
-        const changes = packet.track === 1 && packet.timestampNs >= changedNs && now !== other;
-        if (changes) now = other;
-        yield { ...packet, discontinuity: false, config: changes ? other : undefined };
-      }
-    };
-    const { files, dropped } = await recordAll(arrived(), (track) => [tracks[0], now][track], {});
-    const rates = await Promise.all(files.map(async ({ path }) => {
-      const { streams } = await ffprobe("-show_streams", path);
-      return streams.map(({ sample_rate }: { sample_rate?: string }) => sample_rate);
-    }));
-    expect(rates).toEqual([[undefined, "48000"], [undefined, "44100"]]);
-    // From the change to the key frame at 5 s.
-    const lost = packets.filter(({ track, timestampNs }) =>
-      track === 1 && timestampNs >= changedNs && timestampNs < 5n * SECOND
-    );
-    expect(dropped).toBe(lost.length);
-    expect(files[0]!.packets + files[1]!.packets).toBe(packets.length - lost.length);
-  });
+  it.each(["its reader", "its packet alone"])(
+    "begins a file with a track's new codec, told by %s, and counts what no file can have",
+    async (by) => {
+      const { tracks, packets } = await all();
+      const other: RecorderTrack = {
+        ...tracks[1]!,
+        sampleRate: 44_100,
+        description: Uint8Array.of(0x12, 0x08),
+      };
+      const changedNs = 4n * SECOND + 300n * MS;
+      let now = tracks[1]!;
+      const arrived = function* (): Generator<SegmentPacket> {
+        for (const packet of packets) {
+          const changes = packet.track === 1 && packet.timestampNs >= changedNs && now !== other;
+          if (changes) now = other;
+          yield { ...packet, discontinuity: false, config: changes ? other : undefined };
+        }
+      };
+      const { files, dropped } = await recordAll(
+        arrived(),
+        (track) => by === "its reader" ? [tracks[0], now][track] : tracks[track],
+        {},
+      );
+      const rates = await Promise.all(files.map(async ({ path }) => {
+        const { streams } = await ffprobe("-show_streams", path);
+        return streams.map(({ sample_rate }: { sample_rate?: string }) => sample_rate);
+      }));
+      expect(rates).toEqual([[undefined, "48000"], [undefined, "44100"]]);
+      // From the change to the key frame at 5 s.
+      const lost = packets.filter(({ track, timestampNs }) =>
+        track === 1 && timestampNs >= changedNs && timestampNs < 5n * SECOND
+      );
+      expect(dropped).toBe(lost.length);
+      expect(files[0]!.packets + files[1]!.packets).toBe(packets.length - lost.length);
+    },
+  );
 
   it("begins a file when sound appears, and goes on without it when it stops", async () => {
     const { tracks, packets } = await all();
