@@ -4,8 +4,8 @@
  *
  * @module
  */
+export type { ColorSpace } from "./src/core/mod.ts";
 export {
-  type ColorSpace,
   type DestinationPlane,
   type MediaEvent,
   type MediaFrame,

@@ -1,6 +1,6 @@
 // Generated from the Zig sources by `npm run build`. Do not edit.
 
-export const ABI_VERSION = 8 as const;
+export const ABI_VERSION = 9 as const;
 export const SLOTS_MIN = 2 as const;
 export const SLOTS_MAX = 64 as const;
 export const SUBSCRIBERS_MAX = 64 as const;
@@ -83,6 +83,18 @@ export const DRM_FORMATS = {
   XBGR2101010: { code: 808665688, planes: [{ bytes: 4, x: 1, y: 1 }] },
   ABGR2101010: { code: 808665665, planes: [{ bytes: 4, x: 1, y: 1 }] },
 } as const;
+
+export const COLOR_PRIMARIES = { "bt709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "film": 8, "bt2020": 9, "smpte428": 10, "smpte431": 11, "smpte432": 12, "ebu3213": 22 } as const;
+
+export const COLOR_TRANSFERS = { "bt709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "linear": 8, "log100": 9, "log316": 10, "iec61966-2-4": 11, "bt1361e": 12, "iec61966-2-1": 13, "bt2020-10": 14, "bt2020-12": 15, "pq": 16, "smpte428": 17, "hlg": 18 } as const;
+
+export const COLOR_MATRICES = { "rgb": 0, "bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "ycgco": 8, "bt2020-ncl": 9, "bt2020-cl": 10, "smpte2085": 11, "chroma-derived-nc": 12, "chroma-derived-c": 13, "ictcp": 14 } as const;
+
+export const COLOR_RANGES = { "limited": 1, "full": 2 } as const;
+
+export const CHROMA_LOCATIONS = { "left": 1, "center": 2, "topleft": 3, "top": 4, "bottomleft": 5, "bottom": 6 } as const;
+
+export const FIELD_ORDERS = { "progressive": 1, "tff": 2, "bff": 3 } as const;
 
 export const IMAGE_LAYOUTS = { "pitch": 0, "array": 1 } as const;
 

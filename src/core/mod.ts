@@ -22,6 +22,7 @@ export {
   type CopyOptions,
   formatCode,
   formatOfCode,
+  isRgb,
   type PixelFormat,
   planCopy,
   type PlaneCopy,
@@ -45,6 +46,19 @@ export {
   type WaitOptions,
 } from "./options.ts";
 export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
+export {
+  type ChromaLocation,
+  chromaLocationOf,
+  type ColorMatrix,
+  type ColorPrimaries,
+  type ColorSpace,
+  colorSpaceOf,
+  type ColorTransfer,
+  type FieldOrder,
+  fieldOrderOf,
+  isSideways,
+  type Rotation,
+} from "./picture.ts";
 export { LEAST_VERSIONS } from "./runtimes.ts";
 export { pause, Ticker } from "./timers.ts";
 export { timescaleOf } from "./timescale.ts";

@@ -43,7 +43,7 @@ export const RingInfo = {
 } as const;
 
 export const PublishRecord = {
-  SIZE: 1072,
+  SIZE: 1120,
   timestampNs: 0,
   durationNs: 8,
   flags: 16,
@@ -51,7 +51,22 @@ export const PublishRecord = {
   sequence: 24,
   stream: 32,
   hasStream: 40,
-  metadata: 48,
+  captureTimeNs: 48,
+  pictureVisibleX: 56,
+  pictureVisibleY: 60,
+  pictureVisibleWidth: 64,
+  pictureVisibleHeight: 68,
+  pictureDisplayWidth: 72,
+  pictureDisplayHeight: 76,
+  pictureRotation: 80,
+  pictureFlip: 84,
+  pictureFieldOrder: 85,
+  picturePrimaries: 86,
+  pictureTransfer: 87,
+  pictureMatrix: 88,
+  pictureRange: 89,
+  pictureChromaLocation: 90,
+  metadata: 96,
 } as const;
 
 export const PublisherStats = {
@@ -111,16 +126,31 @@ export const SubscriberOptions = {
 } as const;
 
 export const FrameView = {
-  SIZE: 1072,
+  SIZE: 1120,
   lease: 0,
   slot: 4,
   sequence: 8,
   recordTimestampNs: 16,
   recordDurationNs: 24,
   recordPublishedNs: 32,
-  recordFlags: 40,
-  recordMetadataSize: 44,
-  recordMetadata: 48,
+  recordCaptureTimeNs: 40,
+  recordFlags: 48,
+  recordMetadataSize: 52,
+  recordPictureVisibleX: 56,
+  recordPictureVisibleY: 60,
+  recordPictureVisibleWidth: 64,
+  recordPictureVisibleHeight: 68,
+  recordPictureDisplayWidth: 72,
+  recordPictureDisplayHeight: 76,
+  recordPictureRotation: 80,
+  recordPictureFlip: 84,
+  recordPictureFieldOrder: 85,
+  recordPicturePrimaries: 86,
+  recordPictureTransfer: 87,
+  recordPictureMatrix: 88,
+  recordPictureRange: 89,
+  recordPictureChromaLocation: 90,
+  recordMetadata: 96,
 } as const;
 
 export const SubscriberStats = {

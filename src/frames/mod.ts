@@ -9,6 +9,7 @@ export {
   type PublisherReport,
   type SubscriberReport,
 } from "./inspect.ts";
+export type { PictureInit } from "./picture_init.ts";
 export { Publisher, type PublisherStats } from "./publisher.ts";
 export type { PublisherEvent } from "./publisher_event.ts";
 export type { Policy, PublisherOptions } from "./publisher_options.ts";

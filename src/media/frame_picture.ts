@@ -1,7 +1,7 @@
 /** This file makes pictures that FFmpeg can convert and encode of a ring's frames. */
 import type { Frame as Picture } from "node-av";
 import { Buffer } from "node:buffer";
-import { invalid, type PixelFormat } from "../core/mod.ts";
+import { invalid, isRgb, type PixelFormat } from "../core/mod.ts";
 
 import type { Frame } from "../frames/mod.ts";
 import type { NodeAv } from "./node_av.ts";
@@ -24,11 +24,6 @@ export type Range = (typeof RANGES)[number];
 
 /** From this many rows on pictures are taken as BT.709: high definition. */
 const HIGH_DEFINITION = 720;
-
-/** Whether a format's samples are red, green and blue. */
-export function isRgb(format: PixelFormat): boolean {
-  return /^(RGB|BGR)/.test(format);
-}
 
 /** FFmpeg's numbers for what the samples of a picture with `height` rows stand for. */
 export function coloursOf(av: NodeAv, format: PixelFormat, height: number, options: ColourOptions): Colours {

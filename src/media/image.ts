@@ -1,10 +1,10 @@
 /** This file writes a frame as a picture file. */
 import type { CodecContext } from "node-av";
-import { checkInteger, CuframesError, type PixelFormat } from "../core/mod.ts";
+import { checkInteger, CuframesError, isRgb, type PixelFormat } from "../core/mod.ts";
 
 import type { Frame } from "../frames/mod.ts";
 import { newPacket, payload } from "./demuxer.ts";
-import { type ColourOptions, coloursOf, FramePicture, isRgb } from "./frame_picture.ts";
+import { type ColourOptions, coloursOf, FramePicture } from "./frame_picture.ts";
 import { check, loadNodeAv, type NodeAv } from "./node_av.ts";
 import { PictureConverter } from "./picture.ts";
 

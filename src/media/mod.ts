@@ -1,5 +1,5 @@
 /** This is the door of the room that reads and writes media: what others may use of it. */
-export { type ColourOptions, isRgb, MATRICES, type Matrix, RANGES } from "./frame_picture.ts";
+export { type ColourOptions, MATRICES, type Matrix, RANGES } from "./frame_picture.ts";
 export { encodeImage, type ImageFormat } from "./image.ts";
 export { isBrokenPipe, isDiskFull, loadNodeAv, redact } from "./node_av.ts";
 export type { DestinationPlane } from "./picture.ts";
@@ -11,4 +11,4 @@ export { MediaReader, openConnection, openMedia } from "./reader.ts";
 export { Recorder, type RecorderOptions, type RecorderPacket } from "./recorder.ts";
 export { type Segment, SegmentRecorder } from "./segments.ts";
 export { Timeline } from "./time/timeline.ts";
-export { type ColorSpace, isPictures, type VideoTrack } from "./track.ts";
+export { isPictures, type VideoTrack } from "./track.ts";

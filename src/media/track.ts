@@ -1,30 +1,16 @@
 /** This file says what is known of a video track, in WebCodecs' words. */
 import type { CodecParameters } from "node-av";
-import { codecString, EXTRADATA_SIZE_MAX, isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
+import {
+  codecString,
+  type ColorSpace,
+  colorSpaceOf,
+  EXTRADATA_SIZE_MAX,
+  isAnnexB,
+  joinUnits,
+  parameterSets,
+} from "../core/mod.ts";
 
 import type { NodeAv } from "./node_av.ts";
-
-/**
- * How a track's samples map to colours: WebCodecs' `VideoColorSpaceInit`, null where the stream does not say.
- *
- * @example
- * ```ts
- * import { openMedia } from "@cuframes/core/media";
- *
- * await using media = await openMedia("camera.mp4");
- * console.log(media.video.colorSpace.matrix);
- * ```
- */
-export interface ColorSpace {
-  /** As `"bt709"`: what red, green and blue are. */
-  readonly primaries: string | null;
-  /** As `"bt709"`: from samples to light. */
-  readonly transfer: string | null;
-  /** As `"bt709"`: from YUV to RGB; `"rgb"`: it is RGB. */
-  readonly matrix: string | null;
-  /** Whether luma spans 0–255 instead of 16–235 (at 8 bits). */
-  readonly fullRange: boolean | null;
-}
 
 /**
  * A video track.
@@ -62,37 +48,13 @@ export function isPictures(codecId: number): boolean {
   return PICTURES.includes(codecId);
 }
 
-// WebCodecs' names of ITU-T H.273's code points, which are FFmpeg's too.
-const PRIMARIES: Record<number, string> = {
-  1: "bt709",
-  5: "bt470bg",
-  6: "smpte170m",
-  9: "bt2020",
-  12: "smpte432",
-};
-const TRANSFER: Record<number, string> = {
-  1: "bt709",
-  6: "smpte170m",
-  8: "linear",
-  13: "iec61966-2-1",
-  16: "pq",
-  18: "hlg",
-};
-const MATRIX: Record<number, string> = {
-  0: "rgb",
-  1: "bt709",
-  5: "bt470bg",
-  6: "smpte170m",
-  9: "bt2020-ncl",
-};
-
 /** Reads a track from codec parameters whose extradata is Annex B where the codec has that form. */
 export function describeTrack(
   av: NodeAv,
   parameters: CodecParameters,
   frameRate: number | undefined,
 ): VideoTrack {
-  const { codecId, colorRange } = parameters;
+  const { codecId } = parameters;
   const description = descriptionOf(parameters);
   // FFmpeg's own HEVC string has the compatibility flags in the wrong bit order.
   const codec = isAnnexB(codecId) ? codecString(codecId, description) : parameters.getCodecString();
@@ -103,12 +65,12 @@ export function describeTrack(
     codedHeight: parameters.height,
     frameRate,
     description,
-    colorSpace: {
-      primaries: PRIMARIES[parameters.colorPrimaries] ?? null,
-      transfer: TRANSFER[parameters.colorTrc] ?? null,
-      matrix: MATRIX[parameters.colorSpace] ?? null,
-      fullRange: colorRange === av.AVCOL_RANGE_UNSPECIFIED ? null : colorRange === av.AVCOL_RANGE_JPEG,
-    },
+    colorSpace: colorSpaceOf({
+      primaries: parameters.colorPrimaries,
+      transfer: parameters.colorTrc,
+      matrix: parameters.colorSpace,
+      range: parameters.colorRange,
+    }, true),
   };
 }
 

@@ -1,6 +1,6 @@
 /** This file writes and reads what a source says about each frame, in the frame's own metadata: a line of JSON. */
-import { type ColourOptions, isRgb, type Matrix } from "../media/mod.ts";
-import type { ColorSpace } from "../media/mod.ts";
+import { type ColorSpace, isRgb } from "../core/mod.ts";
+import type { ColourOptions, Matrix } from "../media/mod.ts";
 import type { Frame } from "../frames/mod.ts";
 
 /** What the camera's stream states about its pictures. */

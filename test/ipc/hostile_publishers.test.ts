@@ -505,6 +505,54 @@ describe("after its welcome", () => {
     await expectNothingKept();
   });
 
+  test("a picture that cannot be: what is known of it is in bounds, and the rest is not known", async () => {
+    const { peer, subscriber } = impostor;
+    const [control, page, ...slots] = await impostor.ring();
+    await impostor.accepted([control, page, ...slots]);
+    const slot = wire.control.slot(1);
+    const none = [null, null, null, null];
+    const whole = [0, 0, 64, 64];
+    const huge = 0xffff_ffff;
+    const pictures: [wire.PictureFields, object][] = [
+      [{}, { visible: whole, display: [64, 64], rotation: 0, flip: false, colors: none }],
+      [{ visible: [8, 8, 4, 2], display: [5, 6], rotation: 90, flip: 1, colors: [1, 1, 1, 2] }, {
+        ...{ visible: [8, 8, 4, 2], display: [5, 6], rotation: 90, flip: true },
+        colors: ["bt709", "bt709", "bt709", true],
+      }],
+      [{ visible: [8, 60, huge, 10] }, { visible: [8, 60, 56, 4], display: [56, 4] }],
+      [{ visible: [huge, huge, 1, 1] }, { visible: whole }],
+      [{ visible: [64, 0, 1, 1] }, { visible: [0, 0, 64, 1] }],
+      [{ visible: [1, 1, 0, 5] }, { visible: [0, 1, 64, 5] }],
+      [{ display: [huge, 1] }, { display: [64, 64] }],
+      [{ display: [16_385, 16_384] }, { display: [64, 64] }],
+      [{ display: [0, 9] }, { display: [64, 64] }],
+      [{ rotation: 91 }, { rotation: 0 }],
+      [{ rotation: 360 }, { rotation: 0 }],
+      [{ rotation: huge }, { rotation: 0 }],
+      [{ flip: 200 }, { flip: true }],
+      [{ colors: [2, 2, 2, 0] }, { colors: none }],
+      // Codes of no name, and RGB of a grey picture.
+      [{ colors: [0, 255, 0, 3], fieldOrder: 9, chromaLocation: 7 }, {
+        colors: none,
+        fieldOrder: null,
+        chromaLocation: null,
+      }],
+    ];
+    for (const [index, [fields, expected]] of pictures.entries()) {
+      const sequence = BigInt(index + 1);
+      await peer.write(control, slot + wire.control.picture, wire.picture(fields));
+      await peer.write(control, slot + wire.control.captureTime, wire.word(BigInt.asUintN(64, -sequence)));
+      await peer.write(control, slot, wire.word(sequence));
+      await peer.write(control, wire.control.newest, wire.ticket(sequence, 1));
+      const took = await subscriber.ask<{ picture: object }>({ do: "take", timeout: 5000 }, "took");
+      expect(took.picture, JSON.stringify(fields)).toMatchObject({ ...expected, captureTime: null });
+      await subscriber.ask({ do: "release" }, "released");
+      await peer.write(control, slot, wire.word(0n));
+    }
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNothingKept();
+  });
+
   test.each([false, true])("any control region (blocking: %s)", async (sync) => {
     const { peer, subscriber } = impostor;
     const [control, page, ...slots] = await impostor.ring();

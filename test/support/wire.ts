@@ -155,10 +155,35 @@ export function kindOf(bytes: Uint8Array): number {
 /** Offsets in the control region. */
 export const control = {
   newest: 0xc0,
-  slot: (index: number): number => 0x140 + index * 1088,
+  slot: (index: number): number => 0x140 + index * 1152,
   generation: 8,
-  metadataSize: 44,
+  captureTime: 0x28,
+  metadataSize: 0x34,
+  picture: 0x38,
 } as const;
+
+/** What a publisher writes of a frame's picture; each replaces 0. */
+export interface PictureFields {
+  visible?: readonly [x: number, y: number, width: number, height: number];
+  display?: readonly [width: number, height: number];
+  rotation?: number;
+  flip?: number;
+  fieldOrder?: number;
+  /** Primaries, transfer, matrix, range. */
+  colors?: readonly [number, number, number, number];
+  chromaLocation?: number;
+}
+
+export function picture(fields: PictureFields): Uint8Array {
+  const view = new DataView(new ArrayBuffer(40));
+  const words = [...fields.visible ?? [0, 0, 0, 0], ...fields.display ?? [0, 0], fields.rotation ?? 0];
+  for (const [index, word] of words.entries()) view.setUint32(4 * index, word, true);
+  const { flip = 0, fieldOrder = 0, colors = [0, 0, 0, 0], chromaLocation = 0 } = fields;
+  for (const [index, byte] of [flip, fieldOrder, ...colors, chromaLocation].entries()) {
+    view.setUint8(28 + index, byte);
+  }
+  return new Uint8Array(view.buffer);
+}
 
 /** A sequence and its slot in one word. */
 export function ticket(sequence: bigint, slot: number): Uint8Array {
