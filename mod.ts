@@ -19,6 +19,7 @@ export {
   isCuframesError,
   type PixelFormat,
   type PlaneLayout,
+  type Ratio,
   type Rect,
   type Rotation,
   type WaitOptions,

@@ -24,6 +24,8 @@ KEY_SIZE_MAX = 63
 NAME_SIZE_MAX = 31
 # Pixels of a frame's width, and of its height.
 DIMENSION_MAX = 16384
+# Of either part of a pixel's aspect.
+ASPECT_MAX = 65535
 # Planes of a frame.
 PLANES_MAX = 3
 # Bytes of a GPU's UUID.
@@ -370,9 +372,13 @@ class Picture(Structure):
         ("visible_y", c_uint32),
         ("visible_width", c_uint32),
         ("visible_height", c_uint32),
-        # Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: the visible part has square pixels.
+        # Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: as the shape of its pixels says.
         ("display_width", c_uint32),
         ("display_height", c_uint32),
+        # Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown in
+        # says, and where that is not known either, they are square.
+        ("aspect_num", c_uint32),
+        ("aspect_den", c_uint32),
         # Degrees clockwise that the picture is turned by to be shown: 0, 90, 180 or 270.
         ("rotation", c_uint32),
         # 1: left and right are swapped to show it, once it is turned.
@@ -861,14 +867,14 @@ _LAYOUT = (
     (Geometry, 104, (0, 4, 8, 12, 16, 20, 24, 32)),
     (PublisherOptions, 264, (0, 64, 172, 176, 180, 184, 188, 192, 196, 200, 204, 256)),
     (RingInfo, 144, (0, 104, 112, 120, 124, 128)),
-    (Picture, 40, (0, 4, 8, 12, 16, 20, 24, 28, 29, 30, 31, 32, 33, 34, 35)),
-    (PublishRecord, 1120, (0, 8, 16, 20, 24, 32, 40, 44, 48, 56, 96)),
+    (Picture, 48, (0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 37, 38, 39, 40, 41, 42, 43)),
+    (PublishRecord, 1128, (0, 8, 16, 20, 24, 32, 40, 44, 48, 56, 104)),
     (PublisherStats, 56, (0, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48)),
     (PublisherEvent, 64, (0, 4, 8, 12, 16, 24, 32)),
     (PacketOptions, 4120, (0, 4, 8, 12, 16, 20, 24)),
     (PacketRecord, 32, (0, 8, 16, 20, 24)),
     (SubscriberOptions, 220, (0, 64, 172, 204, 208, 212, 216)),
-    (FrameView, 1120, (0, 4, 8, 16, 24, 32, 40, 48, 52, 56, 96)),
+    (FrameView, 1128, (0, 4, 8, 16, 24, 32, 40, 48, 52, 56, 104)),
     (SubscriberStats, 40, (0, 8, 16, 24, 28, 32, 36)),
     (PacketView, 32, (0, 8, 16, 24, 28)),
     (PacketStats, 32, (0, 8, 16, 24, 28)),

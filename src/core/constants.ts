@@ -9,6 +9,7 @@ export const METADATA_SIZE_MAX = 1024 as const;
 export const KEY_SIZE_MAX = 63 as const;
 export const NAME_SIZE_MAX = 31 as const;
 export const DIMENSION_MAX = 16384 as const;
+export const ASPECT_MAX = 65535 as const;
 export const PLANES_MAX = 3 as const;
 export const UUID_SIZE = 16 as const;
 export const DEVICES_MAX = 64 as const;

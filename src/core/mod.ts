@@ -57,7 +57,10 @@ export {
   type FieldOrder,
   fieldOrderOf,
   isSideways,
+  type Ratio,
+  reduced,
   type Rotation,
+  squared,
 } from "./picture.ts";
 export { LEAST_VERSIONS } from "./runtimes.ts";
 export { pause, Ticker } from "./timers.ts";

@@ -1,13 +1,16 @@
 // What a frame's picture is, in WebCodecs' words, and the codes of them on the wire.
 
 import {
+  ASPECT_MAX,
   CHROMA_LOCATIONS,
   COLOR_MATRICES,
   COLOR_PRIMARIES,
   COLOR_RANGES,
   COLOR_TRANSFERS,
+  DIMENSION_MAX,
   FIELD_ORDERS,
 } from "./constants.ts";
+import type { Size } from "./format.ts";
 
 /** What red, green and blue are: WebCodecs' names, FFmpeg's for those of ITU-T H.273 that WebCodecs has not. */
 export type ColorPrimaries = keyof typeof COLOR_PRIMARIES;
@@ -90,6 +93,33 @@ export function fieldOrderOf(code: number): FieldOrder | null {
 /** The chroma location of a code; null where it has no name here. */
 export function chromaLocationOf(code: number): ChromaLocation | null {
   return chromaLocations.get(code) ?? null;
+}
+
+/** A ratio of whole numbers, as FFmpeg's `AVRational`. */
+export interface Ratio {
+  readonly num: number;
+  readonly den: number;
+}
+
+/** A ratio in its lowest terms, with numbers that a frame can carry; near it where they would be larger. */
+export function reduced(num: number, den: number): Ratio {
+  const divisor = greatestCommonDivisor(num, den);
+  const shrink = Math.max(1, Math.max(num, den) / divisor / ASPECT_MAX);
+  const part = (value: number) => Math.max(1, Math.round(value / divisor / shrink));
+  return { num: part(num), den: part(den) };
+}
+
+function greatestCommonDivisor(one: number, other: number): number {
+  while (other !== 0) [one, other] = [other, one % other];
+  return one;
+}
+
+/** The size in square pixels of a picture whose pixels are not: one side is longer, none is shorter. */
+export function squared({ width, height }: Size, { num, den }: Ratio): Size {
+  const size = num >= den ? { width: width * num / den, height } : { width, height: height * den / num };
+  const shrink = Math.max(1, Math.max(size.width, size.height) / DIMENSION_MAX);
+  const side = (length: number) => Math.max(1, Math.round(length / shrink));
+  return { width: side(size.width), height: side(size.height) };
 }
 
 /** Whether a picture that is turned by this has its sides exchanged. */

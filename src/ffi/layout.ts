@@ -43,7 +43,7 @@ export const RingInfo = {
 } as const;
 
 export const PublishRecord = {
-  SIZE: 1120,
+  SIZE: 1128,
   timestampNs: 0,
   durationNs: 8,
   flags: 16,
@@ -58,15 +58,17 @@ export const PublishRecord = {
   pictureVisibleHeight: 68,
   pictureDisplayWidth: 72,
   pictureDisplayHeight: 76,
-  pictureRotation: 80,
-  pictureFlip: 84,
-  pictureFieldOrder: 85,
-  picturePrimaries: 86,
-  pictureTransfer: 87,
-  pictureMatrix: 88,
-  pictureRange: 89,
-  pictureChromaLocation: 90,
-  metadata: 96,
+  pictureAspectNum: 80,
+  pictureAspectDen: 84,
+  pictureRotation: 88,
+  pictureFlip: 92,
+  pictureFieldOrder: 93,
+  picturePrimaries: 94,
+  pictureTransfer: 95,
+  pictureMatrix: 96,
+  pictureRange: 97,
+  pictureChromaLocation: 98,
+  metadata: 104,
 } as const;
 
 export const PublisherStats = {
@@ -126,7 +128,7 @@ export const SubscriberOptions = {
 } as const;
 
 export const FrameView = {
-  SIZE: 1120,
+  SIZE: 1128,
   lease: 0,
   slot: 4,
   sequence: 8,
@@ -142,15 +144,17 @@ export const FrameView = {
   recordPictureVisibleHeight: 68,
   recordPictureDisplayWidth: 72,
   recordPictureDisplayHeight: 76,
-  recordPictureRotation: 80,
-  recordPictureFlip: 84,
-  recordPictureFieldOrder: 85,
-  recordPicturePrimaries: 86,
-  recordPictureTransfer: 87,
-  recordPictureMatrix: 88,
-  recordPictureRange: 89,
-  recordPictureChromaLocation: 90,
-  recordMetadata: 96,
+  recordPictureAspectNum: 80,
+  recordPictureAspectDen: 84,
+  recordPictureRotation: 88,
+  recordPictureFlip: 92,
+  recordPictureFieldOrder: 93,
+  recordPicturePrimaries: 94,
+  recordPictureTransfer: 95,
+  recordPictureMatrix: 96,
+  recordPictureRange: 97,
+  recordPictureChromaLocation: 98,
+  recordMetadata: 104,
 } as const;
 
 export const SubscriberStats = {

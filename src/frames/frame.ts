@@ -16,6 +16,7 @@ import {
   planCopy,
   type PlaneCopy,
   type PlaneLayout,
+  type Ratio,
   type Rect,
   type Rotation,
 } from "../core/mod.ts";
@@ -86,6 +87,11 @@ export class Frame implements HeldFrame {
   /** The part that is seen, in pixels of the coded picture. */
   get visibleRect(): Readonly<Rect> {
     return this.#content.picture.visibleRect;
+  }
+
+  /** Width to height of a pixel, before it is turned. */
+  get sampleAspectRatio(): Ratio {
+    return this.#content.picture.sampleAspectRatio;
   }
 
   /** Width of the visible part as it is shown, turned, in square pixels. */

@@ -1,6 +1,7 @@
 // What a publisher says of a frame's picture, checked and written for native code.
 
 import {
+  ASPECT_MAX,
   checkChoice,
   checkInteger,
   checkOptions,
@@ -18,6 +19,7 @@ import {
   isRgb,
   optionNames,
   planCopy,
+  type Ratio,
   type Rect,
   type Rotation,
   shown,
@@ -44,9 +46,11 @@ export interface PictureInit {
   colorSpace?: Partial<ColorSpace> | null;
   /** The part that is seen, in pixels; default: all. `x` and `y` must lie on a chroma sample. */
   visibleRect?: Readonly<Rect> | null;
-  /** Width of the picture as it is shown, turned, in square pixels; with `displayHeight`. Default: pixels are square. */
+  /** Width to height of a pixel of the frame; default: as `displayWidth` and `displayHeight` say, else square. */
+  sampleAspectRatio?: Ratio | null;
+  /** Width of the picture as it is shown, turned, in square pixels; with `displayHeight`. */
   displayWidth?: number;
-  /** Height of the picture as it is shown, turned, in square pixels; with `displayWidth`. Default: pixels are square. */
+  /** Height of the picture as it is shown, turned, in square pixels; with `displayWidth`. */
   displayHeight?: number;
   /** Degrees clockwise that the picture is turned by to be shown; default 0. */
   rotation?: Rotation;
@@ -62,6 +66,7 @@ export interface PictureInit {
 export const PICTURE_INIT: Readonly<Record<keyof PictureInit, true>> = {
   colorSpace: true,
   visibleRect: true,
+  sampleAspectRatio: true,
   displayWidth: true,
   displayHeight: true,
   rotation: true,
@@ -78,6 +83,8 @@ const COLOR_SPACE = optionNames<ColorSpace>({
   matrix: true,
   fullRange: true,
 });
+
+const RATIO = optionNames<Ratio>({ num: true, den: true });
 
 /** Writes a publisher's pictures into its record, one after the other. */
 export class PictureEncoder {
@@ -96,6 +103,7 @@ export class PictureEncoder {
     const {
       colorSpace,
       visibleRect,
+      sampleAspectRatio,
       displayWidth,
       displayHeight,
       rotation,
@@ -108,6 +116,11 @@ export class PictureEncoder {
     if (!this.#stated) return;
     if (colorSpace != null) this.#encodeColors(colorSpace);
     if (visibleRect != null) this.#encodeVisible(visibleRect);
+    if (sampleAspectRatio != null) {
+      const { num, den } = checkOptions(sampleAspectRatio, RATIO);
+      this.#record.setU32(Layout.pictureAspectNum, checkInteger("sampleAspectRatio.num", num, 1, ASPECT_MAX));
+      this.#record.setU32(Layout.pictureAspectDen, checkInteger("sampleAspectRatio.den", den, 1, ASPECT_MAX));
+    }
     if (displayWidth !== undefined || displayHeight !== undefined) {
       this.#encodeDisplay(displayWidth, displayHeight);
     }

@@ -9,8 +9,12 @@ import {
   fieldOrderOf,
   isRgb,
   isSideways,
+  type Ratio,
   type Rect,
+  reduced,
   type Rotation,
+  type Size,
+  squared,
 } from "../core/mod.ts";
 import { FrameView as Layout, type Struct } from "../ffi/mod.ts";
 import type { RingGeometry } from "../memory/mod.ts";
@@ -19,6 +23,7 @@ import type { RingGeometry } from "../memory/mod.ts";
 export interface PictureView {
   readonly colorSpace: ColorSpace;
   readonly visibleRect: Readonly<Rect>;
+  readonly sampleAspectRatio: Ratio;
   readonly displayWidth: number;
   readonly displayHeight: number;
   readonly rotation: Rotation;
@@ -58,8 +63,6 @@ function readPicture(view: Struct, { format }: RingGeometry): PictureView {
     height: view.u32(Layout.recordPictureVisibleHeight),
   });
   const rotation = view.u32(Layout.recordPictureRotation) as Rotation;
-  const { width, height } = visibleRect;
-  const [shownWidth, shownHeight] = isSideways(rotation) ? [height, width] : [width, height];
   return {
     colorSpace: colorSpaceOf({
       primaries: view.u8(Layout.recordPicturePrimaries),
@@ -68,11 +71,33 @@ function readPicture(view: Struct, { format }: RingGeometry): PictureView {
       range: view.u8(Layout.recordPictureRange),
     }, isRgb(format)),
     visibleRect,
-    displayWidth: view.u32(Layout.recordPictureDisplayWidth) || shownWidth,
-    displayHeight: view.u32(Layout.recordPictureDisplayHeight) || shownHeight,
+    ...displayOf(view, visibleRect, isSideways(rotation)),
     rotation,
     flip: view.u8(Layout.recordPictureFlip) !== 0,
     fieldOrder: fieldOrderOf(view.u8(Layout.recordPictureFieldOrder)),
     chromaLocation: chromaLocationOf(view.u8(Layout.recordPictureChromaLocation)),
   };
+}
+
+/** How a picture is shown: the shape of its pixels says it, or the size that was stated, or both do. */
+function displayOf(
+  view: Struct,
+  visible: Size,
+  sideways: boolean,
+): Pick<PictureView, "sampleAspectRatio" | "displayWidth" | "displayHeight"> {
+  const num = view.u32(Layout.recordPictureAspectNum);
+  const den = view.u32(Layout.recordPictureAspectDen);
+  const displayWidth = view.u32(Layout.recordPictureDisplayWidth);
+  const displayHeight = view.u32(Layout.recordPictureDisplayHeight);
+  if (displayWidth === 0) {
+    const sampleAspectRatio = Object.freeze(num === 0 ? { num: 1, den: 1 } : { num, den });
+    const { width, height } = squared(visible, sampleAspectRatio);
+    const [shownWidth, shownHeight] = sideways ? [height, width] : [width, height];
+    return { sampleAspectRatio, displayWidth: shownWidth, displayHeight: shownHeight };
+  }
+  const [width, height] = sideways ? [displayHeight, displayWidth] : [displayWidth, displayHeight];
+  const sampleAspectRatio = Object.freeze(
+    num === 0 ? reduced(width * visible.height, height * visible.width) : { num, den },
+  );
+  return { sampleAspectRatio, displayWidth, displayHeight };
 }

@@ -6,10 +6,10 @@ import { createPublisher, expectCode, publish, subscribe } from "../support/ring
 
 /** What a frame says of its picture. */
 function pictureOf(frame: Frame) {
-  const { colorSpace, visibleRect, displayWidth, displayHeight, rotation, flip } = frame;
+  const { colorSpace, visibleRect, sampleAspectRatio, displayWidth, displayHeight, rotation, flip } = frame;
   const { fieldOrder, chromaLocation, captureTime, captureTimeNs } = frame;
   return {
-    ...{ colorSpace, visibleRect, displayWidth, displayHeight, rotation, flip },
+    ...{ colorSpace, visibleRect, sampleAspectRatio, displayWidth, displayHeight, rotation, flip },
     ...{ fieldOrder, chromaLocation, captureTime, captureTimeNs },
   };
 }
@@ -18,6 +18,7 @@ function pictureOf(frame: Frame) {
 const nothing = {
   colorSpace: { primaries: null, transfer: null, matrix: null, fullRange: null },
   visibleRect: { x: 0, y: 0, width: 32, height: 16 },
+  sampleAspectRatio: { num: 1, den: 1 },
   displayWidth: 32,
   displayHeight: 16,
   rotation: 0,
@@ -34,6 +35,7 @@ test("a picture comes as it was said, of this frame and no other", async () => {
   const whole = {
     colorSpace: { primaries: "bt470bg", transfer: "iec61966-2-1", matrix: "smpte240m", fullRange: true },
     visibleRect: { x: 2, y: 4, width: 29, height: 11 },
+    sampleAspectRatio: { num: 65_535, den: 1 },
     displayWidth: 40,
     displayHeight: 16_384,
     rotation: 270,
@@ -61,6 +63,39 @@ test("a picture comes as it was said, of this frame and no other", async () => {
     [{ colorSpace: { fullRange: false } }, {
       ...nothing,
       colorSpace: { ...nothing.colorSpace, fullRange: false },
+    }],
+    // Pixels that are not square make one side longer, and none shorter.
+    [{ sampleAspectRatio: { num: 16, den: 11 } }, {
+      ...nothing,
+      sampleAspectRatio: { num: 16, den: 11 },
+      displayWidth: 47,
+    }],
+    [{ sampleAspectRatio: { num: 3, den: 4 }, rotation: 90 }, {
+      ...nothing,
+      sampleAspectRatio: { num: 3, den: 4 },
+      rotation: 90,
+      displayWidth: 21,
+      displayHeight: 32,
+    }],
+    [{ sampleAspectRatio: { num: 1, den: 65_535 } }, {
+      ...nothing,
+      sampleAspectRatio: { num: 1, den: 65_535 },
+      displayWidth: 1,
+      displayHeight: 16_384,
+    }],
+    // A size says what shape pixels have.
+    [{ displayWidth: 64, displayHeight: 24 }, {
+      ...nothing,
+      sampleAspectRatio: { num: 4, den: 3 },
+      displayWidth: 64,
+      displayHeight: 24,
+    }],
+    [{ displayWidth: 24, displayHeight: 64, rotation: 270 }, {
+      ...nothing,
+      sampleAspectRatio: { num: 4, den: 3 },
+      rotation: 270,
+      displayWidth: 24,
+      displayHeight: 64,
     }],
     // What another frame said of itself can be passed on.
     [{ ...nothing, captureTimeNs: null } as FrameInit, nothing],
@@ -129,6 +164,9 @@ test("a wrong picture is refused, and says nothing of the frame that is publishe
     [{ displayHeight: 4 }, "give both or neither"],
     [{ displayWidth: 0, displayHeight: 4 }, "displayWidth is 0"],
     [{ displayWidth: 4, displayHeight: 16_385 }, "displayHeight is 16385"],
+    [{ sampleAspectRatio: { num: 0, den: 1 } }, "sampleAspectRatio.num is 0"],
+    [{ sampleAspectRatio: { num: 1, den: 65_536 } }, "sampleAspectRatio.den is 65536"],
+    [{ sampleAspectRatio: 1.5 as unknown as { num: 1; den: 1 } }, "must be an object"],
     [{ captureTime: NaN }, "captureTime is NaN"],
     [{ captureTimeNs: -1n }, "captureTime is -1 ns"],
     [{ captureTimeNs: 5 as unknown as bigint }, "captureTimeNs is 5"],

@@ -166,6 +166,7 @@ export const control = {
 export interface PictureFields {
   visible?: readonly [x: number, y: number, width: number, height: number];
   display?: readonly [width: number, height: number];
+  aspect?: readonly [num: number, den: number];
   rotation?: number;
   flip?: number;
   fieldOrder?: number;
@@ -175,12 +176,13 @@ export interface PictureFields {
 }
 
 export function picture(fields: PictureFields): Uint8Array {
-  const view = new DataView(new ArrayBuffer(40));
-  const words = [...fields.visible ?? [0, 0, 0, 0], ...fields.display ?? [0, 0], fields.rotation ?? 0];
+  const view = new DataView(new ArrayBuffer(48));
+  const { visible = [0, 0, 0, 0], display = [0, 0], aspect = [0, 0], rotation = 0 } = fields;
+  const words = [...visible, ...display, ...aspect, rotation];
   for (const [index, word] of words.entries()) view.setUint32(4 * index, word, true);
   const { flip = 0, fieldOrder = 0, colors = [0, 0, 0, 0], chromaLocation = 0 } = fields;
   for (const [index, byte] of [flip, fieldOrder, ...colors, chromaLocation].entries()) {
-    view.setUint8(28 + index, byte);
+    view.setUint8(36 + index, byte);
   }
   return new Uint8Array(view.buffer);
 }

@@ -31,6 +31,8 @@
 #define CUFRAMES_NAME_SIZE_MAX 31
 /** Pixels of a frame's width, and of its height. */
 #define CUFRAMES_DIMENSION_MAX 16384
+/** Of either part of a pixel's aspect. */
+#define CUFRAMES_ASPECT_MAX 65535
 /** Planes of a frame. */
 #define CUFRAMES_PLANES_MAX 3
 /** Bytes of a GPU's UUID. */
@@ -371,9 +373,15 @@ struct cuframes_picture {
   uint32_t visible_y;
   uint32_t visible_width;
   uint32_t visible_height;
-  /** Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: the visible part has square pixels. */
+  /** Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: as the shape of its pixels says. */
   uint32_t display_width;
   uint32_t display_height;
+  /**
+   * Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown in
+   * says, and where that is not known either, they are square.
+   */
+  uint32_t aspect_num;
+  uint32_t aspect_den;
   /** Degrees clockwise that the picture is turned by to be shown: 0, 90, 180 or 270. */
   uint32_t rotation;
   /** 1: left and right are swapped to show it, once it is turned. */
@@ -836,23 +844,25 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, publisher_pid) == 112);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, memory) == 120);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, max_slots) == 124);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, device) == 128);
-CUFRAMES_ASSERT(sizeof(struct cuframes_picture) == 40);
+CUFRAMES_ASSERT(sizeof(struct cuframes_picture) == 48);
 CUFRAMES_ASSERT(offsetof(struct cuframes_picture, visible_x) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_picture, visible_y) == 4);
 CUFRAMES_ASSERT(offsetof(struct cuframes_picture, visible_width) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_picture, visible_height) == 12);
 CUFRAMES_ASSERT(offsetof(struct cuframes_picture, display_width) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_picture, display_height) == 20);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, rotation) == 24);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, flip) == 28);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, field_order) == 29);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, primaries) == 30);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, transfer) == 31);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, matrix) == 32);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, range) == 33);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, chroma_location) == 34);
-CUFRAMES_ASSERT(offsetof(struct cuframes_picture, reserved) == 35);
-CUFRAMES_ASSERT(sizeof(struct cuframes_publish_record) == 1120);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, aspect_num) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, aspect_den) == 28);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, rotation) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, flip) == 36);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, field_order) == 37);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, primaries) == 38);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, transfer) == 39);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, matrix) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, range) == 41);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, chroma_location) == 42);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, reserved) == 43);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publish_record) == 1128);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, timestamp_ns) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, duration_ns) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, flags) == 16);
@@ -863,7 +873,7 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, has_stream) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, reserved) == 44);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, capture_time_ns) == 48);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, picture) == 56);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, metadata) == 96);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, metadata) == 104);
 CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_stats) == 56);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, published) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, packets_published) == 8);
@@ -906,7 +916,7 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, mode) == 204);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, wants) == 208);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, timeout_ms) == 212);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, delay_ms) == 216);
-CUFRAMES_ASSERT(sizeof(struct cuframes_frame) == 1120);
+CUFRAMES_ASSERT(sizeof(struct cuframes_frame) == 1128);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, lease) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, slot) == 4);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, sequence) == 8);
@@ -917,7 +927,7 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_frame, capture_time_ns) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, flags) == 48);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata_size) == 52);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, picture) == 56);
-CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata) == 96);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata) == 104);
 CUFRAMES_ASSERT(sizeof(struct cuframes_subscriber_stats) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, received) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, dropped) == 8);

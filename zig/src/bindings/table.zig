@@ -52,6 +52,7 @@ pub const constants = [_]Constant{
     .{ .name = "KEY_SIZE_MAX", .file = layout, .declaration = "key_size_max" },
     .{ .name = "NAME_SIZE_MAX", .file = layout, .declaration = "name_size_max" },
     .{ .name = "DIMENSION_MAX", .file = format, .declaration = "dimension_max" },
+    .{ .name = "ASPECT_MAX", .file = picture, .declaration = "aspect_max" },
     .{ .name = "PLANES_MAX", .file = format, .declaration = "planes_max" },
     .{ .name = "UUID_SIZE", .file = protocol, .declaration = "uuid_size" },
     .{ .name = "DEVICES_MAX", .file = cuda_devices, .declaration = "devices_max" },

@@ -72,6 +72,9 @@ pub const ChromaLocation = enum(u8) { left = 1, center = 2, topleft = 3, top = 4
 /// other one.
 pub const FieldOrder = enum(u8) { progressive = 1, tff = 2, bff = 3 };
 
+/// Of either part of a pixel's aspect.
+pub const aspect_max = 65535;
+
 /// What a frame's picture is. 0 is what is not known, and whole or square pixels where those are the question.
 pub const Picture = extern struct {
     /// Pixels, the part that is seen. 0 as width and height: all. `x` and `y` are on chroma samples.
@@ -79,9 +82,13 @@ pub const Picture = extern struct {
     visible_y: u32 = 0,
     visible_width: u32 = 0,
     visible_height: u32 = 0,
-    /// Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: the visible part has square pixels.
+    /// Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: as the shape of its pixels says.
     display_width: u32 = 0,
     display_height: u32 = 0,
+    /// Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown in
+    /// says, and where that is not known either, they are square.
+    aspect_num: u32 = 0,
+    aspect_den: u32 = 0,
     /// Degrees clockwise that the picture is turned by to be shown: 0, 90, 180 or 270.
     rotation: u32 = 0,
     /// 1: left and right are swapped to show it, once it is turned.
@@ -109,6 +116,10 @@ pub const Picture = extern struct {
         if (!isDimension(picture.display_width) or !isDimension(picture.display_height)) {
             picture.display_width = 0;
             picture.display_height = 0;
+        }
+        if (!isAspect(picture.aspect_num) or !isAspect(picture.aspect_den)) {
+            picture.aspect_num = 0;
+            picture.aspect_den = 0;
         }
         if (picture.rotation >= 360 or picture.rotation % 90 != 0) picture.rotation = 0;
         picture.flip = @intFromBool(picture.flip != 0);
@@ -151,6 +162,10 @@ fn isDimension(value: u32) bool {
     return value >= 1 and value <= format.dimension_max;
 }
 
+fn isAspect(value: u32) bool {
+    return value >= 1 and value <= aspect_max;
+}
+
 test "a picture that says nothing is all of the frame" {
     const geometry = try format.Geometry.init(@intFromEnum(format.Format.NV12), 61, 35, 64);
     const bounded = (Picture{}).bounded(&geometry);
@@ -166,6 +181,8 @@ test "a picture stays as it is where it can be" {
         .visible_height = 44,
         .display_width = 16384,
         .display_height = 1,
+        .aspect_num = 1,
+        .aspect_den = 65535,
         .rotation = 270,
         .flip = 1,
         .field_order = 200,
@@ -196,6 +213,8 @@ test "any picture: its visible part is in the frame and on chroma samples, and i
             try std.testing.expect(picture.visible_y + picture.visible_height <= 35);
             try std.testing.expect(picture.visible_x % step == 0 and picture.visible_y % step == 0);
             try std.testing.expect((picture.display_width == 0) == (picture.display_height == 0));
+            try std.testing.expect((picture.aspect_num == 0) == (picture.aspect_den == 0));
+            try std.testing.expect(picture.aspect_num <= 65535 and picture.aspect_den <= 65535);
             try std.testing.expect(picture.display_width <= 16384 and picture.display_height <= 16384);
             try std.testing.expect(picture.rotation % 90 == 0 and picture.rotation < 360 and picture.flip <= 1);
         }
@@ -203,8 +222,8 @@ test "any picture: its visible part is in the frame and on chroma samples, and i
 }
 
 comptime {
-    std.debug.assert(@sizeOf(Picture) == 40);
-    std.debug.assert(@offsetOf(Picture, "rotation") == 24);
-    std.debug.assert(@offsetOf(Picture, "flip") == 28);
-    std.debug.assert(@offsetOf(Picture, "chroma_location") == 34);
+    std.debug.assert(@sizeOf(Picture) == 48);
+    std.debug.assert(@offsetOf(Picture, "rotation") == 32);
+    std.debug.assert(@offsetOf(Picture, "flip") == 36);
+    std.debug.assert(@offsetOf(Picture, "chroma_location") == 42);
 }

@@ -136,7 +136,7 @@ pub const lease_page_size = std.heap.page_size_max;
 
 comptime {
     const assert = std.debug.assert;
-    assert(@sizeOf(FrameRecord) == 80 + metadata_size_max);
+    assert(@sizeOf(FrameRecord) == 88 + metadata_size_max);
     assert(@offsetOf(FrameRecord, "picture") == 40);
     assert(@sizeOf(Slot) == 1152);
     assert(@offsetOf(Slot, "record") == 16);
