@@ -20,9 +20,9 @@ import {
 import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { frameRate, frameRateOf } from "./frame_rate.ts";
-import { coloursOfFrame } from "../source/mod.ts";
 import { codecParametersOf, packetsOf } from "./packets.ts";
 import { closeOutput, requireReader, STDOUT, written } from "./stdout.ts";
+import { Damaged } from "./undamaged.ts";
 
 const FRAME_FORMATS = ["yuv4mpeg", "rawvideo", "nut"] as const;
 const PACKET_FORMATS = ["mpegts", "nut", "h264", "hevc"] as const;
@@ -37,6 +37,8 @@ interface Options extends CommonOptions, ColourOptions {
   count?: number;
   wait?: number;
   reconnect?: boolean;
+  corrupt?: boolean;
+  asStored?: boolean;
   name: string;
 }
 
@@ -61,12 +63,14 @@ export function pipeCommand(): Command {
     .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
     .option("--reconnect", "go on with the next publisher of the key instead of ending with this one")
     .addOption(
-      new Option("--matrix <name>", "of YUV; auto: as the source states, else bt709 from 720 rows on")
+      new Option("--matrix <name>", "of YUV; auto: as the frame says, else bt709 from 720 rows on")
         .choices(MATRICES).default("auto"),
     )
     .addOption(
-      new Option("--range <name>", "of YUV; default: as the source states, else limited").choices(RANGES),
+      new Option("--range <name>", "of YUV; default: as the frame says, else limited").choices(RANGES),
     )
+    .option("--as-stored", "pixels as they are: neither turned nor made square")
+    .option("--corrupt", "take frames that are known to be damaged, too")
     .option("--name <name>", "what the publisher's reports call this reader", "pipe")
     .action(async (key: string, options: Options) => {
       const context = contextOf(options);
@@ -74,11 +78,11 @@ export function pipeCommand(): Command {
       const total = await (options.packets ? pipePackets : pipeFrames)(key, options, context);
       // Standard output has the data.
       if (context.json) process.stderr.write(`${JSON.stringify({ event: "end", key, ...total })}\n`);
-      else {context.log.info(
-          `${key}: ${total.written} ${
-            options.packets ? "packets" : "frames"
-          } written, ${total.dropped} dropped`,
-        );}
+      else {
+        const what = options.packets ? "packets" : "frames";
+        const damaged = total.corrupt ? `, ${total.corrupt} left out as damaged` : "";
+        context.log.info(`${key}: ${total.written} ${what} written, ${total.dropped} dropped${damaged}`);
+      }
     });
 }
 
@@ -87,6 +91,8 @@ interface Total {
   written: number;
   /** Published meanwhile and not written: the reader was busy. */
   dropped: number;
+  /** Frames known to be damaged, and not written. */
+  corrupt?: number;
   reconnects: number;
 }
 
@@ -115,14 +121,21 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
   // Before the connection: what is published while it loads is lost.
   await loadNodeAv();
   using camera = await connect(key, options, context, false);
+  const { matrix, range, asStored = false } = options;
+  const damaged = new Damaged(key, (options.wait ?? 0) * 1000);
   let writer: RawVideoWriter | undefined;
   let count = 0;
   try {
     for await (using frame of camera.values({ signal })) {
+      if (!options.corrupt && damaged.pass(frame)) {
+        if (writer) damaged.warn(log);
+        else damaged.check();
+        continue;
+      }
       writer ??= await RawVideoWriter.create(STDOUT, frame, {
         format,
         frameRate: options.fps ?? await measuredRate(key, frame, context),
-        ...coloursOfFrame(options, frame),
+        ...{ matrix, range, asStored },
       });
       await writer.load(frame);
       // The slot is free for the publisher, however long the reader takes.
@@ -133,7 +146,7 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
       if (!context.json) log.progress(`${key}: ${count} frames written, ${dropped} dropped`);
     }
     const { dropped, reconnects } = camera.stats();
-    return { written: count, dropped, reconnects };
+    return { written: count, dropped, corrupt: damaged.total, reconnects };
   } finally {
     if (writer) await closeOutput(() => writer!.close(), signal);
   }

@@ -1,6 +1,7 @@
 /** This file takes one video track out of an input, as packets in decode order: Annex B, times in nanoseconds. */
 import type { CodecParameters, FormatContext, Packet, Rational, Stream } from "node-av";
 import { Buffer } from "node:buffer";
+import { statSync } from "node:fs";
 import { constants } from "node:os";
 import { CuframesError, isAnnexB } from "../core/mod.ts";
 import { requireHost } from "./host.ts";
@@ -59,6 +60,8 @@ export class Demuxer {
   readonly frameNs: bigint;
   /** Whether the input has no end that is known: a camera, not a file. */
   readonly live: boolean;
+  /** Whether its packets come when they are made: not out of a file, whatever that knows of its length. */
+  readonly arrives: boolean;
 
   private constructor(source: Source, format: FormatContext, stream: Stream) {
     const { av, options } = source;
@@ -75,6 +78,7 @@ export class Demuxer {
     this.frameRate = rate && rate.num / rate.den;
     this.frameNs = this.#generate(1n);
     this.live = format.duration <= 0n || LIVE.test(source.input);
+    this.arrives = this.live && (this.#rtp || !isFile(source.input));
     this.#packet = newPacket(av);
     source.signal.addEventListener("abort", this.#interrupt);
   }
@@ -157,6 +161,11 @@ export class Demuxer {
     return this.#annexB?.parameters ?? this.#stream.codecpar;
   }
 
+  /** Width to height of a pixel as the container states it; 0: it states nothing. */
+  get sampleAspectRatio(): Rational {
+    return this.#stream.sampleAspectRatio;
+  }
+
   /** Whether data was lost since the last call. */
   takeLost(): boolean {
     const lost = this.#lost;
@@ -216,6 +225,15 @@ export class Demuxer {
   /** The time of the n-th packet of a source that gives no times. */
   #generate(n: bigint): bigint {
     return this.#source.av.avRescaleQ(n, { num: this.#rate.den, den: this.#rate.num }, NANOSECONDS);
+  }
+}
+
+/** Whether an input is a file with an end, and not a device, a pipe or a URL. */
+function isFile(input: string): boolean {
+  try {
+    return statSync(input.replace(/^file:(\/\/)?/, "")).isFile();
+  } catch {
+    return false; // no path, or not this process's to look at
   }
 }
 

@@ -1,5 +1,5 @@
 /** This file says what a media reader yields: packets and frames. */
-import type { DevicePicture, WritableFrame } from "../frames/mod.ts";
+import type { DevicePicture, PictureInit, WritableFrame } from "../frames/mod.ts";
 import type { DestinationPlane } from "./picture.ts";
 
 /**
@@ -52,6 +52,13 @@ export interface MediaFrame {
   readonly timestampNs: bigint;
   /** How long it is shown, in ns. */
   readonly durationNs: bigint;
+  /**
+   * When the picture was taken, in ns of UTC since 1970: as the source says (RTCP's sender reports), else when a live input's
+   * packet came; null where that is not known, as for most files.
+   */
+  readonly captureTimeNs: bigint | null;
+  /** What picture it is as a frame of the reader's format and size: for `WritableFrame.publish`. */
+  readonly picture: PictureInit;
   /** Width in pixels of the decoded picture. */
   readonly width: number;
   /** Height in pixels of the decoded picture. */

@@ -9,6 +9,7 @@ import {
   LONGEST_TIMER_MS,
   type PixelFormat,
 } from "../core/mod.ts";
+import { CaptureTimes } from "./capture_times.ts";
 import { Damage } from "./damage.ts";
 import { DecodedFrames } from "./decoded_frames.ts";
 import type { Decoder } from "./decoder.ts";
@@ -79,6 +80,7 @@ export class MediaReader implements AsyncDisposable {
   readonly #pace: Pace | undefined;
   readonly #frames: DecodedFrames;
   readonly #damage = new Damage();
+  readonly #captureTimes: CaptureTimes;
   /** The parameter sets that hold now, of H.264 and HEVC. */
   readonly #header: HeaderUnits | undefined;
   readonly #abort = () => this.#opened.stop.abort(this.#opened.options.signal?.reason);
@@ -120,7 +122,8 @@ export class MediaReader implements AsyncDisposable {
     this.#demuxer = demuxer;
     this.#untilKey = fromKey;
     this.#pace = options.realtime ? new Pace() : undefined;
-    this.#frames = new DecodedFrames(av, parameters, options, hardware);
+    this.#frames = new DecodedFrames(av, demuxer, options, hardware);
+    this.#captureTimes = new CaptureTimes(av, demuxer.arrives);
     this.video = describeTrack(av, parameters, frameRate);
     const { codecId, description } = this.video;
     this.#header = isAnnexB(codecId) ? new HeaderUnits(codecId, description) : undefined;
@@ -271,6 +274,7 @@ export class MediaReader implements AsyncDisposable {
       packet.pts = placed.statedNs ?? av.AV_NOPTS_VALUE;
       packet.dts = decodeTimestampNs;
       packet.duration = durationNs;
+      this.#captureTimes.packet(packet, timestampNs);
       this.#undecoded = packet;
     }
     return {
@@ -295,6 +299,7 @@ export class MediaReader implements AsyncDisposable {
     return this.#frames.make(picture, {
       timestampNs,
       durationNs,
+      captureTimeNs: this.#captureTimes.frame(timestampNs),
       corrupt: concealed || corrupt,
       discontinuity,
     });

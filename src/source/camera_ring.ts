@@ -5,7 +5,6 @@ import { Publisher, type PublisherEvent, type WritableFrame } from "../frames/mo
 import { isPictures, type MediaFrame, type MediaPacket, type MediaReader } from "../media/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 import type { PacketRingOptions, PacketRingWriter } from "../packets/mod.ts";
-import { encodeMetadata } from "./frame_metadata.ts";
 import { LARGEST_SHARE, type RingSettings } from "./options.ts";
 
 /** What a ring has been given so far. */
@@ -41,7 +40,6 @@ export class CameraRing implements Disposable {
   /** Those of earlier publishers. */
   #evictions = 0;
   #wait = false;
-  #metadata: Uint8Array | undefined;
   /** The connection's first packet, which is a key packet, is shown then; undefined before it has come. */
   #beginNs: bigint | undefined;
   /** Whether what is published next does not continue what was published last. */
@@ -87,12 +85,11 @@ export class CameraRing implements Disposable {
    * @throws {CuframesError} as `Publisher.create`
    */
   begin(media: MediaReader, { wait }: { wait: boolean }): void {
-    const { codecId, description, colorSpace } = media.video;
+    const { codecId, description } = media.video;
     if (this.#writer && this.#writer.codecId !== codecId) this.#close();
     if (!this.#publisher) this.#create(media, wait);
     else if (this.#writer) this.#writer.setDescription(description);
     else this.#writer = this.#addPackets(this.#publisher, media);
-    this.#metadata = encodeMetadata({ colorSpace });
     this.#beginNs = undefined;
   }
 
@@ -141,7 +138,8 @@ export class CameraRing implements Disposable {
       durationNs: frame.durationNs,
       corrupt: frame.corrupt,
       discontinuity: this.#gap.frame,
-      ...(this.#metadata && { metadata: this.#metadata }),
+      captureTimeNs: frame.captureTimeNs,
+      ...frame.picture,
     });
     this.#gap.frame = false;
     this.counters.frames++;
