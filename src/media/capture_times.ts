@@ -1,43 +1,71 @@
-/** This file knows when a reader's pictures were taken: their packets say it, or came then. */
+/** This file knows when a reader's pictures were taken: their packets say it, or arrived then. */
 import type { Packet } from "node-av";
 import type { NodeAv } from "./node_av.ts";
 
 /** Packets whose frames have not come; a decoder keeps fewer. */
 const PENDING_MAX = 64;
+/** A packet that is later than the others by more was not delayed: the source's time has jumped. */
+const LATEST_NS = 1_000_000_000n;
+/** A clock that is slower than ours by one part in so many is followed. */
+const DRIFT = 1000n;
+/** No camera that has a clock is before this: 2000-01-01. One without counts from 1900, or from when it was switched on. */
+const FIRST_CLOCK_US = 946_684_800_000_000n;
 
-/** Carries the times of packets to the frames that are made of them, which have the packets' timestamps. */
+/** From packets to the frames that are made of them, which have the packets' timestamps. */
 export class CaptureTimes {
   readonly #av: NodeAv;
-  readonly #arrival: () => bigint | undefined;
-  readonly #pending = new Map<bigint, bigint>();
-  /** From the newest packet's timestamp to its time. */
+  readonly #live: boolean;
+  readonly #now: () => number;
+  /** What packets said, by their timestamps. */
+  readonly #stated = new Map<bigint, bigint>();
+  /** From timestamps to times: what the newest packet said, else of those that arrived, how it was when least delayed. */
   #offset: bigint | undefined;
+  #isStated = false;
+  #lastNs = 0n;
 
-  /** @param live whether packets come when they are made, so that their arrival says when, where nothing else does */
-  constructor(av: NodeAv, live: boolean) {
+  /**
+   * @param live whether packets arrive when they are made, which counts where nothing else is known
+   * @param now ms of UTC since 1970
+   */
+  constructor(av: NodeAv, live: boolean, now: () => number = Date.now) {
     this.#av = av;
-    this.#arrival = live ? () => BigInt(Date.now()) * 1_000_000n : () => undefined;
+    this.#live = live;
+    this.#now = now;
   }
 
-  /** Notes the next packet, in decode order. */
+  /** Notes the next packet, in decode order, when it has been read. */
   packet(packet: Packet, timestampNs: bigint): void {
-    const time = statedTime(this.#av, packet) ?? this.#arrival();
-    if (time === undefined) return;
+    const stated = statedTime(this.#av, packet);
+    if (stated !== undefined) this.#state(timestampNs, stated);
+    // A camera's clock that was told goes on by itself.
+    else if (this.#live && !this.#isStated) this.#arrive(timestampNs);
+  }
+
+  #state(timestampNs: bigint, time: bigint): void {
+    this.#isStated = true;
     this.#offset = time - timestampNs;
-    this.#pending.set(timestampNs, time);
-    if (this.#pending.size <= PENDING_MAX) return;
-    for (const oldest of this.#pending.keys()) {
-      this.#pending.delete(oldest);
-      break;
-    }
+    this.#stated.set(timestampNs, time);
+    if (this.#stated.size <= PENDING_MAX) return;
+    const [oldest] = this.#stated.keys();
+    this.#stated.delete(oldest!);
+  }
+
+  /** Packets are delayed on their way, and where the streams of an input are looked for: never too early. */
+  #arrive(timestampNs: bigint): void {
+    const offset = BigInt(Math.round(this.#now())) * 1_000_000n - timestampNs;
+    const since = timestampNs > this.#lastNs ? timestampNs - this.#lastNs : 0n;
+    const known = this.#offset === undefined ? offset : this.#offset + since / DRIFT;
+    this.#offset = offset < known || offset - known > LATEST_NS ? offset : known;
+    this.#lastNs = timestampNs;
   }
 
   /** When the next frame, in display order, was taken, in ns of UTC; null: not known. */
   frame(timestampNs: bigint): bigint | null {
-    const time = this.#pending.get(timestampNs) ??
-      (this.#offset === undefined ? null : timestampNs + this.#offset);
-    for (const other of this.#pending.keys()) if (other <= timestampNs) this.#pending.delete(other);
-    return time !== null && time > 0n ? time : null;
+    const offset = this.#offset;
+    if (offset === undefined) return null;
+    const time = this.#stated.get(timestampNs) ?? timestampNs + offset;
+    for (const earlier of this.#stated.keys()) if (earlier <= timestampNs) this.#stated.delete(earlier);
+    return time > 0n ? time : null;
   }
 }
 
@@ -46,9 +74,5 @@ function statedTime(av: NodeAv, packet: Packet): bigint | undefined {
   const reference = packet.getSideData(av.AV_PKT_DATA_PRFT);
   if (!reference || reference.length < 8) return undefined;
   const microseconds = reference.readBigInt64LE(0);
-  // A sender without a clock counts from 1900, or from when it was switched on.
-  return microseconds > EPOCH_OF_CLOCKS_US ? microseconds * 1000n : undefined;
+  return microseconds >= FIRST_CLOCK_US ? microseconds * 1000n : undefined;
 }
-
-/** No camera that has a clock is before this: 2000-01-01. */
-const EPOCH_OF_CLOCKS_US = 946_684_800_000_000n;

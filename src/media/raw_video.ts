@@ -1,6 +1,7 @@
 /** This file writes frames as they are, for programs that read raw video. */
 import type { CodecContext, FormatContext, Frame as Picture, Packet, Stream } from "node-av";
 import {
+  type ChromaLocation,
   CuframesError,
   type FieldOrder,
   isRgb,
@@ -119,16 +120,19 @@ export class RawVideoWriter implements AsyncDisposable {
     this.#packet = newPacket(av);
     // Frames are counted where they have no times: yuv4mpeg writes the time base as its rate.
     this.#timed = options.format === "nut";
-    this.#encoder = this.#openEncoder(
-      this.#timed ? NANOSECONDS : { num: den, den: num },
-      turnedFields(first.fieldOrder, orientation, height),
-      chromaCode(turnedChroma(first.chromaLocation, orientation)),
-    );
+    const fields = turnedFields(first.fieldOrder, orientation, height);
+    const chroma = turnedChroma(first.chromaLocation, orientation);
+    this.#encoder = this.#openEncoder(this.#timed ? NANOSECONDS : { num: den, den: num }, fields, chroma);
     this.#stream = format.newStream();
     check(av, this.#stream.codecpar.fromContext(this.#encoder), "passing the parameters of raw video");
     this.#stream.timeBase = this.#encoder.timeBase;
     this.#stream.avgFrameRate = new av.Rational(num, den);
     this.#stream.sampleAspectRatio = this.#encoder.sampleAspectRatio;
+    // Nut has no fields for these; yuv4mpeg has no tags.
+    this.#stream.metadata = av.Dictionary.fromObject({
+      ...(fields !== null && { field_order: FIELD_ORDERS[fields] }),
+      ...(chroma !== null && { chroma_location: chroma }),
+    });
   }
 
   /**
@@ -260,7 +264,7 @@ export class RawVideoWriter implements AsyncDisposable {
   #openEncoder(
     timeBase: { num: number; den: number },
     fieldOrder: FieldOrder | null,
-    chromaLocation: Picture["chromaLocation"],
+    chromaLocation: ChromaLocation | null,
   ): CodecContext {
     const av = this.#av;
     const codec = av.Codec.findEncoder(av.AV_CODEC_ID_RAWVIDEO);
@@ -272,7 +276,7 @@ export class RawVideoWriter implements AsyncDisposable {
     encoder.width = this.#size.width;
     encoder.height = this.#size.height;
     encoder.sampleAspectRatio = rational(av, this.#sampleAspectRatio);
-    encoder.chromaLocation = chromaLocation;
+    encoder.chromaLocation = chromaCode(chromaLocation);
     if (fieldOrder !== null) {
       check(av, encoder.setOption("field_order", FIELD_ORDERS[fieldOrder]), "stating the order of fields");
     }

@@ -274,7 +274,7 @@ export class MediaReader implements AsyncDisposable {
       packet.pts = placed.statedNs ?? av.AV_NOPTS_VALUE;
       packet.dts = decodeTimestampNs;
       packet.duration = durationNs;
-      this.#captureTimes.packet(packet, timestampNs);
+      this.#captureTimes.packet(packet, placed.statedNs ?? timestampNs);
       this.#undecoded = packet;
     }
     return {
@@ -295,11 +295,12 @@ export class MediaReader implements AsyncDisposable {
     const durationNs = picture.duration > 0n ? picture.duration : this.#demuxer.frameNs;
     const timestampNs = this.#frameTime(picture, durationNs);
     const concealed = picture.hasFlags(av.AV_FRAME_FLAG_CORRUPT) || picture.decodeErrorFlags !== 0;
+    const ownNs = picture.pts === av.AV_NOPTS_VALUE ? timestampNs : picture.pts;
     const { corrupt, discontinuity } = this.#damage.frame(timestampNs, picture.keyFrame !== 0);
     return this.#frames.make(picture, {
       timestampNs,
       durationNs,
-      captureTimeNs: this.#captureTimes.frame(timestampNs),
+      captureTimeNs: this.#captureTimes.frame(ownNs),
       corrupt: concealed || corrupt,
       discontinuity,
     });
