@@ -51,7 +51,7 @@ export class Damaged {
     if (!this.#isLong) return;
     throw new CuframesError(
       "TIMEOUT",
-      `${this.#sentence}: its stream is entered in the middle or is lossy; --corrupt takes them as they are`,
+      `${this.#sentence}: its stream was entered in the middle, or loses data; --corrupt takes them as they are, --wait waits longer`,
     );
   }
 
