@@ -259,12 +259,12 @@ export class MediaReader implements AsyncDisposable {
     const lost = this.#demuxer.takeLost();
     const discontinuity = placed.discontinuity || lost;
     const corrupt = packet.hasFlags(av.AV_PKT_FLAG_CORRUPT);
-    this.#damage.packet({ timestampNs, decodeTimestampNs, corrupt, lost, discontinuity });
+    const key = packet.isKeyframe;
+    this.#damage.packet({ timestampNs, decodeTimestampNs, key, corrupt, lost, discontinuity });
     if (placed.discontinuity) this.#pace?.reset();
     this.#passPackets++;
     this.#firstPacketNs ??= timestampNs;
     this.#lastPacketNs = timestampNs;
-    const key = packet.isKeyframe;
     const bytes = payload(packet);
     const { data, header } = key && this.#header
       ? this.#header.put(bytes)
