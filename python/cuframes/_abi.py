@@ -9,7 +9,7 @@ from ctypes import c_char, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void
 from enum import IntEnum, IntFlag
 
 # Raised whenever a function, a struct or a code changes.
-ABI_VERSION = 9
+ABI_VERSION = 8
 # Slots of a frame ring.
 SLOTS_MIN = 2
 SLOTS_MAX = 64
@@ -199,8 +199,8 @@ class ChromaLocation(IntEnum):
 
 
 class FieldOrder(IntEnum):
-    """Whether the rows are of one moment, or those of two fields in turn: tff has the field of the first row first, bff the
-    other one.
+    """Whether the rows are of one moment, or those of two fields in turn: tff has the field of the first row first, bff
+    the other one.
     """
     PROGRESSIVE = 1
     TFF = 2
@@ -375,8 +375,8 @@ class Picture(Structure):
         # Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: as the shape of its pixels says.
         ("display_width", c_uint32),
         ("display_height", c_uint32),
-        # Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown in
-        # says, and where that is not known either, they are square.
+        # Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown
+        # in says, and where that is not known either, they are square.
         ("aspect_num", c_uint32),
         ("aspect_den", c_uint32),
         # Degrees clockwise that the picture is turned by to be shown: 0, 90, 180 or 270.
@@ -543,8 +543,8 @@ class FrameView(Structure):
         ("duration_ns", c_uint64),
         # CLOCK_MONOTONIC at publish.
         ("published_ns", c_uint64),
-        # When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0: not
-        # known.
+        # When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0:
+        # not known.
         ("capture_time_ns", c_int64),
         # Flags of a frame.
         ("flags", c_uint32),

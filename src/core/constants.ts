@@ -1,6 +1,6 @@
 // Generated from the Zig sources by `npm run build`. Do not edit.
 
-export const ABI_VERSION = 9 as const;
+export const ABI_VERSION = 8 as const;
 export const SLOTS_MIN = 2 as const;
 export const SLOTS_MAX = 64 as const;
 export const SUBSCRIBERS_MAX = 64 as const;

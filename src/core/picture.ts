@@ -97,7 +97,9 @@ export function chromaLocationOf(code: number): ChromaLocation | null {
 
 /** A ratio of whole numbers, as FFmpeg's `AVRational`. */
 export interface Ratio {
+  /** The numerator. */
   readonly num: number;
+  /** The denominator. */
   readonly den: number;
 }
 

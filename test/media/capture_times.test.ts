@@ -1,6 +1,5 @@
 // When pictures were taken, from what is known of their packets.
 
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createSocket } from "node:dgram";
@@ -9,6 +8,7 @@ import { Buffer } from "node:buffer";
 import * as av from "node-av";
 import { describe, expect, test } from "vitest";
 import { openMedia } from "../../media.ts";
+import { Child } from "../../scripts/lib/process.ts";
 import { CaptureTimes } from "../../src/media/capture_times.ts";
 import { CLIP, directory, hasFfmpeg } from "../support/media.ts";
 
@@ -112,12 +112,23 @@ test.skipIf(!hasFfmpeg())("an RTP stream's pictures have the times of its sender
     ].join("\r\n"),
   );
   // Its pictures go by four times as fast as the clock of its reports: they are taken after they have arrived.
-  const sender = spawn("ffmpeg", [
-    ...["-v", "error", "-readrate", "4", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=10", "-c:v", "libx264"],
+  const sender = new Child([
+    ...[
+      "ffmpeg",
+      "-v",
+      "error",
+      "-readrate",
+      "4",
+      "-f",
+      "lavfi",
+      "-i",
+      "testsrc2=s=64x48:r=10",
+      "-c:v",
+      "libx264",
+    ],
     ...["-pix_fmt", "yuv420p", "-g", "5", "-bf", "0", "-tune", "zerolatency", "-t", "40"],
     ...["-f", "rtp", `rtp://127.0.0.1:${port}`],
-  ], { stdio: "ignore" });
-  const ended = once(sender, "exit");
+  ]);
   try {
     await using media = await openMedia(sdp, {
       options: { protocol_whitelist: "file,udp,rtp" },
@@ -141,7 +152,7 @@ test.skipIf(!hasFfmpeg())("an RTP stream's pictures have the times of its sender
     }
   } finally {
     sender.kill("SIGKILL");
-    await ended;
+    await sender.ended;
   }
 });
 

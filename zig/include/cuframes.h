@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /** Raised whenever a function, a struct or a code changes. */
-#define CUFRAMES_ABI_VERSION 9
+#define CUFRAMES_ABI_VERSION 8
 /** Slots of a frame ring. */
 #define CUFRAMES_SLOTS_MIN 2
 #define CUFRAMES_SLOTS_MAX 64
@@ -210,8 +210,8 @@ enum cuframes_chroma_location {
 };
 
 /**
- * Whether the rows are of one moment, or those of two fields in turn: tff has the field of the first row first, bff the
- * other one.
+ * Whether the rows are of one moment, or those of two fields in turn: tff has the field of the first row first, bff
+ * the other one.
  */
 enum cuframes_field_order {
   CUFRAMES_FIELD_ORDER_PROGRESSIVE = 1,
@@ -377,8 +377,8 @@ struct cuframes_picture {
   uint32_t display_width;
   uint32_t display_height;
   /**
-   * Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown in
-   * says, and where that is not known either, they are square.
+   * Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown
+   * in says, and where that is not known either, they are square.
    */
   uint32_t aspect_num;
   uint32_t aspect_den;
@@ -530,8 +530,8 @@ struct cuframes_frame {
   /** CLOCK_MONOTONIC at publish. */
   uint64_t published_ns;
   /**
-   * When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0: not
-   * known.
+   * When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0:
+   * not known.
    */
   int64_t capture_time_ns;
   /** Flags of a frame. */

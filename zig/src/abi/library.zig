@@ -12,7 +12,7 @@ const input = arguments.input;
 const output = arguments.output;
 
 /// Raised whenever a function, a struct or a code changes.
-pub const abi_version: u32 = 9;
+pub const abi_version: u32 = 8;
 
 /// To be called first; also keeps the library in the process for good, because its threads never end.
 pub export fn cuframes_abi_version() u32 {

@@ -1,6 +1,6 @@
-//! This file says what a frame's picture is: which colours its samples stand for, which part of them is seen, and how it
-//! is shown. A record of zeros says nothing. Names are WebCodecs' where it has them, else FFmpeg's; the numbers of colours
-//! are those of ITU-T H.273.
+//! This file says what a frame's picture is: which colours its samples stand for, which part of them is seen, and how
+//! it is shown. A record of zeros says nothing. Names are WebCodecs' where it has them, else FFmpeg's; the numbers of
+//! colours are those of ITU-T H.273.
 
 const std = @import("std");
 const format = @import("format.zig");
@@ -68,8 +68,8 @@ pub const Range = enum(u8) {
 /// Where the chroma samples of 4:2:0 lie among those of luma: AVChromaLocation, which is ChromaLocType of H.273 plus 1.
 pub const ChromaLocation = enum(u8) { left = 1, center = 2, topleft = 3, top = 4, bottomleft = 5, bottom = 6 };
 
-/// Whether the rows are of one moment, or those of two fields in turn: tff has the field of the first row first, bff the
-/// other one.
+/// Whether the rows are of one moment, or those of two fields in turn: tff has the field of the first row first, bff
+/// the other one.
 pub const FieldOrder = enum(u8) { progressive = 1, tff = 2, bff = 3 };
 
 /// Of either part of a pixel's aspect.
@@ -85,8 +85,8 @@ pub const Picture = extern struct {
     /// Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: as the shape of its pixels says.
     display_width: u32 = 0,
     display_height: u32 = 0,
-    /// Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown in
-    /// says, and where that is not known either, they are square.
+    /// Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown
+    /// in says, and where that is not known either, they are square.
     aspect_num: u32 = 0,
     aspect_den: u32 = 0,
     /// Degrees clockwise that the picture is turned by to be shown: 0, 90, 180 or 270.
@@ -108,8 +108,8 @@ pub const Picture = extern struct {
     reserved: [5]u8 = @splat(0),
 
     /// The picture as a reader may use it, whatever its publisher wrote: with a visible part inside of the frame and on
-    /// chroma samples, one of four rotations, and a size that can be shown. Numbers of colours are passed on: those that
-    /// a reader does not know say nothing to it.
+    /// chroma samples, one of four rotations, and a size that can be shown. Numbers of colours are passed on: those
+    /// that a reader does not know say nothing to it.
     pub fn bounded(stated: Picture, geometry: *const format.Geometry) Picture {
         var picture = stated;
         picture.boundVisible(geometry);

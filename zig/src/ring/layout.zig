@@ -57,8 +57,8 @@ pub const FrameRecord = extern struct {
     duration_ns: u64,
     /// CLOCK_MONOTONIC at publish.
     published_ns: u64,
-    /// When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0: not
-    /// known.
+    /// When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0:
+    /// not known.
     capture_time_ns: i64,
     /// Flags of a frame.
     flags: u32,
