@@ -291,6 +291,7 @@ export class Publication {
 
 /** As the record has it: 0 is not known. */
 function captureTimeOf({ captureTime, captureTimeNs }: FrameInit): bigint {
+  if (captureTime === undefined && captureTimeNs === undefined) return 0n;
   const time = nanoseconds("captureTime", captureTime ?? undefined, captureTimeNs ?? undefined) ?? 0n;
   if (time < 0n) throw invalid(`captureTime is ${time} ns: it must be UTC since 1970`);
   return time;
