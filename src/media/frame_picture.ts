@@ -8,11 +8,9 @@ import {
   type ColorSpace,
   invalid,
   isRgb,
-  isSideways,
   type PixelFormat,
   planCopy,
   type Ratio,
-  type Size,
 } from "../core/mod.ts";
 
 import type { Frame } from "../frames/mod.ts";
@@ -81,13 +79,6 @@ export type PictureFrame =
   & Orientation
   & Pick<Frame, "colorSpace" | "sampleAspectRatio" | "displayWidth" | "displayHeight">
   & Pick<Frame, "fieldOrder" | "chromaLocation">;
-
-/** A frame's size in square pixels, before it is turned. */
-export function squareSize({ displayWidth, displayHeight, rotation }: PictureFrame): Size {
-  return isSideways(rotation)
-    ? { width: displayHeight, height: displayWidth }
-    : { width: displayWidth, height: displayHeight };
-}
 
 /**
  * The visible part of frames of one format and size, in memory of FFmpeg's own: a frame's lease can end once it is

@@ -4,7 +4,7 @@ import { checkInteger, CuframesError, isRgb, type PixelFormat, type Size } from 
 
 import type { Frame } from "../frames/mod.ts";
 import { newPacket, payload } from "./demuxer.ts";
-import { type ColourOptions, FramePicture, type PictureFrame, squareSize } from "./frame_picture.ts";
+import { type ColourOptions, FramePicture, type PictureFrame } from "./frame_picture.ts";
 import { check, loadNodeAv, type NodeAv } from "./node_av.ts";
 import { type Colours, PictureConverter } from "./picture.ts";
 import { PictureTurner } from "./picture_turner.ts";
@@ -59,18 +59,18 @@ export async function encodeImage(frame: Frame, options: ImageOptions): Promise<
   const av = await loadNodeAv();
   const { asStored = false } = options;
   const name = storedAs(frame.format, options.format);
-  const { width, height } = asStored ? frame.visibleRect : squareSize(frame);
+  const { width, height } = imageSize(frame, asStored);
   using input = new FramePicture(av, frame, options);
   using converter = new PictureConverter(av, name, width, height, EXACT);
   const target = fileColours(av, name);
-  const converted = converter.convert(await input.load(frame), target);
-  using turner = asStored ? undefined : PictureTurner.for(av, converted, frame);
-  const picture = turner?.turn(converted) ?? converted;
+  const loaded = await input.load(frame);
+  using turner = asStored ? undefined : PictureTurner.for(av, loaded, frame);
+  const picture = converter.convert(turner?.turn(loaded) ?? loaded, target);
   const encoder = openEncoder(av, options);
   const packet = newPacket(av);
   try {
-    encoder.width = picture.width;
-    encoder.height = picture.height;
+    encoder.width = width;
+    encoder.height = height;
     encoder.pixelFormat = av.avGetPixFmtFromName(name);
     encoder.colorRange = target.colorRange;
     encoder.colorSpace = target.colorSpace;

@@ -55,13 +55,8 @@ function formatName(av: NodeAv, format: Frame["format"]): string {
 }
 
 /** FFmpeg's name of a pixel format; the deprecated full-range twins go by the name of their layout. */
-function layoutOf(av: NodeAv, format: Frame["format"]): string {
+export function layoutOf(av: NodeAv, format: Frame["format"]): string {
   return formatName(av, format).replace(/^yuvj/, "yuv");
-}
-
-/** As {@linkcode layoutOf}, of a picture in the memory that it is in: of one on a GPU, that of its samples. */
-export function layoutName(av: NodeAv, picture: Frame): string {
-  return layoutOf(av, picture.hwFramesCtx?.swFormat ?? picture.format);
 }
 
 /** Whether a layout's samples are red, green and blue. */
@@ -72,9 +67,12 @@ function isRgbLayout(name: string): boolean {
 /** From this many rows on pictures are taken as BT.709: high definition. */
 export const HIGH_DEFINITION = 720;
 
-/** FFmpeg's numbers of the colours that a decoder's picture has as a frame of a ring. */
-export function ringColours(av: NodeAv, picture: Frame, format: PixelFormat): Colours {
-  const layout = layoutName(av, picture);
+/**
+ * FFmpeg's numbers of the colours that a decoder's picture has as a frame of a ring.
+ *
+ * @param layout of the picture's samples
+ */
+export function ringColours(av: NodeAv, picture: Frame, layout: string, format: PixelFormat): Colours {
   const target = FFMPEG_NAMES[format];
   if (isRgbLayout(target)) return { colorSpace: av.AVCOL_SPC_RGB, colorRange: av.AVCOL_RANGE_JPEG };
   if (target === "gray" && layout !== "gray") {
@@ -135,7 +133,7 @@ export class PictureWriter implements Disposable {
    */
   write(picture: Frame, planes: readonly DestinationPlane[]): void {
     const { destination, strides } = this.#destination(planes);
-    const source = layoutName(this.#av, picture);
+    const source = layoutOf(this.#av, picture.format);
     const target = FFMPEG_NAMES[this.#format];
     const sameSize = picture.width === this.#width && picture.height === this.#height;
     const upright = picture.linesize.every((stride) => stride >= 0);
@@ -147,7 +145,7 @@ export class PictureWriter implements Disposable {
       const written = context.scaleSync(picture.data!, lines, 0, this.#height, destination, strides);
       check(this.#av, written, `converting ${source} to ${target}`);
     } else {
-      const colours = ringColours(this.#av, picture, this.#format);
+      const colours = ringColours(this.#av, picture, source, this.#format);
       this.#copy(this.#converter.convert(picture, colours), destination, strides);
     }
   }

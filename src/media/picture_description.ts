@@ -16,7 +16,7 @@ import {
 } from "../core/mod.ts";
 import type { PictureInit } from "../frames/mod.ts";
 import type { NodeAv } from "./node_av.ts";
-import { layoutName, ringColours } from "./picture.ts";
+import { layoutOf, ringColours } from "./picture.ts";
 
 /** What a container says of a track's pictures. */
 export interface PictureTrack {
@@ -42,12 +42,15 @@ export class PictureDescriber {
   readonly #size: Size;
   readonly #sampleAspectRatio: Ratio;
   readonly #orientation: Orientation;
+  /** Of the track's samples: a picture on a GPU does not say what it has. */
+  readonly #layout: string;
 
   constructor(av: NodeAv, track: PictureTrack, format: PixelFormat, size: Size) {
     this.#av = av;
     this.#format = format;
     this.#size = size;
     this.#sampleAspectRatio = { num: track.sampleAspectRatio.num, den: track.sampleAspectRatio.den };
+    this.#layout = layoutOf(av, track.parameters.format);
     const matrix = track.parameters.getCodedSideData(av.AV_PKT_DATA_DISPLAYMATRIX);
     this.#orientation = matrix ? orientationOf(matrix) : UPRIGHT;
   }
@@ -55,23 +58,24 @@ export class PictureDescriber {
   /** What the frame is that this picture becomes, scaled where its size is another. */
   describe(picture: Picture): PictureInit {
     const { width, height } = this.#size;
-    const colorSpace = this.#colorSpace(picture);
-    const chromaLocation = this.#chromaLocation(picture);
-    const ratio =
-      [this.#sampleAspectRatio, picture.sampleAspectRatio].find(({ num, den }) => num > 0 && den > 0) ??
-        { num: 1, den: 1 };
+    const layout = picture.format === this.#av.AV_PIX_FMT_CUDA
+      ? this.#layout
+      : layoutOf(this.#av, picture.format);
+    const stated = [this.#sampleAspectRatio, picture.sampleAspectRatio]
+      .find(({ num, den }) => num > 0 && den > 0);
+    const ratio = stated ? reduced(stated.num, stated.den) : { num: 1, den: 1 };
     const matrix = picture.getSideData(this.#av.AV_FRAME_DATA_DISPLAYMATRIX);
     return {
-      colorSpace,
+      colorSpace: this.#colorSpace(picture, layout),
       sampleAspectRatio: reduced(ratio.num * picture.width * height, ratio.den * picture.height * width),
       ...(matrix ? orientationOf(matrix) : this.#orientation),
       fieldOrder: this.#fieldOrder(picture),
-      chromaLocation,
+      chromaLocation: this.#chromaLocation(picture, layout),
     };
   }
 
-  #colorSpace(picture: Picture): ColorSpace {
-    const { colorSpace, colorRange } = ringColours(this.#av, picture, this.#format);
+  #colorSpace(picture: Picture, layout: string): ColorSpace {
+    const { colorSpace, colorRange } = ringColours(this.#av, picture, layout, this.#format);
     const { colorPrimaries: primaries, colorTrc: transfer } = picture;
     return colorSpaceOf(
       { primaries, transfer, matrix: colorSpace, range: colorRange },
@@ -86,9 +90,9 @@ export class PictureDescriber {
   }
 
   /** Of samples that are the decoder's own: a conversion puts them where it likes. */
-  #chromaLocation(picture: Picture): ChromaLocation | null {
+  #chromaLocation(picture: Picture, layout: string): ChromaLocation | null {
     const kept = picture.width === this.#size.width && picture.height === this.#size.height &&
-      /^(yuv420p|nv12|p010)/.test(layoutName(this.#av, picture)) && !isRgb(this.#format) &&
+      /^(yuv420p|nv12|p010)/.test(layout) && !isRgb(this.#format) &&
       this.#format !== "GRAY8";
     return kept ? chromaLocationOf(picture.chromaLocation) : null;
   }

@@ -1,21 +1,24 @@
 /** This file turns pictures the way that they are to be shown. */
 import type { FilterContext, FilterGraph, Frame as Picture } from "node-av";
-import type { ChromaLocation, FieldOrder } from "../core/mod.ts";
+import { type ChromaLocation, type FieldOrder, isSideways } from "../core/mod.ts";
 import { check, type NodeAv } from "./node_av.ts";
 import type { Orientation } from "./picture_description.ts";
 
-/** FFmpeg's filters that turn a picture clockwise. */
+/**
+ * FFmpeg's filters that turn a picture clockwise. Not vflip: its pictures have their rows in reverse, by negative strides,
+ * over which libswscale ends the process.
+ */
 const TURNS: Record<Orientation["rotation"], string[]> = {
   0: [],
   90: ["transpose=clock"],
-  180: ["hflip", "vflip"],
+  180: ["transpose=clock", "transpose=clock"],
   270: ["transpose=cclock"],
 };
 
 /** FFmpeg's filters for an orientation; none where a picture is upright. */
 function filtersOf({ rotation, flip }: Orientation): string[] {
-  // Left and right swapped twice are as they were.
-  if (rotation === 180 && flip) return ["vflip"];
+  // Rows and columns are exchanged, and then turned back.
+  if (rotation === 180 && flip) return ["transpose=cclock_flip", "transpose=cclock"];
   return flip ? [...TURNS[rotation], "hflip"] : TURNS[rotation];
 }
 
@@ -65,10 +68,12 @@ export class PictureTurner implements Disposable {
   readonly #output: FilterContext;
   readonly #turned: Picture;
   readonly #key: string;
+  readonly #sideways: boolean;
 
   private constructor(av: NodeAv, picture: Picture, orientation: Orientation) {
     this.#av = av;
     this.#key = keyOf(picture, orientation);
+    this.#sideways = isSideways(orientation.rotation);
     this.#turned = new av.Frame();
     this.#turned.alloc();
     this.#graph = new av.FilterGraph();
@@ -106,6 +111,8 @@ export class PictureTurner implements Disposable {
     this.#turned.unref();
     check(av, this.#input.buffersrcAddFrameSync(picture, av.AV_BUFFERSRC_FLAG_KEEP_REF), "turning a picture");
     check(av, this.#output.buffersinkGetFrameSync(this.#turned), "turning a picture");
+    // Its rows are no fields any more.
+    if (this.#sideways) this.#turned.clearFlags(av.AV_FRAME_FLAG_INTERLACED);
     return this.#turned;
   }
 

@@ -92,11 +92,11 @@ export class RawVideoWriter implements AsyncDisposable {
   #written = 0n;
   /** FFmpeg's name of what is written. */
   readonly #name: string;
+  readonly #converter: PictureConverter;
   readonly #colours: Colours;
   #input: FramePicture;
   /** How the frame that was loaded last is turned. */
   #orientation: Orientation = UPRIGHT;
-  #converter: { readonly sideways: boolean; readonly converter: PictureConverter } | undefined;
   #turner: PictureTurner | undefined;
   #closing: Promise<void> | undefined;
 
@@ -115,6 +115,7 @@ export class RawVideoWriter implements AsyncDisposable {
     const { sampleAspectRatio: ratio } = first;
     const sideways = isSideways(orientation.rotation);
     this.#size = sideways ? { width: height, height: width } : { width, height };
+    this.#converter = new PictureConverter(av, this.#name, this.#size.width, this.#size.height);
     this.#sampleAspectRatio = sideways ? { num: ratio.den, den: ratio.num } : ratio;
     this.#timeline = new Timeline(BigInt(Math.round(1e9 * den / num)), 0);
     this.#packet = newPacket(av);
@@ -229,7 +230,7 @@ export class RawVideoWriter implements AsyncDisposable {
       this.#packet.free();
       this.#encoder.freeContext();
       this.#format.freeContext();
-      this.#converter?.converter[Symbol.dispose]();
+      this.#converter[Symbol.dispose]();
       this.#turner?.[Symbol.dispose]();
       this.#input[Symbol.dispose]();
     }
@@ -239,26 +240,15 @@ export class RawVideoWriter implements AsyncDisposable {
     return this.#options.asStored ? UPRIGHT : { rotation: frame.rotation, flip: frame.flip };
   }
 
-  /** The picture as it is written: in the first one's size, format and colours, and then turned. */
+  /** The picture as it is written: turned, and in the first one's size, format and colours. */
   #upright(picture: Picture): Picture {
-    const { width, height } = this.#size;
-    const sideways = isSideways(this.#orientation.rotation);
-    const [before, across] = sideways ? [height, width] : [width, height];
+    this.#turner = PictureTurner.for(this.#av, picture, this.#orientation, this.#turner);
+    const turned = this.#turner?.turn(picture) ?? picture;
     const { colorSpace, colorRange } = this.#colours;
-    const isSame = picture.width === before && picture.height === across &&
+    const isSame = turned.width === this.#size.width && turned.height === this.#size.height &&
       FFMPEG_NAMES[this.#input.format] === this.#name &&
-      picture.colorSpace === colorSpace && picture.colorRange === colorRange;
-    const converted = isSame ? picture : this.#convert(picture, sideways, before, across);
-    this.#turner = PictureTurner.for(this.#av, converted, this.#orientation, this.#turner);
-    return this.#turner?.turn(converted) ?? converted;
-  }
-
-  #convert(picture: Picture, sideways: boolean, width: number, height: number): Picture {
-    if (this.#converter?.sideways !== sideways) {
-      this.#converter?.converter[Symbol.dispose]();
-      this.#converter = { sideways, converter: new PictureConverter(this.#av, this.#name, width, height) };
-    }
-    return this.#converter.converter.convert(picture, this.#colours);
+      turned.colorSpace === colorSpace && turned.colorRange === colorRange;
+    return isSame ? turned : this.#converter.convert(turned, this.#colours);
   }
 
   #openEncoder(

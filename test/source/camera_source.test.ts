@@ -36,6 +36,13 @@ test("frames and packets of an input are published, and it is told what they are
   using camera = await connect("whole");
   using frame = await camera.next({ timeout: 20_000 });
   expect([frame.codedWidth, frame.codedHeight, frame.format]).toEqual([160, 120, "RGBA"]);
+  expect([frame.colorSpace.matrix, frame.colorSpace.fullRange, frame.fieldOrder]).toEqual([
+    ...["rgb", true, "progressive"],
+  ]);
+  expect([frame.displayWidth, frame.displayHeight, frame.rotation, frame.flip]).toEqual([160, 120, 0, false]);
+  expect(frame.visibleRect).toEqual({ x: 0, y: 0, width: 160, height: 120 });
+  // A file does not say when its pictures were taken; metadata is nobody's but the user's.
+  expect([frame.captureTime, frame.metadata.length]).toEqual([null, 0]);
   using packets = camera.packets();
   const packet = await packets.next({ timeout: 20_000 });
   expect(packet.type).toBe("key");
@@ -52,6 +59,24 @@ test("frames and packets of an input are published, and it is told what they are
   expect(stats.frames).toBeGreaterThan(0);
   expect(stats.packets).toBeGreaterThan(0);
   expect(stats.packetBytes).toBeGreaterThan(stats.packets);
+});
+
+test("a live input's frames say when they were taken", async () => {
+  await using _source = CameraSource.start({
+    ...{ input: "testsrc2=s=64x48:r=25", inputFormat: "lavfi", key: "live", runtimeDirectory: directory },
+    ...{ memory: "host", realtime: true },
+  });
+  using camera = await Subscriber.connect("live", {
+    ...{ runtimeDirectory: directory, timeout: 20_000, mode: "ordered" },
+  });
+  const before = Date.now();
+  let last = 0;
+  for (let count = 0; count < 10; count++) {
+    using frame = await camera.next({ timeout: 20_000 });
+    expect(frame.captureTime).toBeGreaterThan(last);
+    last = frame.captureTime!;
+    expect(Math.abs(last / 1000 - before)).toBeLessThan(20_000);
+  }
 });
 
 test("a file that is over ends its source, and everything was published", async () => {
