@@ -48,6 +48,7 @@ export {
   type InspectOptions,
   type Mode,
   type PictureInit,
+  type PictureView,
   type Policy,
   Publisher,
   type PublisherEvent,

@@ -690,6 +690,8 @@ class Report(Structure):
         ("evictions", c_uint32),
         ("reserved_evictions", c_uint32),
         ("last_eviction", Eviction),
+        # The newest frame's; nothing is said before there is one.
+        ("picture", Picture),
         ("published", c_uint64),
         ("newest_published_ns", c_uint64),
         # Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
@@ -881,7 +883,7 @@ _LAYOUT = (
     (Prefix, 16, (0, 4, 8, 12)),
     (ReportSubscriber, 104, (0, 32, 36, 40, 44, 48, 56, 64, 72, 80, 88, 96)),
     (Eviction, 56, (0, 32, 36, 40, 48)),
-    (Report, 6968, (0, 16, 24, 32, 40, 44, 48, 52, 56, 160, 168, 172, 176, 184, 188, 192, 248, 256, 264, 272, 280, 284, 288, 304, 308, 312)),
+    (Report, 7016, (0, 16, 24, 32, 40, 44, 48, 52, 56, 160, 168, 172, 176, 184, 188, 192, 248, 296, 304, 312, 320, 328, 332, 336, 352, 356, 360)),
     (SourcePlane, 16, (0, 8)),
     (CopySource, 64, (0, 8, 12, 16)),
     (Device, 176, (0, 8, 24, 152, 156, 160, 164, 168, 169, 170, 171)),

@@ -46,6 +46,7 @@ export const PUBLISHER_COLUMNS: readonly Column<Summary>[] = [
   { title: "KEY", align: "left", text: ({ key }) => key },
   { title: "PID", text: ({ pid }) => String(pid) },
   { title: "FRAMES", align: "left", text: sizeOf },
+  { title: "PICTURE", align: "left", text: pictureOf },
   { title: "MEMORY", align: "left", text: ({ memory }) => memory },
   { title: "FPS", text: ({ frameRate }) => frameRate.toFixed(1) },
   { title: "AGE", text: ({ lastFrameAge }) => lastFrameAge === undefined ? "-" : seconds(lastFrameAge) },
@@ -112,6 +113,21 @@ export function closedOf({ closed }: Listing, colors: Colors): string[] {
 
 function sizeOf({ format, codedWidth, codedHeight }: Summary): string {
   return `${codedWidth}×${codedHeight} ${format}`;
+}
+
+/** What is not to be seen in the size of the frames: how they are shown, and what they stand for. */
+function pictureOf({ picture, codedWidth, codedHeight }: Summary): string {
+  if (picture === undefined) return "-";
+  const { displayWidth, displayHeight, rotation, flip, colorSpace, fieldOrder } = picture;
+  const parts = [
+    displayWidth === codedWidth && displayHeight === codedHeight ? [] : `${displayWidth}×${displayHeight}`,
+    rotation === 0 ? [] : `${rotation}°`,
+    flip ? "flip" : [],
+    colorSpace.matrix ?? [],
+    colorSpace.fullRange ? "full" : [],
+    fieldOrder === null || fieldOrder === "progressive" ? [] : fieldOrder,
+  ].flat();
+  return parts.length > 0 ? parts.join(" ") : "-";
 }
 
 /** How many, and who was the last. */

@@ -42,6 +42,26 @@ export const RingInfo = {
   device: 128,
 } as const;
 
+export const Picture = {
+  SIZE: 48,
+  visibleX: 0,
+  visibleY: 4,
+  visibleWidth: 8,
+  visibleHeight: 12,
+  displayWidth: 16,
+  displayHeight: 20,
+  aspectNum: 24,
+  aspectDen: 28,
+  rotation: 32,
+  flip: 36,
+  fieldOrder: 37,
+  primaries: 38,
+  transfer: 39,
+  matrix: 40,
+  range: 41,
+  chromaLocation: 42,
+} as const;
+
 export const PublishRecord = {
   SIZE: 1128,
   timestampNs: 0,
@@ -202,7 +222,7 @@ export const ReportSubscriber = {
 } as const;
 
 export const Report = {
-  SIZE: 6968,
+  SIZE: 7016,
   prefixMagic: 0,
   prefixVersion: 4,
   prefixKind: 8,
@@ -232,15 +252,31 @@ export const Report = {
   lastEvictionFrames: 228,
   lastEvictionHeldNs: 232,
   lastEvictionAtNs: 240,
-  published: 248,
-  newestPublishedNs: 256,
-  rateMillihertz: 264,
-  packetsPublished: 272,
-  packetCodecId: 280,
-  rejected: 284,
-  device: 288,
-  subscriberCount: 304,
-  subscribers: 312,
+  pictureVisibleX: 248,
+  pictureVisibleY: 252,
+  pictureVisibleWidth: 256,
+  pictureVisibleHeight: 260,
+  pictureDisplayWidth: 264,
+  pictureDisplayHeight: 268,
+  pictureAspectNum: 272,
+  pictureAspectDen: 276,
+  pictureRotation: 280,
+  pictureFlip: 284,
+  pictureFieldOrder: 285,
+  picturePrimaries: 286,
+  pictureTransfer: 287,
+  pictureMatrix: 288,
+  pictureRange: 289,
+  pictureChromaLocation: 290,
+  published: 296,
+  newestPublishedNs: 304,
+  rateMillihertz: 312,
+  packetsPublished: 320,
+  packetCodecId: 328,
+  rejected: 332,
+  device: 336,
+  subscriberCount: 352,
+  subscribers: 360,
 } as const;
 
 export const SourcePlane = {

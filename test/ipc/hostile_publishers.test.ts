@@ -122,14 +122,14 @@ test("the ring that the following tests spoil is one that can be used", async ()
 
 test("bytes that are no answer", async () => {
   const answers: [what: string, bytes: Uint8Array, message: RegExp][] = [
-    ...[1, 15, 16, 24, 32, 420, 448, 6968].map((
+    ...[1, 15, 16, 24, 32, 420, 448, 7016].map((
       size,
     ): [string, Uint8Array, RegExp] => [
       `${size} random bytes`,
       randomBytes(size),
       /not the socket of a cuframes publisher/,
     ]),
-    ["more than any message", randomBytes(7000), /more than a cuframes publisher would/],
+    ["more than any message", randomBytes(7100), /more than a cuframes publisher would/],
     ["another magic", wire.welcome({ magic: 0xcc7c1dce }), /not the socket of a cuframes publisher/],
     ["another version", wire.welcome({ version: 5 }), /another protocol version than 6/],
     ["a size that lies", wire.welcome({ size: 447 }), /not the socket of a cuframes publisher/],
@@ -269,9 +269,9 @@ test("a welcome with the wrong descriptors", async () => {
 
 test("an answer to an inspector that is no report", async () => {
   const answers: [what: string, bytes: Uint8Array][] = [
-    ["random bytes", randomBytes(312)],
+    ["random bytes", randomBytes(360)],
     ["a welcome", wire.welcome()],
-    ["a cut report", wire.report(0, 0, { size: 311 }).subarray(0, 311)],
+    ["a cut report", wire.report(0, 0, { size: 359 }).subarray(0, 359)],
     ["more subscribers than follow", wire.report(1, 2)],
     ["fewer subscribers than follow", wire.report(2, 1)],
     ["4 billion subscribers", wire.report(1, 0xffff_ffff)],
@@ -285,11 +285,46 @@ test("an answer to an inspector that is no report", async () => {
 
 test("names in a report have no control characters, whatever the publisher lets through", async () => {
   const bytes = wire.report(1);
-  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 312);
+  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 360);
   impostor.subscriber.send({ do: "inspect" });
   await impostor.peer.send(await impostor.greeted(), bytes);
   const { subscribers } = await impostor.subscriber.event<{ subscribers: { name: string }[] }>("inspected");
   expect(subscribers.map(({ name }) => name)).toEqual(["?[2J?A"]);
+});
+
+test("a picture in a report is in bounds, whatever the publisher says", async () => {
+  const bytes = wire.report(0);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(60, 64, true);
+  view.setUint32(64, 48, true);
+  const picture = wire.picture({
+    ...{ visible: [60, 2, 0xffff_ffff, 2], display: [0xffff_ffff, 3], aspect: [4, 3], rotation: 91, flip: 9 },
+    ...{ colors: [1, 250, 7, 2], fieldOrder: 77 },
+  });
+  bytes.set(picture, 0xf8);
+  view.setBigUint64(0x128, 5n, true);
+  impostor.subscriber.send({ do: "inspect" });
+  await impostor.peer.send(await impostor.greeted(), bytes);
+  expect(await impostor.subscriber.event("inspected")).toMatchObject({
+    published: 5,
+    picture: {
+      visibleRect: { x: 60, y: 2, width: 4, height: 2 },
+      sampleAspectRatio: { num: 4, den: 3 },
+      displayWidth: 5,
+      displayHeight: 2,
+      rotation: 0,
+      flip: true,
+      colorSpace: { primaries: "bt709", transfer: null, matrix: "smpte240m", fullRange: true },
+      fieldOrder: null,
+    },
+  });
+  // Of a frame that cannot be, nothing is said.
+  view.setUint32(60, 0, true);
+  impostor.subscriber.send({ do: "inspect" });
+  await impostor.peer.send(await impostor.greeted(), bytes);
+  expect(await impostor.subscriber.event("inspected")).toMatchObject({
+    picture: { rotation: 0, flip: false, colorSpace: { primaries: null, matrix: null } },
+  });
 });
 
 test("no answer at all", async () => {

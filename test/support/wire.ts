@@ -132,9 +132,9 @@ export function released(fields: PrefixFields = {}): Uint8Array {
 
 /** A report with room for so many subscribers, which says that it has `count`. */
 export function report(room: number, count: number = room, fields: PrefixFields = {}): Uint8Array {
-  return message(kinds.report, 312 + room * 104, fields, (view) => {
+  return message(kinds.report, 360 + room * 104, fields, (view) => {
     view.setUint32(56, 8, true); // GRAY8
-    view.setUint32(304, count, true);
+    view.setUint32(352, count, true);
   });
 }
 

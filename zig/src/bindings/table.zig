@@ -230,7 +230,7 @@ pub const structs = [_]Struct{
     .{ .name = "Geometry", .type = format.Geometry, .typescript = false },
     .{ .name = "PublisherOptions", .type = publishing.Options, .text = &.{ "key", "directory", "device" } },
     .{ .name = "RingInfo", .type = publishing.Info },
-    .{ .name = "Picture", .type = picture.Picture, .typescript = false },
+    .{ .name = "Picture", .type = picture.Picture },
     .{ .name = "PublishRecord", .type = frame_publishing.PublishRecord },
     .{ .name = "PublisherStats", .type = publishing.Stats },
     .{ .name = "PublisherEvent", .type = publisher_events.PublisherEvent, .text = &.{"name"} },

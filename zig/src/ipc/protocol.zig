@@ -3,6 +3,7 @@
 const std = @import("std");
 const layout = @import("../ring/mod.zig").layout;
 const format = @import("../core/mod.zig").format;
+const Picture = @import("../core/mod.zig").picture.Picture;
 
 pub const devices_max = 16;
 /// Bytes of a GPU's UUID.
@@ -164,6 +165,8 @@ pub const Report = extern struct {
     evictions: u32,
     reserved_evictions: u32 = 0,
     last_eviction: Eviction,
+    /// The newest frame's; nothing is said before there is one.
+    picture: Picture,
     published: u64,
     newest_published_ns: u64,
     /// Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
