@@ -68,7 +68,8 @@ export class Damaged {
     for (;;) {
       const timeout = Math.max(0, deadline - performance.now());
       const frame = await camera.next({ timeout, signal }).catch((error) => {
-        if (isCuframesError(error, "TIMEOUT") && this.#passed > 0) {
+        // Without any time left the library looks once, and does not call that a wait.
+        if (isCuframesError(error, "TIMEOUT", "WOULD_BLOCK") && this.#passed > 0) {
           throw new CuframesError("TIMEOUT", `${this.#sentence}, and none after them; --corrupt takes one`);
         }
         throw error;

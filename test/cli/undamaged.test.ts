@@ -4,9 +4,10 @@ import { Buffer } from "node:buffer";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { openMedia } from "../../media.ts";
-import type { FrameInit, Publisher } from "../../mod.ts";
+import { CuframesError, type Frame, type FrameInit, type Publisher, type Subscriber } from "../../mod.ts";
+import { Damaged } from "../../src/cli/undamaged.ts";
 import { nalUnits } from "../../src/core/nal_units.ts";
 import { cuframes, ffmpeg, hasFfmpeg, startCuframes } from "../support/cli.ts";
 import { eventually } from "../support/processes.ts";
@@ -50,6 +51,25 @@ describe("snapshot", () => {
     const { code, stdout } = await cuframes(args, { env });
     expect(code).toBe(0);
     expect(JSON.parse(text(stdout))).toMatchObject({ sequence: 1, corrupt: true });
+  });
+});
+
+test("the time is over between two frames: that is said, and not that there is none yet", async () => {
+  const times = [0, 0, 5, 5, 10_001];
+  const clock = vi.spyOn(performance, "now").mockImplementation(() =>
+    times.length > 1 ? times.shift()! : times[0]!
+  );
+  onTestFinished(() => clock.mockRestore());
+  const camera = {
+    next: ({ timeout }: { timeout: number }) =>
+      timeout === 0
+        ? Promise.reject(new CuframesError("WOULD_BLOCK", "there is no frame yet"))
+        : Promise.resolve({ corrupt: true, close: () => {} } as Frame),
+  } as Subscriber;
+  const waiting = new Damaged("cam", 0).next(camera, new AbortController().signal);
+  await expect(waiting).rejects.toMatchObject({
+    code: "TIMEOUT",
+    message: expect.stringMatching(/^cam: nothing but damaged frames for 10 s \(1 of them\)/),
   });
 });
 
