@@ -160,7 +160,7 @@ test.skipIf(!hasFfmpeg)(
     expect(wholeFrames).toBeGreaterThan(50);
 
     const source = startCuframes(
-      ["source", ts, "--key", "refresh", "--memory", "host", "--subscribers", "2", "--realtime"],
+      ["source", ts, "--key", "refresh", "--memory", "host", "--subscribers", "2"],
       { env },
     );
     const [shot, pipe] = await Promise.all([
@@ -168,7 +168,9 @@ test.skipIf(!hasFfmpeg)(
       cuframes(["pipe", "refresh", "--ordered", "--wait", "30s"], { env }),
     ]);
     expect([shot.code, pipe.code]).toEqual([0, 0]);
-    expect(JSON.parse(text(shot.stdout))).toMatchObject({ corrupt: false, sequence: damagedFrames + 1 });
+    const report = JSON.parse(text(shot.stdout));
+    expect(report.corrupt).toBe(false);
+    expect(report.sequence).toBeGreaterThan(damagedFrames);
     expect(pipe.stderr).toContain(
       `${wholeFrames} frames written, 0 dropped, ${damagedFrames} left out as damaged`,
     );
