@@ -4,17 +4,24 @@
  *
  * @module
  */
+export type { ColorSpace } from "./src/core/mod.ts";
 export {
-  type ColorSpace,
+  AllTracks,
+  type AllTracksOptions,
   type DestinationPlane,
+  type LeftTrack,
   type MediaEvent,
   type MediaFrame,
   type MediaPacket,
   MediaReader,
+  type MediaTrack,
   openMedia,
   type OpenMediaOptions,
   Recorder,
   type RecorderOptions,
   type RecorderPacket,
+  type RecorderTrack,
+  type Segment,
+  type TrackPacket,
   type VideoTrack,
 } from "./src/media/mod.ts";

@@ -7,13 +7,21 @@
 
 export {
   type AllowSharedBufferSource,
+  type ChromaLocation,
+  type ColorMatrix,
+  type ColorPrimaries,
+  type ColorSpace,
+  type ColorTransfer,
   type CopyOptions,
   CuframesError,
   type CuframesErrorCode,
+  type FieldOrder,
   isCuframesError,
   type PixelFormat,
   type PlaneLayout,
+  type Ratio,
   type Rect,
+  type Rotation,
   type WaitOptions,
 } from "./src/core/mod.ts";
 
@@ -39,6 +47,8 @@ export {
   inspect,
   type InspectOptions,
   type Mode,
+  type PictureInit,
+  type PictureView,
   type Policy,
   Publisher,
   type PublisherEvent,

@@ -45,7 +45,9 @@ for (let time = 0; running; time += 40_000) {
       }
     }
   }
-  picture.publish({ timestamp: time });
+  // All are taken to be what the first one says: this example neither converts nor turns.
+  const { colorSpace = null, sampleAspectRatio = null } = newest.get(first) ?? {};
+  picture.publish({ timestamp: time, colorSpace, sampleAspectRatio });
   await delay(40);
 }
 await ended;

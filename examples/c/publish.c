@@ -36,6 +36,7 @@ int main(void) {
     for (uint32_t row = 0; row < plane.rows; row++) memset(pixels + row * plane.stride, i, plane.row_bytes);
 
     struct cuframes_publish_record record = { .timestamp_ns = i * 40000000LL, .duration_ns = 40000000 };
+    record.picture.range = CUFRAMES_RANGE_FULL;
     record.metadata_size = sprintf((char *)record.metadata, "picture %d", i);
     if (cuframes_publisher_publish(publisher, slot, &record) < 0) return fail("publishing");
     sleep_ms(40);

@@ -12,8 +12,9 @@ let left = Number(frames);
 for await (using frame of camera) {
   const pixels = new Uint8Array(frame.allocationSize());
   await frame.copyTo(pixels); // on a GPU, give frame.devicePointer to an execution provider there instead
-  const luma = Float32Array.from(pixels.subarray(0, frame.codedWidth * frame.codedHeight));
-  const picture = new ort.Tensor("float32", luma, [1, 1, frame.codedHeight, frame.codedWidth]);
+  const { width, height } = frame.visibleRect; // what copyTo copies; frame.rotation says how it is turned
+  const luma = Float32Array.from(pixels.subarray(0, width * height));
+  const picture = new ort.Tensor("float32", luma, [1, 1, height, width]);
   const { mean } = await session.run({ picture });
   console.log(JSON.stringify({ timestamp: frame.timestamp, mean: mean!.data[0] }));
   if (--left <= 0) break;

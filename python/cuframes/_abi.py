@@ -24,6 +24,8 @@ KEY_SIZE_MAX = 63
 NAME_SIZE_MAX = 31
 # Pixels of a frame's width, and of its height.
 DIMENSION_MAX = 16384
+# Of either part of a pixel's aspect.
+ASPECT_MAX = 65535
 # Planes of a frame.
 PLANES_MAX = 3
 # Bytes of a GPU's UUID.
@@ -130,6 +132,85 @@ class DrmFormat(IntEnum):
     ABGR2101010 = 808665665
 
 
+class ColorPrimaries(IntEnum):
+    """What red, green and blue are: ColourPrimaries of H.273."""
+    BT709 = 1
+    BT470M = 4
+    BT470BG = 5
+    SMPTE170M = 6
+    SMPTE240M = 7
+    FILM = 8
+    BT2020 = 9
+    SMPTE428 = 10
+    SMPTE431 = 11
+    SMPTE432 = 12
+    EBU3213 = 22
+
+
+class ColorTransfer(IntEnum):
+    """From samples to light: TransferCharacteristics of H.273."""
+    BT709 = 1
+    BT470M = 4
+    BT470BG = 5
+    SMPTE170M = 6
+    SMPTE240M = 7
+    LINEAR = 8
+    LOG100 = 9
+    LOG316 = 10
+    IEC61966_2_4 = 11
+    BT1361E = 12
+    IEC61966_2_1 = 13
+    BT2020_10 = 14
+    BT2020_12 = 15
+    PQ = 16
+    SMPTE428 = 17
+    HLG = 18
+
+
+class ColorMatrix(IntEnum):
+    """From YUV to RGB: MatrixCoefficients of H.273. `rgb` is of formats that are RGB; with any other it says nothing."""
+    RGB = 0
+    BT709 = 1
+    FCC = 4
+    BT470BG = 5
+    SMPTE170M = 6
+    SMPTE240M = 7
+    YCGCO = 8
+    BT2020_NCL = 9
+    BT2020_CL = 10
+    SMPTE2085 = 11
+    CHROMA_DERIVED_NC = 12
+    CHROMA_DERIVED_C = 13
+    ICTCP = 14
+
+
+class ColorRange(IntEnum):
+    """How far samples span: AVColorRange."""
+    # Luma from 16 to 235, at 8 bits.
+    LIMITED = 1
+    # From 0 to 255.
+    FULL = 2
+
+
+class ChromaLocation(IntEnum):
+    """Where the chroma samples of 4:2:0 lie among those of luma: AVChromaLocation, which is ChromaLocType of H.273 plus 1."""
+    LEFT = 1
+    CENTER = 2
+    TOPLEFT = 3
+    TOP = 4
+    BOTTOMLEFT = 5
+    BOTTOM = 6
+
+
+class FieldOrder(IntEnum):
+    """Whether the rows are of one moment, or those of two fields in turn: tff has the field of the first row first, bff
+    the other one.
+    """
+    PROGRESSIVE = 1
+    TFF = 2
+    BFF = 3
+
+
 class ImageLayout(IntEnum):
     """How the planes of an image are in a GPU's memory: rows at a distance, or an array of CUDA's."""
     PITCH = 0
@@ -212,6 +293,8 @@ class PacketFlag(IntFlag):
     DISCONTINUITY = 4
     # The last packet of its access unit.
     LAST_IN_AU = 8
+    # Decoded for those that refer to it, and not shown: FFmpeg's `AV_PKT_FLAG_DISCARD`.
+    DISCARD = 16
 
 
 class Want(IntFlag):
@@ -314,6 +397,42 @@ class RingInfo(Structure):
     )
 
 
+class Picture(Structure):
+    """What a frame's picture is. 0 is what is not known, and whole or square pixels where those are the question."""
+
+    _fields_ = (
+        # Pixels, the part that is seen. 0 as width and height: all. `x` and `y` are on chroma samples.
+        ("visible_x", c_uint32),
+        ("visible_y", c_uint32),
+        ("visible_width", c_uint32),
+        ("visible_height", c_uint32),
+        # Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: as the shape of its pixels says.
+        ("display_width", c_uint32),
+        ("display_height", c_uint32),
+        # Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown
+        # in says, and where that is not known either, they are square.
+        ("aspect_num", c_uint32),
+        ("aspect_den", c_uint32),
+        # Degrees clockwise that the picture is turned by to be shown: 0, 90, 180 or 270.
+        ("rotation", c_uint32),
+        # 1: left and right are swapped to show it, once it is turned.
+        ("flip", c_uint8),
+        # A field order.
+        ("field_order", c_uint8),
+        # Primaries.
+        ("primaries", c_uint8),
+        # A transfer.
+        ("transfer", c_uint8),
+        # A matrix.
+        ("matrix", c_uint8),
+        # A range.
+        ("range", c_uint8),
+        # A chroma location.
+        ("chroma_location", c_uint8),
+        ("reserved", c_uint8 * 5),
+    )
+
+
 class PublishRecord(Structure):
     """What a frame is published with."""
 
@@ -332,6 +451,9 @@ class PublishRecord(Structure):
         ("stream", c_uint64),
         ("has_stream", c_uint32),
         ("reserved", c_uint32),
+        # In UTC since 1970; 0: not known.
+        ("capture_time_ns", c_int64),
+        ("picture", Picture),
         ("metadata", c_uint8 * 1024),
     )
 
@@ -484,10 +606,14 @@ class FrameView(Structure):
         ("duration_ns", c_uint64),
         # CLOCK_MONOTONIC at publish.
         ("published_ns", c_uint64),
+        # When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0:
+        # not known.
+        ("capture_time_ns", c_int64),
         # Flags of a frame.
         ("flags", c_uint32),
         # Bytes of `metadata` that are used.
         ("metadata_size", c_uint32),
+        ("picture", Picture),
         ("metadata", c_uint8 * 1024),
     )
 
@@ -665,6 +791,8 @@ class Report(Structure):
         # 1: there are no frames.
         ("packets_only", c_uint32),
         ("last_eviction", Eviction),
+        # The newest frame's; nothing is said before there is one.
+        ("picture", Picture),
         ("published", c_uint64),
         ("newest_published_ns", c_uint64),
         # Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.
@@ -845,14 +973,15 @@ _LAYOUT = (
     (Geometry, 104, (0, 4, 8, 12, 16, 20, 24, 32)),
     (PublisherOptions, 272, (0, 64, 172, 176, 180, 184, 188, 192, 196, 200, 204, 208, 212, 264)),
     (RingInfo, 152, (0, 104, 112, 120, 124, 128, 132, 136)),
-    (PublishRecord, 1072, (0, 8, 16, 20, 24, 32, 40, 44, 48)),
+    (Picture, 48, (0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 37, 38, 39, 40, 41, 42, 43)),
+    (PublishRecord, 1128, (0, 8, 16, 20, 24, 32, 40, 44, 48, 56, 104)),
     (PublisherStats, 56, (0, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48)),
     (PublisherEvent, 64, (0, 4, 8, 12, 16, 24, 32)),
     (TrackInfo, 160, (0, 4, 8, 12, 16, 20, 24, 28, 32, 48, 112)),
     (PacketOptions, 4280, (0, 160, 164, 168, 172, 176, 180, 184)),
     (PacketRecord, 32, (0, 8, 16, 20, 24)),
     (SubscriberOptions, 220, (0, 64, 172, 204, 208, 212, 216)),
-    (FrameView, 1072, (0, 4, 8, 16, 24, 32, 40, 44, 48)),
+    (FrameView, 1128, (0, 4, 8, 16, 24, 32, 40, 48, 52, 56, 104)),
     (SubscriberStats, 40, (0, 8, 16, 24, 28, 32, 36)),
     (PacketReaderOptions, 96, (0, 4, 8, 12, 16, 24, 28, 32)),
     (PacketView, 40, (0, 8, 16, 24, 28, 32, 36)),
@@ -861,7 +990,7 @@ _LAYOUT = (
     (ReportSubscriber, 104, (0, 32, 36, 40, 44, 48, 56, 64, 72, 80, 88, 96)),
     (Eviction, 56, (0, 32, 36, 40, 48)),
     (ReportTrack, 176, (0, 8, 16)),
-    (Report, 8376, (0, 16, 24, 32, 40, 44, 48, 52, 56, 160, 168, 172, 176, 184, 188, 192, 248, 256, 264, 272, 280, 284, 288, 304, 308, 312, 1720)),
+    (Report, 8424, (0, 16, 24, 32, 40, 44, 48, 52, 56, 160, 168, 172, 176, 184, 188, 192, 248, 296, 304, 312, 320, 328, 332, 336, 352, 356, 360, 1768)),
     (SourcePlane, 16, (0, 8)),
     (CopySource, 64, (0, 8, 12, 16)),
     (Device, 176, (0, 8, 24, 152, 156, 160, 164, 168, 169, 170, 171)),

@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Mode } from "../../mod.ts";
-import { redact } from "../../src/media/node_av.ts";
+import { redact } from "../../src/core/mod.ts";
 import { onJsonLine } from "../lib/json_lines.ts";
 import { Child } from "../lib/process.ts";
 import { tool } from "../toolchain.mjs";

@@ -1,7 +1,6 @@
 // Writes the packets to a file as they are.
 
 import { type Packet, Subscriber } from "../../mod.ts";
-import { codecParametersOf } from "../../src/cli/packets.ts";
 import { Recorder } from "../../media.ts";
 import { main, type Task, task, tell } from "./events.ts";
 
@@ -15,7 +14,7 @@ await main(async () => {
   using packets = camera.packets();
   await using recorder = await Recorder.create(file, {
     codecId: packets.codecId,
-    description: codecParametersOf(packets),
+    description: packets.track.description,
     codedWidth: camera.codedWidth,
     codedHeight: camera.codedHeight,
   });

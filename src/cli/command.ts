@@ -76,7 +76,7 @@ export class Alias extends Option {
  */
 const OWN_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   pipe: ["format", "packets", "reconnect", "count", "name"],
-  record: ["format", "reconnect", "name"],
+  record: ["format", "reconnect", "name", "audio"],
   snapshot: ["format"],
   top: ["interval", "count"],
 };
@@ -206,6 +206,11 @@ export function duration(text: string): number {
   const value = count === undefined ? NaN : Number(count) * SECONDS[unit]!;
   if (value > 0) return value;
   throw new InvalidArgumentError("It must be a duration such as 60s, 5m or 1h.");
+}
+
+/** As {@linkcode duration}, and `0` for not at all. */
+export function durationOrNone(text: string): number {
+  return /^0+(\.0+)?(ms|s|m|h|d)?$/.test(text) ? 0 : duration(text);
 }
 
 /** An option that takes a duration. @param value the default, as it would be typed */

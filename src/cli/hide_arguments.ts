@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
-import { redact } from "../source/mod.ts";
+import { namesCredential, type Secret, secretsIn } from "../core/mod.ts";
 
 /** The most that Linux takes as arguments is a quarter of the stack's limit; more is not looked at. */
 const LONGEST = 2 << 20;
@@ -13,12 +13,14 @@ const LONGEST = 2 << 20;
 const ARG_START = 48 - 3;
 
 /**
- * Writes `*` over what `redact` takes out of this URL, in this process's own command line.
+ * Writes `*` over the credentials of an argument, in this process's own command line: those of a URL, and an input's option
+ * that is called like one.
  *
  * @returns whether there was something to hide and it could not be hidden
  */
-export function hideArgument(url: string): boolean {
-  if (redact(url) === url) return false;
+export function hideArgument(argument: string): boolean {
+  const secrets = secretsOf(argument);
+  if (secrets.length === 0) return false;
   let memory: number | undefined;
   try {
     const stat = readFileSync("/proc/self/stat", "latin1");
@@ -28,8 +30,8 @@ export function hideArgument(url: string): boolean {
     memory = openSync("/proc/self/mem", "r+");
     const line = Buffer.alloc(size);
     readSync(memory, line, 0, size, start);
-    const needle = Buffer.from(url);
-    const blotted = Buffer.from(blot(url));
+    const needle = Buffer.from(argument);
+    const blotted = Buffer.from(blot(argument, secrets));
     for (let at = line.indexOf(needle); at >= 0; at = line.indexOf(needle, at + 1)) {
       writeSync(memory, blotted, 0, blotted.length, start + at);
     }
@@ -41,11 +43,20 @@ export function hideArgument(url: string): boolean {
   }
 }
 
-/** The URL, as many bytes long, with `*` for every byte that `redact` takes away. */
-function blot(url: string): string {
-  const scheme = url.slice(0, url.indexOf("://") + 3);
-  const shown = redact(url).slice(scheme.length);
-  const at = url.lastIndexOf(shown);
-  const stars = (text: string) => "*".repeat(Buffer.byteLength(text));
-  return scheme + stars(url.slice(scheme.length, at)) + shown + stars(url.slice(at + shown.length));
+/** What an argument has that nobody is to read. */
+function secretsOf(argument: string): readonly Pick<Secret, "start" | "end">[] {
+  const [, option = "", name = "", value = ""] = /^(--[\w-]+=)?([\w-]+)=(.*)$/s.exec(argument) ?? [];
+  if (!namesCredential(name) || value === "") return secretsIn(argument);
+  return [{ start: option.length + name.length + 1, end: argument.length }];
+}
+
+/** The argument, as many bytes long, with `*` for every byte of a secret. */
+function blot(argument: string, secrets: readonly Pick<Secret, "start" | "end">[]): string {
+  let blotted = "";
+  let from = 0;
+  for (const { start, end } of secrets) {
+    blotted += argument.slice(from, start) + "*".repeat(Buffer.byteLength(argument.slice(start, end)));
+    from = end;
+  }
+  return blotted + argument.slice(from);
 }

@@ -1,5 +1,7 @@
 /** This file reads a key's packets for the commands that pass them on. */
-import { isCuframesError } from "../core/mod.ts";
+import { CuframesError, isCuframesError } from "../core/mod.ts";
+import type { Subscriber } from "../frames/mod.ts";
+import type { AllTracks, TrackPacket } from "../media/mod.ts";
 import type { Packet, PacketRingReader } from "../packets/mod.ts";
 
 /** How long a publisher may be without a packet, in ms: its camera may be away. */
@@ -12,6 +14,7 @@ const FIRST_PACKET_MS = 10_000;
  * @throws {CuframesError} `TIMEOUT`: there was none; `NO_PACKET_RING`: the publisher has frames only
  */
 export async function* packetsOf(
+  key: string,
   reader: PacketRingReader,
   waitMs: number,
   signal: AbortSignal,
@@ -23,19 +26,45 @@ export async function* packetsOf(
       break;
     }
   } catch (error) {
-    // It may be that there is nothing to wait for.
-    if (isCuframesError(error, "TIMEOUT")) void reader.codecId;
-    throw error;
+    throw isCuframesError(error, "TIMEOUT") && hasNone(reader) ? withoutPackets(key) : error;
   }
   yield* reader.values({ signal });
 }
 
-/** The codec parameters; empty where the publisher has set none. */
-export function codecParametersOf(reader: PacketRingReader): Uint8Array {
+/** As {@linkcode packetsOf}, of every track. */
+export async function* trackPacketsOf(
+  camera: Subscriber,
+  tracks: AllTracks,
+  waitMs: number,
+  signal: AbortSignal,
+): AsyncGenerator<TrackPacket, void, void> {
+  const timeout = Math.max(waitMs, FIRST_PACKET_MS);
   try {
-    return reader.description;
+    for await (const packet of tracks.values({ signal, timeout })) {
+      yield packet;
+      break;
+    }
   } catch (error) {
-    if (isCuframesError(error, "NO_CODEC_PARAMETERS")) return new Uint8Array(0);
+    const hasNone = isCuframesError(error, "TIMEOUT") && camera.tracks.length === 0;
+    throw hasNone ? withoutPackets(camera.key) : error;
+  }
+  yield* tracks.values({ signal });
+}
+
+/** Whether the publisher has no packets: then there is nothing to wait for. */
+function hasNone(reader: PacketRingReader): boolean {
+  try {
+    void reader.codecId;
+    return false;
+  } catch (error) {
+    if (isCuframesError(error, "NO_PACKET_RING")) return true;
     throw error;
   }
+}
+
+function withoutPackets(key: string): CuframesError {
+  return new CuframesError(
+    "NO_PACKET_RING",
+    `${key} is published without packets: start its source without --no-packets`,
+  );
 }

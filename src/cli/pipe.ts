@@ -14,15 +14,15 @@ import {
   RANGES,
   RawVideoWriter,
   Recorder,
-  Timeline,
+  RingTimeline,
 } from "../media/mod.ts";
 
 import { type CommonOptions, type Context, contextOf, duration, integer, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { frameRate, frameRateOf } from "./frame_rate.ts";
-import { coloursOfFrame } from "../source/mod.ts";
-import { codecParametersOf, packetsOf } from "./packets.ts";
+import { packetsOf } from "./packets.ts";
 import { closeOutput, requireReader, STDOUT, written } from "./stdout.ts";
+import { Damaged } from "./undamaged.ts";
 
 const FRAME_FORMATS = ["yuv4mpeg", "rawvideo", "nut"] as const;
 const PACKET_FORMATS = ["mpegts", "nut", "h264", "hevc"] as const;
@@ -37,6 +37,8 @@ interface Options extends CommonOptions, ColourOptions {
   count?: number;
   wait?: number;
   reconnect?: boolean;
+  corrupt?: boolean;
+  asStored?: boolean;
   name: string;
 }
 
@@ -61,12 +63,14 @@ export function pipeCommand(): Command {
     .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
     .option("--reconnect", "go on with the next publisher of the key instead of ending with this one")
     .addOption(
-      new Option("--matrix <name>", "of YUV; auto: as the source states, else bt709 from 720 rows on")
+      new Option("--matrix <name>", "of YUV; auto: as the frame says, else bt709 from 720 rows on")
         .choices(MATRICES).default("auto"),
     )
     .addOption(
-      new Option("--range <name>", "of YUV; default: as the source states, else limited").choices(RANGES),
+      new Option("--range <name>", "of YUV; default: as the frame says, else limited").choices(RANGES),
     )
+    .option("--as-stored", "pixels as they are: neither turned nor made square")
+    .option("--corrupt", "take frames that are known to be damaged, too")
     .option("--name <name>", "what the publisher's reports call this reader", "pipe")
     .action(async (key: string, options: Options) => {
       const context = contextOf(options);
@@ -74,11 +78,11 @@ export function pipeCommand(): Command {
       const total = await (options.packets ? pipePackets : pipeFrames)(key, options, context);
       // Standard output has the data.
       if (context.json) process.stderr.write(`${JSON.stringify({ event: "end", key, ...total })}\n`);
-      else {context.log.info(
-          `${key}: ${total.written} ${
-            options.packets ? "packets" : "frames"
-          } written, ${total.dropped} dropped`,
-        );}
+      else {
+        const what = options.packets ? "packets" : "frames";
+        const damaged = total.corrupt ? `, ${total.corrupt} left out as damaged` : "";
+        context.log.info(`${key}: ${total.written} ${what} written, ${total.dropped} dropped${damaged}`);
+      }
     });
 }
 
@@ -87,6 +91,8 @@ interface Total {
   written: number;
   /** Published meanwhile and not written: the reader was busy. */
   dropped: number;
+  /** Frames known to be damaged, and not written. */
+  corrupt?: number;
   reconnects: number;
 }
 
@@ -115,14 +121,21 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
   // Before the connection: what is published while it loads is lost.
   await loadNodeAv();
   using camera = await connect(key, options, context, false);
+  const { matrix, range, asStored = false } = options;
+  const damaged = new Damaged(key, (options.wait ?? 0) * 1000);
   let writer: RawVideoWriter | undefined;
   let count = 0;
   try {
     for await (using frame of camera.values({ signal })) {
+      if (!options.corrupt && damaged.pass(frame)) {
+        if (writer) damaged.warn(log);
+        else damaged.check();
+        continue;
+      }
       writer ??= await RawVideoWriter.create(STDOUT, frame, {
         format,
         frameRate: options.fps ?? await measuredRate(key, frame, context),
-        ...coloursOfFrame(options, frame),
+        ...{ matrix, range, asStored },
       });
       await writer.load(frame);
       // The slot is free for the publisher, however long the reader takes.
@@ -133,7 +146,7 @@ async function pipeFrames(key: string, options: Options, context: Context): Prom
       if (!context.json) log.progress(`${key}: ${count} frames written, ${dropped} dropped`);
     }
     const { dropped, reconnects } = camera.stats();
-    return { written: count, dropped, reconnects };
+    return { written: count, dropped, corrupt: damaged.total, reconnects };
   } finally {
     if (writer) await closeOutput(() => writer!.close(), signal);
   }
@@ -168,12 +181,12 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
   const av = await loadNodeAv();
   using camera = await connect(key, options, context, true);
   using reader = camera.packets({ wait: true, sinceConnection: true });
-  const timeline = new Timeline();
+  const timeline = new RingTimeline();
   let recorder: Recorder | undefined;
   let codecId = 0;
   let count = 0;
   try {
-    for await (const packet of packetsOf(reader, (options.wait ?? 0) * 1000, signal)) {
+    for await (const packet of packetsOf(key, reader, (options.wait ?? 0) * 1000, signal)) {
       const { data, type } = packet;
       if (!recorder) {
         if (type !== "key") continue;
@@ -183,7 +196,7 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
             `the packets of ${key} are ${codecNameOf(codecId)}, not ${format}: choose another --format`,
           );
         }
-        const description = codecParametersOf(reader);
+        const description = reader.track.description;
         const size = await pictureSizeOf(av, codecId, description, data);
         const { codedWidth, codedHeight } = size ?? camera;
         recorder = await Recorder.create(STDOUT, { codecId, description, codedWidth, codedHeight, format });
@@ -193,7 +206,7 @@ async function pipePackets(key: string, options: Options, context: Context): Pro
           `the packets of ${key} have another codec now, which ${format} cannot change: start again`,
         );
       }
-      if (!await written(recorder.write({ data, type, ...timeline.follow(packet) }), signal)) break;
+      if (!await written(recorder.write({ data, type, ...timeline.place(0, packet) }), signal)) break;
       if (++count === options.count) break;
       if (!context.json) log.progress(`${key}: ${count} packets written, ${reader.stats().lost} dropped`);
     }

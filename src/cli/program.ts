@@ -3,14 +3,13 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import manifest from "../../deno.json" with { type: "json" };
 import { Command, CommanderError } from "commander";
-import { environment } from "../core/mod.ts";
+import { environment, redactText } from "../core/mod.ts";
 import { cancellation, die, Interrupted } from "./cancel.ts";
 import { nameVariables, readEnvironment } from "./command.ts";
 import { EXIT, exitCodeOf } from "./exit.ts";
 import { inspectCommand } from "./inspect.ts";
 import { pipeCommand } from "./pipe.ts";
 import { recordCommand } from "./record.ts";
-import { redactText } from "../source/mod.ts";
 import { monotonicNow } from "../memory/mod.ts";
 import { isWriting, LAST_WORDS_MS, print, printed } from "./stdout.ts";
 import { snapshotCommand } from "./snapshot.ts";
@@ -72,12 +71,26 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** The library's advice about time-outs in the words of the command line: `--wait`, where the command has that. */
+/** The library's advice in the words of the command line: its time-out is `--wait`, where the command has that. */
 function forCommandLine(message: string, command: Command | undefined): string {
   const waits = command?.options.some(({ long }) => long === "--wait") ?? false;
+  const longer = waits ? "give --wait a longer time" : "wait longer";
   return message
     .replace(", or give a time-out to wait for it", waits ? ", or wait for it with --wait" : "")
-    .replace("give a longer time-out", waits ? "give --wait a longer time" : "wait longer");
+    .replace(
+      "all that was left of the time-out",
+      waits ? "all that was left of --wait" : "the longest it may take",
+    )
+    .replace("and the time-out ended while", waits ? "and --wait ended while" : "and it took too long while")
+    .replace("give a longer time-out", longer)
+    .replace(
+      /^no (frame|packet) of (\S+) came within \d+ ms$/,
+      (sentence) => `${sentence}: ${longer}, or look at its source`,
+    )
+    .replace("connect again, or with reconnect, for the next one", "start the command again for the next one")
+    .replace(" (`using`)", "")
+    .replace("(maxSlots)", "(--max-slots of its source)")
+    .replace("(memoryLimit)", "(--memory-limit of its source)");
 }
 
 /** An error's sentence; with CUFRAMES_DEBUG also where it came from. */

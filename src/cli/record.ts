@@ -5,9 +5,9 @@ import strftime from "strftime";
 import { loadNodeAv, type Segment, SegmentRecorder } from "../media/mod.ts";
 
 import { Subscriber } from "../frames/mod.ts";
-import { type CommonOptions, contextOf, duration, newCommand } from "./command.ts";
+import { type CommonOptions, contextOf, duration, durationOrNone, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
-import { codecParametersOf, packetsOf } from "./packets.ts";
+import { packetsOf } from "./packets.ts";
 import { printJson } from "./stdout.ts";
 
 const FORMATS: Record<string, string> = { mp4: "mp4", mkv: "matroska", ts: "mpegts" };
@@ -19,6 +19,7 @@ interface Options extends CommonOptions {
   format?: string;
   segment?: number;
   duration?: number;
+  sync: number;
   diskFull: "stop" | "wait";
   wait?: number;
   reconnect: boolean;
@@ -41,6 +42,10 @@ export function recordCommand(): Command {
     )
     .option("--segment <duration>", "begin a new file every so often, at a key packet", duration)
     .option("--duration <duration>", "end after so much of the stream", duration)
+    .addOption(
+      new Option("--sync <duration>", "bring what is recorded to the disk so often; 0: when the kernel likes")
+        .argParser(durationOrNone).default(2, "2s"),
+    )
     .addOption(
       new Option("--disk-full <policy>", "stop with exit code 6, or wait and go on in a new file")
         .choices(["stop", "wait"]).default("stop"),
@@ -73,27 +78,38 @@ async function record(key: string, options: Options): Promise<void> {
   const recorder = new SegmentRecorder({
     pathOf: (start) => resolve(strftime(options.output, start)),
     format,
+    sync: options.sync,
     seconds: options.segment,
     retryMs: options.diskFull === "wait" ? FULL_RETRY_MS : undefined,
-    onBegin: (path) => json ? printJson({ event: "begin", key, path }) : log.info(`recording ${path}`),
+    onBegin: (path, left) => {
+      // Each file has the same to say.
+      if (segments.length === 0) { for (const { reason } of left) log.warn(`${path}: ${reason}`); }
+      if (json) printJson({ event: "begin", key, path });
+      else log.info(`recording ${path}`);
+    },
     onEnd: (segment) => {
       segments.push(segment);
       if (json) printJson({ event: "segment", key, ...segment });
     },
     onFull: (error) => log.warn(`${(error as Error).message}: packets are dropped until there is room`),
   });
+  const trackOf = (track: number) =>
+    track > 0 ? undefined : {
+      kind: "video",
+      codecId: reader.codecId,
+      description: reader.track.description,
+      codedWidth: camera.codedWidth,
+      codedHeight: camera.codedHeight,
+    } as const;
+  // What the ring has lost, and what came while no file could have it.
+  const lost = () => reader.stats().lost + recorder.dropped;
   let packets = 0;
   try {
-    for await (const packet of packetsOf(reader, waitMs, signal)) {
-      await recorder.write(packet, () => ({
-        codecId: reader.codecId,
-        description: codecParametersOf(reader),
-        codedWidth: camera.codedWidth,
-        codedHeight: camera.codedHeight,
-      }));
+    for await (const packet of packetsOf(key, reader, waitMs, signal)) {
+      await recorder.write(packet, trackOf);
       packets++;
       if (options.duration !== undefined && recorder.seconds >= options.duration) break;
-      if (!json) log.progress(`${recorder.path ?? key}: ${packets} packets, ${reader.stats().lost} lost`);
+      if (!json) log.progress(`${recorder.path ?? key}: ${packets} packets, ${lost()} lost`);
     }
   } catch (error) {
     // A signal ends a recording as its length does, but for the exit code.
@@ -104,7 +120,7 @@ async function record(key: string, options: Options): Promise<void> {
   const total = {
     segments: segments.length,
     packets,
-    lost: reader.stats().lost,
+    lost: lost(),
     reconnects: camera.stats().reconnects,
   };
   if (json) printJson({ event: "end", key, ...total });

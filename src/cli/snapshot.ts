@@ -7,6 +7,8 @@ import {
   type ColourOptions,
   encodeImage,
   type ImageFormat,
+  imageSize,
+  isKnownMatrix,
   loadNodeAv,
   MATRICES,
   RANGES,
@@ -15,21 +17,21 @@ import {
 import { Subscriber } from "../frames/mod.ts";
 import { type CommonOptions, contextOf, duration, integer, newCommand } from "./command.ts";
 import { UsageError } from "./exit.ts";
-import { coloursOfFrame } from "../source/mod.ts";
 import { printJson, requireReader, writeOut } from "./stdout.ts";
+import { Damaged } from "./undamaged.ts";
 
-/** How long a publisher may be without a frame. */
-const FIRST_FRAME_MS = 10_000;
 const FORMATS: Record<string, ImageFormat> = { png: "png", jpg: "jpeg", jpeg: "jpeg" };
 
 interface Options extends CommonOptions, ColourOptions {
   format?: string;
   quality: number;
   wait?: number;
+  corrupt?: boolean;
+  asStored?: boolean;
 }
 
 export function snapshotCommand(): Command {
-  return newCommand("snapshot", "Write the newest frame of a key as a PNG or a JPEG.", [
+  return newCommand("snapshot", "Write the newest frame of a key as a PNG or a JPEG, upright.", [
     "snapshot cam1 cam1.png",
     "snapshot cam1 cam1.jpg --matrix bt709 --range full",
     "snapshot cam1 - --format jpg | curl --data-binary @- http://server/upload",
@@ -40,13 +42,15 @@ export function snapshotCommand(): Command {
       new Option("--format <format>", "default: by the path's extension").choices(Object.keys(FORMATS)),
     )
     .addOption(
-      new Option("--matrix <name>", "of YUV; auto: as the source states, else bt709 from 720 rows on")
+      new Option("--matrix <name>", "of YUV; auto: as the frame says, else bt709 from 720 rows on")
         .choices(MATRICES).default("auto"),
     )
     .addOption(
-      new Option("--range <name>", "of YUV; default: as the source states, else limited").choices(RANGES),
+      new Option("--range <name>", "of YUV; default: as the frame says, else limited").choices(RANGES),
     )
     .option("--quality <n>", "of a JPEG, from 1, the best, to 31", integer(1, 31), 2)
+    .option("--as-stored", "pixels as they are: neither turned nor made square")
+    .option("--corrupt", "take frames that are known to be damaged, too")
     .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
     .action(snapshot);
 }
@@ -57,7 +61,7 @@ async function snapshot(key: string, file: string, options: Options): Promise<vo
   if (!format) throw new UsageError(`${file} must end in .png or .jpg, or give --format`);
   const toStdout = file === "-";
   if (toStdout) requireReader();
-  await loadNodeAv();
+  const av = await loadNodeAv();
   const timeout = (options.wait ?? 0) * 1000;
   using camera = await Subscriber.connect(key, {
     name: "snapshot",
@@ -66,10 +70,19 @@ async function snapshot(key: string, file: string, options: Options): Promise<vo
     signal,
     ...place,
   });
-  using frame = await camera.next({ timeout: Math.max(timeout, FIRST_FRAME_MS), signal });
-  const { sequence, timestampNs, codedWidth, codedHeight } = frame;
-  const { quality } = options;
-  const bytes = await encodeImage(frame, { format, quality, ...coloursOfFrame(options, frame) });
+  const damaged = new Damaged(key, timeout);
+  using frame = options.corrupt
+    ? await camera.next({ timeout: damaged.longestMs, signal })
+    : await damaged.next(camera, signal);
+  const { sequence, timestampNs, captureTime, corrupt } = frame;
+  const { quality, matrix, range, asStored = false } = options;
+  if (matrix === "auto" && frame.colorSpace.matrix !== null && !isKnownMatrix(av, frame.colorSpace)) {
+    log.warn(
+      `${key}: colours of the matrix ${frame.colorSpace.matrix} are not converted: --matrix says which to take instead`,
+    );
+  }
+  const { width, height } = imageSize(frame, asStored);
+  const bytes = await encodeImage(frame, { format, quality, matrix, range, asStored });
   frame.close();
   if (toStdout) await writeOut(bytes);
   else await replace(resolve(file), bytes);
@@ -77,13 +90,15 @@ async function snapshot(key: string, file: string, options: Options): Promise<vo
     key,
     file,
     format,
-    width: codedWidth,
-    height: codedHeight,
+    width,
+    height,
     sequence,
     timestampNs,
+    captureTime,
+    corrupt,
     bytes: bytes.length,
   };
-  if (!json) log.info(`${file}: frame ${sequence} of ${key}, ${codedWidth}×${codedHeight}`);
+  if (!json) log.info(`${file}: frame ${sequence} of ${key}, ${width}×${height}`);
   else if (!toStdout) printJson(report);
 }
 

@@ -23,6 +23,7 @@ import {
   type CommonOptions,
   type Context,
   contextOf,
+  duration,
   durationOption,
   integer,
   newCommand,
@@ -52,6 +53,7 @@ interface SourceOptions extends CommonOptions {
   packetSlots: number;
   dataSize: number;
   realtime?: boolean;
+  patience?: number;
   loop?: boolean;
   size?: Size;
   format?: PixelFormat;
@@ -118,6 +120,11 @@ export function sourceCommand(): Command {
     )
     .option("--data-size <MiB>", "payload in the packet ring, 1 to 1024", integer(1, 1024), 16)
     .option("--realtime", "read a file at its own pace, not as fast as it goes")
+    .option(
+      "--patience <duration>",
+      "how long a file's frame waits for ordered subscribers; default: for as long as they are connected",
+      duration,
+    )
     .option("--loop", "begin again at a file's end")
     .option("--size <WxH>", "scale frames once, here", size)
     .addOption(
@@ -250,7 +257,8 @@ function sourceOptionsOf(
   }
   const { frames, slots, maxSlots, memoryLimit, memory, device, hardware } = options;
   const { transport, reconnect, subscribers } = options;
-  const { realtime = false, loop = false, size, format, inputFormat, inputOption, socketMode } = options;
+  const { patience, realtime = false, loop = false, size, format, inputFormat, inputOption, socketMode } =
+    options;
   return {
     ...{ input, key, frames, memory, device, hardware, realtime, loop },
     ...(slots !== undefined && { slots }),
@@ -266,6 +274,7 @@ function sourceOptionsOf(
     ...(inputFormat !== undefined && { inputFormat }),
     ...(inputOption !== undefined && { inputOptions: inputOption }),
     ...(socketMode !== undefined && { socketMode }),
+    ...(patience !== undefined && { patience: patience * 1000 }),
   };
 }
 
@@ -319,8 +328,10 @@ function describe(event: CameraSourceEvent): string {
     case "connected": {
       const { codec, codedWidth, codedHeight, frameRate, width, height, format, memory, packets } = event;
       const rate = frameRate === null ? "" : ` at ${Number(frameRate.toFixed(3))}/s`;
-      return `${codec} ${codedWidth}×${codedHeight}${rate}, published as ${format} ${width}×${height} on ${memory} memory` +
-        (packets ? ", with packets" : "");
+      const published = event.frames
+        ? `as ${format} ${width}×${height} on ${memory} memory${packets ? ", with packets" : ""}`
+        : "as packets only";
+      return `${codec} ${codedWidth}×${codedHeight}${rate}, published ${published}`;
     }
     case "grown":
       return `the ring has ${event.slots} slots now: ${

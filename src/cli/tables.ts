@@ -1,7 +1,7 @@
 /** This file shows what publishers and their subscribers do, as tables. */
 import Table from "cli-table3";
-import { codecNameOf } from "../core/mod.ts";
-import type { PublisherReport, SubscriberReport } from "../frames/mod.ts";
+import { CODEC_IDS, codecNameOf } from "../core/mod.ts";
+import type { PublisherReport, SubscriberReport, TrackReport } from "../frames/mod.ts";
 import type { Found, Listing } from "./keys.ts";
 import type { Colors } from "./terminal.ts";
 
@@ -45,13 +45,14 @@ type Summary = Omit<PublisherReport, "subscribers"> & { readonly subscribers: re
 export const PUBLISHER_COLUMNS: readonly Column<Summary>[] = [
   { title: "KEY", align: "left", text: ({ key }) => key },
   { title: "PID", text: ({ pid }) => String(pid) },
-  { title: "FRAMES", align: "left", text: sizeOf },
-  { title: "MEMORY", align: "left", text: ({ memory }) => memory },
-  { title: "FPS", text: ({ frameRate }) => frameRate.toFixed(1) },
+  { title: "FRAMES", align: "left", text: ofFrames(sizeOf) },
+  { title: "PICTURE", align: "left", text: ofFrames(pictureOf) },
+  { title: "MEMORY", align: "left", text: ofFrames(({ memory }) => memory) },
+  { title: "FPS", text: ofFrames(({ frameRate }) => frameRate.toFixed(1)) },
   { title: "AGE", text: ({ lastFrameAge }) => lastFrameAge === undefined ? "-" : seconds(lastFrameAge) },
-  { title: "PUBLISHED", text: ({ published }) => String(published) },
-  { title: "SLOTS", text: ({ slots, slotsLeased, maxSlots }) => `${slotsLeased}/${slots}/${maxSlots}` },
-  { title: "EVICTED", align: "left", text: evictionsOf },
+  { title: "PUBLISHED", text: ofFrames(({ published }) => String(published)) },
+  { title: "SLOTS", text: ofFrames(slotsOf) },
+  { title: "EVICTED", align: "left", text: ofFrames(evictionsOf) },
   { title: "PACKETS", align: "left", text: packetsOf },
   { title: "UP", text: ({ publishingFor }) => seconds(publishingFor) },
   { title: "SUBSCRIBERS", text: ({ subscribers }) => String(subscribers.length) },
@@ -110,8 +111,32 @@ export function closedOf({ closed }: Listing, colors: Colors): string[] {
   return closed.map(({ reason }) => colors.dim(printable(reason)));
 }
 
+/** A text that says something where there are frames. */
+function ofFrames(text: (row: Summary) => string): (row: Summary) => string {
+  return (row) => row.hasFrames ? text(row) : "-";
+}
+
 function sizeOf({ format, codedWidth, codedHeight }: Summary): string {
   return `${codedWidth}×${codedHeight} ${format}`;
+}
+
+function slotsOf({ slots, slotsLeased, maxSlots }: Summary): string {
+  return `${slotsLeased}/${slots}/${maxSlots}`;
+}
+
+/** What is not to be seen in the size of the frames: how they are shown, and what they stand for. */
+function pictureOf({ picture, codedWidth, codedHeight }: Summary): string {
+  if (picture === undefined) return "-";
+  const { displayWidth, displayHeight, rotation, flip, colorSpace, fieldOrder } = picture;
+  const parts = [
+    displayWidth === codedWidth && displayHeight === codedHeight ? [] : `${displayWidth}×${displayHeight}`,
+    rotation === 0 ? [] : `${rotation}°`,
+    flip ? "flip" : [],
+    colorSpace.matrix ?? [],
+    colorSpace.fullRange ? "full" : [],
+    fieldOrder === null || fieldOrder === "progressive" ? [] : fieldOrder,
+  ].flat();
+  return parts.length > 0 ? parts.join(" ") : "-";
 }
 
 /** How many, and who was the last. */
@@ -120,8 +145,14 @@ function evictionsOf({ evictions, lastEviction: last }: Summary): string {
   return `${evictions}: ${last.name} ${seconds(last.age)} ago, ${last.frames} for ${seconds(last.heldFor)}`;
 }
 
-function packetsOf({ packets }: Summary): string {
-  return packets ? `${codecNameOf(packets.codecId)} ${packets.published}` : "-";
+/** How many of each track. */
+function packetsOf({ tracks }: Summary): string {
+  return tracks.map((track) => `${nameOf(track)} ${track.published}`).join(", ") || "-";
+}
+
+function nameOf({ codec, codecId }: TrackReport): string {
+  const isKnown = Object.values<number>(CODEC_IDS).includes(codecId);
+  return isKnown ? codecNameOf(codecId) : codec;
 }
 
 /** How many frames a subscriber holds, and since when the oldest. */

@@ -1,7 +1,7 @@
 /** This file writes what a person sees to stderr: standard output is for data. */
 import process from "node:process";
 import picocolors from "picocolors";
-import { redactText } from "../source/mod.ts";
+import { redactText } from "../core/mod.ts";
 
 /** Functions that colour a text; they change nothing where the stream is no terminal or NO_COLOR is set. */
 export type Colors = ReturnType<typeof picocolors.createColors>;

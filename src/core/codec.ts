@@ -1,4 +1,5 @@
 /** This file has the names of codecs: FFmpeg's numbers, and WebCodecs' strings. */
+import { BitReader } from "./bits.ts";
 import { nalUnits } from "./nal_units.ts";
 
 /** FFmpeg's `AVCodecID` numbers of the codecs that a packet ring usually carries (libavcodec/codec_id.h). */
@@ -54,25 +55,19 @@ function hevcString(description: Uint8Array): string | undefined {
   for (const unit of nalUnits(description)) {
     const isSps = ((unit[0] ?? 0) >> 1 & 0x3f) === 33;
     if (!isSps) continue;
-    const payload = withoutEmulationPrevention(unit.subarray(2));
-    if (payload.length < 13) return undefined;
-    const view = new DataView(payload.buffer);
-    const general = view.getUint8(1);
-    const space = ["", "A", "B", "C"][general >> 6] ?? "";
-    const tier = (general & 0x20) === 0 ? "L" : "H";
-    const compatibility = reversedBits(view.getUint32(2)).toString(16).toUpperCase();
-    const constraints = [...payload.subarray(6, 12)].map((byte) => hex(byte).toUpperCase());
+    const bits = new BitReader(unit.subarray(2));
+    bits.skip(8); // sps_video_parameter_set_id, sps_max_sub_layers_minus1, sps_temporal_id_nesting_flag
+    const space = ["", "A", "B", "C"][bits.bits(2)];
+    const tier = bits.flag() ? "H" : "L";
+    const profile = bits.bits(5);
+    const compatibility = reversedBits(bits.bits(32)).toString(16).toUpperCase();
+    const constraints = Array.from({ length: 6 }, () => hex(bits.bits(8)).toUpperCase());
     while (constraints.length > 0 && constraints.at(-1) === "00") constraints.pop();
-    const level = view.getUint8(12);
-    return [`hvc1.${space}${general & 0x1f}`, compatibility, `${tier}${level}`, ...constraints].join(".");
+    const level = bits.bits(8);
+    if (bits.ended) return undefined;
+    return [`hvc1.${space}${profile}`, compatibility, `${tier}${level}`, ...constraints].join(".");
   }
   return undefined;
-}
-
-function withoutEmulationPrevention(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(
-    bytes.filter((byte, index) => !(byte === 3 && bytes[index - 1] === 0 && bytes[index - 2] === 0)),
-  );
 }
 
 function reversedBits(word: number): number {

@@ -9,6 +9,7 @@ export const METADATA_SIZE_MAX = 1024 as const;
 export const KEY_SIZE_MAX = 63 as const;
 export const NAME_SIZE_MAX = 31 as const;
 export const DIMENSION_MAX = 16384 as const;
+export const ASPECT_MAX = 65535 as const;
 export const PLANES_MAX = 3 as const;
 export const UUID_SIZE = 16 as const;
 export const DEVICES_MAX = 64 as const;
@@ -28,6 +29,7 @@ export const PACKET_FLAG_KEY = 1 as const;
 export const PACKET_FLAG_CORRUPT = 2 as const;
 export const PACKET_FLAG_DISCONTINUITY = 4 as const;
 export const PACKET_FLAG_LAST_IN_AU = 8 as const;
+export const PACKET_FLAG_DISCARD = 16 as const;
 export const WANT_FRAMES = 1 as const;
 export const WANT_PACKETS = 2 as const;
 export const WANT_REPORT = 4 as const;
@@ -85,6 +87,18 @@ export const DRM_FORMATS = {
   XBGR2101010: { code: 808665688, planes: [{ bytes: 4, x: 1, y: 1 }] },
   ABGR2101010: { code: 808665665, planes: [{ bytes: 4, x: 1, y: 1 }] },
 } as const;
+
+export const COLOR_PRIMARIES = { "bt709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "film": 8, "bt2020": 9, "smpte428": 10, "smpte431": 11, "smpte432": 12, "ebu3213": 22 } as const;
+
+export const COLOR_TRANSFERS = { "bt709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "linear": 8, "log100": 9, "log316": 10, "iec61966-2-4": 11, "bt1361e": 12, "iec61966-2-1": 13, "bt2020-10": 14, "bt2020-12": 15, "pq": 16, "smpte428": 17, "hlg": 18 } as const;
+
+export const COLOR_MATRICES = { "rgb": 0, "bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "ycgco": 8, "bt2020-ncl": 9, "bt2020-cl": 10, "smpte2085": 11, "chroma-derived-nc": 12, "chroma-derived-c": 13, "ictcp": 14 } as const;
+
+export const COLOR_RANGES = { "limited": 1, "full": 2 } as const;
+
+export const CHROMA_LOCATIONS = { "left": 1, "center": 2, "topleft": 3, "top": 4, "bottomleft": 5, "bottom": 6 } as const;
+
+export const FIELD_ORDERS = { "progressive": 1, "tff": 2, "bff": 3 } as const;
 
 export const IMAGE_LAYOUTS = { "pitch": 0, "array": 1 } as const;
 

@@ -54,7 +54,7 @@ export interface Rect {
  * ```
  */
 export interface CopyOptions {
-  /** The part to copy; default: all. `x` and `y` must lie on a chroma sample. */
+  /** The part to copy; default: the frame's `visibleRect`. `x` and `y` must lie on a chroma sample. */
   rect?: Rect;
   /** Where each plane goes; default: one behind the other without padding. */
   layout?: PlaneLayout[];
@@ -99,6 +99,11 @@ export function formatCode(format: PixelFormat): number {
   return PIXEL_FORMATS[format].code;
 }
 
+/** Whether a format's samples are red, green and blue. */
+export function isRgb(format: PixelFormat): boolean {
+  return format !== "NV12" && format !== "I420" && format !== "P010" && format !== "GRAY8";
+}
+
 /** Passes a width or height through. */
 export function checkDimension(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1 || value > DIMENSION_MAX) {
@@ -111,17 +116,22 @@ function planesOf(format: PixelFormat): readonly PlaneShape[] {
   return PIXEL_FORMATS[format].planes;
 }
 
-/** What to copy for each plane, and how large the destination must be. Every number is checked. */
+/**
+ * What to copy for each plane, and how large the destination must be. Every number is checked.
+ *
+ * @param visible what is copied where the options do not say; default: all
+ */
 export function planCopy(
   format: PixelFormat,
   codedWidth: number,
   codedHeight: number,
   options?: CopyOptions | null,
+  visible?: Readonly<Rect>,
 ): { planes: PlaneCopy[]; size: number } {
   options = checkOptions(options, COPY_OPTIONS);
   checkUnconverted(format, options);
   const shapes = planesOf(format);
-  const rect = options.rect ?? { x: 0, y: 0, width: codedWidth, height: codedHeight };
+  const rect = options.rect ?? visible ?? { x: 0, y: 0, width: codedWidth, height: codedHeight };
   checkRect(rect, codedWidth, codedHeight, shapes);
   const { layout } = options;
   if (layout !== undefined && layout?.length !== shapes.length) {

@@ -2,7 +2,7 @@
 
 import "./supported.ts";
 
-export { HeaderUnits, joinUnits, type NalUnit, parameterSets, withParameterSets } from "./annexb.ts";
+export { joinUnits, type NalUnit } from "./annexb.ts";
 export { Backoff } from "./backoff.ts";
 export { type AllowSharedBufferSource, bytesOf } from "./buffer_source.ts";
 export { CODEC_IDS, codecNameOf, codecString, isAnnexB } from "./codec.ts";
@@ -29,6 +29,7 @@ export {
   type CopyOptions,
   formatCode,
   formatOfCode,
+  isRgb,
   type PixelFormat,
   planCopy,
   type PlaneCopy,
@@ -36,6 +37,7 @@ export {
   type Rect,
   type Size,
 } from "./format.ts";
+export { HeaderUnits, withParameterSets } from "./header_units.ts";
 export {
   checkChoice,
   checkHandle,
@@ -52,6 +54,33 @@ export {
   type WaitOptions,
 } from "./options.ts";
 export { checkOptions, type OptionNames, optionNames } from "./option_names.ts";
+export { parameterSets } from "./parameter_sets.ts";
+export { type PictureOrder, PictureOrders } from "./picture_order.ts";
+export {
+  namesCredential,
+  RAW_PASSWORD_ADVICE,
+  rawPassword,
+  redact,
+  redactText,
+  type Secret,
+  secretsIn,
+} from "./redact.ts";
+export {
+  type ChromaLocation,
+  chromaLocationOf,
+  type ColorMatrix,
+  type ColorPrimaries,
+  type ColorSpace,
+  colorSpaceOf,
+  type ColorTransfer,
+  type FieldOrder,
+  fieldOrderOf,
+  isSideways,
+  type Ratio,
+  reduced,
+  type Rotation,
+  squared,
+} from "./picture.ts";
 export { LEAST_VERSIONS } from "./runtimes.ts";
 export { pause, Ticker } from "./timers.ts";
 export { timescaleOf } from "./timescale.ts";

@@ -10,6 +10,14 @@ export class Struct {
     this.#view = new DataView(this.bytes.buffer);
   }
 
+  u8(offset: number): number {
+    return this.#view.getUint8(offset);
+  }
+
+  setU8(offset: number, value: number): void {
+    this.#view.setUint8(offset, value);
+  }
+
   u32(offset: number): number {
     return this.#view.getUint32(offset, true);
   }

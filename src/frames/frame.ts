@@ -5,13 +5,20 @@ import {
   bytesOf,
   checkHandle,
   checkOptions,
+  type ChromaLocation,
+  type ColorSpace,
   type CopyOptions,
+  type FieldOrder,
   invalid,
   microseconds,
   optionNames,
   type PixelFormat,
   planCopy,
+  type PlaneCopy,
   type PlaneLayout,
+  type Ratio,
+  type Rect,
+  type Rotation,
 } from "../core/mod.ts";
 import type { Connection } from "../connect/mod.ts";
 import {
@@ -72,6 +79,51 @@ export class Frame implements HeldFrame {
     return this.#connection.geometry.codedHeight;
   }
 
+  /** What its samples stand for; null where that is not known. */
+  get colorSpace(): ColorSpace {
+    return this.#content.picture.colorSpace;
+  }
+
+  /** The part that is seen, in pixels of the coded picture. */
+  get visibleRect(): Readonly<Rect> {
+    return this.#content.picture.visibleRect;
+  }
+
+  /** Width to height of a pixel, before it is turned. */
+  get sampleAspectRatio(): Ratio {
+    return this.#content.picture.sampleAspectRatio;
+  }
+
+  /** Width of the visible part as it is shown, turned, in square pixels. */
+  get displayWidth(): number {
+    return this.#content.picture.displayWidth;
+  }
+
+  /** Height of the visible part as it is shown, turned, in square pixels. */
+  get displayHeight(): number {
+    return this.#content.picture.displayHeight;
+  }
+
+  /** Degrees clockwise that the picture is turned by to be shown. */
+  get rotation(): Rotation {
+    return this.#content.picture.rotation;
+  }
+
+  /** Whether left and right are swapped to show it, once it is turned. */
+  get flip(): boolean {
+    return this.#content.picture.flip;
+  }
+
+  /** Whether its rows are of one moment; null where that is not known. */
+  get fieldOrder(): FieldOrder | null {
+    return this.#content.picture.fieldOrder;
+  }
+
+  /** Where its chroma samples lie; null where that is not known. */
+  get chromaLocation(): ChromaLocation | null {
+    return this.#content.picture.chromaLocation;
+  }
+
   /** Where the pixels are. */
   get memory(): MemoryKind {
     return this.#connection.geometry.memory;
@@ -108,6 +160,20 @@ export class Frame implements HeldFrame {
     return this.#content.durationNs;
   }
 
+  /**
+   * When the picture was taken, in µs of UTC since 1970: by the camera's clock where it tells, else when it arrived; null
+   * where that is not known.
+   */
+  get captureTime(): number | null {
+    const { captureTimeNs } = this.#content;
+    return captureTimeNs === null ? null : microseconds(captureTimeNs);
+  }
+
+  /** As {@linkcode Frame.captureTime}, in nanoseconds. */
+  get captureTimeNs(): bigint | null {
+    return this.#content.captureTimeNs;
+  }
+
   /** When it was published, by the clock of `monotonicNow()`. */
   get publishedNs(): bigint {
     return this.#content.publishedNs;
@@ -141,10 +207,14 @@ export class Frame implements HeldFrame {
     return this.#planes = this.#connection.views.planes(this.#content.slot);
   }
 
-  /** Bytes that {@linkcode Frame.copyTo} writes with these options. */
+  /** Bytes that {@linkcode Frame.copyTo} writes with these options; without a `rect` it copies `visibleRect`. */
   allocationSize(options?: CopyOptions): number {
     this.#check();
-    return planCopy(this.format, this.codedWidth, this.codedHeight, options).size;
+    return this.#plan(options).size;
+  }
+
+  #plan(options: CopyOptions | undefined): { planes: PlaneCopy[]; size: number } {
+    return planCopy(this.format, this.codedWidth, this.codedHeight, options, this.visibleRect);
   }
 
   /**
@@ -158,7 +228,7 @@ export class Frame implements HeldFrame {
   // deno-lint-ignore require-await -- a promise, as in WebCodecs; other kinds of memory need it
   async copyTo(destination: AllowSharedBufferSource, options?: CopyOptions): Promise<PlaneLayout[]> {
     const target = bytesOf(destination);
-    const { planes: copies, size } = planCopy(this.format, this.codedWidth, this.codedHeight, options);
+    const { planes: copies, size } = this.#plan(options);
     this.#check();
     const planes = planesIn(this.#hostBuffer(), this.#connection.geometry);
     if (target.length < size) {

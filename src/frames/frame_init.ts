@@ -1,6 +1,7 @@
 // What a frame that is published is filled from, and what travels with it.
 
 import { type OptionNames, optionNames } from "../core/mod.ts";
+import { PICTURE_INIT, type PictureInit } from "./picture_init.ts";
 
 /**
  * What travels with a frame; see {@linkcode WritableFrame.publish}.
@@ -14,7 +15,7 @@ import { type OptionNames, optionNames } from "../core/mod.ts";
  * frame.publish({ timestamp: 40_000, duration: 40_000, metadata: new TextEncoder().encode("pan=12") });
  * ```
  */
-export interface FrameInit {
+export interface FrameInit extends PictureInit {
   /** Presentation time in microseconds; default: the monotonic clock at publish. */
   timestamp?: number;
   /** Presentation time in nanoseconds, instead of `timestamp`. */
@@ -23,6 +24,10 @@ export interface FrameInit {
   duration?: number;
   /** Nanoseconds, instead of `duration`. */
   durationNs?: bigint;
+  /** When the picture was taken, in µs of UTC since 1970; default: not known. */
+  captureTime?: number | null;
+  /** When the picture was taken, in ns of UTC since 1970, instead of `captureTime`. */
+  captureTimeNs?: bigint | null;
   /** Up to 1024 bytes of the publisher's own; copied. */
   metadata?: Uint8Array;
   /** This frame does not continue the one before it. */
@@ -90,6 +95,9 @@ export const FRAME_INIT: OptionNames = optionNames<FrameInit>({
   timestampNs: true,
   duration: true,
   durationNs: true,
+  captureTime: true,
+  captureTimeNs: true,
+  ...PICTURE_INIT,
   metadata: true,
   discontinuity: true,
   corrupt: true,

@@ -20,6 +20,7 @@ import {
 import { Report, ReportSubscriber, ReportTrack, type Struct } from "../ffi/mod.ts";
 import { deviceName, type MemoryKind } from "../memory/mod.ts";
 import { readTrack, type Track } from "../packets/mod.ts";
+import { type PictureView, readPicture } from "./picture_view.ts";
 import type { Policy } from "./publisher_options.ts";
 import type { Mode } from "./subscriber.ts";
 
@@ -99,6 +100,8 @@ export interface PublisherReport {
   slotsLeased: number;
   /** Bytes of each slot. */
   slotSize: number;
+  /** What picture the newest frame is; undefined before the first. */
+  picture: PictureView | undefined;
   /** Frames published so far. */
   published: number;
   /**
@@ -173,11 +176,12 @@ function readReport(key: string, report: Struct): PublisherReport {
   const published = report.count(Report.published);
   const tracks = tracksOf(report);
   const pictures = tracks.find(({ kind }) => kind === "video");
+  const format = formatOfCode(report.u32(Report.geometryFormat));
   const seconds = (since: number) => Math.max(0, now - since) / 1e9;
   return {
     key,
     pid: report.count(Report.publisherPid),
-    format: formatOfCode(report.u32(Report.geometryFormat)),
+    format,
     codedWidth: report.u32(Report.geometryWidth),
     codedHeight: report.u32(Report.geometryHeight),
     memory: nameOf(MEMORY_KINDS, report.u32(Report.memory)),
@@ -193,6 +197,7 @@ function readReport(key: string, report: Struct): PublisherReport {
     lastEviction: evictionOf(report, now),
     slotsLeased: report.u32(Report.slotsLeased),
     slotSize: report.count(Report.slotSize),
+    picture: published === 0 ? undefined : readPicture(report, Report.pictureVisibleX, format),
     published,
     frameRate: report.count(Report.rateMillihertz) / 1000,
     lastFrameAge: published === 0 ? undefined : seconds(report.count(Report.newestPublishedNs)),

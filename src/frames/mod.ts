@@ -10,6 +10,8 @@ export {
   type SubscriberReport,
   type TrackReport,
 } from "./inspect.ts";
+export type { PictureInit } from "./picture_init.ts";
+export type { PictureView } from "./picture_view.ts";
 export { Publisher, type PublisherStats } from "./publisher.ts";
 export type { PublisherEvent } from "./publisher_event.ts";
 export type { Policy, PublisherOptions, TrackPublisherOptions } from "./publisher_options.ts";

@@ -49,6 +49,7 @@ import {
 } from "../memory/mod.ts";
 import type { EncodedTrack } from "../packets/mod.ts";
 import type { FrameInit, ImageCopyOptions } from "./frame_init.ts";
+import { PictureEncoder } from "./picture_init.ts";
 import { type PublisherEvent, readEvent } from "./publisher_event.ts";
 import type { PublisherOptions, TrackPublisherOptions } from "./publisher_options.ts";
 
@@ -61,6 +62,7 @@ export class Publication {
   readonly #symbols: NativeSymbols;
   /** What each publish passes to native code, and is passed back. */
   readonly #record: Struct = new Struct(PublishRecord.SIZE);
+  readonly #picture: PictureEncoder;
   /** The frames that are acquired and neither published nor closed, by slot. */
   readonly #frames: HeldFrames;
   #handle: number | undefined;
@@ -95,6 +97,7 @@ export class Publication {
     );
     this.key = key;
     this.geometry = readGeometry(info);
+    this.#picture = new PictureEncoder(this.#record, this.geometry);
     this.views = new SlotViews(
       this.geometry,
       (slot) => symbols.cuframes_publisher_slot_address(handle, slot),
@@ -193,6 +196,8 @@ export class Publication {
       PublishRecord.flags,
       (init.discontinuity ? FLAG_DISCONTINUITY : 0) | (init.corrupt ? FLAG_CORRUPT : 0),
     );
+    record.setI64(PublishRecord.captureTimeNs, captureTimeOf(init));
+    this.#picture.encode(init);
     record.setU32(PublishRecord.hasStream, init.stream === undefined ? 0 : 1);
     if (init.stream !== undefined) {
       record.setU64(PublishRecord.stream, checkHandle("stream", "a CUstream", init.stream));
@@ -297,6 +302,14 @@ export class Publication {
     const unreachable = this.views.detach();
     this.#symbols.cuframes_publisher_close(handle, unreachable ? 0 : 1);
   }
+}
+
+/** As the record has it: 0 is not known. */
+function captureTimeOf({ captureTime, captureTimeNs }: FrameInit): bigint {
+  if (captureTime === undefined && captureTimeNs === undefined) return 0n;
+  const time = nanoseconds("captureTime", captureTime ?? undefined, captureTimeNs ?? undefined) ?? 0n;
+  if (time < 0n) throw invalid(`captureTime is ${time} ns: it must be UTC since 1970`);
+  return time;
 }
 
 /** Slots that a ring begins with, and that it grows to, where the options leave that open. */

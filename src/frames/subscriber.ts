@@ -58,6 +58,7 @@ import {
 } from "../packets/mod.ts";
 import { Frame } from "./frame.ts";
 import { FrameContent } from "./frame_content.ts";
+import { PictureDecoder } from "./picture_view.ts";
 
 /** Which frames a subscriber is given. */
 export type Mode = keyof typeof MODES;
@@ -152,6 +153,7 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   readonly mode: Mode;
   readonly #symbols: NativeSymbols;
   readonly #view: Struct = new Struct(FrameView.SIZE);
+  readonly #pictures: PictureDecoder = new PictureDecoder();
   readonly #connections: ReconnectingConnection;
   /** Reads the frames; undefined where only packets are wanted. */
   readonly #reader: FollowingReader<Frame> | undefined;
@@ -324,7 +326,9 @@ export class Subscriber implements Disposable, AsyncIterable<Frame> {
   #frame(): Frame {
     const connection = this.#connection;
     const lease = this.#view.u32(FrameView.lease);
-    const frame = new Frame(connection, lease, new FrameContent(this.#view, this.#frames.interrupted));
+    const picture = this.#pictures.decode(this.#view, connection.geometry);
+    const content = new FrameContent(this.#view, picture, this.#frames.interrupted);
+    const frame = new Frame(connection, lease, content);
     connection.keep(frame, lease);
     return frame;
   }

@@ -11,6 +11,7 @@ import type { Packet, PacketReaderStats, PacketRingReader, PacketsOptions, Track
 
 /** A packet of some track. */
 export interface TrackPacket {
+  /** As the track's own reader gives it. */
   readonly packet: Packet;
   /** The track's number. */
   readonly track: number;
@@ -39,17 +40,33 @@ const TAKING_MS = 100;
  * order of its decode times, and what comes live as it comes: no track waits for another that has nothing.
  *
  * A track that falls behind goes on at its next key packet, which says `discontinuity`.
+ *
+ * @example
+ * ```ts
+ * import { Subscriber } from "@cuframes/core";
+ * import { AllTracks } from "@cuframes/core/media";
+ *
+ * using camera = await Subscriber.connect("cam-door", { frames: false });
+ * using tracks = new AllTracks(camera, { since: "key" });
+ * for await (const { packet, track } of tracks) console.log(track, packet.timestamp, packet.byteLength);
+ * ```
  */
 export class AllTracks implements AsyncIterable<TrackPacket>, Disposable {
   readonly #camera: Subscriber;
   readonly #options: AllTracksOptions;
   readonly #sources: Source[] = [];
   readonly #closing = new AbortController();
+  /** What the tracks' last packets said of them. */
+  readonly #told = new Map<number, Track>();
   #failure: { readonly reason: unknown } | undefined;
   /** Ends the wait for a change. */
   #changed: (() => void) | undefined;
 
-  /** @throws {CuframesError} as `Subscriber.packets` */
+  /**
+   * Begins to read, of a subscriber that stays the caller's.
+   *
+   * @throws {CuframesError} as `Subscriber.packets`
+   */
   constructor(camera: Subscriber, options: AllTracksOptions) {
     this.#camera = camera;
     this.#options = options;
@@ -57,9 +74,9 @@ export class AllTracks implements AsyncIterable<TrackPacket>, Disposable {
     this.#openNext();
   }
 
-  /** What the track of a packet is. */
-  trackOf(index: number): Track {
-    return this.#sources[index]!.reader.track;
+  /** What a track is, at the last packet of it that was given; undefined: there is none of that number. */
+  trackOf(index: number): Track | undefined {
+    return this.#told.get(index) ?? this.#camera.tracks[index];
   }
 
   /** The counters of all tracks together. */
@@ -116,8 +133,9 @@ export class AllTracks implements AsyncIterable<TrackPacket>, Disposable {
         undefined,
       );
       if (earliest !== undefined) {
-        const { held } = earliest;
+        const held = earliest.held!;
         earliest.held = undefined;
+        if (held.packet.config) this.#told.set(held.track, held.packet.config);
         return held;
       }
       if (this.#sources.every(({ state }) => state === "ended")) return undefined;

@@ -1,5 +1,5 @@
 /** This file makes a reader's frames of its decoder's pictures, wherever those are. */
-import type { CodecParameters, Frame as Picture } from "node-av";
+import type { Frame as Picture } from "node-av";
 import { invalid, type PixelFormat, planCopy } from "../core/mod.ts";
 import type { WritableFrame } from "../frames/mod.ts";
 import type { Hardware } from "./hardware.ts";
@@ -7,9 +7,13 @@ import type { MediaFrame } from "./media_event.ts";
 import type { NodeAv } from "./node_av.ts";
 import type { OpenMediaOptions } from "./opening.ts";
 import { type DestinationPlane, gpuFormat, PictureWriter, preferredFormat } from "./picture.ts";
+import { PictureDescriber, type PictureTrack } from "./picture_description.ts";
 
 /** What is known of a frame beside its picture. */
-export type FrameTimes = Pick<MediaFrame, "timestampNs" | "durationNs" | "corrupt" | "discontinuity">;
+export type FrameTimes = Pick<
+  MediaFrame,
+  "timestampNs" | "durationNs" | "captureTimeNs" | "corrupt" | "discontinuity"
+>;
 
 /** Frames of one format and size, one after the other: each may be used until the next one is made. */
 export class DecodedFrames implements Disposable {
@@ -17,6 +21,7 @@ export class DecodedFrames implements Disposable {
   /** Of the pictures that the GPU decodes. */
   readonly #gpuFormat: PixelFormat | undefined;
   readonly #writer: PictureWriter;
+  readonly #describer: PictureDescriber;
   /** A picture without padding, on its way from the CPU's decoder to a GPU's ring. */
   #scratch: { planes: DestinationPlane[]; bytes: Uint8Array } | undefined;
   /** The frame that may be used now. */
@@ -26,19 +31,21 @@ export class DecodedFrames implements Disposable {
   readonly width: number;
   readonly height: number;
 
-  /** @param parameters the track's: what is not asked for is as they say */
+  /** @param track what is not asked for is as it says */
   constructor(
     av: NodeAv,
-    parameters: CodecParameters,
+    track: PictureTrack,
     options: OpenMediaOptions,
     hardware: Hardware | undefined,
   ) {
+    const { parameters } = track;
     this.#hardware = hardware;
     this.#gpuFormat = gpuFormat(av, parameters.format);
     this.format = options.format ?? preferredFormat(av, parameters.format);
     this.width = options.width ?? parameters.width;
     this.height = options.height ?? parameters.height;
     this.#writer = new PictureWriter(av, this.format, this.width, this.height);
+    this.#describer = new PictureDescriber(av, track, this.format, this);
   }
 
   /** The frame of a picture, which is valid until the decoder's next one. */
@@ -46,6 +53,7 @@ export class DecodedFrames implements Disposable {
     const { width, height } = picture;
     const current = this.#current = { usable: true };
     const hardware = this.#hardware?.holds(picture) ? this.#hardware : undefined;
+    const description = this.#describer.describe(picture);
     const scaled = width !== this.width || height !== this.height;
     const checkUsable = () => {
       if (!current.usable) throw invalid("this frame's iteration has gone on: copy it before the next step");
@@ -65,7 +73,10 @@ export class DecodedFrames implements Disposable {
       copyInto(planes);
       frame.write(bytes);
     };
-    return { kind: "frame", ...times, width, height, scaled, devicePicture, writeTo, copyInto };
+    return {
+      ...{ kind: "frame", ...times, width, height, scaled },
+      ...{ picture: description, devicePicture, writeTo, copyInto },
+    };
   }
 
   /** The last frame may not be used any more. */

@@ -12,6 +12,8 @@ export class Decoder {
   readonly #context: CodecContext;
   #failed = false;
 
+  /** FFmpeg's `AVCodecID`. */
+  readonly codecId: number;
   /** The picture that `receive()` found; valid until the next call. */
   readonly picture: Frame;
 
@@ -19,6 +21,7 @@ export class Decoder {
     this.#av = av;
     this.#calls = calls;
     this.#context = context;
+    this.codecId = context.codecId;
     this.picture = new av.Frame();
     this.picture.alloc();
   }

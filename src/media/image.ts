@@ -1,22 +1,25 @@
 /** This file writes a frame as a picture file. */
 import type { CodecContext } from "node-av";
-import { checkInteger, CuframesError, type PixelFormat } from "../core/mod.ts";
+import { checkInteger, CuframesError, isRgb, type PixelFormat, type Size } from "../core/mod.ts";
 
 import type { Frame } from "../frames/mod.ts";
 import { newPacket, payload } from "./demuxer.ts";
-import { type ColourOptions, coloursOf, FramePicture, isRgb } from "./frame_picture.ts";
+import { type ColourOptions, FramePicture, type PictureFrame } from "./frame_picture.ts";
 import { check, loadNodeAv, type NodeAv } from "./node_av.ts";
-import { PictureConverter } from "./picture.ts";
+import { type Colours, PictureConverter } from "./picture.ts";
+import { PictureTurner } from "./picture_turner.ts";
 
 /** File formats of pictures. */
 export const IMAGE_FORMATS = ["png", "jpeg"] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
-/** How {@linkcode encodeImage} writes. The frame's samples are taken as these colours. */
+/** How {@linkcode encodeImage} writes. */
 export interface ImageOptions extends ColourOptions {
   format: ImageFormat;
   /** Of a JPEG, from 1, the best, to 31; default 2. */
   quality?: number;
+  /** Whether pixels are written as they are, neither turned nor made square; default false. */
+  asStored?: boolean;
 }
 
 /** Every chroma sample is filtered, and nothing is rounded for speed. */
@@ -30,31 +33,49 @@ function storedAs(format: PixelFormat, image: ImageFormat): string {
   return format === "RGBA" || format === "BGRA" ? "rgba" : "rgb24";
 }
 
+/** What the file's samples stand for; a JPEG has BT.601 of full range, as JFIF says. */
+function fileColours(av: NodeAv, name: string): Colours {
+  const colorSpace = name.startsWith("yuvj")
+    ? av.AVCOL_SPC_SMPTE170M
+    : name === "gray"
+    ? av.AVCOL_SPC_UNSPECIFIED
+    : av.AVCOL_SPC_RGB;
+  return { colorSpace, colorRange: av.AVCOL_RANGE_JPEG };
+}
+
+/** The size of a frame's picture file. */
+export function imageSize(frame: PictureFrame, asStored: boolean): Size {
+  const { displayWidth, displayHeight, visibleRect: { width, height } } = frame;
+  return asStored ? { width, height } : { width: displayWidth, height: displayHeight };
+}
+
 /**
- * Encodes a frame as a picture file. A JPEG has BT.601 samples of full range, as JFIF says, whatever the frame has.
+ * Encodes the visible part of a frame as a picture file, upright and with square pixels, in the colours that it says.
  *
  * @returns the file's bytes
  * @throws {CuframesError} `UNSUPPORTED` without node-av; `INVALID_ARGUMENT`; `CUDA`
  */
 export async function encodeImage(frame: Frame, options: ImageOptions): Promise<Uint8Array> {
   const av = await loadNodeAv();
-  const { format, codedWidth, codedHeight } = frame;
-  const name = storedAs(format, options.format);
+  const { asStored = false } = options;
+  const name = storedAs(frame.format, options.format);
+  const { width, height } = imageSize(frame, asStored);
   using input = new FramePicture(av, frame, options);
-  using converter = new PictureConverter(av, name, codedWidth, codedHeight, EXACT);
-  const target = name.startsWith("rgb")
-    ? coloursOf(av, "RGBA", codedHeight, {})
-    : coloursOf(av, "I420", codedHeight, { matrix: "bt601", range: "full" });
-  const picture = converter.convert(await input.load(frame), target);
+  using converter = new PictureConverter(av, name, width, height, EXACT);
+  const target = fileColours(av, name);
+  const loaded = await input.load(frame);
+  using turner = asStored ? undefined : PictureTurner.for(av, loaded, frame);
+  const picture = converter.convert(turner?.turn(loaded) ?? loaded, target);
   const encoder = openEncoder(av, options);
   const packet = newPacket(av);
   try {
-    encoder.width = codedWidth;
-    encoder.height = codedHeight;
+    encoder.width = width;
+    encoder.height = height;
     encoder.pixelFormat = av.avGetPixFmtFromName(name);
     encoder.colorRange = target.colorRange;
     encoder.colorSpace = target.colorSpace;
     encoder.timeBase = new av.Rational(1, 1);
+    if (asStored) encoder.sampleAspectRatio = input.picture.sampleAspectRatio;
     check(av, await encoder.open2(), `opening the encoder of ${options.format}`);
     check(av, await encoder.sendFrame(picture), `encoding a ${options.format}`);
     check(av, await encoder.sendFrame(null), `encoding a ${options.format}`);

@@ -1,9 +1,10 @@
 /** This file says what a media reader yields: packets and frames. */
-import type { DevicePicture, WritableFrame } from "../frames/mod.ts";
+import type { DevicePicture, PictureInit, WritableFrame } from "../frames/mod.ts";
 import type { DestinationPlane } from "./picture.ts";
+import type { MediaTrack } from "./track.ts";
 
 /**
- * One access unit of the track.
+ * One access unit of a track.
  *
  * @example
  * ```ts
@@ -16,9 +17,14 @@ import type { DestinationPlane } from "./picture.ts";
 export interface MediaPacket {
   /** What tells it from a frame. */
   readonly kind: "packet";
+  /**
+   * Whose it is: an index into `MediaReader.tracks`, or the next one behind that for a track that has come since, whose
+   * first packet carries its `config`.
+   */
+  readonly track: number;
   /** The access unit, the reader's no more: Annex B for H.264 and HEVC, with parameter sets at key packets. */
   readonly data: Uint8Array;
-  /** Whether a decoder can start here. */
+  /** Whether a decoder can start here: always, but for video. */
   readonly type: "key" | "delta";
   /** When it is shown, in ns. */
   readonly timestampNs: bigint;
@@ -30,8 +36,15 @@ export interface MediaPacket {
   readonly corrupt: boolean;
   /** Whether data is missing before it, or the source's clock started anew. */
   readonly discontinuity: boolean;
+  /**
+   * Whether it is decoded and not shown, as a container's edit list says: what follows refers to it, so that it cannot
+   * be left out. It is timed before what is shown first; no frame comes of it.
+   */
+  readonly hidden: boolean;
   /** New codec parameters, as `VideoTrack.description`, where the stream changes to them here. */
   readonly description?: Uint8Array;
+  /** What the track is from here on, where that is something else: its codec, its parameters, its rate. */
+  readonly config?: MediaTrack;
 }
 
 /**
@@ -52,6 +65,13 @@ export interface MediaFrame {
   readonly timestampNs: bigint;
   /** How long it is shown, in ns. */
   readonly durationNs: bigint;
+  /**
+   * When the picture was taken, in ns of UTC since 1970: as the source says (RTCP's sender reports), else when a live input's
+   * packet came; null where that is not known, as for most files.
+   */
+  readonly captureTimeNs: bigint | null;
+  /** What picture it is as a frame of the reader's format and size: for `WritableFrame.publish`. */
+  readonly picture: PictureInit;
   /** Width in pixels of the decoded picture. */
   readonly width: number;
   /** Height in pixels of the decoded picture. */

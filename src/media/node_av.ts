@@ -84,12 +84,13 @@ export function isDiskFull(error: unknown): boolean {
   return isCausedBy(error, "ENOSPC") || isCausedBy(error, "EDQUOT");
 }
 
-/** FFmpeg's errors are causes of ours; those of `node:fs` come as they are. */
+/** FFmpeg's errors are causes of ours; those of `node:fs` are, too, or come as they are. */
 function isCausedBy(error: unknown, name: "EPIPE" | "ENOSPC" | "EDQUOT"): boolean {
   if (!(error instanceof Error)) return false;
   if ("code" in error && error.code === name) return true;
-  return error.cause instanceof Error && "code" in error.cause &&
-    error.cause.code === -constants.errno[name];
+  const { cause } = error;
+  return cause instanceof Error && "code" in cause &&
+    (cause.code === name || cause.code === -constants.errno[name]);
 }
 
 /** Passes a result that is not an error through. */
@@ -131,15 +132,4 @@ function codeOf(av: NodeAv, result: number): Code {
       return "INVALID_ARGUMENT";
   }
   return "IO";
-}
-
-/**
- * An input's name as it may appear in a message: a URL loses its user, password, query and fragment, where
- * credentials travel. All up to the last `@` goes, because a password may hold any character.
- */
-export function redact(input: string): string {
-  const url = /^([a-z][a-z0-9+.-]*:\/\/)(.*)$/is.exec(input);
-  if (!url) return input;
-  const [, scheme = "", rest = ""] = url;
-  return scheme + rest.slice(rest.lastIndexOf("@") + 1).replace(/[?#].*$/s, "");
 }

@@ -3,10 +3,15 @@ import {
   checkDimension,
   checkInteger,
   checkOptions,
+  CuframesError,
   formatCode,
   invalid,
+  isCuframesError,
   optionNames,
   type PixelFormat,
+  RAW_PASSWORD_ADVICE,
+  rawPassword,
+  redact,
   timeoutMilliseconds,
 } from "../core/mod.ts";
 import { CallQueue } from "./call_queue.ts";
@@ -27,8 +32,21 @@ import { loadNodeAv, type NodeAv } from "./node_av.ts";
  * ```
  */
 export interface OpenMediaOptions {
-  /** Whether frames are decoded beside the packets; default true. */
+  /**
+   * Whether frames are decoded beside the packets; default true. Without it an input may have no video, where sound or
+   * data was asked for and is there.
+   */
   decode?: boolean;
+  /**
+   * Whether there is sound beside the video, as packets that are not decoded; default false. `true`: FFmpeg's choice
+   * among the input's, also one that comes later; a number: that one of them, from 0 on, which must be there.
+   */
+  audio?: boolean | number;
+  /**
+   * Whether the input's data (KLV, ONVIF metadata, GPMF …) comes beside it, six tracks at the most, each packet as its
+   * bytes; default false.
+   */
+  data?: boolean;
   /**
    * The frames' format; default: the one that keeps most of the decoder's, of NV12 (8-bit YUV), P010 (deeper
    * YUV), GRAY8 and RGBA.
@@ -38,7 +56,10 @@ export interface OpenMediaOptions {
   width?: number;
   /** The frames' height in pixels; default: the track's. */
   height?: number;
-  /** Whether events come at the stream's own pace instead of as fast as they can; default false. */
+  /**
+   * Whether events come at the stream's own pace instead of as fast as they can; default false. Such an input is a file: it
+   * keeps its frame rate where it has no times of its own. A camera's are when its packets come.
+   */
   realtime?: boolean;
   /** Whether the input is opened again at its end, its timestamps going on; default false. */
   loop?: boolean;
@@ -52,7 +73,10 @@ export interface OpenMediaOptions {
    * cannot be interrupted.
    */
   timeout?: number;
-  /** FFmpeg's options of the demuxer and the protocol, such as `{ rtsp_transport: "tcp" }`. */
+  /**
+   * FFmpeg's options of the demuxer and the protocol, such as `{ rtsp_transport: "tcp" }`. One that FFmpeg does not have, or
+   * that a file's demuxer does not take, is refused.
+   */
   options?: Record<string, string>;
   /**
    * Where frames are decoded: `"none"` (default) on the CPU; `"cuda"` on the GPU, for the codecs that it has a decoder
@@ -65,6 +89,8 @@ export interface OpenMediaOptions {
 
 const OPEN_OPTIONS = optionNames<OpenMediaOptions>({
   decode: true,
+  audio: true,
+  data: true,
   format: true,
   width: true,
   height: true,
@@ -106,6 +132,10 @@ export async function openInput(input: string, options?: OpenMediaOptions): Prom
     input,
     inputFormat: options.inputFormat,
     options: options.options ?? {},
+    audio: options.audio ?? false,
+    data: options.data ?? false,
+    needsVideo: decode,
+    isFile: options.realtime === true || options.loop === true,
     timeout: options.timeout ?? Infinity,
     calls: new CallQueue(),
     signal: stop.signal,
@@ -117,21 +147,28 @@ export async function openInput(input: string, options?: OpenMediaOptions): Prom
     demuxer = await Demuxer.open(source);
     if (decode) hardware = openHardware(av, wanted, device);
     const decoder = decode
-      ? await Decoder.open(av, source.calls, demuxer.parameters, demuxer.live, hardware)
+      ? await Decoder.open(av, source.calls, demuxer.parameters!, demuxer.live, hardware)
       : undefined;
     return { options, source, stop, demuxer, decoder, hardware };
   } catch (error) {
     hardware?.close();
     await demuxer?.close();
-    throw error;
+    throw withAdvice(error, input);
   } finally {
     signal?.removeEventListener("abort", abort);
   }
 }
 
+/** An error of opening an input, with what may help. */
+function withAdvice(error: unknown, input: string): unknown {
+  if (!isCuframesError(error) || rawPassword(input) !== "perhaps") return error;
+  return new CuframesError(error.code, `${error.message} (${RAW_PASSWORD_ADVICE})`, { cause: error.cause });
+}
+
 function check(input: string, options: OpenMediaOptions): void {
   // FFmpeg's binding would dereference it.
   if (input === "") throw invalid("the input is empty: it must be a path or a URL");
+  if (rawPassword(input) === "surely") throw invalid(`opening ${redact(input)}: ${RAW_PASSWORD_ADVICE}`);
   const { format, width, height, hardware = "none", device = 0, timeout = Infinity } = options;
   if (format !== undefined) formatCode(format);
   if (width !== undefined) checkDimension("width", width);
@@ -140,6 +177,7 @@ function check(input: string, options: OpenMediaOptions): void {
     throw invalid(`hardware is ${JSON.stringify(hardware)}: it must be none, cuda or auto`);
   }
   checkInteger("device", device, 0, 255);
+  if (typeof options.audio === "number") checkInteger("audio", options.audio, 0, 255);
   timeoutMilliseconds("timeout", timeout);
 }
 

@@ -49,19 +49,55 @@ function canRearrange(source: string, target: string, strides: readonly number[]
   return target !== "p010le" || strides.every((stride) => stride % 2 === 0);
 }
 
+/** FFmpeg's name of a pixel format. */
+function formatName(av: NodeAv, format: Frame["format"]): string {
+  return av.avGetPixFmtName(format as Parameters<NodeAv["avGetPixFmtName"]>[0]) ?? "none";
+}
+
 /** FFmpeg's name of a pixel format; the deprecated full-range twins go by the name of their layout. */
-function layoutName(av: NodeAv, format: Frame["format"]): string {
-  return (av.avGetPixFmtName(format as Parameters<NodeAv["avGetPixFmtName"]>[0]) ?? "none").replace(
-    /^yuvj/,
-    "yuv",
-  );
+export function layoutOf(av: NodeAv, format: Frame["format"]): string {
+  return formatName(av, format).replace(/^yuvj/, "yuv");
+}
+
+/** Whether a layout's samples are red, green and blue. */
+function isRgbLayout(name: string): boolean {
+  return /rgb|bgr|gbr|pal8|bayer|xyz/.test(name);
+}
+
+/** From this many rows on pictures are taken as BT.709: high definition. */
+export const HIGH_DEFINITION = 720;
+
+/**
+ * FFmpeg's numbers of the colours that a decoder's picture has as a frame of a ring.
+ *
+ * @param layout of the picture's samples
+ */
+export function ringColours(av: NodeAv, picture: Frame, layout: string, format: PixelFormat): Colours {
+  const target = FFMPEG_NAMES[format];
+  if (isRgbLayout(target)) return { colorSpace: av.AVCOL_SPC_RGB, colorRange: av.AVCOL_RANGE_JPEG };
+  if (target === "gray" && layout !== "gray") {
+    return { colorSpace: av.AVCOL_SPC_UNSPECIFIED, colorRange: av.AVCOL_RANGE_JPEG };
+  }
+  if (isRgbLayout(layout)) {
+    const isHigh = picture.height >= HIGH_DEFINITION;
+    return {
+      colorSpace: isHigh ? av.AVCOL_SPC_BT709 : av.AVCOL_SPC_SMPTE170M,
+      colorRange: av.AVCOL_RANGE_MPEG,
+    };
+  }
+  const isFull = picture.colorRange === av.AVCOL_RANGE_UNSPECIFIED &&
+    formatName(av, picture.format).startsWith("yuvj");
+  return {
+    colorSpace: picture.colorSpace,
+    colorRange: isFull ? av.AVCOL_RANGE_JPEG : picture.colorRange,
+  };
 }
 
 /** The format that keeps most of a decoder's format (`codecpar.format`); NV12 for one not known yet. */
 export function preferredFormat(av: NodeAv, format: Frame["format"]): PixelFormat {
-  const name = layoutName(av, format);
+  const name = layoutOf(av, format);
   if (/^(gray|mono|ya)/.test(name)) return "GRAY8";
-  if (/rgb|bgr|gbr|pal8|bayer|xyz/.test(name)) return "RGBA";
+  if (isRgbLayout(name)) return "RGBA";
   if (/(9|1[0246])(le|be)$/.test(name)) return "P010";
   return "NV12";
 }
@@ -69,7 +105,7 @@ export function preferredFormat(av: NodeAv, format: Frame["format"]): PixelForma
 /** What NVDEC makes of a stream's format (`codecpar.format`): 4:2:0 with interleaved chroma; others have no name here. */
 export function gpuFormat(av: NodeAv, format: Frame["format"]): PixelFormat | undefined {
   const formats: Record<string, PixelFormat> = { yuv420p: "NV12", yuv420p10le: "P010" };
-  return formats[layoutName(av, format)];
+  return formats[layoutOf(av, format)];
 }
 
 /** Writes pictures into planes, converted and scaled where they differ from the output. */
@@ -97,7 +133,7 @@ export class PictureWriter implements Disposable {
    */
   write(picture: Frame, planes: readonly DestinationPlane[]): void {
     const { destination, strides } = this.#destination(planes);
-    const source = layoutName(this.#av, picture.format);
+    const source = layoutOf(this.#av, picture.format);
     const target = FFMPEG_NAMES[this.#format];
     const sameSize = picture.width === this.#width && picture.height === this.#height;
     const upright = picture.linesize.every((stride) => stride >= 0);
@@ -109,7 +145,8 @@ export class PictureWriter implements Disposable {
       const written = context.scaleSync(picture.data!, lines, 0, this.#height, destination, strides);
       check(this.#av, written, `converting ${source} to ${target}`);
     } else {
-      this.#copy(this.#converter.convert(picture), destination, strides);
+      const colours = ringColours(this.#av, picture, source, this.#format);
+      this.#copy(this.#converter.convert(picture, colours), destination, strides);
     }
   }
 
@@ -166,6 +203,20 @@ export interface Colours {
   readonly colorRange: Frame["colorRange"];
 }
 
+/** Whether libswscale converts samples of a matrix. */
+export function isConvertible(av: NodeAv, matrix: Frame["colorSpace"]): boolean {
+  const known = [
+    av.AVCOL_SPC_RGB,
+    av.AVCOL_SPC_BT709,
+    av.AVCOL_SPC_FCC,
+    av.AVCOL_SPC_BT470BG,
+    av.AVCOL_SPC_SMPTE170M,
+    av.AVCOL_SPC_SMPTE240M,
+    av.AVCOL_SPC_BT2020_NCL,
+  ];
+  return known.includes(matrix);
+}
+
 /** Converts pictures to one format and size, in memory of FFmpeg's own: its scalers may write beyond the ends of rows. */
 export class PictureConverter implements Disposable {
   readonly #av: NodeAv;
@@ -190,15 +241,13 @@ export class PictureConverter implements Disposable {
   /**
    * The converted picture; valid until the next call.
    *
-   * @param colours of the result; default: RGB and grey go from 0 to 255, YUV keeps the meaning that the stream
-   * declares
+   * @param colours of the result
    */
-  convert(picture: Frame, colours?: Colours): Frame {
+  convert(picture: Frame, { colorSpace, colorRange }: Colours): Frame {
     this.#scaler ??= this.#open();
     const { context, output } = this.#scaler;
     this.#simplify(picture);
-    const { colorSpace, colorRange } = colours ?? this.#usualColours(picture);
-    output.colorSpace = colorSpace;
+    output.colorSpace = isConvertible(this.#av, colorSpace) ? colorSpace : this.#av.AVCOL_SPC_UNSPECIFIED;
     output.colorRange = colorRange;
     const interlaced = this.#av.AV_FRAME_FLAG_INTERLACED;
     // A field of a single row would have no other field; one side alone with fields is refused.
@@ -223,27 +272,9 @@ export class PictureConverter implements Disposable {
    */
   #simplify(picture: Frame): void {
     const av = this.#av;
-    const known = [
-      av.AVCOL_SPC_RGB,
-      av.AVCOL_SPC_BT709,
-      av.AVCOL_SPC_FCC,
-      av.AVCOL_SPC_BT470BG,
-      av.AVCOL_SPC_SMPTE170M,
-      av.AVCOL_SPC_SMPTE240M,
-      av.AVCOL_SPC_BT2020_NCL,
-    ];
-    if (!known.includes(picture.colorSpace)) picture.colorSpace = av.AVCOL_SPC_UNSPECIFIED;
+    if (!isConvertible(av, picture.colorSpace)) picture.colorSpace = av.AVCOL_SPC_UNSPECIFIED;
     picture.colorPrimaries = av.AVCOL_PRI_UNSPECIFIED;
     picture.colorTrc = av.AVCOL_TRC_UNSPECIFIED;
-  }
-
-  #usualColours({ colorSpace, colorRange }: Frame): Colours {
-    const av = this.#av;
-    const rgb = /rgb|bgr/.test(this.#name);
-    return {
-      colorSpace: rgb ? av.AVCOL_SPC_RGB : colorSpace,
-      colorRange: rgb || this.#name === "gray" ? av.AVCOL_RANGE_JPEG : colorRange,
-    };
   }
 
   #open(): { context: SoftwareScaleContext; output: Frame } {

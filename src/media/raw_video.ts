@@ -1,13 +1,31 @@
 /** This file writes frames as they are, for programs that read raw video. */
-import type { CodecContext, FormatContext, Packet, Stream } from "node-av";
-import { CuframesError, type PixelFormat } from "../core/mod.ts";
+import type { CodecContext, FormatContext, Frame as Picture, Packet, Stream } from "node-av";
+import {
+  type ChromaLocation,
+  CuframesError,
+  type FieldOrder,
+  isRgb,
+  isSideways,
+  type PixelFormat,
+  type Ratio,
+  type Size,
+} from "../core/mod.ts";
 
 import type { Frame } from "../frames/mod.ts";
 import { newPacket } from "./demuxer.ts";
-import { type ColourOptions, coloursOf, FramePicture, type Geometry } from "./frame_picture.ts";
+import {
+  chromaCode,
+  type ColourOptions,
+  coloursOf,
+  FramePicture,
+  type PictureFrame,
+  rational,
+} from "./frame_picture.ts";
 import { CallQueue } from "./call_queue.ts";
 import { check, loadNodeAv, NANOSECONDS, type NodeAv } from "./node_av.ts";
 import { type Colours, FFMPEG_NAMES, PictureConverter } from "./picture.ts";
+import { type Orientation, UPRIGHT } from "./picture_description.ts";
+import { PictureTurner, turnedChroma, turnedFields } from "./picture_turner.ts";
 import { Timeline } from "./time/timeline.ts";
 
 /** The formats of {@linkcode RawVideoWriter}, with FFmpeg's names of the muxers. */
@@ -29,6 +47,8 @@ export interface RawVideoOptions extends ColourOptions {
   format: RawVideoFormat;
   /** What the header of yuv4mpeg says. */
   frameRate: FrameRate;
+  /** Whether pictures are written as they are, not turned; default false. */
+  asStored?: boolean;
 }
 
 /** FFmpeg's names of what the formats hold: the same samples where they can, else RGB as YUV with as much colour. */
@@ -48,9 +68,13 @@ const WRITTEN: Record<RawVideoFormat, Record<PixelFormat, string>> = {
   },
 };
 
+/** FFmpeg's names of field orders, which the encoder's option takes. */
+const FIELD_ORDERS: Record<FieldOrder, string> = { progressive: "progressive", tff: "tt", bff: "bb" };
+
 /**
- * Frames as a stream of raw video, written to a descriptor. All have the size and format of the first one: later ones
- * of another size or format are converted.
+ * The visible parts of frames as a stream of raw video, upright, written to a descriptor. All have the size, the format
+ * and the colours of the first one: later ones that differ are converted. What the format has a place for is in its
+ * header: the shape of pixels, the order of fields, where chroma lies.
  */
 export class RawVideoWriter implements AsyncDisposable {
   readonly #av: NodeAv;
@@ -61,7 +85,9 @@ export class RawVideoWriter implements AsyncDisposable {
   readonly #packet: Packet;
   readonly #calls = new CallQueue();
   readonly #timeline: Timeline;
-  readonly #first: Geometry;
+  /** Of what is written. */
+  readonly #size: Size;
+  readonly #sampleAspectRatio: Ratio;
   readonly #timed: boolean;
   #written = 0n;
   /** FFmpeg's name of what is written. */
@@ -69,41 +95,57 @@ export class RawVideoWriter implements AsyncDisposable {
   readonly #converter: PictureConverter;
   readonly #colours: Colours;
   #input: FramePicture;
+  /** How the frame that was loaded last is turned. */
+  #orientation: Orientation = UPRIGHT;
+  #turner: PictureTurner | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(av: NodeAv, first: Geometry, options: RawVideoOptions, format: FormatContext) {
-    const { codedWidth, codedHeight } = first;
+  private constructor(av: NodeAv, first: PictureFrame, options: RawVideoOptions, format: FormatContext) {
     const { num, den } = options.frameRate;
     this.#av = av;
-    this.#first = first;
     this.#options = options;
     this.#format = format;
     this.#name = WRITTEN[options.format][first.format];
     this.#input = new FramePicture(av, first, options);
-    this.#converter = new PictureConverter(av, this.#name, codedWidth, codedHeight);
-    const yuv = this.#name.startsWith("yuv");
-    this.#colours = coloursOf(av, yuv ? "I420" : first.format, codedHeight, options);
+    this.#colours = this.#name.startsWith("yuv") && isRgb(first.format)
+      ? coloursOfConverted(av, this.#input.height, options)
+      : coloursOf(av, first, options);
+    const orientation = this.#orientationOf(first);
+    const { width, height } = this.#input;
+    const { sampleAspectRatio: ratio } = first;
+    const sideways = isSideways(orientation.rotation);
+    this.#size = sideways ? { width: height, height: width } : { width, height };
+    this.#converter = new PictureConverter(av, this.#name, this.#size.width, this.#size.height);
+    this.#sampleAspectRatio = sideways ? { num: ratio.den, den: ratio.num } : ratio;
     this.#timeline = new Timeline(BigInt(Math.round(1e9 * den / num)), 0);
     this.#packet = newPacket(av);
     // Frames are counted where they have no times: yuv4mpeg writes the time base as its rate.
     this.#timed = options.format === "nut";
-    this.#encoder = this.#openEncoder(this.#timed ? NANOSECONDS : { num: den, den: num });
+    const fields = turnedFields(first.fieldOrder, orientation, height);
+    const chroma = turnedChroma(first.chromaLocation, orientation);
+    this.#encoder = this.#openEncoder(this.#timed ? NANOSECONDS : { num: den, den: num }, fields, chroma);
     this.#stream = format.newStream();
     check(av, this.#stream.codecpar.fromContext(this.#encoder), "passing the parameters of raw video");
     this.#stream.timeBase = this.#encoder.timeBase;
     this.#stream.avgFrameRate = new av.Rational(num, den);
+    this.#stream.sampleAspectRatio = this.#encoder.sampleAspectRatio;
+    // Nut has no fields for these; yuv4mpeg has no tags.
+    this.#stream.metadata = av.Dictionary.fromObject({
+      ...(fields !== null && { field_order: FIELD_ORDERS[fields] }),
+      ...(chroma !== null && { chroma_location: chroma }),
+    });
   }
 
   /**
    * Begins a stream.
    *
    * @param descriptor number of a descriptor, which stays the caller's: `1` is the standard output
-   * @param first a frame, or what it has: all are written as this one
+   * @param first a frame, or what it says: all are written as this one
    * @throws {CuframesError} `UNSUPPORTED` without node-av; `IO`
    */
   static async create(
     descriptor: number,
-    first: Geometry,
+    first: PictureFrame,
     options: RawVideoOptions,
   ): Promise<RawVideoWriter> {
     const av = await loadNodeAv();
@@ -139,6 +181,7 @@ export class RawVideoWriter implements AsyncDisposable {
       this.#input[Symbol.dispose]();
       this.#input = new FramePicture(this.#av, frame, this.#options);
     }
+    this.#orientation = this.#orientationOf(frame);
     const picture = await this.#input.load(frame);
     picture.pts = this.#timeline.place(frame.timestampNs, frame.timestampNs, frame.durationNs).timestampNs;
   }
@@ -152,7 +195,7 @@ export class RawVideoWriter implements AsyncDisposable {
     return this.#calls.run(async () => {
       const av = this.#av;
       const { picture } = this.#input;
-      const output = this.#isSame ? picture : this.#converter.convert(picture, this.#colours);
+      const output = this.#upright(picture);
       output.pts = this.#timed ? picture.pts : this.#written++;
       check(av, await this.#encoder.sendFrame(output), "packing a frame");
       check(av, await this.#encoder.receivePacket(this.#packet), "packing a frame");
@@ -188,15 +231,31 @@ export class RawVideoWriter implements AsyncDisposable {
       this.#encoder.freeContext();
       this.#format.freeContext();
       this.#converter[Symbol.dispose]();
+      this.#turner?.[Symbol.dispose]();
       this.#input[Symbol.dispose]();
     }
   }
 
-  get #isSame(): boolean {
-    return this.#input.fits(this.#first) && FFMPEG_NAMES[this.#first.format] === this.#name;
+  #orientationOf(frame: Orientation): Orientation {
+    return this.#options.asStored ? UPRIGHT : { rotation: frame.rotation, flip: frame.flip };
   }
 
-  #openEncoder(timeBase: { num: number; den: number }): CodecContext {
+  /** The picture as it is written: turned, and in the first one's size, format and colours. */
+  #upright(picture: Picture): Picture {
+    this.#turner = PictureTurner.for(this.#av, picture, this.#orientation, this.#turner);
+    const turned = this.#turner?.turn(picture) ?? picture;
+    const { colorSpace, colorRange } = this.#colours;
+    const isSame = turned.width === this.#size.width && turned.height === this.#size.height &&
+      FFMPEG_NAMES[this.#input.format] === this.#name &&
+      turned.colorSpace === colorSpace && turned.colorRange === colorRange;
+    return isSame ? turned : this.#converter.convert(turned, this.#colours);
+  }
+
+  #openEncoder(
+    timeBase: { num: number; den: number },
+    fieldOrder: FieldOrder | null,
+    chromaLocation: ChromaLocation | null,
+  ): CodecContext {
     const av = this.#av;
     const codec = av.Codec.findEncoder(av.AV_CODEC_ID_RAWVIDEO);
     if (!codec) {
@@ -204,8 +263,13 @@ export class RawVideoWriter implements AsyncDisposable {
     }
     const encoder = new av.CodecContext();
     encoder.allocContext3(codec);
-    encoder.width = this.#first.codedWidth;
-    encoder.height = this.#first.codedHeight;
+    encoder.width = this.#size.width;
+    encoder.height = this.#size.height;
+    encoder.sampleAspectRatio = rational(av, this.#sampleAspectRatio);
+    encoder.chromaLocation = chromaCode(chromaLocation);
+    if (fieldOrder !== null) {
+      check(av, encoder.setOption("field_order", FIELD_ORDERS[fieldOrder]), "stating the order of fields");
+    }
     encoder.pixelFormat = av.avGetPixFmtFromName(this.#name);
     encoder.colorSpace = this.#colours.colorSpace;
     encoder.colorRange = this.#colours.colorRange;
@@ -213,4 +277,11 @@ export class RawVideoWriter implements AsyncDisposable {
     check(av, encoder.open2Sync(codec), "opening the encoder of raw video");
     return encoder;
   }
+}
+
+/** What RGB becomes as YUV. */
+function coloursOfConverted(av: NodeAv, height: number, { matrix = "auto", range }: ColourOptions): Colours {
+  const colorSpace = { primaries: null, transfer: null, matrix: null, fullRange: null };
+  const visibleRect = { x: 0, y: 0, width: 1, height };
+  return coloursOf(av, { format: "I420", visibleRect, colorSpace }, { matrix, range });
 }

@@ -1,24 +1,21 @@
-/** This file reads media: encoded packets and decoded frames of one video track, from one demuxer. */
+/** This file reads media: the encoded packets of an input's tracks, and the video's decoded frames. */
 import type { Frame as Picture, Packet } from "node-av";
+import { Buffer } from "node:buffer";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  CuframesError,
-  HeaderUnits,
-  invalid,
-  isAnnexB,
-  LONGEST_TIMER_MS,
-  type PixelFormat,
-} from "../core/mod.ts";
+import { CuframesError, invalid, LONGEST_TIMER_MS, type PixelFormat, redact } from "../core/mod.ts";
+import { CaptureTimes } from "./capture_times.ts";
 import { Damage } from "./damage.ts";
 import { DecodedFrames } from "./decoded_frames.ts";
-import type { Decoder } from "./decoder.ts";
-import { Demuxer, payload } from "./demuxer.ts";
+import { Decoder } from "./decoder.ts";
+import { Demuxer } from "./demuxer.ts";
+import { type Judgeable, Lookahead } from "./lookahead.ts";
 import type { MediaEvent, MediaFrame, MediaPacket } from "./media_event.ts";
-import { redact } from "./node_av.ts";
 import { type Opened, openInput, type OpenMediaOptions } from "./opening.ts";
+import { PacketMaker } from "./packet_maker.ts";
+import { SideBacklog } from "./side_backlog.ts";
 import { Pace } from "./time/pace.ts";
-import { type Cadence, Timeline } from "./time/timeline.ts";
-import { describeTrack, isPictures, type VideoTrack } from "./track.ts";
+import { Timeline } from "./time/timeline.ts";
+import { isPictures, type MediaTrack, type VideoTrack } from "./track.ts";
 
 /**
  * Opens a file or a URL that FFmpeg can read.
@@ -54,12 +51,8 @@ export async function openConnection(
   timeline: Timeline,
 ): Promise<MediaReader> {
   const opened = await openInput(input, options);
-  timeline.reconnect(cadenceOf(opened.demuxer));
+  timeline.reconnect(opened.demuxer.cadence);
   return readerOf(opened, timeline, true);
-}
-
-function cadenceOf({ frameNs, parameters }: Demuxer): Cadence {
-  return { frameNs, reorderFrames: parameters.videoDelay };
 }
 
 /**
@@ -77,12 +70,26 @@ export class MediaReader implements AsyncDisposable {
   readonly #opened: Opened;
   readonly #timeline: Timeline;
   readonly #pace: Pace | undefined;
-  readonly #frames: DecodedFrames;
+  readonly #maker: PacketMaker;
+  /** Undefined where there is no video. */
+  readonly #frames: DecodedFrames | undefined;
   readonly #damage = new Damage();
-  /** The parameter sets that hold now, of H.264 and HEVC. */
-  readonly #header: HeaderUnits | undefined;
+  readonly #captureTimes: CaptureTimes;
+  /** Sound and data that came before the video's first key packet. */
+  readonly #backlog = new SideBacklog();
+  /** Packets that are yielded before anything is read or decoded. */
+  #ready: MediaPacket[] = [];
   readonly #abort = () => this.#opened.stop.abort(this.#opened.options.signal?.reason);
   #demuxer: Demuxer;
+  #packets: Lookahead;
+  /** Undefined where no frames are wanted. */
+  #decoder: Decoder | undefined;
+  /** The first packet of another codec, which waits for the frames of the one before. */
+  #other: Judgeable | undefined;
+  /** What the video is from its next key packet on, where that is new. */
+  #config: MediaTrack | undefined;
+  /** FFmpeg's `AVCodecID` of the first track's last packet. */
+  #codecId: number;
   /** The packet that the decoder gets next. */
   #undecoded: Packet | undefined;
   /** When the first packet is shown. */
@@ -97,13 +104,13 @@ export class MediaReader implements AsyncDisposable {
   #iterating = false;
   #closing: Promise<void> | undefined;
 
-  /** The track that is read. */
-  readonly video: VideoTrack;
-  /** The frames' format. */
+  /** The tracks that are read, as they were when the input was opened: the video, sound, data. */
+  readonly tracks: readonly MediaTrack[];
+  /** The frames' format; without a video `"NV12"`. */
   readonly format: PixelFormat;
-  /** The frames' width in pixels. */
+  /** The frames' width in pixels; 0 without a video. */
   readonly width: number;
-  /** The frames' height in pixels. */
+  /** The frames' height in pixels; 0 without a video. */
   readonly height: number;
   /** Whether the input has no end that is known: a camera, not a file. */
   readonly live: boolean;
@@ -114,28 +121,42 @@ export class MediaReader implements AsyncDisposable {
 
   private constructor(opened: Opened, timeline: Timeline, fromKey: boolean) {
     const { source: { av }, options, demuxer, hardware } = opened;
-    const { parameters, frameRate } = demuxer;
     this.#opened = opened;
     this.#timeline = timeline;
     this.#demuxer = demuxer;
-    this.#untilKey = fromKey;
+    this.#packets = new Lookahead(demuxer, timeline);
+    this.#decoder = opened.decoder;
+    this.#untilKey = fromKey && demuxer.video !== undefined;
     this.#pace = options.realtime ? new Pace() : undefined;
-    this.#frames = new DecodedFrames(av, parameters, options, hardware);
-    this.video = describeTrack(av, parameters, frameRate);
-    const { codecId, description } = this.video;
-    this.#header = isAnnexB(codecId) ? new HeaderUnits(codecId, description) : undefined;
-    this.format = this.#frames.format;
-    this.width = this.#frames.width;
-    this.height = this.#frames.height;
+    this.#frames = demuxer.video && new DecodedFrames(av, demuxer.video, options, hardware);
+    this.#captureTimes = new CaptureTimes(av, demuxer.arrives);
+    this.tracks = demuxer.describe();
+    this.#codecId = this.tracks[0]!.codecId;
+    this.#maker = new PacketMaker(av, timeline, this.tracks[0]!);
+    this.format = this.#frames?.format ?? "NV12";
+    this.width = this.#frames?.width ?? 0;
+    this.height = this.#frames?.height ?? 0;
     this.live = demuxer.live;
     options.signal?.addEventListener("abort", this.#abort);
+  }
+
+  /**
+   * The video's track.
+   *
+   * @throws {CuframesError} `FORMAT`: the input has none, and was opened for its sound or its data
+   */
+  get video(): VideoTrack {
+    const video = this.tracks.find((track): track is VideoTrack => track.kind === "video");
+    if (!video) throw new CuframesError("FORMAT", `${redact(this.#opened.source.input)} has no video track`);
+    return video;
   }
 
   /** As {@linkcode openMedia}. */
   static async open(input: string, options: OpenMediaOptions): Promise<MediaReader> {
     const opened = await openInput(input, options);
-    const { frameNs, reorderFrames } = cadenceOf(opened.demuxer);
-    return new MediaReader(opened, new Timeline(frameNs, reorderFrames), false);
+    const timeline = new Timeline();
+    timeline.describe(opened.demuxer.cadence);
+    return new MediaReader(opened, timeline, false);
   }
 
   /**
@@ -154,13 +175,13 @@ export class MediaReader implements AsyncDisposable {
         if (event === undefined) return;
         if (this.#pace) await this.#wait(this.#pace, event);
         yield event;
-        this.#frames.retire();
+        this.#frames?.retire();
       }
     } catch (error) {
       // Closing ends an iteration that was waiting.
       if (!this.#opened.source.calls.closed) throw error;
     } finally {
-      this.#frames.retire();
+      this.#frames?.retire();
       this.#iterating = false;
     }
   }
@@ -176,38 +197,65 @@ export class MediaReader implements AsyncDisposable {
   }
 
   async #free(): Promise<void> {
-    const { options, source, stop, decoder, hardware } = this.#opened;
+    const { options, source, stop, hardware } = this.#opened;
     options.signal?.removeEventListener("abort", this.#abort);
     const closed = source.calls.close();
     stop.abort();
     await closed;
-    this.#frames.retire();
-    decoder?.close();
+    this.#frames?.retire();
+    this.#decoder?.close();
     hardware?.close();
-    this.#frames[Symbol.dispose]();
+    this.#frames?.[Symbol.dispose]();
+    this.#packets.close();
     await this.#demuxer.close();
   }
 
   async #next(): Promise<MediaEvent | undefined> {
-    const { stop, decoder } = this.#opened;
+    const { stop } = this.#opened;
     while (this.#state !== "ended") {
       stop.signal.throwIfAborted();
+      const ready = this.#ready.shift();
+      if (ready) return ready;
+      const decoder = this.#decoder;
       const received = decoder !== undefined && await this.#decode(decoder);
       stop.signal.throwIfAborted();
       if (received) return this.#frame(decoder.picture);
+      if (this.#other) {
+        await this.#changeCodec(this.#other);
+        continue;
+      }
       if (this.#state === "draining") {
         await this.#endPass();
         continue;
       }
-      const packet = await this.#demuxer.read();
-      if (packet) {
-        if (this.#isUseless(packet)) continue;
-        return this.#packet(packet);
+      const read = await this.#packets.next();
+      stop.signal.throwIfAborted();
+      if (read?.track === 0 && read.config?.kind === "video") {
+        this.#other = read;
+        await decoder?.send(null);
+      } else if (read) {
+        this.#take(read);
+      } else {
+        this.#state = "draining";
+        await decoder?.send(null);
       }
-      this.#state = "draining";
-      await decoder?.send(null);
     }
     return undefined;
+  }
+
+  /** Begins with the first packet of another codec, when all frames of the one before have come. */
+  async #changeCodec(first: Judgeable): Promise<void> {
+    const { source: { av, calls }, hardware } = this.#opened;
+    const { cadence, live, parameters } = this.#demuxer;
+    this.#other = undefined;
+    this.#timeline.describe(cadence);
+    if (this.#decoder) {
+      this.#decoder.close();
+      this.#decoder = undefined;
+      this.#decoder = await Decoder.open(av, calls, parameters!, live, hardware);
+    }
+    this.#untilKey = true;
+    this.#take(first);
   }
 
   /** Feeds the decoder where it is hungry; whether it has a picture. */
@@ -222,7 +270,7 @@ export class MediaReader implements AsyncDisposable {
   }
 
   async #endPass(): Promise<void> {
-    const { options, source, decoder } = this.#opened;
+    const { options, source } = this.#opened;
     if (!options.loop) {
       this.#state = "ended";
       return;
@@ -230,60 +278,80 @@ export class MediaReader implements AsyncDisposable {
     if (this.#passPackets === 0) {
       throw new CuframesError("FORMAT", `${redact(source.input)} has no packet that could be looped`);
     }
+    this.#packets.close();
     await this.#demuxer.close();
     const demuxer = await Demuxer.open(source);
     if (source.calls.closed) return await demuxer.close();
     this.#demuxer = demuxer;
-    decoder?.restart();
+    this.#packets = new Lookahead(demuxer, this.#timeline);
+    this.#timeline.describe(demuxer.cadence);
+    const [first] = demuxer.describe();
+    if (first?.kind === "video" && first.codecId !== this.#codecId) this.#config = first;
+    await this.#restartDecoder();
     this.#timeline.restart();
     this.#passPackets = 0;
     this.#state = "reading";
   }
 
-  /** Whether a packet comes before the first that a decoder can begin with, and that is waited for. */
-  #isUseless(packet: Packet): boolean {
-    if (packet.isKeyframe || isPictures(this.video.codecId)) this.#untilKey = false;
-    // What is lost before the first packet is missed by nobody.
-    if (this.#untilKey) this.#demuxer.takeLost();
-    return this.#untilKey;
+  /** Makes the decoder take packets of a demuxer that has been opened anew. */
+  async #restartDecoder(): Promise<void> {
+    const { source: { av, calls }, hardware } = this.#opened;
+    const { parameters, live } = this.#demuxer;
+    if (this.#decoder?.codecId === parameters?.codecId) return this.#decoder?.restart();
+    this.#decoder?.close();
+    this.#decoder = undefined;
+    this.#decoder = await Decoder.open(av, calls, parameters!, live, hardware);
   }
 
-  #packet(packet: Packet): MediaPacket {
-    const { source: { av }, decoder } = this.#opened;
-    const known = (time: bigint) => time === av.AV_NOPTS_VALUE ? undefined : time;
-    const placed = this.#timeline.place(known(packet.pts), known(packet.dts), packet.duration);
-    const { timestampNs, decodeTimestampNs, durationNs } = placed;
-    const lost = this.#demuxer.takeLost();
-    const discontinuity = placed.discontinuity || lost;
-    const corrupt = packet.hasFlags(av.AV_PKT_FLAG_CORRUPT);
-    this.#damage.packet({ timestampNs, decodeTimestampNs, corrupt, lost, discontinuity });
+  /** Takes what was read; what the user gets of it is ready then. */
+  #take(read: Judgeable): void {
+    const { track, packet } = read;
+    if (track === 0) {
+      const config = this.#config = read.config ?? this.#config;
+      if (this.#isUseless(packet)) return;
+      this.#config = undefined;
+      this.#codecId = config?.codecId ?? this.#codecId;
+      this.#takeFirst({ ...read, config });
+      return;
+    }
+    const { packet: made } = this.#maker.make(read);
+    this.#passPackets++;
+    if (this.#untilKey) this.#backlog.keep(made);
+    else this.#ready.push(made);
+  }
+
+  /** Whether a packet comes before the first that a decoder can begin with, and that is waited for. */
+  #isUseless(packet: Packet): boolean {
+    if (!this.#untilKey) return false;
+    const isUseless = !packet.isKeyframe && !isPictures(this.video.codecId);
+    if (isUseless) this.#backlog.skip();
+    this.#untilKey = isUseless;
+    return isUseless;
+  }
+
+  /** Takes a packet of the first track. */
+  #takeFirst(read: Judgeable): void {
+    const { av } = this.#opened.source;
+    const { packet, lost } = read;
+    const { packet: made, placed, isRewritten } = this.#maker.make(read);
+    const { timestampNs, decodeTimestampNs, durationNs, corrupt, discontinuity } = made;
+    const key = made.type === "key";
+    this.#damage.packet({ timestampNs, decodeTimestampNs, key, corrupt, lost, discontinuity });
     if (placed.discontinuity) this.#pace?.reset();
     this.#passPackets++;
     this.#firstPacketNs ??= timestampNs;
     this.#lastPacketNs = timestampNs;
-    const key = packet.isKeyframe;
-    const bytes = payload(packet);
-    const { data, header } = key && this.#header
-      ? this.#header.put(bytes)
-      : { data: bytes, header: undefined };
-    if (decoder) {
+    if (this.#decoder) {
+      // It too takes a set anew where another one that it refers to has changed.
+      if (isRewritten) packet.data = Buffer.from(made.data);
       // A decoder that is told no presentation time finds the order itself; a guess would mislead it.
       packet.pts = placed.statedNs ?? av.AV_NOPTS_VALUE;
       packet.dts = decodeTimestampNs;
       packet.duration = durationNs;
+      this.#captureTimes.packet(packet, placed.statedNs ?? timestampNs);
       this.#undecoded = packet;
     }
-    return {
-      kind: "packet",
-      data,
-      type: key ? "key" : "delta",
-      timestampNs,
-      decodeTimestampNs,
-      durationNs,
-      corrupt,
-      discontinuity,
-      ...(header && { description: header }),
-    };
+    this.#ready.push(...this.#backlog.take(made), made);
   }
 
   #frame(picture: Picture): MediaFrame {
@@ -291,10 +359,12 @@ export class MediaReader implements AsyncDisposable {
     const durationNs = picture.duration > 0n ? picture.duration : this.#demuxer.frameNs;
     const timestampNs = this.#frameTime(picture, durationNs);
     const concealed = picture.hasFlags(av.AV_FRAME_FLAG_CORRUPT) || picture.decodeErrorFlags !== 0;
+    const ownNs = picture.pts === av.AV_NOPTS_VALUE ? timestampNs : picture.pts;
     const { corrupt, discontinuity } = this.#damage.frame(timestampNs, picture.keyFrame !== 0);
-    return this.#frames.make(picture, {
+    return this.#frames!.make(picture, {
       timestampNs,
       durationNs,
+      captureTimeNs: this.#captureTimes.frame(ownNs),
       corrupt: concealed || corrupt,
       discontinuity,
     });
@@ -314,7 +384,7 @@ export class MediaReader implements AsyncDisposable {
 
   async #wait(pace: Pace, event: MediaEvent): Promise<void> {
     const due = event.kind === "packet" ? event.decodeTimestampNs : event.timestampNs;
-    const delay = pace.delay(event.kind, due, performance.now());
+    const delay = pace.delay(event.kind === "frame" ? "frame" : event.track, due, performance.now());
     if (delay <= 0) return;
     const { signal } = this.#opened.stop;
     await sleep(Math.min(delay, LONGEST_TIMER_MS), undefined, { signal }).catch(() =>

@@ -1,29 +1,54 @@
-/** This file says what is known of a video track, in WebCodecs' words. */
-import type { CodecParameters } from "node-av";
-import { codecString, EXTRADATA_SIZE_MAX, isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
+/** This file says what is known of an input's tracks, in WebCodecs' words. */
+import type { CodecParameters, Stream } from "node-av";
+import {
+  codecString,
+  type ColorSpace,
+  colorSpaceOf,
+  EXTRADATA_SIZE_MAX,
+  HeaderUnits,
+  isAnnexB,
+} from "../core/mod.ts";
 
 import type { NodeAv } from "./node_av.ts";
 
 /**
- * How a track's samples map to colours: WebCodecs' `VideoColorSpaceInit`, null where the stream does not say.
+ * A track of an input: the video, sound beside it, or data.
  *
  * @example
  * ```ts
  * import { openMedia } from "@cuframes/core/media";
  *
- * await using media = await openMedia("camera.mp4");
- * console.log(media.video.colorSpace.matrix);
+ * await using media = await openMedia("camera.mp4", { audio: true });
+ * for (const { kind, codec, sampleRate } of media.tracks) console.log(kind, codec, sampleRate);
  * ```
  */
-export interface ColorSpace {
-  /** As `"bt709"`: what red, green and blue are. */
-  readonly primaries: string | null;
-  /** As `"bt709"`: from samples to light. */
-  readonly transfer: string | null;
-  /** As `"bt709"`: from YUV to RGB; `"rgb"`: it is RGB. */
-  readonly matrix: string | null;
-  /** Whether luma spans 0–255 instead of 16–235 (at 8 bits). */
-  readonly fullRange: boolean | null;
+export interface MediaTrack {
+  /** What it carries. */
+  readonly kind: "video" | "audio" | "data";
+  /**
+   * WebCodecs' codec string, such as `"avc1.64001f"`, `"mp4a.40.2"`, `"opus"`, `"ulaw"`, `"pcm-s16"`; FFmpeg's name for
+   * a codec that WebCodecs does not have, such as `"mp2"` or `"klv"`.
+   */
+  readonly codec: string;
+  /** FFmpeg's `AVCodecID`. */
+  readonly codecId: number;
+  /**
+   * Parameter sets as Annex B for H.264 and HEVC, else the codec's own header, such as AAC's AudioSpecificConfig and
+   * Opus' identification header; empty where there is none.
+   */
+  readonly description: Uint8Array;
+  /** Width in pixels as a video's header states it. */
+  readonly codedWidth?: number;
+  /** Height in pixels as a video's header states it. */
+  readonly codedHeight?: number;
+  /** Samples of sound a second, of each channel. */
+  readonly sampleRate?: number;
+  /** Channels of sound. */
+  readonly numberOfChannels?: number;
+  /** ISO 639-2, as in the container. */
+  readonly language?: string;
+  /** The container's title of it. */
+  readonly label?: string;
 }
 
 /**
@@ -37,19 +62,15 @@ export interface ColorSpace {
  * console.log(media.video.codedWidth, media.video.codedHeight);
  * ```
  */
-export interface VideoTrack {
-  /** WebCodecs' codec string, such as `"avc1.64001f"`; FFmpeg's name for a codec that WebCodecs does not have. */
-  readonly codec: string;
-  /** FFmpeg's `AVCodecID`. */
-  readonly codecId: number;
+export interface VideoTrack extends MediaTrack {
+  /** It is video. */
+  readonly kind: "video";
   /** Width in pixels as the stream's header states it. */
   readonly codedWidth: number;
   /** Height in pixels as the stream's header states it. */
   readonly codedHeight: number;
   /** Mean frames a second; undefined where the source does not know. */
   readonly frameRate: number | undefined;
-  /** Parameter sets as Annex B for H.264 and HEVC, else the codec's own header; empty where there is none. */
-  readonly description: Uint8Array;
   /** What its samples mean. */
   readonly colorSpace: ColorSpace;
 }
@@ -62,58 +83,117 @@ export function isPictures(codecId: number): boolean {
   return PICTURES.includes(codecId);
 }
 
-// WebCodecs' names of ITU-T H.273's code points, which are FFmpeg's too.
-const PRIMARIES: Record<number, string> = {
-  1: "bt709",
-  5: "bt470bg",
-  6: "smpte170m",
-  9: "bt2020",
-  12: "smpte432",
-};
-const TRANSFER: Record<number, string> = {
-  1: "bt709",
-  6: "smpte170m",
-  8: "linear",
-  13: "iec61966-2-1",
-  16: "pq",
-  18: "hlg",
-};
-const MATRIX: Record<number, string> = {
-  0: "rgb",
-  1: "bt709",
-  5: "bt470bg",
-  6: "smpte170m",
-  9: "bt2020-ncl",
-};
-
 /** Reads a track from codec parameters whose extradata is Annex B where the codec has that form. */
 export function describeTrack(
   av: NodeAv,
   parameters: CodecParameters,
   frameRate: number | undefined,
+  stream?: Stream,
 ): VideoTrack {
-  const { codecId, colorRange } = parameters;
+  const { codecId } = parameters;
   const description = descriptionOf(parameters);
   // FFmpeg's own HEVC string has the compatibility flags in the wrong bit order.
   const codec = isAnnexB(codecId) ? codecString(codecId, description) : parameters.getCodecString();
   return {
+    kind: "video",
+    ...namesOf(stream),
     codec: codec ?? av.avGetCodecName(codecId) ?? "unknown",
     codecId,
     codedWidth: parameters.width,
     codedHeight: parameters.height,
     frameRate,
     description,
-    colorSpace: {
-      primaries: PRIMARIES[parameters.colorPrimaries] ?? null,
-      transfer: TRANSFER[parameters.colorTrc] ?? null,
-      matrix: MATRIX[parameters.colorSpace] ?? null,
-      fullRange: colorRange === av.AVCOL_RANGE_UNSPECIFIED ? null : colorRange === av.AVCOL_RANGE_JPEG,
-    },
+    colorSpace: colorSpaceOf({
+      primaries: parameters.colorPrimaries,
+      transfer: parameters.colorTrc,
+      matrix: parameters.colorSpace,
+      range: parameters.colorRange,
+    }, true),
   };
+}
+
+/** What WebCodecs calls codecs of sound that have one string each; PCM by FFmpeg's name of it. */
+const AUDIO_CODECS: Record<string, string> = {
+  mp3: "mp3",
+  opus: "opus",
+  vorbis: "vorbis",
+  flac: "flac",
+  pcm_mulaw: "ulaw",
+  pcm_alaw: "alaw",
+  pcm_u8: "pcm-u8",
+  pcm_s16le: "pcm-s16",
+  pcm_s24le: "pcm-s24",
+  pcm_s32le: "pcm-s32",
+  pcm_f32le: "pcm-f32",
+};
+
+/**
+ * Reads a track of sound from codec parameters; AAC's extradata is an AudioSpecificConfig.
+ *
+ * @param extradata the codec's own header, where the parameters do not have it
+ */
+export function describeAudio(
+  av: NodeAv,
+  parameters: CodecParameters,
+  stream: Stream,
+  extradata: Uint8Array | undefined,
+): MediaTrack {
+  const { codecId, sampleRate, channels } = parameters;
+  const name = av.avGetCodecName(codecId) ?? "unknown";
+  let description: Uint8Array = new Uint8Array(extradata ?? parameters.extradata ?? []);
+  if (name === "opus" && description.length === 0) description = opusHead(channels);
+  return {
+    kind: "audio",
+    ...namesOf(stream),
+    codec: name === "aac" ? `mp4a.40.${aacObjectType(description)}` : AUDIO_CODECS[name] ?? name,
+    codecId,
+    description,
+    ...(sampleRate > 0 && { sampleRate }),
+    ...(channels > 0 && { numberOfChannels: channels }),
+  };
+}
+
+/** Reads a track of data; a codec that FFmpeg does not know has its tag's name, such as GoPro's `"gpmd"`. */
+export function describeData(av: NodeAv, stream: Stream): MediaTrack {
+  const { codecId, codecTagString, extradata } = stream.codecpar;
+  const isKnown = codecId !== av.AV_CODEC_ID_NONE;
+  const tag = /^\w{4}$/.exec(codecTagString ?? "")?.[0];
+  return {
+    kind: "data",
+    ...namesOf(stream),
+    codec: (isKnown ? av.avGetCodecName(codecId) : tag) ?? "unknown",
+    codecId,
+    description: new Uint8Array(extradata ?? []),
+  };
+}
+
+/** An AudioSpecificConfig's first five bits; 31 stands for 32 and the next six (ISO/IEC 14496-3, 1.6.2.1). */
+function aacObjectType([first = 0x10, second = 0]: Uint8Array): number {
+  const type = first >> 3;
+  return type === 31 ? 32 + ((first & 7) << 3 | second >> 5) : type;
+}
+
+/** RFC 7845, 5.1, for up to two channels: RTP has no such header. */
+function opusHead(channels: number): Uint8Array {
+  const head = new Uint8Array(19);
+  head.set(new TextEncoder().encode("OpusHead"));
+  const view = new DataView(head.buffer);
+  view.setUint8(8, 1);
+  view.setUint8(9, channels);
+  view.setUint32(12, 48_000, true);
+  return head;
+}
+
+function namesOf(stream: Stream | undefined): { language?: string; label?: string } {
+  const metadata = stream?.metadata;
+  const [language, label] = [metadata?.get("language"), metadata?.get("title")];
+  return { ...(language && language !== "und" && { language }), ...(label && { label }) };
 }
 
 function descriptionOf({ codecId, extradata }: CodecParameters): Uint8Array {
   const all = new Uint8Array(extradata ?? []);
   // x265 adds its settings to the parameter sets, as an SEI message of any length.
-  return isAnnexB(codecId) && all.length > EXTRADATA_SIZE_MAX ? joinUnits(parameterSets(codecId, all)) : all;
+  return isAnnexB(codecId) && all.length > EXTRADATA_SIZE_MAX
+    ? new HeaderUnits(codecId, all).description
+    : all;
 }

@@ -6,6 +6,7 @@ import {
   invalid,
   microseconds,
   PACKET_FLAG_CORRUPT,
+  PACKET_FLAG_DISCARD,
   PACKET_FLAG_DISCONTINUITY,
   PACKET_FLAG_KEY,
 } from "../core/mod.ts";
@@ -39,6 +40,8 @@ export class Packet {
   readonly discontinuity: boolean;
   /** The publisher knows that the packet is damaged. */
   readonly corrupt: boolean;
+  /** It is decoded because others refer to it, and not shown, as the edit list of the source's container says. */
+  readonly hidden: boolean;
   /**
    * What its track is from here on, where that is not what it was at the packet before: in the first packet that a reader is
    * given, in the first of another codec or of other parameters, and in each H.264 or HEVC key packet whose parameter sets are
@@ -59,6 +62,7 @@ export class Packet {
     this.discontinuity = interrupted || (flags & PACKET_FLAG_DISCONTINUITY) !== 0;
     this.config = config;
     this.corrupt = (flags & PACKET_FLAG_CORRUPT) !== 0;
+    this.hidden = (flags & PACKET_FLAG_DISCARD) !== 0;
   }
 
   /** The `description` of {@linkcode Packet.config}: what a decoder has to know from here on. */

@@ -6,6 +6,7 @@ import {
   nanoseconds,
   optionNames,
   PACKET_FLAG_CORRUPT,
+  PACKET_FLAG_DISCARD,
   PACKET_FLAG_DISCONTINUITY,
   PACKET_FLAG_KEY,
   PACKET_FLAG_LAST_IN_AU,
@@ -33,6 +34,8 @@ export interface PacketInit {
   discontinuity?: boolean;
   /** The packet is known to be damaged. */
   corrupt?: boolean;
+  /** It is decoded because others refer to it, and not shown. */
+  hidden?: boolean;
 }
 
 const PACKET_INIT = optionNames<PacketInit>({
@@ -44,6 +47,7 @@ const PACKET_INIT = optionNames<PacketInit>({
   decodeTimestampNs: true,
   discontinuity: true,
   corrupt: true,
+  hidden: true,
 });
 
 /** The publisher that a packet ring belongs to. */
@@ -163,7 +167,8 @@ export class PacketRingWriter {
     record.setU32(
       PacketRecord.flags,
       PACKET_FLAG_LAST_IN_AU | (packet.type === "key" ? PACKET_FLAG_KEY : 0) |
-        (packet.discontinuity ? PACKET_FLAG_DISCONTINUITY : 0) | (packet.corrupt ? PACKET_FLAG_CORRUPT : 0),
+        (packet.discontinuity ? PACKET_FLAG_DISCONTINUITY : 0) | (packet.corrupt ? PACKET_FLAG_CORRUPT : 0) |
+        (packet.hidden ? PACKET_FLAG_DISCARD : 0),
     );
     record.setU32(PacketRecord.size, packet.data.length);
     const result = this.#symbols.cuframes_publisher_publish_packet(

@@ -5,19 +5,15 @@ import { Publisher, type PublisherEvent, type WritableFrame } from "../frames/mo
 import type { MediaFrame, MediaPacket, MediaReader } from "../media/mod.ts";
 import type { MemoryKind } from "../memory/mod.ts";
 import { CameraTracks, type PacketCounters } from "./camera_tracks.ts";
-import { encodeMetadata } from "./frame_metadata.ts";
 import type { RingSettings } from "./options.ts";
 
 /** What a ring has been given so far. */
 export interface RingCounters extends PacketCounters {
   /** Frames published. */
   frames: number;
-  /** Frames left out: no slot was free when they were decoded, and no memory for one could be had. */
+  /** Frames left out: no slot was free in time, and no memory for one could be had. The next one says `discontinuity`. */
   framesDropped: number;
 }
-
-/** How long a frame waits for subscribers that may hold the source back. */
-const PATIENCE_MS = 5000;
 
 /** One key's publisher. Made when the camera's first connection tells the size. */
 export class CameraRing implements Disposable {
@@ -31,7 +27,6 @@ export class CameraRing implements Disposable {
   /** Those of earlier publishers. */
   #evictions = 0;
   #wait = false;
-  #metadata: Uint8Array | undefined;
   /** The connection's first packet, which is a key packet, is shown then; undefined before it has come. */
   #beginNs: bigint | undefined;
   /** Whether the frame that is published next does not continue the one that was published last. */
@@ -91,22 +86,26 @@ export class CameraRing implements Disposable {
     while (this.state.subscribers < count) await sleep(20, undefined, { signal });
   }
 
-  /** Publishes a packet. */
-  packet(packet: MediaPacket): void {
+  /** Publishes a packet. One of a file waits until it overwrites none that a reader may have had no time for. */
+  async packet(packet: MediaPacket, signal: AbortSignal): Promise<void> {
+    if (this.#wait) {
+      const delay = this.#tracks.delay(packet);
+      if (delay > 0) await sleep(delay, undefined, { signal });
+    }
     // The picture's is the first track.
     if (packet.track === 0) this.#beginNs ??= packet.timestampNs;
     this.#tracks.packet(packet);
   }
 
-  /** Publishes a frame; it is dropped where every slot is held. */
+  /** Publishes a frame; it is dropped where no slot is free in time, and the next one says `discontinuity`. */
   async frame(frame: MediaFrame, signal: AbortSignal): Promise<void> {
     // Decoded without its references.
     if (this.#beginNs === undefined || frame.timestampNs < this.#beginNs) return;
     this.#gap ||= frame.discontinuity && !this.#isNew;
-    this.#isNew = false;
     using slot = await this.#acquire(signal);
     if (slot === undefined) {
       this.#frames.framesDropped++;
+      this.#gap = !this.#isNew;
       return;
     }
     frame.writeTo(slot);
@@ -115,9 +114,11 @@ export class CameraRing implements Disposable {
       durationNs: frame.durationNs,
       corrupt: frame.corrupt,
       discontinuity: this.#gap,
-      ...(this.#metadata && { metadata: this.#metadata }),
+      captureTimeNs: frame.captureTimeNs,
+      ...frame.picture,
     });
     this.#gap = false;
+    this.#isNew = false;
     this.#frames.frames++;
   }
 
@@ -130,7 +131,7 @@ export class CameraRing implements Disposable {
     const publisher = this.#publisher;
     try {
       if (!this.#wait) return publisher?.acquire();
-      return await publisher?.acquireAsync({ timeout: PATIENCE_MS, signal });
+      return await publisher?.acquireAsync({ timeout: this.#settings.patience, signal });
     } catch (error) {
       if (isCuframesError(error, "WOULD_BLOCK", "TIMEOUT")) return undefined;
       throw error;

@@ -1,10 +1,9 @@
 /** This file publishes a camera: its input is opened again and again, and published under one key. */
-import { Backoff, type CuframesError, isCuframesError, pause } from "../core/mod.ts";
+import { Backoff, type CuframesError, isCuframesError, pause, redact } from "../core/mod.ts";
 import { type MediaEvent, type MediaReader, openConnection, Timeline } from "../media/mod.ts";
 import { CameraRing, type RingCounters } from "./camera_ring.ts";
 import { type CameraSourceOptions, type CameraSourceSettings, settingsOf } from "./options.ts";
 import type { CameraSourceEvent } from "./event.ts";
-import { redact } from "./redact.ts";
 
 /**
  * How a {@linkcode CameraSource} is doing. The counters are those of all its connections.
@@ -85,7 +84,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
    * attempt would not mend, or the signal's reason. Nobody has to look at it.
    *
    * Such failures are `ALREADY_EXISTS`: another process publishes under the key; those of opening a file, or of a
-   * camera that can never have worked: `NOT_FOUND`, `PERMISSION`, `FORMAT`, `UNSUPPORTED`; with `reconnect: false`
+   * camera that can never have worked: `NOT_FOUND`, `PERMISSION`, `FORMAT`, `UNSUPPORTED`, `INVALID_ARGUMENT`; with `reconnect: false`
    * also `IO` and `TIMEOUT`; `OUT_OF_MEMORY`, `CUDA`; and whatever `onEvent` throws.
    */
   readonly closed: Promise<void>;
@@ -190,7 +189,9 @@ export class CameraSource implements Disposable, AsyncDisposable {
   #mayRetry({ code }: CuframesError): boolean {
     const { input, reconnect } = this.#settings;
     if (!reconnect || !isRemote(input)) return false;
-    return this.#connections > 0 || (code !== "UNSUPPORTED" && code !== "OUT_OF_MEMORY");
+    // A mistake in the URL or its options stays one.
+    const hopeless: readonly string[] = ["INVALID_ARGUMENT", "UNSUPPORTED", "OUT_OF_MEMORY"];
+    return this.#connections > 0 || !hopeless.includes(code);
   }
 
   /** One connection, from opening to its end. */
@@ -209,7 +210,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
     if (this.#connections === 1) await this.#ring.subscribed(subscribers, this.#signal);
     this.#state = "streaming";
     for await (const event of inputEvents(media)) {
-      if (event.kind === "packet") this.#ring.packet(event);
+      if (event.kind === "packet") await this.#ring.packet(event, this.#signal);
       else await this.#ring.frame(event, this.#signal);
     }
     return reconnect && endless ? "lost" : "over";
@@ -236,6 +237,7 @@ export class CameraSource implements Disposable, AsyncDisposable {
       frameRate,
       ...this.#ring.shape!,
       memory: this.#ring.memory!,
+      frames: this.#settings.frames,
       packets: this.#ring.hasPackets,
     });
   }

@@ -4,6 +4,7 @@ import type { Publisher } from "../frames/mod.ts";
 import { isPictures, type MediaPacket, type MediaTrack } from "../media/mod.ts";
 import type { PacketRingWriter, TrackOptions } from "../packets/mod.ts";
 import { LARGEST_SHARE, type RingSettings } from "./options.ts";
+import { PacketAges } from "./packet_ages.ts";
 
 /** What the tracks have been given so far. */
 export interface PacketCounters {
@@ -28,6 +29,8 @@ interface Carried {
   gap: boolean;
   /** Whether nothing was published yet that could be continued. */
   isNew: boolean;
+  /** Of the packets in its ring. */
+  ages: PacketAges;
 }
 
 /** The tracks of one publisher after the other. */
@@ -64,12 +67,7 @@ export class CameraTracks {
   attach(publisher: Publisher, streams: readonly MediaTrack[]): void {
     this.#publisher = publisher;
     const carried = this.#carriedOf(streams);
-    this.#carried = publisher.tracks.map((writer, index) => ({
-      writer,
-      track: carried[index]!,
-      gap: false,
-      isNew: true,
-    }));
+    this.#carried = publisher.tracks.map((writer, index) => this.#carry(writer, carried[index]!));
     this.#ways = streams.map((stream) => this.#carried.find(({ track }) => track === stream));
   }
 
@@ -93,6 +91,20 @@ export class CameraTracks {
     });
   }
 
+  #carry(writer: PacketRingWriter, track: MediaTrack): Carried {
+    return { writer, track, gap: false, isNew: true, ages: this.#agesOf(track) };
+  }
+
+  #agesOf(track: MediaTrack): PacketAges {
+    const { slots, dataSize } = this.#ringOf(track);
+    return new PacketAges(slots, dataSize);
+  }
+
+  /** Milliseconds until a packet overwrites none that a reader may have had no time for; 0 or less: it can be published now. */
+  delay({ track, data }: MediaPacket): number {
+    return this.#ways[track]?.ages.delay(data.length, performance.now()) ?? 0;
+  }
+
   /** Publishes a packet. */
   packet(packet: MediaPacket): void {
     if (packet.config !== undefined) this.#configure(packet.track, packet.config);
@@ -101,10 +113,11 @@ export class CameraTracks {
     carried.gap ||= packet.discontinuity && !carried.isNew;
     carried.isNew = false;
     const { writer } = carried;
-    const { data, type, corrupt, timestampNs, decodeTimestampNs, description } = packet;
+    const { data, type, corrupt, hidden, timestampNs, decodeTimestampNs, description } = packet;
     if (description) writer.setDescription(description);
     try {
-      writer.write({ data, type, corrupt, timestampNs, decodeTimestampNs, discontinuity: carried.gap });
+      const discontinuity = carried.gap;
+      writer.write({ data, type, corrupt, hidden, timestampNs, decodeTimestampNs, discontinuity });
     } catch (error) {
       if (!isCuframesError(error, "PACKET_OVERSIZED")) throw error;
       this.counters.packetsDropped++;
@@ -112,6 +125,7 @@ export class CameraTracks {
       return;
     }
     carried.gap = false;
+    carried.ages.add(data.length, performance.now());
     this.#count(writer.kind, data.length);
   }
 
@@ -144,7 +158,7 @@ export class CameraTracks {
     // What there is no room for is left out; the first streams are those that matter.
     if (this.#publisher === undefined || this.#carried.length === TRACKS_MAX) return undefined;
     const writer = this.#publisher.addTrack(this.#options(stream));
-    const carried = { writer, track: stream, gap: false, isNew: true };
+    const carried = this.#carry(writer, stream);
     this.#carried.push(carried);
     return carried;
   }
@@ -158,6 +172,7 @@ export class CameraTracks {
     } else if (!isSame(before, stream)) {
       const { kind: _kind, ...options } = this.#options(stream);
       carried.writer.configure(options);
+      carried.ages = this.#agesOf(stream);
     }
   }
 
@@ -177,30 +192,31 @@ export class CameraTracks {
       // Data is known by its name; whatever else FFmpeg reads has a number.
       codec: kind === "data" ? codec : codecId,
       description,
-      ...(kind === "video" && this.#pictureRing(stream)),
-      ...(kind === "audio" && soundRing(stream)),
+      ...this.#ringOf(stream),
+      ...(kind === "video" && pictureFields(stream)),
+      ...(kind === "audio" && soundFields(stream)),
       ...(language !== undefined && { language: cut(language, 15) }),
       ...(label !== undefined && { label: cut(label, 63) }),
     };
   }
 
-  #pictureRing({ codedWidth, codedHeight }: MediaTrack): Partial<TrackOptions> {
+  /** How large a ring is: of sound 20 s of AAC, and more than 5 of what RTP cuts into 7 ms. */
+  #ringOf({ kind }: MediaTrack): { slots: number; dataSize: number; maxPacketSize?: number } {
+    if (kind !== "video") return { slots: 1024, dataSize: (kind === "audio" ? 2 : 4) * 2 ** 20 };
     const { slots, dataSize } = this.#settings!;
-    return {
-      slots,
-      dataSize,
-      maxPacketSize: Math.floor(dataSize / LARGEST_SHARE),
-      ...(codedWidth !== undefined && codedWidth <= 16_384 && { codedWidth }),
-      ...(codedHeight !== undefined && codedHeight <= 16_384 && { codedHeight }),
-    };
+    return { slots, dataSize, maxPacketSize: Math.floor(dataSize / LARGEST_SHARE) };
   }
 }
 
-/** Sound of as many packets as a ring can have: 20 s of AAC, and more than 5 of what RTP cuts into 7 ms. */
-function soundRing({ sampleRate, numberOfChannels }: MediaTrack): Partial<TrackOptions> {
+function pictureFields({ codedWidth, codedHeight }: MediaTrack): Partial<TrackOptions> {
   return {
-    slots: 1024,
-    dataSize: 2 * 2 ** 20,
+    ...(codedWidth !== undefined && codedWidth <= 16_384 && { codedWidth }),
+    ...(codedHeight !== undefined && codedHeight <= 16_384 && { codedHeight }),
+  };
+}
+
+function soundFields({ sampleRate, numberOfChannels }: MediaTrack): Partial<TrackOptions> {
+  return {
     ...(sampleRate !== undefined && sampleRate > 0 && { sampleRate }),
     ...(numberOfChannels !== undefined && numberOfChannels > 0 && { numberOfChannels }),
   };

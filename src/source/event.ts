@@ -22,7 +22,7 @@ export type CameraSourceEvent =
   | {
     /** The input is being opened. */
     readonly kind: "connecting";
-    /** Without what may be credentials: a URL's user, password, query and fragment. */
+    /** Without what may be credentials: a URL's user, password, query and fragment, and a path's `password=…`. */
     readonly input: string;
   }
   | {
@@ -44,6 +44,8 @@ export type CameraSourceEvent =
     readonly format: PixelFormat;
     /** Where the published frames are. */
     readonly memory: MemoryKind;
+    /** Whether frames are published: what is said of them is said of them alone. */
+    readonly frames: boolean;
     /** Whether packets are published: an input that gives pictures instead has none. */
     readonly packets: boolean;
   }

@@ -1,6 +1,4 @@
 /** This is the door of the room that publishes cameras: what others may use of it. */
 export { CameraSource, type CameraSourceStats } from "./camera_source.ts";
 export type { CameraSourceEvent } from "./event.ts";
-export { coloursOfFrame } from "./frame_metadata.ts";
 export type { CameraPacketsOptions, CameraSourceOptions } from "./options.ts";
-export { redact, redactText } from "./redact.ts";

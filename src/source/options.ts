@@ -87,6 +87,12 @@ export interface CameraSourceOptions {
   data?: boolean;
   /** Whether a file is read at its own pace, not as fast as ordered subscribers take it; default false. */
   realtime?: boolean;
+  /**
+   * How long a frame of an input that may be held back (a file, without `realtime`) waits for subscribers that are
+   * `"ordered"`, or that hold frames; then it is dropped. Milliseconds, from 1 on; default `Infinity`: for as long as they
+   * are connected.
+   */
+  patience?: number;
   /** Whether a file begins again at its end; default false. */
   loop?: boolean;
   /** What RTSP travels on; default `"tcp"`. */
@@ -102,7 +108,10 @@ export interface CameraSourceOptions {
   maxDelay?: number;
   /** FFmpeg's name of the input's format, such as `"v4l2"` or `"lavfi"`; default: found out. */
   inputFormat?: string;
-  /** FFmpeg's options of the demuxer and the protocol, such as `{ video_size: "1280x720" }`. */
+  /**
+   * FFmpeg's options of the demuxer and the protocol, such as `{ video_size: "1280x720" }`. One that FFmpeg does not have
+   * is refused.
+   */
   inputOptions?: Readonly<Record<string, string>>;
   /** Nothing is published before so many subscribers are there, 0 to 64; default 0. */
   subscribers?: number;
@@ -152,6 +161,7 @@ const SOURCE_OPTIONS = optionNames<CameraSourceOptions>({
   audio: true,
   data: true,
   realtime: true,
+  patience: true,
   loop: true,
   transport: true,
   timeout: true,
@@ -191,6 +201,8 @@ export interface RingSettings {
   readonly memoryLimit: number | undefined;
   readonly memory: MemoryKind | "auto";
   readonly device: number;
+  /** How long subscribers may hold an input back that can be. Milliseconds. */
+  readonly patience: number;
   /** Undefined: none. */
   readonly packets: { readonly slots: number; readonly dataSize: number } | undefined;
 }
@@ -198,12 +210,13 @@ export interface RingSettings {
 /** @throws {CuframesError} `INVALID_ARGUMENT` */
 export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
   options = checkOptions(options, SOURCE_OPTIONS);
-  // Now: the publisher is made when the camera has answered, and made anew with another codec.
+  // Now: the publisher is made when the camera has answered.
   const runtimeDirectory = resolveRuntimeDirectory(options.runtimeDirectory);
   const { input, key, socketMode, frames = true, packets = true } = options;
   const { memory = "auto", device = 0, subscribers = 0, memoryLimit } = options;
   const { maxSlots = Math.max(options.slots ?? 0, 32), slots = Math.min(8, maxSlots) } = options;
   const { reconnect = true, maxDelay = 30_000, realtime = false, signal, onEvent } = options;
+  const { patience = Infinity } = options;
   if (typeof input !== "string" || input === "") {
     throw invalid("the input is empty: it must be a path, a device or a URL");
   }
@@ -227,6 +240,7 @@ export function settingsOf(options: CameraSourceOptions): CameraSourceSettings {
     media: mediaOptionsOf(options),
     realtime,
     reconnect,
+    patience: milliseconds("patience", patience),
     maxDelay: milliseconds("maxDelay", maxDelay),
     subscribers: checkInteger("subscribers", subscribers, 0, SUBSCRIBERS_MAX),
     signal,

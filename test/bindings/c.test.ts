@@ -129,6 +129,11 @@ test("a Subscriber reads from examples/c/publish.c", async () => {
     const number = Number(frame.sequence) - 1;
     expect([frame.timestamp, frame.duration]).toEqual([number * 40_000, 40_000]);
     expect(new TextDecoder().decode(frame.metadata)).toBe(`picture ${number}`);
+    expect([frame.colorSpace, frame.visibleRect, frame.captureTime]).toEqual([
+      { primaries: null, transfer: null, matrix: null, fullRange: true },
+      { x: 0, y: 0, width: 640, height: 480 },
+      null,
+    ]);
     expect(frame.planes[0]!.data.every((byte) => byte === number)).toBe(true);
     numbers.push(number);
   }

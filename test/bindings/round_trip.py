@@ -50,6 +50,10 @@ slot = checked(library.cuframes_publisher_acquire(publisher, 0))
 ctypes.memmove(library.cuframes_publisher_slot_address(publisher, slot) + plane.offset, picture, len(picture))
 record = _abi.PublishRecord(timestamp_ns=-7, duration_ns=40_000_000, flags=_abi.FrameFlag.DISCONTINUITY, metadata_size=5)
 record.metadata[:5] = b"hello"
+record.capture_time_ns = 1_700_000_000_000_000_000
+record.picture.matrix = _abi.ColorMatrix.SMPTE240M
+record.picture.rotation = 90
+record.picture.visible_width = record.picture.visible_height = 1_000_000
 checked(library.cuframes_publisher_publish(publisher, slot, record))
 assert record.sequence == 1
 
@@ -58,6 +62,9 @@ checked(library.cuframes_subscriber_next(subscriber, 5000, 0, frame))
 assert (frame.sequence, frame.timestamp_ns, frame.duration_ns) == (1, -7, 40_000_000)
 assert frame.flags == _abi.FrameFlag.DISCONTINUITY
 assert bytes(frame.metadata[: frame.metadata_size]) == b"hello"
+assert frame.capture_time_ns == 1_700_000_000_000_000_000
+assert (frame.picture.matrix, frame.picture.rotation) == (_abi.ColorMatrix.SMPTE240M, 90)
+assert (frame.picture.visible_width, frame.picture.visible_height) == (64, 48)
 assert frame.published_ns <= library.cuframes_now_ns()
 address = library.cuframes_subscriber_slot_address(subscriber, frame.slot) + plane.offset
 assert ctypes.string_at(address, len(picture)) == picture

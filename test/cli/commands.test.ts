@@ -83,6 +83,37 @@ describe("what is wrong is said in a line, with an exit code", () => {
   });
 });
 
+test("what does not come in time is told in the words of the command line", async () => {
+  using silent = Publisher.create({
+    key: "silent-pictures",
+    width: 64,
+    height: 64,
+    runtimeDirectory: sockets,
+  });
+  using mute = Publisher.create({
+    ...{ key: "silent-packets", width: 64, height: 64, runtimeDirectory: sockets },
+    packets: { codec: "h264" },
+  });
+  const path = join(directory, "never.mp4");
+  const outcomes = await Promise.all([
+    cuframes(["record", silent.key, "-o", path], { env }),
+    cuframes(["pipe", silent.key, "--packets"], { env }),
+    cuframes(["record", mute.key, "-o", path, "--wait", "1s"], { env }),
+    cuframes(["snapshot", silent.key, join(directory, "never.png")], { env }),
+  ]);
+  expect(outcomes.map(({ code }) => code)).toEqual([3, 3, 5, 5]);
+  const without =
+    "cuframes: silent-pictures is published without packets: start its source without --no-packets\n";
+  expect(outcomes[0]!.stderr).toBe(without);
+  expect(outcomes[1]!.stderr).toBe(without);
+  expect(outcomes[2]!.stderr).toMatch(
+    /no packet of silent-packets came .*: give --wait a longer time, or look at its source\n/,
+  );
+  expect(outcomes[3]!.stderr).toMatch(
+    /no frame of silent-pictures came .*: give --wait a longer time, or look at its source\n/,
+  );
+}, 40_000);
+
 test("the standard input is a source", async () => {
   const source = startCuframes(["source", "-", "--key", "stdin", "--memory", "host", "--json"], { env });
   source.stdin.end(readFileSync(CLIP));
@@ -138,7 +169,7 @@ test("a signal that comes twice at once, as from timeout(1), closes everything",
   }
   const events = parseJsonLines<{ event: string; packets: number }>((await record.ended).stdout);
   expect(events.map(({ event }) => event)).toEqual(["begin", "segment", "end"]);
-  await using media = await openMedia(path, { decode: false });
+  await using media = await openMedia(path, { decode: false, audio: true });
   let packets = 0;
   for await (const _ of media) packets++;
   expect(packets).toBe(events[1]!.packets);
@@ -175,7 +206,7 @@ test("a file goes through every command", async () => {
   );
   expect([begin!.event, segment!.event, end!.event]).toEqual(["begin", "segment", "end"]);
   expect(begin!.path).toBe(join(directory, `${new Date().getFullYear()}-cam.mp4`));
-  await using media = await openMedia(begin!.path, { decode: false });
+  await using media = await openMedia(begin!.path, { decode: false, audio: true });
   let packets = 0;
   for await (const _ of media) packets++;
   expect(packets).toBe(segment!.packets);
@@ -274,9 +305,10 @@ test.each([["--json"], ["--verbose"]])("source %s tells who holds what, and whom
 });
 
 test("--packet-memory, typed, as a variable and in a config file, is how large the packet ring is", async () => {
-  const args = ["--memory", "host", "--no-frames", "--realtime", "--loop"];
+  const args = ["--memory", "host", "--no-frames", "--no-audio", "--realtime", "--loop"];
   const cameras = join(directory, "cameras.yaml");
-  const camera = { url: CLIP, "packet-memory": 7, memory: "host", frames: false, realtime: true, loop: true };
+  const options = { memory: "host", frames: false, audio: false, realtime: true, loop: true };
+  const camera = { url: CLIP, "packet-memory": 7, ...options };
   writeFileSync(cameras, JSON.stringify({ cameras: { "ring-7": camera } }));
   const sources = [
     startCuframes(["source", CLIP, "--key", "ring-3", ...args, "--packet-memory", "3"], { env }),

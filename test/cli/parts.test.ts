@@ -8,9 +8,9 @@ import { exitCodeOf, UsageError } from "../../src/cli/exit.ts";
 import { frameRate, frameRateOf } from "../../src/cli/frame_rate.ts";
 import { newProgram } from "../../src/cli/program.ts";
 import { Rates } from "../../src/cli/rates.ts";
-import { redactText } from "../../src/source/redact.ts";
+import { redactText } from "../../src/core/redact.ts";
 import { sourceCommand } from "../../src/cli/source.ts";
-import { printable, seconds } from "../../src/cli/tables.ts";
+import { printable, PUBLISHER_COLUMNS, seconds } from "../../src/cli/tables.ts";
 import { CuframesError, type PublisherReport } from "../../mod.ts";
 
 function config(text: string): ConfigFile {
@@ -312,6 +312,26 @@ test("rates are those between two looks", () => {
   expect(second.subscribers).toMatchObject([{ frameRate: 5, dropRate: 1.5 }, { frameRate: 10 }]);
   // Another subscriber of that name counts from 0.
   expect(rates.of([report(3, 0, 200)], 3000)[0]!.subscribers[0]!.frameRate).toBeUndefined();
+});
+
+test("a publisher's picture is told in short", () => {
+  const column = PUBLISHER_COLUMNS.find(({ title }) => title === "PICTURE")!;
+  const plain = {
+    colorSpace: { matrix: null, fullRange: null },
+    ...{ displayWidth: 320, displayHeight: 240, rotation: 0, flip: false, fieldOrder: "progressive" },
+  };
+  const told = (picture: object | undefined) =>
+    column.text({
+      ...{ hasFrames: true, codedWidth: 320, codedHeight: 240, picture: picture && { ...plain, ...picture } },
+    } as unknown as PublisherReport);
+  expect(told(undefined)).toBe("-");
+  expect(told({})).toBe("-");
+  expect(told({ colorSpace: { matrix: "bt709", fullRange: false } })).toBe("bt709");
+  expect(told({ ...{ displayWidth: 240, displayHeight: 465, rotation: 90, flip: true, fieldOrder: "tff" } }))
+    .toBe(
+      "240×465 90° flip tff",
+    );
+  expect(told({ colorSpace: { matrix: "smpte240m", fullRange: true } })).toBe("smpte240m full");
 });
 
 test("durations, sizes and rates are read, and anything else is refused", () => {

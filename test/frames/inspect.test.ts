@@ -36,6 +36,7 @@ test("a publisher that has done nothing yet is reported in full", async () => {
     evictions: 0,
     lastEviction: undefined,
     slotsLeased: 0,
+    picture: undefined,
     published: 0,
     frameRate: 0,
     lastFrameAge: undefined,
@@ -185,4 +186,28 @@ test("looking for a publisher fails as connecting does", async () => {
   const found = inspect(key, { timeout: Infinity });
   using publisher = createPublisher({ key });
   expect((await found).key).toBe(publisher.key);
+});
+
+test("the newest frame's picture is reported", async () => {
+  using publisher = createPublisher({ width: 32, height: 16 });
+  publish(publisher, 1, { rotation: 180 });
+  publish(publisher, 2, {
+    ...{
+      rotation: 90,
+      sampleAspectRatio: { num: 2, den: 1 },
+      colorSpace: { matrix: "bt709", fullRange: true },
+    },
+    ...{ fieldOrder: "tff" },
+  });
+  expect((await inspect(publisher.key)).picture).toEqual({
+    colorSpace: { primaries: null, transfer: null, matrix: "bt709", fullRange: true },
+    visibleRect: { x: 0, y: 0, width: 32, height: 16 },
+    sampleAspectRatio: { num: 2, den: 1 },
+    displayWidth: 16,
+    displayHeight: 64,
+    rotation: 90,
+    flip: false,
+    fieldOrder: "tff",
+    chromaLocation: null,
+  });
 });

@@ -122,7 +122,7 @@ test("the ring that the following tests spoil is one that can be used", async ()
 
 test("bytes that are no answer", async () => {
   const answers: [what: string, bytes: Uint8Array, message: RegExp][] = [
-    ...[1, 15, 16, 24, 32, 208, 420, 1912, 8376].map((
+    ...[1, 15, 16, 24, 32, 208, 420, 1912, 8424].map((
       size,
     ): [string, Uint8Array, RegExp] => [
       `${size} random bytes`,
@@ -274,9 +274,9 @@ test("a welcome with the wrong descriptors", async () => {
 
 test("an answer to an inspector that is no report", async () => {
   const answers: [what: string, bytes: Uint8Array][] = [
-    ["random bytes", randomBytes(1720)],
+    ["random bytes", randomBytes(1768)],
     ["a welcome", wire.welcome()],
-    ["a cut report", wire.report(0, 0, { size: 1719 }).subarray(0, 1719)],
+    ["a cut report", wire.report(0, 0, { size: 1767 }).subarray(0, 1767)],
     ["more subscribers than follow", wire.report(1, 2)],
     ["fewer subscribers than follow", wire.report(2, 1)],
     ["4 billion subscribers", wire.report(1, 0xffff_ffff)],
@@ -290,11 +290,46 @@ test("an answer to an inspector that is no report", async () => {
 
 test("names in a report have no control characters, whatever the publisher lets through", async () => {
   const bytes = wire.report(1);
-  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 1720);
+  bytes.set(Uint8Array.of(0x1b, 0x5b, 0x32, 0x4a, 0xff, 0x41), 1768);
   impostor.subscriber.send({ do: "inspect" });
   await impostor.peer.send(await impostor.greeted(), bytes);
   const { subscribers } = await impostor.subscriber.event<{ subscribers: { name: string }[] }>("inspected");
   expect(subscribers.map(({ name }) => name)).toEqual(["?[2J?A"]);
+});
+
+test("a picture in a report is in bounds, whatever the publisher says", async () => {
+  const bytes = wire.report(0);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(60, 64, true);
+  view.setUint32(64, 48, true);
+  const picture = wire.picture({
+    ...{ visible: [60, 2, 0xffff_ffff, 2], display: [0xffff_ffff, 3], aspect: [4, 3], rotation: 91, flip: 9 },
+    ...{ colors: [1, 250, 7, 2], fieldOrder: 77 },
+  });
+  bytes.set(picture, 0xf8);
+  view.setBigUint64(0x128, 5n, true);
+  impostor.subscriber.send({ do: "inspect" });
+  await impostor.peer.send(await impostor.greeted(), bytes);
+  expect(await impostor.subscriber.event("inspected")).toMatchObject({
+    published: 5,
+    picture: {
+      visibleRect: { x: 60, y: 2, width: 4, height: 2 },
+      sampleAspectRatio: { num: 4, den: 3 },
+      displayWidth: 5,
+      displayHeight: 2,
+      rotation: 0,
+      flip: true,
+      colorSpace: { primaries: "bt709", transfer: null, matrix: "smpte240m", fullRange: true },
+      fieldOrder: null,
+    },
+  });
+  // Of a frame that cannot be, nothing is said.
+  view.setUint32(60, 0, true);
+  impostor.subscriber.send({ do: "inspect" });
+  await impostor.peer.send(await impostor.greeted(), bytes);
+  expect(await impostor.subscriber.event("inspected")).toMatchObject({
+    picture: { rotation: 0, flip: false, colorSpace: { primaries: null, matrix: null } },
+  });
 });
 
 test("no answer at all", async () => {
@@ -512,6 +547,57 @@ describe("after its welcome", () => {
     expect((await subscriber.ask<Outcome>({ do: "take", timeout: 5000 }, "refused")).code).toBe(
       "DISCONNECTED",
     );
+    await subscriber.ask({ do: "close" }, "closed");
+    await expectNothingKept();
+  });
+
+  test("a picture that cannot be: what is known of it is in bounds, and the rest is not known", async () => {
+    const { peer, subscriber } = impostor;
+    const [control, page, ...slots] = await impostor.ring();
+    await impostor.accepted([control, page, ...slots]);
+    const slot = wire.control.slot(1);
+    const none = [null, null, null, null];
+    const whole = [0, 0, 64, 64];
+    const huge = 0xffff_ffff;
+    const pictures: [wire.PictureFields, object][] = [
+      [{}, { visible: whole, display: [64, 64], rotation: 0, flip: false, colors: none }],
+      [{ visible: [8, 8, 4, 2], display: [5, 6], rotation: 90, flip: 1, colors: [1, 1, 1, 2] }, {
+        ...{ visible: [8, 8, 4, 2], display: [5, 6], rotation: 90, flip: true },
+        colors: ["bt709", "bt709", "bt709", true],
+      }],
+      [{ visible: [8, 60, huge, 10] }, { visible: [8, 60, 56, 4], display: [56, 4] }],
+      [{ visible: [huge, huge, 1, 1] }, { visible: whole }],
+      [{ visible: [64, 0, 1, 1] }, { visible: [0, 0, 64, 1] }],
+      [{ visible: [1, 1, 0, 5] }, { visible: [0, 1, 64, 5] }],
+      [{ display: [huge, 1] }, { display: [64, 64] }],
+      [{ display: [16_385, 16_384] }, { display: [64, 64] }],
+      [{ aspect: [65_536, 1] }, { display: [64, 64] }],
+      [{ aspect: [0, 7] }, { display: [64, 64] }],
+      [{ aspect: [65_535, 1] }, { display: [16_384, 1] }],
+      [{ display: [0, 9] }, { display: [64, 64] }],
+      [{ rotation: 91 }, { rotation: 0 }],
+      [{ rotation: 360 }, { rotation: 0 }],
+      [{ rotation: huge }, { rotation: 0 }],
+      [{ flip: 200 }, { flip: true }],
+      [{ colors: [2, 2, 2, 0] }, { colors: none }],
+      // Codes of no name, and RGB of a grey picture.
+      [{ colors: [0, 255, 0, 3], fieldOrder: 9, chromaLocation: 7 }, {
+        colors: none,
+        fieldOrder: null,
+        chromaLocation: null,
+      }],
+    ];
+    for (const [index, [fields, expected]] of pictures.entries()) {
+      const sequence = BigInt(index + 1);
+      await peer.write(control, slot + wire.control.picture, wire.picture(fields));
+      await peer.write(control, slot + wire.control.captureTime, wire.word(BigInt.asUintN(64, -sequence)));
+      await peer.write(control, slot, wire.word(sequence));
+      await peer.write(control, wire.control.newest, wire.ticket(sequence, 1));
+      const took = await subscriber.ask<{ picture: object }>({ do: "take", timeout: 5000 }, "took");
+      expect(took.picture, JSON.stringify(fields)).toMatchObject({ ...expected, captureTime: null });
+      await subscriber.ask({ do: "release" }, "released");
+      await peer.write(control, slot, wire.word(0n));
+    }
     await subscriber.ask({ do: "close" }, "closed");
     await expectNothingKept();
   });

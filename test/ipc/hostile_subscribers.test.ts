@@ -276,7 +276,7 @@ test("a subscriber's name has no control characters in the report that others re
   await peer.send(inspector, hello({ wants: wants.report }));
   const { bytes } = await peer.receive(inspector);
   expect(kindOf(bytes!)).toBe(kinds.report);
-  const name = new TextDecoder().decode(bytes!.subarray(1720 + 104, 1720 + 104 + 32)).replace(/\0+$/, "");
+  const name = new TextDecoder().decode(bytes!.subarray(1768 + 104, 1768 + 104 + 32)).replace(/\0+$/, "");
   expect(name).toBe("?[31mred?");
   peer.process.kill();
   await eventually("it is gone", async () => (await siege.stats()).subscribers === 1);

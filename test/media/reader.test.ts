@@ -11,7 +11,7 @@ import {
   openMedia,
   type OpenMediaOptions,
 } from "../../media.ts";
-import { redact } from "../../src/media/node_av.ts";
+import { redact } from "../../src/core/redact.ts";
 import { openConnection } from "../../src/media/reader.ts";
 import { Timeline } from "../../src/media/time/timeline.ts";
 import {

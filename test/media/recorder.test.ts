@@ -4,8 +4,10 @@ import { existsSync } from "node:fs";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { openMedia, Recorder, type RecorderPacket } from "../../media.ts";
+import { openMedia, Recorder, type RecorderPacket, type RecorderTrack } from "../../media.ts";
 import { SegmentRecorder } from "../../src/media/segments.ts";
+import { joinUnits } from "../../src/core/annexb.ts";
+import { parameterSets } from "../../src/core/parameter_sets.ts";
 import { CODEC_IDS } from "../../src/core/codec.ts";
 import {
   CLIP,
@@ -157,15 +159,23 @@ describe("a recording", () => {
 
   it("finds its parameter sets in the first key packet where none are given, and durations in the next packet", async () => {
     const { packets } = await readAll(CLIP, { decode: false });
-    const path = join(directory, "bare.mp4");
-    {
-      await using recorder = await Recorder.create(path, { codecId: 27, codedWidth: 320, codedHeight: 240 });
-      for (const { data, type, timestampNs, decodeTimestampNs } of packets) {
-        await recorder.write({ data, type, timestampNs, decodeTimestampNs });
+    for (const extension of ["mp4", "mkv"]) {
+      const path = join(directory, `bare.${extension}`);
+      {
+        await using recorder = await Recorder.create(path, {
+          codecId: 27,
+          codedWidth: 320,
+          codedHeight: 240,
+        });
+        for (const { data, type, timestampNs, decodeTimestampNs } of packets) {
+          await recorder.write({ data, type, timestampNs, decodeTimestampNs });
+        }
       }
+      const source = await stored(CLIP, 12_800 * 225);
+      const copy = await stored(path, source.scale);
+      if (extension === "mp4") expect(copy.packets).toEqual(source.packets);
+      expect(copy.packets.map((packet) => packet.md5)).toEqual(source.packets.map((packet) => packet.md5));
     }
-    const source = await stored(CLIP, 12_800 * 225);
-    expect((await stored(path, source.scale)).packets).toEqual(source.packets);
   });
 
   it.each(["mp4", "mkv"])("goes on behind a gap of hours in another file (%s)", async (extension) => {
@@ -187,8 +197,8 @@ describe("a recording", () => {
         pathOf: () => join(directory, `gap.${extension}`),
         onEnd: ({ path, packets }) => files.push([path, packets]),
       });
-      const track = { codecId: 27, description: new Uint8Array(0), codedWidth: 320, codedHeight: 240 };
-      for (const packet of shifted) await recorder.write(packet, () => track);
+      const video: RecorderTrack = { kind: "video", codecId: 27, codedWidth: 320, codedHeight: 240 };
+      for (const packet of shifted) await recorder.write(packet, (track) => track === 0 ? video : undefined);
       expect(recorder.seconds).toBeGreaterThan(5000 * 60);
     }
     // The last gap does not end with a key packet: the next one begins the file.
@@ -217,6 +227,23 @@ describe("a recording", () => {
     await recorder.close();
     expect((await readAll(path)).frames).toHaveLength(50);
   });
+
+  it.each(["mp4", "mkv", "ts"])(
+    "takes the parameter sets that a description lacks from the first key packet (%s)",
+    async (extension) => {
+      const { packets } = await readAll(CLIP, { decode: false });
+      // A picture parameter set alone, as some cameras' descriptions have it.
+      const [picture] = parameterSets(27, packets[0]!.data).filter(({ type }) => type === 8);
+      const description = joinUnits([picture!]);
+      const path = join(directory, `half-described.${extension}`);
+      {
+        const options = { codecId: 27, codedWidth: 320, codedHeight: 240, description };
+        await using recorder = await Recorder.create(path, options);
+        for (const packet of packets) await recorder.write(packet);
+      }
+      expect((await readAll(path)).frames.filter((frame) => !frame.corrupt)).toHaveLength(250);
+    },
+  );
 
   it("takes packets whose memory is used again at once", async () => {
     const { packets } = await readAll(CLIP, { decode: false });
@@ -250,17 +277,31 @@ describe("a recording", () => {
       code: "INVALID_ARGUMENT",
     });
     await expect(create(join(directory, "none/a.mp4"))).rejects.toMatchObject({ code: "NOT_FOUND" });
-    const vp8 = await create(join(directory, "vp8.mp4"), { codecId: CODEC_IDS.vp8 });
-    await vp8.write(key);
-    await expect(vp8.close()).rejects.toMatchObject({ code: "UNSUPPORTED" });
-    await vp8[Symbol.asyncDispose](); // has nothing to add to that
-    expect(existsSync(vp8.path)).toBe(false);
-    for (const codec of ["vp8", "vp9", "av1", "mjpeg"] as const) {
-      const ts = await create(join(directory, "no-place.ts"), { codecId: CODEC_IDS[codec] });
-      await expect(ts.write(key)).rejects.toThrow(/does not go into this file format: try .mkv$/);
-      await ts.close();
-      expect(existsSync(ts.path)).toBe(false);
+    const noPlace: [keyof typeof CODEC_IDS, string][] = [
+      ["vp8", "mp4"],
+      ["vp8", "ts"],
+      ["vp9", "ts"],
+      ["av1", "ts"],
+      ["mjpeg", "ts"],
+      ["h264", "hevc"],
+    ];
+    for (const [codec, extension] of noPlace) {
+      const path = join(directory, `no-place.${extension}`);
+      await expect(create(path, { codecId: CODEC_IDS[codec] })).rejects.toMatchObject({
+        code: "UNSUPPORTED",
+        message: expect.stringMatching(/does not go into this file format: try .mkv$/),
+      });
+      expect(existsSync(path)).toBe(false);
     }
+    const piped = Recorder.create(1, { ...track, codecId: CODEC_IDS.vp8, format: "mpegts" });
+    await expect(piped).rejects.toThrow(
+      /^the standard output: vp8 does not go into this file format: try nut$/,
+    );
+    // A codec that .mkv does not take either.
+    await expect(create(join(directory, "raw.mp4"), { codecId: 13 })).rejects.toThrow(/: try .nut$/);
+    await expect(create(join(directory, "none.mp4"), { codecId: 999_999 })).rejects.toThrow(
+      /video of codec 999999 does not go into this file format: none that is here takes it$/,
+    );
     const closed = await create(join(directory, "closed.mp4"));
     await closed.write({ ...key, type: "delta" });
     await closed.close();

@@ -594,7 +594,7 @@ const page = std.heap.page_size_max;
 const pages_max = 8;
 /// Of docs/protocol.md, "Control region" and "Lease page".
 const control_slots = 0x140;
-const control_slot_size = 1088;
+const control_slot_size = 1152;
 const leases_max = 8;
 
 /// Names whatever is in the slots, over and over.

@@ -10,16 +10,21 @@ describe("packets", () => {
     using all = await open();
     write(all.ring, 0, 700, { type: "key", timestamp: 1000, decodeTimestamp: -2000.5 });
     write(all.ring, 1, 1, { timestampNs: -5n, corrupt: true });
-    write(all.ring, 2, 3000, { timestamp: 1.7e15 + 1, decodeTimestampNs: 7n, discontinuity: true });
+    write(all.ring, 2, 3000, {
+      timestamp: 1.7e15 + 1,
+      decodeTimestampNs: 7n,
+      discontinuity: true,
+      hidden: true,
+    });
     const packets = drain(all.reader);
     expect(
       packets.map((
-        { type, sequence, discontinuity, corrupt, byteLength, duration },
-      ) => [type, sequence, discontinuity, corrupt, byteLength, duration]),
+        { type, sequence, discontinuity, corrupt, hidden, byteLength, duration },
+      ) => [type, sequence, discontinuity, corrupt, hidden, byteLength, duration]),
     ).toEqual([
-      ["key", 0n, false, false, 700, null],
-      ["delta", 1n, false, true, 1, null],
-      ["delta", 2n, true, false, 3000, null],
+      ["key", 0n, false, false, false, 700, null],
+      ["delta", 1n, false, true, false, 1, null],
+      ["delta", 2n, true, false, true, 3000, null],
     ]);
     expect(packets.map(({ timestamp, decodeTimestamp }) => [timestamp, decodeTimestamp])).toEqual([
       [1000, -2000.5],

@@ -254,18 +254,20 @@ describe("a named packet ring", () => {
       for (let sequence = 0; sequence < 11; sequence++) {
         const size = 150 + sequence * 25;
         const type = sequence % 3 === 0 ? "key" : "delta";
-        const [discontinuity, corrupt] = [sequence === 4, sequence === 5];
+        const [discontinuity, corrupt, hidden] = [sequence === 4, sequence === 5, sequence === 7];
         write(ring, sequence, size, {
           type,
           timestampNs: BigInt(sequence) - 3n,
           decodeTimestampNs: -BigInt(sequence),
           discontinuity,
           corrupt,
+          hidden,
         });
         packets.push({
           offset: end,
           size,
-          flags: 8 | (type === "key" ? 1 : 0) | (corrupt ? 2 : 0) | (discontinuity ? 4 : 0),
+          flags: 8 | (type === "key" ? 1 : 0) | (corrupt ? 2 : 0) | (discontinuity ? 4 : 0) |
+            (hidden ? 16 : 0),
         });
         end += size;
 

@@ -216,7 +216,7 @@ describe.skipIf(!hasFfmpeg)(`a picture has the pixels of FFmpeg's own conversion
     expect(shot).toMatchObject({ code: 0, stderr: "" });
     expect(parseJsonLines(shot.stdout)).toEqual([{
       ...{ key: publisher.key, file: path, format: "png", width, height, sequence: 2, timestampNs: 1 },
-      bytes: readFileSync(path).length,
+      ...{ captureTime: null, corrupt: false, bytes: readFileSync(path).length },
     }]);
     const expected = converted(pixels, "NV12", width, height, "bt709", "full");
     expect(difference(decoded(readFileSync(path), "copy.png"), expected)).toBe(0);

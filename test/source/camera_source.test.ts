@@ -5,10 +5,14 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { makeClip } from "../../scripts/make_clip.ts";
 import { root } from "../../scripts/toolchain.mjs";
+import { openMedia, Recorder } from "../../media.ts";
 import { Subscriber } from "../../mod.ts";
+import { startCuframes } from "../support/cli.ts";
+import { eventually } from "../support/processes.ts";
 import { CameraSource, type CameraSourceEvent, type CameraSourceOptions } from "../../source.ts";
 
 const CLIP = join(root, "test/fixtures/clip.mp4");
@@ -36,6 +40,13 @@ test("frames and packets of an input are published, and it is told what they are
   using camera = await connect("whole");
   using frame = await camera.next({ timeout: 20_000 });
   expect([frame.codedWidth, frame.codedHeight, frame.format]).toEqual([160, 120, "RGBA"]);
+  expect([frame.colorSpace.matrix, frame.colorSpace.fullRange, frame.fieldOrder]).toEqual([
+    ...["rgb", true, "progressive"],
+  ]);
+  expect([frame.displayWidth, frame.displayHeight, frame.rotation, frame.flip]).toEqual([160, 120, 0, false]);
+  expect(frame.visibleRect).toEqual({ x: 0, y: 0, width: 160, height: 120 });
+  // A file does not say when its pictures were taken; metadata is nobody's but the user's.
+  expect([frame.captureTime, frame.metadata.length]).toEqual([null, 0]);
   using packets = camera.packets();
   const packet = await packets.next({ timeout: 20_000 });
   expect(packet.type).toBe("key");
@@ -44,7 +55,7 @@ test("frames and packets of an input are published, and it is told what they are
     { kind: "connecting", input: CLIP },
     {
       ...{ kind: "connected", codec: "avc1.64000d", codedWidth: 320, codedHeight: 240, frameRate: 25 },
-      ...{ width: 160, height: 120, format: "RGBA", memory: "host", packets: true },
+      ...{ width: 160, height: 120, format: "RGBA", memory: "host", frames: true, packets: true },
     },
   ]);
   const stats = source.stats();
@@ -52,6 +63,24 @@ test("frames and packets of an input are published, and it is told what they are
   expect(stats.frames).toBeGreaterThan(0);
   expect(stats.packets).toBeGreaterThan(0);
   expect(stats.packetBytes).toBeGreaterThan(stats.packets);
+});
+
+test("a live input's frames say when they were taken", async () => {
+  await using _source = CameraSource.start({
+    ...{ input: "testsrc2=s=64x48:r=25", inputFormat: "lavfi", key: "live", runtimeDirectory: directory },
+    ...{ memory: "host", realtime: true },
+  });
+  using camera = await Subscriber.connect("live", {
+    ...{ runtimeDirectory: directory, timeout: 20_000, mode: "ordered" },
+  });
+  const before = Date.now();
+  let last = 0;
+  for (let count = 0; count < 10; count++) {
+    using frame = await camera.next({ timeout: 20_000 });
+    expect(frame.captureTime).toBeGreaterThan(last);
+    last = frame.captureTime!;
+    expect(Math.abs(last / 1000 - before)).toBeLessThan(20_000);
+  }
 });
 
 test("a file that is over ends its source, and everything was published", async () => {
@@ -66,6 +95,102 @@ test("a file that is over ends its source, and everything was published", async 
   expect(source.stats()).toMatchObject({ state: "ended", frames: 250, packets: 250, framesDropped: 0 });
 });
 
+describe("a file waits for its ordered subscribers", () => {
+  const file = { realtime: false, loop: false, subscribers: 1, packets: false, slots: 4 } as const;
+  const connectOrdered = (key: string) =>
+    Subscriber.connect(key, { runtimeDirectory: directory, timeout: 20_000, mode: "ordered" });
+
+  /** Every slot has a frame that was not delivered. */
+  async function stalled(source: CameraSource): Promise<number> {
+    await eventually("the source waits", () => source.stats().frames >= 4);
+    return source.stats().frames;
+  }
+
+  test("longer than anybody would, and loses nothing", async () => {
+    await using source = start("waits", file);
+    using camera = await connectOrdered("waits");
+    (await camera.next({ timeout: 20_000 })).close();
+    const published = await stalled(source);
+    // The time itself is what is tried: it once was 5 s.
+    await delay(5500);
+    expect(source.stats().frames - published).toBeLessThanOrEqual(1);
+    let frames = 1;
+    for await (using frame of camera) {
+      expect([Number(frame.sequence), frame.discontinuity]).toEqual([++frames, false]);
+    }
+    expect(frames).toBe(250);
+    expect(source.stats()).toMatchObject({ frames: 250, framesDropped: 0 });
+  }, 30_000);
+
+  test("for its patience, and counts and marks what it drops then", async () => {
+    await using source = start("impatient", { ...file, patience: 30 });
+    using camera = await connectOrdered("impatient");
+    using first = await camera.next({ timeout: 20_000 });
+    await eventually("frames are dropped", () => source.stats().framesDropped >= 3);
+    const seen = [first.timestamp];
+    const marked: number[] = [];
+    for await (using frame of camera) {
+      if (frame.discontinuity) marked.push(seen.length);
+      seen.push(frame.timestamp);
+    }
+    const { frames, framesDropped } = source.stats();
+    expect([seen.length, seen.length + framesDropped]).toEqual([frames, 250]);
+    const gaps = seen.flatMap((time, index) => index > 0 && time - seen[index - 1]! > 40_000 ? [index] : []);
+    expect(gaps.length).toBeGreaterThan(0);
+    expect(marked).toEqual(gaps);
+    const missed = gaps.reduce((sum, at) => sum + (seen[at]! - seen[at - 1]!) / 40_000 - 1, 0);
+    expect(missed).toBe(framesDropped);
+  });
+
+  test("until they die, and no longer", async () => {
+    await using source = start("mourns", { ...file, subscribers: 2 });
+    using camera = await connectOrdered("mourns");
+    const reader = startCuframes(["pipe", "mourns", "--ordered", "--fps", "25", "--wait", "20s"], {
+      stdout: "leave",
+      env: { CUFRAMES_RUNTIME_DIR: directory },
+    });
+    let frames = 0;
+    const reading = (async () => {
+      for await (using _frame of camera) frames++;
+    })();
+    // The pipe to the reader holds less than a frame, so that it stands still.
+    await eventually(
+      "it waits for the reader",
+      () => source.stats().frames > 4 && frames === source.stats().frames,
+    );
+    await delay(200);
+    expect(frames).toBeLessThan(250);
+    reader.kill("SIGKILL");
+    await reading;
+    expect(frames).toBe(250);
+    expect(source.stats()).toMatchObject({ frames: 250, framesDropped: 0 });
+  }, 40_000);
+});
+
+test("of packets that an edit list hides no frames are published, and they say so", async () => {
+  const input = join(directory, "edited.mp4");
+  await using media = await openMedia(CLIP, { decode: false });
+  await using recorder = await Recorder.create(input, media.video);
+  for await (const event of media) {
+    if (event.kind === "packet") await recorder.write({ ...event, hidden: event.timestampNs < 360_000_000n });
+  }
+  await recorder.close();
+  await using source = start("edited", { input, realtime: false, loop: false, subscribers: 1 });
+  using camera = await Subscriber.connect("edited", {
+    ...{ runtimeDirectory: directory, timeout: 20_000, mode: "ordered" },
+  });
+  using packets = camera.packets({ wait: true, sinceConnection: true });
+  let frames = 0;
+  for await (using frame of camera) if (frames++ === 0) expect(frame.timestamp).toBe(0);
+  const hidden: number[] = [];
+  for await (const packet of packets) if (packet.hidden) hidden.push(packet.timestamp);
+  expect(hidden.sort((one, other) => one - other)).toEqual(
+    Array.from({ length: 9 }, (_, index) => (index - 9) * 40_000),
+  );
+  await source.closed;
+  expect([frames, source.stats().packets]).toEqual([241, 250]);
+});
+
 test.each([["frames", { packets: false }], ["packets", { frames: false }]] as const)(
   "%s alone can be published",
   async (kind, options) => {
@@ -76,7 +201,7 @@ test.each([["frames", { packets: false }], ["packets", { frames: false }]] as co
     if (kind === "frames") {
       expect(() => camera.packets()).toThrow(expect.objectContaining({ code: "NO_PACKET_RING" }));
     } else {
-      await expect(camera.next({ timeout: 100 })).rejects.toMatchObject({ code: "TIMEOUT" });
+      await expect(camera.next({ timeout: 100 })).rejects.toMatchObject({ code: "UNSUPPORTED" });
     }
   },
 );
@@ -151,6 +276,7 @@ test("a wrong option is refused at once, by its name", () => {
     [{ packets: { dataSize: 2 ** 31 } }, /packets.dataSize is 2147483648/],
     [{ transport: "sctp" as "tcp" }, /transport is "sctp"/],
     [{ timeout: 0 }, /timeout is 0/],
+    [{ patience: 0 }, /patience is 0/],
     [{ maxDelay: NaN }, /maxDelay is NaN/],
     [{ subscribers: 65 }, /subscribers is 65/],
     [{ socketMode: 0o1000 }, /socketMode is 512/],

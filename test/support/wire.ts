@@ -162,9 +162,9 @@ export function released(fields: PrefixFields = {}): Uint8Array {
 
 /** A report with room for so many subscribers, which says that it has `count`. */
 export function report(room: number, count: number = room, fields: PrefixFields = {}): Uint8Array {
-  return message(kinds.report, 1720 + room * 104, fields, (view) => {
+  return message(kinds.report, 1768 + room * 104, fields, (view) => {
     view.setUint32(56, 8, true); // GRAY8
-    view.setUint32(304, count, true);
+    view.setUint32(352, count, true);
   });
 }
 
@@ -185,10 +185,37 @@ export function kindOf(bytes: Uint8Array): number {
 /** Offsets in the control region. */
 export const control = {
   newest: 0xc0,
-  slot: (index: number): number => 0x140 + index * 1088,
+  slot: (index: number): number => 0x140 + index * 1152,
   generation: 8,
-  metadataSize: 44,
+  captureTime: 0x28,
+  metadataSize: 0x34,
+  picture: 0x38,
 } as const;
+
+/** What a publisher writes of a frame's picture; each replaces 0. */
+export interface PictureFields {
+  visible?: readonly [x: number, y: number, width: number, height: number];
+  display?: readonly [width: number, height: number];
+  aspect?: readonly [num: number, den: number];
+  rotation?: number;
+  flip?: number;
+  fieldOrder?: number;
+  /** Primaries, transfer, matrix, range. */
+  colors?: readonly [number, number, number, number];
+  chromaLocation?: number;
+}
+
+export function picture(fields: PictureFields): Uint8Array {
+  const view = new DataView(new ArrayBuffer(48));
+  const { visible = [0, 0, 0, 0], display = [0, 0], aspect = [0, 0], rotation = 0 } = fields;
+  const words = [...visible, ...display, ...aspect, rotation];
+  for (const [index, word] of words.entries()) view.setUint32(4 * index, word, true);
+  const { flip = 0, fieldOrder = 0, colors = [0, 0, 0, 0], chromaLocation = 0 } = fields;
+  for (const [index, byte] of [flip, fieldOrder, ...colors, chromaLocation].entries()) {
+    view.setUint8(36 + index, byte);
+  }
+  return new Uint8Array(view.buffer);
+}
 
 /** A sequence and its slot in one word. */
 export function ticket(sequence: bigint, slot: number): Uint8Array {

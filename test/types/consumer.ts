@@ -11,6 +11,7 @@ import {
   inspect,
   type monotonicNow,
   type Packet,
+  type PictureInit,
   type PixelFormat,
   type Plane,
   type PlaneLayout,
@@ -53,10 +54,16 @@ export async function firstFrame(key: string, signal: AbortSignal): Promise<Uint
   return pixels;
 }
 
+/** What a frame says can be said of another one. */
+export function pictureOf(frame: Frame): PictureInit {
+  const { colorSpace, visibleRect, sampleAspectRatio, rotation, flip, fieldOrder, chromaLocation } = frame;
+  return { colorSpace, visibleRect, sampleAspectRatio, rotation, flip, fieldOrder, chromaLocation };
+}
+
 export function publishOne(publisher: Publisher): void {
   using frame = publisher.acquire();
   for (const plane of frame.planes) plane.data.fill(0);
-  frame.publish({ timestamp: 0, metadata: new Uint8Array(1) });
+  frame.publish({ timestamp: 0, metadata: new Uint8Array(1), rotation: 90, colorSpace: { matrix: "bt709" } });
 }
 
 export async function count(camera: Subscriber): Promise<SubscriberStats> {

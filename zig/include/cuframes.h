@@ -31,6 +31,8 @@
 #define CUFRAMES_NAME_SIZE_MAX 31
 /** Pixels of a frame's width, and of its height. */
 #define CUFRAMES_DIMENSION_MAX 16384
+/** Of either part of a pixel's aspect. */
+#define CUFRAMES_ASPECT_MAX 65535
 /** Planes of a frame. */
 #define CUFRAMES_PLANES_MAX 3
 /** Bytes of a GPU's UUID. */
@@ -139,6 +141,88 @@ enum cuframes_drm_format {
   CUFRAMES_DRM_ABGR2101010 = 808665665
 };
 
+/** What red, green and blue are: ColourPrimaries of H.273. */
+enum cuframes_primaries {
+  CUFRAMES_PRIMARIES_BT709 = 1,
+  CUFRAMES_PRIMARIES_BT470M = 4,
+  CUFRAMES_PRIMARIES_BT470BG = 5,
+  CUFRAMES_PRIMARIES_SMPTE170M = 6,
+  CUFRAMES_PRIMARIES_SMPTE240M = 7,
+  CUFRAMES_PRIMARIES_FILM = 8,
+  CUFRAMES_PRIMARIES_BT2020 = 9,
+  CUFRAMES_PRIMARIES_SMPTE428 = 10,
+  CUFRAMES_PRIMARIES_SMPTE431 = 11,
+  CUFRAMES_PRIMARIES_SMPTE432 = 12,
+  CUFRAMES_PRIMARIES_EBU3213 = 22
+};
+
+/** From samples to light: TransferCharacteristics of H.273. */
+enum cuframes_transfer {
+  CUFRAMES_TRANSFER_BT709 = 1,
+  CUFRAMES_TRANSFER_BT470M = 4,
+  CUFRAMES_TRANSFER_BT470BG = 5,
+  CUFRAMES_TRANSFER_SMPTE170M = 6,
+  CUFRAMES_TRANSFER_SMPTE240M = 7,
+  CUFRAMES_TRANSFER_LINEAR = 8,
+  CUFRAMES_TRANSFER_LOG100 = 9,
+  CUFRAMES_TRANSFER_LOG316 = 10,
+  CUFRAMES_TRANSFER_IEC61966_2_4 = 11,
+  CUFRAMES_TRANSFER_BT1361E = 12,
+  CUFRAMES_TRANSFER_IEC61966_2_1 = 13,
+  CUFRAMES_TRANSFER_BT2020_10 = 14,
+  CUFRAMES_TRANSFER_BT2020_12 = 15,
+  CUFRAMES_TRANSFER_PQ = 16,
+  CUFRAMES_TRANSFER_SMPTE428 = 17,
+  CUFRAMES_TRANSFER_HLG = 18
+};
+
+/** From YUV to RGB: MatrixCoefficients of H.273. `rgb` is of formats that are RGB; with any other it says nothing. */
+enum cuframes_matrix {
+  CUFRAMES_MATRIX_RGB = 0,
+  CUFRAMES_MATRIX_BT709 = 1,
+  CUFRAMES_MATRIX_FCC = 4,
+  CUFRAMES_MATRIX_BT470BG = 5,
+  CUFRAMES_MATRIX_SMPTE170M = 6,
+  CUFRAMES_MATRIX_SMPTE240M = 7,
+  CUFRAMES_MATRIX_YCGCO = 8,
+  CUFRAMES_MATRIX_BT2020_NCL = 9,
+  CUFRAMES_MATRIX_BT2020_CL = 10,
+  CUFRAMES_MATRIX_SMPTE2085 = 11,
+  CUFRAMES_MATRIX_CHROMA_DERIVED_NC = 12,
+  CUFRAMES_MATRIX_CHROMA_DERIVED_C = 13,
+  CUFRAMES_MATRIX_ICTCP = 14
+};
+
+/** How far samples span: AVColorRange. */
+enum cuframes_range {
+  /** Luma from 16 to 235, at 8 bits. */
+  CUFRAMES_RANGE_LIMITED = 1,
+  /** From 0 to 255. */
+  CUFRAMES_RANGE_FULL = 2
+};
+
+/**
+ * Where the chroma samples of 4:2:0 lie among those of luma: AVChromaLocation, which is ChromaLocType of H.273 plus 1.
+ */
+enum cuframes_chroma_location {
+  CUFRAMES_CHROMA_LOCATION_LEFT = 1,
+  CUFRAMES_CHROMA_LOCATION_CENTER = 2,
+  CUFRAMES_CHROMA_LOCATION_TOPLEFT = 3,
+  CUFRAMES_CHROMA_LOCATION_TOP = 4,
+  CUFRAMES_CHROMA_LOCATION_BOTTOMLEFT = 5,
+  CUFRAMES_CHROMA_LOCATION_BOTTOM = 6
+};
+
+/**
+ * Whether the rows are of one moment, or those of two fields in turn: tff has the field of the first row first, bff
+ * the other one.
+ */
+enum cuframes_field_order {
+  CUFRAMES_FIELD_ORDER_PROGRESSIVE = 1,
+  CUFRAMES_FIELD_ORDER_TFF = 2,
+  CUFRAMES_FIELD_ORDER_BFF = 3
+};
+
 /** How the planes of an image are in a GPU's memory: rows at a distance, or an array of CUDA's. */
 enum cuframes_image_layout {
   CUFRAMES_PITCH = 0,
@@ -222,7 +306,9 @@ enum cuframes_packet_flags {
   /** Packets are missing in front of this one. */
   CUFRAMES_PACKET_DISCONTINUITY = 4,
   /** The last packet of its access unit. */
-  CUFRAMES_PACKET_LAST_IN_AU = 8
+  CUFRAMES_PACKET_LAST_IN_AU = 8,
+  /** Decoded for those that refer to it, and not shown: FFmpeg's `AV_PKT_FLAG_DISCARD`. */
+  CUFRAMES_PACKET_DISCARD = 16
 };
 
 /** What a connection is for. */
@@ -316,6 +402,41 @@ struct cuframes_ring_info {
   uint8_t device[16];
 };
 
+/** What a frame's picture is. 0 is what is not known, and whole or square pixels where those are the question. */
+struct cuframes_picture {
+  /** Pixels, the part that is seen. 0 as width and height: all. `x` and `y` are on chroma samples. */
+  uint32_t visible_x;
+  uint32_t visible_y;
+  uint32_t visible_width;
+  uint32_t visible_height;
+  /** Square pixels of the picture as it is shown, turned: 1 to 16384 each. 0: as the shape of its pixels says. */
+  uint32_t display_width;
+  uint32_t display_height;
+  /**
+   * Width to height of a pixel of the frame, before it is turned: 1 to 65535 each. 0: as the size that it is shown
+   * in says, and where that is not known either, they are square.
+   */
+  uint32_t aspect_num;
+  uint32_t aspect_den;
+  /** Degrees clockwise that the picture is turned by to be shown: 0, 90, 180 or 270. */
+  uint32_t rotation;
+  /** 1: left and right are swapped to show it, once it is turned. */
+  uint8_t flip;
+  /** A field order. */
+  uint8_t field_order;
+  /** Primaries. */
+  uint8_t primaries;
+  /** A transfer. */
+  uint8_t transfer;
+  /** A matrix. */
+  uint8_t matrix;
+  /** A range. */
+  uint8_t range;
+  /** A chroma location. */
+  uint8_t chroma_location;
+  uint8_t reserved[5];
+};
+
 /** What a frame is published with. */
 struct cuframes_publish_record {
   /** On any clock. */
@@ -334,6 +455,9 @@ struct cuframes_publish_record {
   uint64_t stream;
   uint32_t has_stream;
   uint32_t reserved;
+  /** In UTC since 1970; 0: not known. */
+  int64_t capture_time_ns;
+  struct cuframes_picture picture;
   uint8_t metadata[1024];
 };
 
@@ -467,10 +591,16 @@ struct cuframes_frame {
   uint64_t duration_ns;
   /** CLOCK_MONOTONIC at publish. */
   uint64_t published_ns;
+  /**
+   * When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0:
+   * not known.
+   */
+  int64_t capture_time_ns;
   /** Flags of a frame. */
   uint32_t flags;
   /** Bytes of `metadata` that are used. */
   uint32_t metadata_size;
+  struct cuframes_picture picture;
   uint8_t metadata[1024];
 };
 
@@ -624,6 +754,8 @@ struct cuframes_report {
   /** 1: there are no frames. */
   uint32_t packets_only;
   struct cuframes_eviction last_eviction;
+  /** The newest frame's; nothing is said before there is one. */
+  struct cuframes_picture picture;
   uint64_t published;
   uint64_t newest_published_ns;
   /** Frames per 1000 s over the frames that are in the ring; 0 with fewer than two. */
@@ -817,7 +949,25 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, max_slots) == 124);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, packets_only) == 128);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, reserved) == 132);
 CUFRAMES_ASSERT(offsetof(struct cuframes_ring_info, device) == 136);
-CUFRAMES_ASSERT(sizeof(struct cuframes_publish_record) == 1072);
+CUFRAMES_ASSERT(sizeof(struct cuframes_picture) == 48);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, visible_x) == 0);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, visible_y) == 4);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, visible_width) == 8);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, visible_height) == 12);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, display_width) == 16);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, display_height) == 20);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, aspect_num) == 24);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, aspect_den) == 28);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, rotation) == 32);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, flip) == 36);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, field_order) == 37);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, primaries) == 38);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, transfer) == 39);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, matrix) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, range) == 41);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, chroma_location) == 42);
+CUFRAMES_ASSERT(offsetof(struct cuframes_picture, reserved) == 43);
+CUFRAMES_ASSERT(sizeof(struct cuframes_publish_record) == 1128);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, timestamp_ns) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, duration_ns) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, flags) == 16);
@@ -826,7 +976,9 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, sequence) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, stream) == 32);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, has_stream) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, reserved) == 44);
-CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, metadata) == 48);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, capture_time_ns) == 48);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, picture) == 56);
+CUFRAMES_ASSERT(offsetof(struct cuframes_publish_record, metadata) == 104);
 CUFRAMES_ASSERT(sizeof(struct cuframes_publisher_stats) == 56);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, published) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_publisher_stats, packets_published) == 8);
@@ -882,16 +1034,18 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, mode) == 204);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, wants) == 208);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, timeout_ms) == 212);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_options, delay_ms) == 216);
-CUFRAMES_ASSERT(sizeof(struct cuframes_frame) == 1072);
+CUFRAMES_ASSERT(sizeof(struct cuframes_frame) == 1128);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, lease) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, slot) == 4);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, sequence) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, timestamp_ns) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, duration_ns) == 24);
 CUFRAMES_ASSERT(offsetof(struct cuframes_frame, published_ns) == 32);
-CUFRAMES_ASSERT(offsetof(struct cuframes_frame, flags) == 40);
-CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata_size) == 44);
-CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata) == 48);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, capture_time_ns) == 40);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, flags) == 48);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata_size) == 52);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, picture) == 56);
+CUFRAMES_ASSERT(offsetof(struct cuframes_frame, metadata) == 104);
 CUFRAMES_ASSERT(sizeof(struct cuframes_subscriber_stats) == 40);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, received) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_subscriber_stats, dropped) == 8);
@@ -951,7 +1105,7 @@ CUFRAMES_ASSERT(sizeof(struct cuframes_report_track) == 176);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_track, published) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_track, bytes) == 8);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report_track, info) == 16);
-CUFRAMES_ASSERT(sizeof(struct cuframes_report) == 8376);
+CUFRAMES_ASSERT(sizeof(struct cuframes_report) == 8424);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, prefix) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, publisher_pid) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, created_ns) == 24);
@@ -968,17 +1122,18 @@ CUFRAMES_ASSERT(offsetof(struct cuframes_report, memory_limit) == 176);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, evictions) == 184);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, packets_only) == 188);
 CUFRAMES_ASSERT(offsetof(struct cuframes_report, last_eviction) == 192);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, published) == 248);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, newest_published_ns) == 256);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, rate_millihertz) == 264);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, packets_published) == 272);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, track_count) == 280);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, rejected) == 284);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, device) == 288);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscriber_count) == 304);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, reserved) == 308);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, tracks) == 312);
-CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscribers) == 1720);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, picture) == 248);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, published) == 296);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, newest_published_ns) == 304);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, rate_millihertz) == 312);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, packets_published) == 320);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, track_count) == 328);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, rejected) == 332);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, device) == 336);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscriber_count) == 352);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, reserved) == 356);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, tracks) == 360);
+CUFRAMES_ASSERT(offsetof(struct cuframes_report, subscribers) == 1768);
 CUFRAMES_ASSERT(sizeof(struct cuframes_source_plane) == 16);
 CUFRAMES_ASSERT(offsetof(struct cuframes_source_plane, address) == 0);
 CUFRAMES_ASSERT(offsetof(struct cuframes_source_plane, stride) == 8);

@@ -5,8 +5,11 @@ const TOO_LATE_MS = 1000;
 /** A longer wait is a jump of the source's clock: the slowest cameras and time lapses have a frame a minute. */
 const JUMP_MS = 60_000;
 
-/** What is paced on its own: frames come behind their packets by as long as the decoder takes, which may be seconds. */
-export type PacedKind = "packet" | "frame";
+/**
+ * What is paced on its own. Frames come behind their packets by as long as the decoder takes, which may be seconds, and
+ * the packets of a track, by its number, behind those of another.
+ */
+export type PacedKind = "frame" | number;
 
 /** Turns timestamps into waiting times: the stream at its own speed. */
 export class Pace {

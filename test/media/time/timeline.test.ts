@@ -1,7 +1,7 @@
 // Times as sources give them, put on one line.
 
-import { describe, expect, it, test } from "vitest";
-import { Timeline } from "../../../src/media/time/timeline.ts";
+import { describe, expect, it } from "vitest";
+import { type Cadence, Timeline } from "../../../src/media/time/timeline.ts";
 
 describe("a timeline", () => {
   const place = (timeline: Timeline, pts?: number, dts?: number, duration = 10) => {
@@ -98,23 +98,86 @@ describe("a timeline across connections", () => {
   });
 });
 
-test("a recorder's line goes on where it was, when another clock is behind a break", () => {
+describe("a timeline of a camera", () => {
   const MS = 1_000_000n;
-  let nowMs = 0n;
-  const line = new Timeline(undefined, undefined, () => nowMs * MS);
-  const decodeTime = (decodeMs: bigint, discontinuity = false) => {
-    const [timestampNs, decodeTimestampNs] = [decodeMs * MS, decodeMs * MS];
-    return line.follow({ timestampNs, decodeTimestampNs, discontinuity }).decodeTimestampNs;
-  };
-  expect(decodeTime(0n)).toBe(0n);
-  nowMs = 40n;
-  expect(decodeTime(40n)).toBe(40n * MS);
-  // A gap of 5 s stays one.
-  nowMs = 5040n;
-  expect(decodeTime(5040n, true)).toBe(5040n * MS);
-  // A publisher whose clock is hours ahead, a second later.
-  nowMs = 6040n;
-  const placed = decodeTime(9_000_000n, true);
-  expect(placed).toBeGreaterThan(5040n * MS);
-  expect(placed).toBeLessThan(7000n * MS);
+  const FRAME = 40;
+
+  /**
+   * Packets of a camera, by their source's decode times and when they came, both in ms, placed with what is read on for;
+   * what is not told comes as the frame rate says.
+   */
+  function placed(
+    sources: readonly number[],
+    arrivals: (index: number) => number = (index) => index * FRAME,
+    cadence: Partial<Cadence> = {},
+  ) {
+    const line = new Timeline(40n * MS, 0, () => 0n);
+    line.describe({ frameNs: 40n * MS, reorderFrames: 0, paced: true, breaks: true, ...cadence });
+    const all = sources.map((time, index) => ({
+      pts: BigInt(time) * MS,
+      dts: BigInt(time) * MS,
+      duration: 40n * MS,
+      atNs: BigInt(arrivals(index)) * MS,
+    }));
+    let mostRead = 0;
+    const times = all.map((one, index) => {
+      let read = index + 1;
+      while (read < all.length && line.isUndecided(one, all.slice(index + 1, read))) read++;
+      const following = all.slice(index + 1, read);
+      mostRead = Math.max(mostRead, following.length);
+      return line.place(one.pts, one.dts, one.duration, { atNs: one.atNs, following });
+    });
+    return {
+      times: times.map(({ decodeTimestampNs }) => Number(decodeTimestampNs / MS)),
+      marked: times.flatMap(({ discontinuity }, index) => discontinuity ? [index] : []),
+      mostRead,
+    };
+  }
+  const regular = Array.from({ length: 30 }, (_, index) => index * FRAME);
+  const from = (first: number, offset: number) =>
+    regular.map((time, index) => index < first ? time : time + offset);
+
+  it("never waits for packets where its clock is right", () => {
+    expect(placed(regular)).toEqual({ times: regular, marked: [], mostRead: 0 });
+  });
+
+  it.each([37_600_000, -9_800_000, 600_000, 3000])(
+    "goes on by its own rate over one that is %i ms off",
+    (offset) => {
+      const sources = regular.map((time, index) => index === 12 ? time + offset : time);
+      expect(placed(sources)).toEqual({ times: regular, marked: [], mostRead: 1 });
+    },
+  );
+
+  it.each([37_600_000, -9_800_000, 600_000])(
+    "goes on where it was, when the clock has moved by %i ms",
+    (offset) => {
+      expect(placed(from(12, offset))).toMatchObject({ times: regular, marked: [12] });
+    },
+  );
+
+  it("keeps a silence of 30 s, and does not wait to know", () => {
+    const pause = placed(from(12, 30_000), (index) => index * FRAME + (index < 12 ? 0 : 30_000));
+    expect(pause).toEqual({ times: from(12, 30_000), marked: [], mostRead: 0 });
+  });
+
+  it("has a silence as long as it was, when the clock starts anew behind it", () => {
+    const sources = regular.map((time, index) => index < 12 ? 7_000_000 + time : time);
+    const silence = placed(sources, (index) => index * FRAME + (index < 12 ? 0 : 30_000));
+    expect(silence.marked).toEqual([12]);
+    expect(silence.times).toEqual(from(12, 30_000).map((time) => 7_000_000 + time));
+  });
+
+  it("reads on for one packet only, where they come slowly", () => {
+    const slow = placed(from(12, -600_000), (index) => index * 1000, { frameNs: 1000n * MS });
+    expect(slow).toMatchObject({ marked: [12], mostRead: 1 });
+  });
+
+  it("believes the arrival of packets from a pipe once they have come at their own pace", () => {
+    const sources = Array.from({ length: 60 }, (_, index) => index * FRAME + (index < 50 ? 0 : 600_000));
+    const atOnce = placed(sources, () => 0, { paced: "unknown" });
+    expect(atOnce).toMatchObject({ times: sources, marked: [] });
+    const inTime = placed(sources, undefined, { paced: "unknown" });
+    expect(inTime).toMatchObject({ times: sources.map((_, index) => index * FRAME), marked: [50] });
+  });
 });

@@ -184,8 +184,10 @@ const subjects: Record<Subject, () => Promise<void>> = {
     let ended = 0;
     await forget(async () => {
       const key = `cam-${subscribers.length}`;
-      Publisher.create({ ...place, ...size, key });
+      const publisher = Publisher.create({ ...place, ...size, key });
       const subscriber = await Subscriber.connect(key, { runtimeDirectory });
+      // Not to be collected before.
+      if (publisher.closed) throw new Error("it is closed");
       subscribers.push(subscriber);
       subscriber.next().catch(() => ended++);
     });

@@ -88,6 +88,18 @@ async function iterate(packets: boolean): Promise<Outcome & Iterated> {
   }
 }
 
+/** What a frame says of its picture, in short. */
+function pictureOf(frame: Frame): object {
+  const { visibleRect: { x, y, width, height }, colorSpace } = frame;
+  const { rotation, flip, fieldOrder, chromaLocation, captureTime } = frame;
+  return {
+    visible: [x, y, width, height],
+    display: [frame.displayWidth, frame.displayHeight],
+    colors: [colorSpace.primaries, colorSpace.transfer, colorSpace.matrix, colorSpace.fullRange],
+    ...{ rotation, flip, fieldOrder, chromaLocation, captureTime },
+  };
+}
+
 async function obey(command: Command): Promise<void> {
   switch (command.do) {
     case "connect":
@@ -99,7 +111,11 @@ async function obey(command: Command): Promise<void> {
       const { timeout = Infinity } = command;
       const frame = command.sync ? current().nextSync({ timeout }) : await current().next({ timeout });
       held.push(frame);
-      return report("took", { sequence: Number(frame.sequence), whole: await isWhole(frame) });
+      return report("took", {
+        sequence: Number(frame.sequence),
+        whole: await isWhole(frame),
+        picture: pictureOf(frame),
+      });
     }
     case "takePacket": {
       using reader = current().packets({ wait: command.wait ?? false });

@@ -9,6 +9,7 @@ const lib = @import("../lib.zig");
 const library = @import("../abi/mod.zig").library;
 const errors = @import("../core/mod.zig").errors;
 const format = @import("../core/mod.zig").format;
+const picture = @import("../core/mod.zig").picture;
 const layout = @import("../ring/mod.zig").layout;
 const frames = @import("../ring/mod.zig").frames;
 const packets = @import("../ring/mod.zig").packets;
@@ -52,6 +53,7 @@ pub const constants = [_]Constant{
     .{ .name = "KEY_SIZE_MAX", .file = layout, .declaration = "key_size_max" },
     .{ .name = "NAME_SIZE_MAX", .file = layout, .declaration = "name_size_max" },
     .{ .name = "DIMENSION_MAX", .file = format, .declaration = "dimension_max" },
+    .{ .name = "ASPECT_MAX", .file = picture, .declaration = "aspect_max" },
     .{ .name = "PLANES_MAX", .file = format, .declaration = "planes_max" },
     .{ .name = "UUID_SIZE", .file = protocol, .declaration = "uuid_size" },
     .{ .name = "DEVICES_MAX", .file = cuda_devices, .declaration = "devices_max" },
@@ -87,6 +89,42 @@ pub const enumerations = [_]Enumeration{
         .typescript = "DRM_FORMATS",
         .c = "drm_format",
         .prefix = "DRM_",
+    },
+    .{
+        .name = "ColorPrimaries",
+        .type = picture.Primaries,
+        .typescript = "COLOR_PRIMARIES",
+        .c = "primaries",
+        .prefix = "PRIMARIES_",
+    },
+    .{
+        .name = "ColorTransfer",
+        .type = picture.Transfer,
+        .typescript = "COLOR_TRANSFERS",
+        .c = "transfer",
+        .prefix = "TRANSFER_",
+    },
+    .{
+        .name = "ColorMatrix",
+        .type = picture.Matrix,
+        .typescript = "COLOR_MATRICES",
+        .c = "matrix",
+        .prefix = "MATRIX_",
+    },
+    .{ .name = "ColorRange", .type = picture.Range, .typescript = "COLOR_RANGES", .c = "range", .prefix = "RANGE_" },
+    .{
+        .name = "ChromaLocation",
+        .type = picture.ChromaLocation,
+        .typescript = "CHROMA_LOCATIONS",
+        .c = "chroma_location",
+        .prefix = "CHROMA_LOCATION_",
+    },
+    .{
+        .name = "FieldOrder",
+        .type = picture.FieldOrder,
+        .typescript = "FIELD_ORDERS",
+        .c = "field_order",
+        .prefix = "FIELD_ORDER_",
     },
     .{ .name = "ImageLayout", .type = images.Layout, .typescript = "IMAGE_LAYOUTS", .c = "image_layout" },
     .{ .name = "Policy", .type = frames.Policy, .typescript = "POLICIES", .c = "policy" },
@@ -197,6 +235,7 @@ pub const structs = [_]Struct{
     .{ .name = "Geometry", .type = format.Geometry, .typescript = false },
     .{ .name = "PublisherOptions", .type = publishing.Options, .text = &.{ "key", "directory", "device" } },
     .{ .name = "RingInfo", .type = publishing.Info },
+    .{ .name = "Picture", .type = picture.Picture },
     .{ .name = "PublishRecord", .type = frame_publishing.PublishRecord },
     .{ .name = "PublisherStats", .type = publishing.Stats },
     .{ .name = "PublisherEvent", .type = publisher_events.PublisherEvent, .text = &.{"name"} },

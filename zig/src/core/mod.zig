@@ -5,4 +5,5 @@ pub const drm_format = @import("drm_format.zig");
 pub const errors = @import("errors.zig");
 pub const format = @import("format.zig");
 pub const function_table = @import("function_table.zig");
+pub const picture = @import("picture.zig");
 pub const uuid = @import("uuid.zig");

@@ -4,12 +4,14 @@
 
 const std = @import("std");
 const errors = @import("../core/mod.zig").errors;
+const format = @import("../core/mod.zig").format;
 const os_fd = @import("../os/mod.zig").fd;
 const socket = @import("../os/mod.zig").socket;
 const clock = @import("../os/mod.zig").clock;
 const futex = @import("../os/mod.zig").futex;
 const log = @import("../os/mod.zig").log;
 const thread = @import("../os/mod.zig").thread;
+const memory = @import("../memory/mod.zig").memory;
 const protocol = @import("protocol.zig");
 const texts = @import("text.zig");
 const handshakes = @import("connect.zig");
@@ -219,6 +221,9 @@ pub fn connect(options: *const subscriber.Options, call: *handshakes.Call) Error
         bytes.len < protocol.Report.sizeFor(0);
     if (malformed) return errors.fail(error.Protocol, "the publisher answered with something else than a report", .{});
     @memcpy(std.mem.asBytes(report)[0..bytes.len], bytes);
+    const told = report.geometry;
+    const geometry = format.Geometry.init(told.format, told.width, told.height, memory.alignmentOf(.host));
+    report.picture = if (geometry) |known| report.picture.bounded(&known) else |_| .{};
     if (bytes.len != protocol.Report.sizeFor(report.subscriber_count)) {
         return errors.fail(error.Protocol, "the publisher's report has another length than it says", .{});
     }

@@ -5,6 +5,7 @@ const std = @import("std");
 const assert = std.debug.assert;
 const errors = @import("../core/mod.zig").errors;
 const format = @import("../core/mod.zig").format;
+const Picture = @import("../core/mod.zig").picture.Picture;
 const layout = @import("../ring/mod.zig").layout;
 const clock = @import("../os/mod.zig").clock;
 const cuda = @import("../memory/mod.zig").cuda;
@@ -34,6 +35,9 @@ pub const PublishRecord = extern struct {
     stream: u64,
     has_stream: u32,
     reserved: u32,
+    /// In UTC since 1970; 0: not known.
+    capture_time_ns: i64,
+    picture: Picture,
     metadata: [layout.metadata_size_max]u8,
 };
 
@@ -85,7 +89,9 @@ pub fn publish(publisher: *Publisher, slot: u32, record: *PublishRecord) Error!v
     const shared = &publisher.control.slots[slot].record;
     shared.timestamp_ns = record.timestamp_ns;
     shared.duration_ns = record.duration_ns;
+    shared.capture_time_ns = record.capture_time_ns;
     shared.flags = record.flags;
+    shared.picture = record.picture.bounded(&publisher.geometry);
     shared.metadata_size = record.metadata_size;
     @memcpy(shared.metadata[0..record.metadata_size], record.metadata[0..record.metadata_size]);
     shared.published_ns = clock.monotonicNs();

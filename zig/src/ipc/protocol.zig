@@ -4,6 +4,7 @@ const std = @import("std");
 const layout = @import("../ring/mod.zig").layout;
 const format = @import("../core/mod.zig").format;
 const TrackInfo = @import("track.zig").TrackInfo;
+const Picture = @import("../core/mod.zig").picture.Picture;
 
 pub const devices_max = 16;
 /// Bytes of a GPU's UUID.
@@ -194,6 +195,8 @@ pub const Report = extern struct {
     /// 1: there are no frames.
     packets_only: u32,
     last_eviction: Eviction,
+    /// The newest frame's; nothing is said before there is one.
+    picture: Picture,
     published: u64,
     newest_published_ns: u64,
     /// Frames per 1000 s over the frames that are in the ring; 0 with fewer than two.

@@ -37,6 +37,7 @@ fn fill(publisher: *Publisher, message: *protocol.Report) void {
     message.slots_leased = @popCount(publisher.subscribers.leased(&publisher.writer.sequences));
     message.geometry = publisher.geometry;
     message.slot_size = publisher.slot_size;
+    if (publisher.writer.newest_slot) |newest| message.picture = publisher.control.slots[newest].record.picture;
     message.published = publisher.writer.completed;
     message.rejected = @atomicLoad(u32, &publisher.admission.rejected, .monotonic);
     message.device = publisher.slots.device();

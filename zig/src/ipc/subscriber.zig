@@ -5,6 +5,7 @@ const std = @import("std");
 const assert = std.debug.assert;
 const errors = @import("../core/mod.zig").errors;
 const format = @import("../core/mod.zig").format;
+const Picture = @import("../core/mod.zig").picture.Picture;
 const layout = @import("../ring/mod.zig").layout;
 const frames = @import("../ring/mod.zig").frames;
 const packets = @import("../ring/mod.zig").packets;
@@ -601,8 +602,11 @@ pub const Subscriber = struct {
         view.record.timestamp_ns = shared.timestamp_ns;
         view.record.duration_ns = shared.duration_ns;
         view.record.published_ns = shared.published_ns;
+        view.record.capture_time_ns = shared.capture_time_ns;
         view.record.flags = shared.flags;
-        // Read once: a hostile publisher may change it between a check and a use.
+        // Read once, both: a hostile publisher may change them between a check and a use.
+        const stated = @as(*const volatile Picture, &shared.picture).*;
+        view.record.picture = stated.bounded(&subscriber.geometry);
         const size = @min(@atomicLoad(u32, &shared.metadata_size, .monotonic), layout.metadata_size_max);
         view.record.metadata_size = size;
         @memcpy(view.record.metadata[0..size], shared.metadata[0..size]);

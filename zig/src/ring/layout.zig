@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const format = @import("../core/mod.zig").format;
+const Picture = @import("../core/mod.zig").picture.Picture;
 
 pub const magic: u32 = 0xCC7C1DCF;
 pub const version: u32 = 6;
@@ -58,10 +59,14 @@ pub const FrameRecord = extern struct {
     duration_ns: u64,
     /// CLOCK_MONOTONIC at publish.
     published_ns: u64,
+    /// When the picture was taken, in UTC since 1970, by the camera's clock where it tells, else when it arrived; 0:
+    /// not known.
+    capture_time_ns: i64,
     /// Flags of a frame.
     flags: u32,
     /// Bytes of `metadata` that are used.
     metadata_size: u32,
+    picture: Picture,
     metadata: [metadata_size_max]u8,
 };
 
@@ -134,14 +139,15 @@ pub const lease_page_size = std.heap.page_size_max;
 
 comptime {
     const assert = std.debug.assert;
-    assert(@sizeOf(FrameRecord) == 32 + metadata_size_max);
-    assert(@sizeOf(Slot) == 1088);
+    assert(@sizeOf(FrameRecord) == 88 + metadata_size_max);
+    assert(@offsetOf(FrameRecord, "picture") == 40);
+    assert(@sizeOf(Slot) == 1152);
     assert(@offsetOf(Slot, "record") == 16);
     assert(@offsetOf(Control, "geometry") == 0x10);
     assert(@offsetOf(Control, "newest") == 0xC0);
     assert(@offsetOf(Control, "publisher_waiting") == 0x100);
     assert(@offsetOf(Control, "slots") == 0x140);
-    assert(@sizeOf(Control) == 0x140 + slots_max * 1088);
+    assert(@sizeOf(Control) == 0x140 + slots_max * 1152);
     assert(@offsetOf(LeasePage, "cursor") == 0x40);
     assert(@offsetOf(LeasePage, "revoked") == 0x68);
     assert(@offsetOf(LeasePage, "frames") == 0x80);

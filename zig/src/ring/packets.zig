@@ -32,8 +32,10 @@ pub const flag = struct {
     pub const discontinuity: u32 = 4;
     /// The last packet of its access unit.
     pub const last_in_au: u32 = 8;
+    /// Decoded for those that refer to it, and not shown: FFmpeg's `AV_PKT_FLAG_DISCARD`.
+    pub const discard: u32 = 16;
 
-    pub const all: u32 = key | corrupt | discontinuity | last_in_au;
+    pub const all: u32 = key | corrupt | discontinuity | last_in_au | discard;
 };
 
 pub const Header = extern struct {
@@ -822,7 +824,7 @@ test "writer: what it refuses changes nothing" {
     const payload: [33]u8 = @splat(0);
     try testing.expectError(error.PacketOversized, ring.writer.write(&payload, 0, 0, 0));
     try testing.expectError(error.InvalidArgument, ring.writer.write(&.{}, 0, 0, 0));
-    try testing.expectError(error.InvalidArgument, ring.writer.write(payload[0..1], 0, 0, 16));
+    try testing.expectError(error.InvalidArgument, ring.writer.write(payload[0..1], 0, 0, flag.all + 1));
     try ring.expectRegion();
     ring.writer.shutdown();
     try testing.expectError(error.InvalidArgument, ring.writer.write(payload[0..1], 0, 0, 0));
