@@ -2,36 +2,55 @@
 import { type Command, Option } from "commander";
 import { extname, resolve } from "node:path";
 import strftime from "strftime";
-import { loadNodeAv, type Segment, SegmentRecorder } from "../media/mod.ts";
+import { AllTracks, loadNodeAv, recordable, type Segment, SegmentRecorder } from "../media/mod.ts";
 
 import { Subscriber } from "../frames/mod.ts";
-import { type CommonOptions, contextOf, duration, durationOrNone, newCommand } from "./command.ts";
+import {
+  type CommonOptions,
+  type Context,
+  contextOf,
+  duration,
+  durationOrNone,
+  newCommand,
+} from "./command.ts";
 import { UsageError } from "./exit.ts";
-import { packetsOf } from "./packets.ts";
+import { trackPacketsOf } from "./packets.ts";
+import { parseTrigger, recordEvents, type Trigger } from "./record_events.ts";
+import { type Output, tellLeft } from "./record_output.ts";
 import { printJson } from "./stdout.ts";
 
 const FORMATS: Record<string, string> = { mp4: "mp4", mkv: "matroska", ts: "mpegts" };
 /** How long a full disk is left alone, in ms. */
 const FULL_RETRY_MS = 5000;
 
-interface Options extends CommonOptions {
+interface RecordOptions extends CommonOptions {
   output: string;
   format?: string;
   segment?: number;
   duration?: number;
   sync: number;
+  audio?: "aac";
   diskFull: "stop" | "wait";
+  on?: Trigger[];
+  pre?: number;
+  post?: number;
   wait?: number;
   reconnect: boolean;
   name: string;
 }
 
 export function recordCommand(): Command {
-  return newCommand("record", "Record the packets of a key to MP4, MKV or MPEG-TS, not encoded again.", [
-    "record cam1 --output cam1.mp4",
-    "record cam1 --output '/recordings/%Y-%m-%d/cam1-%H%M%S.mp4' --segment 10m",
-    "record cam1 --output cam1-%s.ts --duration 30s --json",
-  ])
+  return newCommand(
+    "record",
+    "Record the packets of a key, sound and all, to MP4, MKV or MPEG-TS, not encoded again.",
+    [
+      "record cam1 --output cam1.mp4",
+      "record cam1 --output '/recordings/%Y-%m-%d/cam1-%H%M%S.mp4' --segment 10m",
+      "record cam1 --output cam1-%s.ts --duration 30s --json",
+      "record cam1 --output 'events/%H%M%S.mp4' --on signal --pre 5s --post 20s",
+      "record cam1 --output 'events/%H%M%S.mp4' --on data:detections:label=person",
+    ],
+  )
     .argument("<key>", "the publisher's key")
     .requiredOption(
       "-o, --output <pattern>",
@@ -46,44 +65,76 @@ export function recordCommand(): Command {
       new Option("--sync <duration>", "bring what is recorded to the disk so often; 0: when the kernel likes")
         .argParser(durationOrNone).default(2, "2s"),
     )
+    .addOption(new Option("--audio <codec>", "encode sound; default: as it is").choices(["aac"]))
     .addOption(
       new Option("--disk-full <policy>", "stop with exit code 6, or wait and go on in a new file")
         .choices(["stop", "wait"]).default("stop"),
     )
+    .option(
+      "--on <event>",
+      "record events alone: signal (SIGUSR1), line (of standard input), data:[KEY/]LABEL[:PATH[=VALUE]]; repeatable",
+      (text: string, before: Trigger[] = []) => [...before, ...text.split("\n").map(parseTrigger)],
+    )
+    .option(
+      "--pre <duration>",
+      "how long before an event its file begins at the latest; default 10s",
+      durationOrNone,
+    )
+    .option("--post <duration>", "how long behind an event its file ends; default 10s", durationOrNone)
     .option("--wait <duration>", "how long to wait for the publisher; default: not at all", duration)
     .option("--no-reconnect", "end with the publisher instead of waiting for the next one")
     .option("--name <name>", "what the publisher's reports call this reader", "record")
     .action(record);
 }
 
-async function record(key: string, options: Options): Promise<void> {
-  const { signal, log, json, place } = contextOf(options);
+async function record(key: string, options: RecordOptions): Promise<void> {
+  const context = contextOf(options);
   const format = options.format === undefined ? undefined : FORMATS[options.format];
   const known = Object.keys(FORMATS).includes(extname(options.output).slice(1).toLowerCase());
   if (!format && !known) {
     throw new UsageError(`${options.output} must end in .mp4, .mkv or .ts, or give --format`);
   }
+  if (options.on === undefined && (options.pre ?? options.post) !== undefined) {
+    throw new UsageError("--pre and --post are about events: say with --on which ones");
+  }
+  if (options.on !== undefined && (options.segment ?? options.duration) !== undefined) {
+    throw new UsageError("with --on each event has a file of its own: leave --segment and --duration away");
+  }
   await loadNodeAv();
-  const waitMs = (options.wait ?? 0) * 1000;
   using camera = await Subscriber.connect(key, {
     name: options.name,
     frames: false,
-    timeout: waitMs,
+    timeout: (options.wait ?? 0) * 1000,
     reconnect: options.reconnect,
-    signal,
-    ...place,
+    signal: context.signal,
+    ...context.place,
   });
-  using reader = camera.packets({ wait: true, sinceConnection: true });
+  const output: Output = {
+    pathOf: (time) => resolve(strftime(options.output, time)),
+    ...(format !== undefined && { format }),
+    sync: options.sync,
+    ...(options.audio !== undefined && { audio: options.audio }),
+  };
+  if (options.on !== undefined) await recordEvents(camera, { ...options, on: options.on }, output, context);
+  else await recordAll(camera, options, output, context);
+}
+
+async function recordAll(
+  camera: Subscriber,
+  options: RecordOptions,
+  output: Output,
+  { signal, log, json }: Context,
+): Promise<void> {
+  const { key } = camera;
+  using tracks = new AllTracks(camera, { sinceConnection: true });
   const segments: Segment[] = [];
   const recorder = new SegmentRecorder({
-    pathOf: (start) => resolve(strftime(options.output, start)),
-    format,
-    sync: options.sync,
+    ...output,
     seconds: options.segment,
     retryMs: options.diskFull === "wait" ? FULL_RETRY_MS : undefined,
     onBegin: (path, left) => {
       // Each file has the same to say.
-      if (segments.length === 0) { for (const { reason } of left) log.warn(`${path}: ${reason}`); }
+      if (segments.length === 0) tellLeft(path, left, log);
       if (json) printJson({ event: "begin", key, path });
       else log.info(`recording ${path}`);
     },
@@ -93,20 +144,13 @@ async function record(key: string, options: Options): Promise<void> {
     },
     onFull: (error) => log.warn(`${(error as Error).message}: packets are dropped until there is room`),
   });
-  const trackOf = (track: number) =>
-    track > 0 ? undefined : {
-      kind: "video",
-      codecId: reader.codecId,
-      description: reader.track.description,
-      codedWidth: camera.codedWidth,
-      codedHeight: camera.codedHeight,
-    } as const;
-  // What the ring has lost, and what came while no file could have it.
-  const lost = () => reader.stats().lost + recorder.dropped;
+  // What the rings have lost, and what came while no file could have it.
+  const lost = () => tracks.stats().lost + recorder.dropped;
   let packets = 0;
   try {
-    for await (const packet of packetsOf(key, reader, waitMs, signal)) {
-      await recorder.write(packet, trackOf);
+    const waitMs = (options.wait ?? 0) * 1000;
+    for await (const packet of trackPacketsOf(camera, tracks, waitMs, signal)) {
+      await recorder.write(recordable(packet), (index) => tracks.trackOf(index));
       packets++;
       if (options.duration !== undefined && recorder.seconds >= options.duration) break;
       if (!json) log.progress(`${recorder.path ?? key}: ${packets} packets, ${lost()} lost`);
@@ -117,12 +161,7 @@ async function record(key: string, options: Options): Promise<void> {
   } finally {
     await recorder.close();
   }
-  const total = {
-    segments: segments.length,
-    packets,
-    lost: lost(),
-    reconnects: camera.stats().reconnects,
-  };
+  const total = { segments: segments.length, packets, lost: lost(), reconnects: camera.stats().reconnects };
   if (json) printJson({ event: "end", key, ...total });
   else log.info(`${key}: ${total.packets} packets in ${total.segments} files, ${total.lost} lost`);
 }

@@ -1,6 +1,12 @@
 /** This is the door of the room that reads and writes media: what others may use of it. */
 export { type ColourOptions, isKnownMatrix, MATRICES, type Matrix, RANGES } from "./frame_picture.ts";
 export { AllTracks, type AllTracksOptions, type TrackPacket } from "./all_tracks.ts";
+export {
+  type EventInit,
+  EventRecorder,
+  type EventRecorderOptions,
+  type RecordedEvent,
+} from "./event_recorder.ts";
 export { encodeImage, type ImageFormat, imageSize } from "./image.ts";
 export { isBrokenPipe, isDiskFull, loadNodeAv } from "./node_av.ts";
 export type { DestinationPlane } from "./picture.ts";
