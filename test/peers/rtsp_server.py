@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """A camera for tests: serves files over RTSP, each client from its beginning, at the file's own pace.
 
-rtsp_server.py PORT FILE [PATH=FILE ...] [--user NAME:PASSWORD]; FILE is at /stream. H.264 or HEVC in MP4.
-Prints {"event":"ready"} once it listens. Ends when its standard input does.
+rtsp_server.py PORT FILE [PATH=FILE ...] [--user NAME:PASSWORD]; FILE is at /stream. H.264 or HEVC in MP4, and AAC
+where the file has it. Prints {"event":"ready"} once it listens. Ends when its standard input does.
 """
 
 import json
+import struct
 import sys
 
 import gi
@@ -17,16 +18,29 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 Gst.init(None)
 
 
-def codec_of(path):
+def moov_of(path):
+    """What the file says of its tracks, without their media: that may have any bytes."""
     with open(path, "rb") as file:
-        return "h265" if b"hvc1" in (head := file.read()) or b"hev1" in head else "h264"
+        while len(head := file.read(8)) == 8:
+            size, kind = struct.unpack(">I4s", head)
+            if size == 1:
+                size = struct.unpack(">Q", file.read(8))[0] - 8
+            if kind == b"moov":
+                return file.read(size - 8)
+            if size < 8:
+                break
+            file.seek(size - 8, 1)
+    sys.exit(f"{path} has no moov box")
 
 
 def factory_of(path):
-    codec = codec_of(path)
+    moov = moov_of(path)
+    codec = "h265" if b"hvc1" in moov or b"hev1" in moov else "h264"
+    sound = "demuxer.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay1 pt=97" if b"mp4a" in moov else ""
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(
-        f'( filesrc location="{path}" ! qtdemux ! {codec}parse ! rtp{codec}pay name=pay0 pt=96 )'
+        f'( filesrc location="{path}" ! qtdemux name=demuxer '
+        f"demuxer.video_0 ! queue ! {codec}parse ! rtp{codec}pay name=pay0 pt=96 {sound} )"
     )
     return factory
 

@@ -24,7 +24,7 @@ export const noCamera: string | undefined = findMissing();
 function findMissing(): string | undefined {
   const needed: [string, ...string[]][] = [
     [PYTHON, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"],
-    ...["qtdemux", "h264parse", "rtph264pay"].map((
+    ...["qtdemux", "h264parse", "rtph264pay", "aacparse", "rtpmp4gpay"].map((
       element,
     ): [string, ...string[]] => ["gst-inspect-1.0", "--exists", element]),
     ["ffmpeg", "-version"],

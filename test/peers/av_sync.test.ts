@@ -1,0 +1,88 @@
+// How the soak measures whether picture and sound belong together, and that the RTSP server sends them together.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import { outputOf } from "../../scripts/lib/process.ts";
+import { avSync } from "../../scripts/measure/av_sync.ts";
+import { makeSyncFilm } from "../../scripts/measure/sync_film.ts";
+import { stages } from "../support/processes.ts";
+import { Media, noCamera, serve } from "./support.ts";
+
+const stage = stages();
+const media = new Media();
+const SECONDS = 12;
+/** AAC tells when a tone begins to a few of its shortest windows, which are 2.7 ms. */
+const PRECISION = 3;
+
+describe.skipIf(noCamera)("A/V sync", () => {
+  let film = "";
+  beforeAll(async () => {
+    await makeSyncFilm(film = media.path("film.mp4"), SECONDS);
+  });
+
+  /** The film once more, by ffmpeg's options; its sound may come from a second input. */
+  const changed = (name: string, ...options: string[]) =>
+    media.ffmpeg(name, "-i", film, ...options, "-map", "0:v", "-map", "1:a", "-c", "copy");
+
+  test("of the film itself is exact; of all flashes at most the last is at an edge", async () => {
+    const { distances, alone, atEdges, median, worst } = await avSync(film);
+    expect([distances.length + atEdges, alone]).toEqual([SECONDS, []]);
+    expect(atEdges).toBeLessThanOrEqual(1);
+    for (const value of [...distances, median, worst]) expect(Math.abs(value)).toBeLessThan(PRECISION);
+  });
+
+  test.each([60, -60, 1000, -2000])("of sound that is %d ms late is that", async (late) => {
+    const path = await changed(`late${late}.mkv`, "-itsoffset", String(late / 1000), "-i", film);
+    const { distances, alone, median, worst } = await avSync(path, (await avSync(film)).median);
+    expect(distances.length).toBeGreaterThan(SECONDS - 4);
+    expect(alone).toEqual([]);
+    for (const value of [median, worst]) expect(Math.abs(value - late)).toBeLessThan(PRECISION);
+  });
+
+  test("of sound that jumps by 30 ms is 30 ms at worst", async () => {
+    const jump = "setts=ts=TS+1440*gte(TS\\,8.2*48000)";
+    const path = await changed("jump.mp4", "-i", film, "-bsf:a", jump);
+    const { distances, median, worst } = await avSync(path);
+    expect(Math.abs(median)).toBeLessThan(PRECISION);
+    expect(Math.abs(worst - 30)).toBeLessThan(PRECISION);
+    expect(distances.filter((distance) => Math.abs(distance - 30) < PRECISION).length).toBeGreaterThanOrEqual(
+      2,
+    );
+  });
+
+  test("of a film whose beeps are another's tells the flashes that are alone", async () => {
+    const silence = ["-f", "lavfi", "-i", "anullsrc=r=48000", "-t", String(SECONDS)];
+    const path = await media.ffmpeg(
+      "silent.mp4",
+      ...["-i", film, ...silence, "-map", "0:v", "-map", "1:a", "-c:v", "copy"],
+    );
+    const { distances, alone, median } = await avSync(path);
+    expect([distances, median]).toEqual([[], NaN]);
+    expect(alone.length).toBeGreaterThanOrEqual(SECONDS - 1);
+  });
+
+  test("says nothing of flashes beside a hole", async () => {
+    // Packets of 21.3 ms: from 5.44 s on.
+    const hole = "noise=drop=between(n\\,256\\,262)";
+    const path = await changed("hole.mkv", "-i", film, "-bsf:a", hole);
+    const whole = await avSync(film);
+    const { distances, alone, atEdges } = await avSync(path);
+    expect([alone, atEdges]).toEqual([[], whole.atEdges + 1]);
+    expect(distances).toHaveLength(whole.distances.length - 1);
+  });
+
+  test("of what the RTSP server sends is that of its file", async () => {
+    const silentFilm = await media.ffmpeg("without.mp4", "-i", film, "-c", "copy", "-an");
+    await using server = await serve(stage(), [film, `silent=${silentFilm}`]);
+    const url = (path: string) => `rtsp://127.0.0.1:${server.port}/${path}`;
+    const received = (name: string, path: string) =>
+      media.ffmpeg(name, "-rtsp_transport", "tcp", "-i", url(path), "-t", "5", "-c", "copy");
+    const [sounding, silent] = [await received("rtsp.mkv", "stream"), await received("mute.mkv", "silent")];
+    const { distances, alone, worst } = await avSync(sounding);
+    expect(distances.length).toBeGreaterThanOrEqual(3);
+    expect(alone).toEqual([]);
+    expect(Math.abs(worst)).toBeLessThan(PRECISION);
+    const streams = ["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0"];
+    expect(await outputOf("ffprobe", [...streams, sounding])).toBe("h264\naac\n");
+    expect(await outputOf("ffprobe", [...streams, silent])).toBe("h264\n");
+  });
+});
