@@ -51,6 +51,20 @@ export async function avSync(path: string, calibration = 0): Promise<AvSync> {
     if (Math.abs(nearest) < REACH) distances.push(nearest * 1000 - calibration);
     else alone.push(flash.at);
   }
+  return summary(distances, alone, atEdges);
+}
+
+/** What was measured of several recordings; undefined of none. */
+export function together(measured: readonly AvSync[]): AvSync | undefined {
+  if (measured.length === 0) return undefined;
+  return summary(
+    measured.flatMap(({ distances }) => distances),
+    measured.flatMap(({ alone }) => alone),
+    measured.reduce((sum, { atEdges }) => sum + atEdges, 0),
+  );
+}
+
+function summary(distances: number[], alone: number[], atEdges: number): AvSync {
   const sorted = distances.toSorted((one, other) => one - other);
   const worst = distances.toSorted((one, other) => Math.abs(other) - Math.abs(one))[0] ?? NaN;
   return { distances, alone, atEdges, median: sorted[sorted.length >> 1] ?? NaN, worst };

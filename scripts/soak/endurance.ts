@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { outputOfSync } from "../lib/process.ts";
+import { type AvSync, together } from "../measure/av_sync.ts";
 import { judge } from "../measure/budget.ts";
 import { type CpuShare, cpuShare, type Usage } from "../measure/process_usage.ts";
 import { type Runtime, RUNTIMES, type Subject } from "../measure/subject.ts";
@@ -22,7 +22,8 @@ import {
 } from "./commands.ts";
 import { MortalCamera } from "./mortal_camera.ts";
 import { countOf, until } from "../measure/progress.ts";
-import { playable } from "./recordings.ts";
+import { type Film, longFilm, syncFilm } from "./film.ts";
+import { examine, type Recording } from "./recordings.ts";
 
 const SAMPLE_MS = 1000;
 const DOWN_MS = 1000;
@@ -35,7 +36,8 @@ export interface EnduranceOptions {
   /** Whose commands run. */
   runtimes: readonly Runtime[];
   minutes: number;
-  input: string;
+  /** A file that the camera shows; undefined: a film that shows whether picture and sound belong together. */
+  input: string | undefined;
   /** Seconds that the camera lives. */
   life: number;
   /** For sockets, recordings and the camera's file. */
@@ -64,7 +66,11 @@ export interface SourceRow {
   packets: number;
   packetsDropped: number;
   recordings: number;
+  /** Packets of the picture and of the sound in them. */
   recorded: number;
+  recordedSound: number;
+  /** Of all recordings together, where the film shows it. */
+  sync: AvSync | undefined;
   piped: number;
 }
 
@@ -77,17 +83,18 @@ export interface EnduranceResult {
 }
 
 export async function endure(
-  { runtimes, minutes, life, ...options }: EnduranceOptions,
+  { runtimes, minutes, life, input, directory }: EnduranceOptions,
 ): Promise<EnduranceResult> {
-  const sockets = join(options.directory, "sockets");
+  const sockets = join(directory, "sockets");
   mkdirSync(sockets);
-  using camera = new MortalCamera(longFile(options));
+  const film = await (input === undefined ? syncFilm(directory, life) : longFilm(directory, life, input));
+  using camera = new MortalCamera(film.path);
   await camera.start();
   await using silent = await silentCamera();
   await using stack = new AsyncDisposableStack();
   const begin = (command: Command, runtime: Runtime, key: string) =>
     stack.use(new Player(command, runtime, key, sockets));
-  const groups = runtimes.map((runtime) => new Group(runtime, options.directory, camera, silent, begin));
+  const groups = runtimes.map((runtime) => new Group(runtime, directory, camera, silent, begin));
   const players = groups.flatMap((group) => group.players);
   const { publisher, key } = groups[0]!;
   await until(publisher.subject, "it has not published", async () => await publisher.look() > 0);
@@ -116,17 +123,11 @@ export async function endure(
 
   const rows = players.map((player) => player.row());
   problems.push(...rows.flatMap(problemsOf), ...players.flatMap((player) => player.endProblem() ?? []));
-  const sources = groups.map((group) => group.row(deaths, problems));
+  const sources: SourceRow[] = [];
+  for (const group of groups) sources.push(await group.row(deaths, film, problems));
   const left = readdirSync(sockets);
   if (left.length > 0) problems.push(`left behind: ${left.join(", ")}`);
   return { minutes, deaths, rows, sources, problems };
-}
-
-/** A file longer than the camera lives. */
-function longFile({ input, directory }: Pick<EnduranceOptions, "input" | "directory">): string {
-  const path = join(directory, "camera.mp4");
-  outputOfSync("ffmpeg", ["-v", "error", "-stream_loop", "9", "-i", input, "-c", "copy", "-an", path]);
-  return path;
 }
 
 /** A process of the soak, and what is expected of it. */
@@ -222,15 +223,18 @@ class Group {
     return Number(this.publisher.subject.status[field] ?? 0);
   }
 
-  row(deaths: number, problems: string[]): SourceRow {
+  async row(deaths: number, film: Film, problems: string[]): Promise<SourceRow> {
     const reconnects = this.#told("reconnects");
     // The last death may be too near to the end.
     if (reconnects < deaths - 1) {
       problems.push(`${this.publisher.subject}: ${deaths} deaths, but only ${reconnects} reconnects`);
     }
-    const files = readdirSync(this.#recordings).map((name) => playable(join(this.#recordings, name)));
+    const files: Recording[] = [];
+    for (const name of readdirSync(this.#recordings)) {
+      files.push(await examine(join(this.#recordings, name), film));
+    }
     if (files.length === 0) problems.push(`${this.#runtime}: nothing was recorded`);
-    for (const { path, error } of files) if (error) problems.push(`${path} does not play: ${error}`);
+    problems.push(...files.flatMap((file) => file.problems));
     return {
       runtime: this.#runtime,
       reconnects,
@@ -239,7 +243,9 @@ class Group {
       packets: this.#told("packets"),
       packetsDropped: this.#told("packetsDropped"),
       recordings: files.length,
-      recorded: files.reduce((sum, { packets }) => sum + packets, 0),
+      recorded: files.reduce((sum, { picture }) => sum + picture.packets, 0),
+      recordedSound: files.reduce((sum, { sound }) => sum + sound.packets, 0),
+      sync: together(files.flatMap(({ sync }) => sync ?? [])),
       piped: this.#pipe.subject.printed,
     };
   }

@@ -19,13 +19,14 @@ import { soakReaders } from "./readers/soak.ts";
 const help =
   `A camera that dies every 20 s, with \`cuframes source\`, \`record\`, \`pipe\` and \`pipe --packets\` on it, sources
 that wait for a camera, and a plain reader on every runtime. Memory, descriptors and threads must stay flat, CPU time within
-its budgets, every death is survived and every recording plays. Needs gst-rtsp-server and ffmpeg: .ci/run installs them.
+its budgets, every death is survived, and every recording plays and has its sound, in sync. Needs gst-rtsp-server and ffmpeg: .ci/run installs them.
 
   npm run soak [-- options]
 
   --minutes N        how long; default: 10
   --runtime LIST     what runs the commands: deno, bun, node, several with commas, or all; default: bun
-  --input FILE       what the camera shows; default: the project's own clip
+  --input FILE       what the camera shows, H.264 or HEVC in MP4, with AAC or without; default: a film with a flash and a beep
+                     each second, of which alone it is measured how far sound is from its picture
   --life N           seconds that the camera lives; default: 20
   --json             the result as one line of JSON
 
@@ -34,7 +35,8 @@ place of a camera. Needs nothing besides, and writes docs/results/DATE-MACHINE.m
 
   --seconds N        how long each is looked at; default: 10
   --results DIR      another directory to write to
-  --runtime, --input, --json  as above
+  --input FILE       25 frames a second; default: the project's own clip
+  --runtime, --json  as above
 
 With \`readers\` it is readers of every kind on one publisher of NV12: quick ones, some that hold up to 8 frames for up to 5 s,
 some that never close them, some that are stopped in the middle of a lease or killed. No frame may be missed or change while it is
@@ -66,7 +68,7 @@ function parse() {
       write: { type: "boolean", default: false },
       minutes: { type: "string", default: "10" },
       runtime: { type: "string" },
-      input: { type: "string", default: join(root, "test/fixtures/clip.mp4") },
+      input: { type: "string" },
       life: { type: "string", default: "20" },
       cpu: { type: "boolean", default: false },
       seconds: { type: "string", default: "10" },
@@ -97,7 +99,7 @@ async function cpu(values: Values, directory: string): Promise<boolean> {
   const result = await measureCpu({
     runtimes: runtimesIn(values.runtime ?? "all"),
     seconds,
-    input: values.input,
+    input: values.input ?? join(root, "test/fixtures/clip.mp4"),
     directory,
     progress: (what) => console.error(what),
   });

@@ -12,6 +12,7 @@ import type { EnduranceResult } from "./endurance.ts";
 
 const percent = (value: number) => `${value.toFixed(1)} %`;
 export const megabytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+const milliseconds = (value: number) => `${value.toFixed(1)} ms`;
 const change = ([first, last]: readonly [number, number]) => `${first} → ${last}`;
 
 function verdict(row: CpuShare & { budget: number | undefined }): string {
@@ -33,7 +34,10 @@ export function enduranceTables({ minutes, deaths, rows, sources }: EnduranceRes
     ]),
   );
   const streams = markdownTable(
-    ["source", "reconnects", "frames", "dropped", "packets", "too large", "recorded", "in files", "piped"],
+    [
+      ...["source", "reconnects", "frames", "dropped", "packets", "too large", "recorded", "of sound"],
+      ...["in files", "flash to beep", "at worst", "piped"],
+    ],
     sources.map((row) => [
       row.runtime,
       ...[
@@ -43,9 +47,12 @@ export function enduranceTables({ minutes, deaths, rows, sources }: EnduranceRes
         row.packets,
         row.packetsDropped,
         row.recorded,
+        row.recordedSound,
         row.recordings,
       ]
         .map(String),
+      row.sync ? `${milliseconds(row.sync.median)} of ${row.sync.distances.length}` : "",
+      row.sync ? milliseconds(row.sync.worst) : "",
       megabytes(row.piped),
     ]),
   );

@@ -1,9 +1,11 @@
 // How the soak measures whether picture and sound belong together, and that the RTSP server sends them together.
 
+import { writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { outputOf } from "../../scripts/lib/process.ts";
 import { avSync } from "../../scripts/measure/av_sync.ts";
 import { makeSyncFilm } from "../../scripts/measure/sync_film.ts";
+import { examine } from "../../scripts/soak/recordings.ts";
 import { stages } from "../support/processes.ts";
 import { Media, noCamera, serve } from "./support.ts";
 
@@ -68,6 +70,29 @@ describe.skipIf(noCamera)("A/V sync", () => {
     const { distances, alone, atEdges } = await avSync(path);
     expect([alone, atEdges]).toEqual([[], whole.atEdges + 1]);
     expect(distances).toHaveLength(whole.distances.length - 1);
+  });
+
+  test("of a recording is part of what the soak says of it", async () => {
+    const shown = { path: film, hasSound: true, calibration: (await avSync(film)).median };
+    const problemsOf = async (path: string) =>
+      (await examine(path, shown)).problems.map((problem) => problem.replace(`${path}: `, ""));
+    expect(await problemsOf(film)).toEqual([]);
+    const late = await changed("late.mp4", "-itsoffset", "0.03", "-i", film);
+    expect(await problemsOf(late)).toEqual([
+      expect.stringMatching(/^a beep is (29|30|31)\.\d ms from its flash$/),
+    ]);
+    const mute = await media.ffmpeg("mute.mp4", "-i", film, "-c", "copy", "-an");
+    expect(await problemsOf(mute)).toEqual(["no sound"]);
+    expect((await examine(mute, { ...shown, hasSound: false })).problems).toEqual([]);
+    const short = await changed("short.mp4", "-t", "8", "-i", film);
+    expect(await problemsOf(short)).toEqual([
+      expect.stringMatching(/^the picture ends at 12\.0 s, the sound at 8\.0 s$/),
+    ]);
+    const broken = media.path("broken.mp4");
+    writeFileSync(broken, "this is no film");
+    expect(await problemsOf(broken)).toEqual([expect.stringMatching(/does not play/)]);
+    const soundAlone = await media.ffmpeg("sound.mp4", "-i", film, "-c", "copy", "-vn");
+    expect(await problemsOf(soundAlone)).toEqual(["no picture"]);
   });
 
   test("of what the RTSP server sends is that of its file", async () => {
