@@ -367,14 +367,18 @@ export class SegmentRecorder implements AsyncDisposable {
     this.#retryAt = performance.now() + this.#options.retryMs;
   }
 
-  /** Sees to it that nothing is held for long when nothing comes. */
+  /** Sees to it that nothing is held for long when nothing comes: each packet puts it off. */
   #arm(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     const waits = this.#ending !== undefined || (!this.#held.isEmpty && this.#current !== undefined);
-    if (!waits || this.#timer !== undefined || this.#calls.closed) return;
+    if (!waits || this.#calls.closed) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       if (this.#calls.closed) return;
-      this.#calls.run(() => this.#release(true)).catch((cause) => this.#failure ??= { cause });
+      // A packet that was being written has armed it again.
+      const release = async () => this.#timer === undefined ? await this.#release(true) : undefined;
+      this.#calls.run(release).catch((cause) => this.#failure ??= { cause });
     }, APART_MS);
     this.#timer.unref();
   }

@@ -1,6 +1,7 @@
 // Recordings in several files: each has the sound of its picture, none is lost and none is there twice.
 
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { RecorderTrack } from "../../../media.ts";
 import { type Segment, type SegmentPacket, SegmentRecorder } from "../../../src/media/segments.ts";
@@ -110,6 +111,41 @@ describe.skipIf(!hasFfmpeg())("a recording in segments", () => {
       expect([pictures, sounds]).toEqual([300, sound.length]);
     },
   );
+
+  it("waits for an ended file's sound for as long as packets come", async () => {
+    const { tracks, packets } = await all();
+    const cut = packets.find(({ track, type, timestampNs }) =>
+      track === 0 && type === "key" && timestampNs >= 3n * SECOND
+    )!;
+    const isBefore = ({ track, timestampNs, decodeTimestampNs }: (typeof packets)[number]) =>
+      track === 0 ? decodeTimestampNs < cut.decodeTimestampNs : timestampNs < cut.timestampNs;
+    const before = packets.filter(isBefore);
+    const late = before.filter(({ track }) => track === 1).slice(-2);
+    const picture = packets.filter(({ track }) => track === 0);
+    const [last, next] = [picture[picture.indexOf(cut) - 1]!, picture[picture.indexOf(cut) + 1]!];
+    // The sound of its last moment is held until the last frame has come, which is what the clock is for.
+    const begin = before.filter((packet) => packet !== last && !late.includes(packet));
+    const files: Segment[] = [];
+    await using recorder = new SegmentRecorder({
+      pathOf: () => join(directory, `segment-${names++}.mp4`),
+      seconds: 3,
+      onEnd: (segment) => files.push(segment),
+    });
+    const write = async (those: typeof packets) => {
+      for (const packet of those) {
+        await recorder.write({ ...packet, discontinuity: false }, (track) => tracks[track]);
+      }
+    };
+    // More than a second from where it began to hold something, and never as much without a packet.
+    for (const step of [begin, [last], [cut], [next]]) {
+      await write(step);
+      await setTimeout(300);
+    }
+    await write(late);
+    await recorder.close();
+    const counts = files.map(({ packets }) => packets);
+    expect([counts, recorder.dropped]).toEqual([[before.length, 2], 0]);
+  });
 
   it("cuts sound alone by time", async () => {
     const { tracks, packets } = await all();
