@@ -69,6 +69,8 @@ export interface SourceRow {
   /** Packets of the picture and of the sound in them. */
   recorded: number;
   recordedSound: number;
+  /** What the recorder has lost of the rings or had no file for. */
+  lost: number;
   /** Of all recordings together, where the film shows it. */
   sync: AvSync | undefined;
   piped: number;
@@ -192,6 +194,7 @@ class Group {
   readonly #runtime: Runtime;
   readonly #recordings: string;
   readonly #pipe: Player;
+  readonly #recorder: Player;
   #packetsAtDeath = 0;
 
   constructor(runtime: Runtime, directory: string, camera: MortalCamera, silent: SilentCamera, begin: Begin) {
@@ -202,12 +205,13 @@ class Group {
     const starting = (command: Command) => begin(command, runtime, this.key);
     this.publisher = starting(source(camera.url, this.key, "--max-delay", "2s", "--timeout", "5s"));
     this.#pipe = starting(pipe(this.key));
-    const others = [record(this.key, this.#recordings), pipePackets(this.key)];
+    this.#recorder = starting(record(this.key, this.#recordings));
     this.players = [
       this.publisher,
       ...waitingSources(silent, this.key).map(starting),
       this.#pipe,
-      ...others.map(starting),
+      this.#recorder,
+      starting(pipePackets(this.key)),
     ];
   }
 
@@ -235,6 +239,8 @@ class Group {
     }
     if (files.length === 0) problems.push(`${this.#runtime}: nothing was recorded`);
     problems.push(...files.flatMap((file) => file.problems));
+    const lost = Number(this.#recorder.subject.status["lost"] ?? NaN);
+    if (lost !== 0) problems.push(`${this.#recorder.subject}: ${lost} packets were lost`);
     return {
       runtime: this.#runtime,
       reconnects,
@@ -245,6 +251,7 @@ class Group {
       recordings: files.length,
       recorded: files.reduce((sum, { picture }) => sum + picture.packets, 0),
       recordedSound: files.reduce((sum, { sound }) => sum + sound.packets, 0),
+      lost,
       sync: together(files.flatMap(({ sync }) => sync ?? [])),
       piped: this.#pipe.subject.printed,
     };

@@ -19,7 +19,8 @@ import { soakReaders } from "./readers/soak.ts";
 const help =
   `A camera that dies every 20 s, with \`cuframes source\`, \`record\`, \`pipe\` and \`pipe --packets\` on it, sources
 that wait for a camera, and a plain reader on every runtime. Memory, descriptors and threads must stay flat, CPU time within
-its budgets, every death is survived, and every recording plays and has its sound, in sync. Needs gst-rtsp-server and ffmpeg: .ci/run installs them.
+its budgets, every death is survived, every recording plays and has its sound, in sync, and no packet is lost. Needs
+gst-rtsp-server and ffmpeg: .ci/run installs them.
 
   npm run soak [-- options]
 

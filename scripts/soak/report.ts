@@ -35,7 +35,17 @@ export function enduranceTables({ minutes, deaths, rows, sources }: EnduranceRes
   );
   const streams = markdownTable(
     [
-      ...["source", "reconnects", "frames", "dropped", "packets", "too large", "recorded", "of sound"],
+      ...[
+        "source",
+        "reconnects",
+        "frames",
+        "dropped",
+        "packets",
+        "too large",
+        "recorded",
+        "of sound",
+        "lost",
+      ],
       ...["in files", "flash to beep", "at worst", "piped"],
     ],
     sources.map((row) => [
@@ -48,6 +58,7 @@ export function enduranceTables({ minutes, deaths, rows, sources }: EnduranceRes
         row.packetsDropped,
         row.recorded,
         row.recordedSound,
+        row.lost,
         row.recordings,
       ]
         .map(String),
