@@ -4,7 +4,8 @@
 import { outputOf } from "../lib/process.ts";
 import { BEEP_LEVEL, FLASH_LUMA, FRAME, LENGTHS, PERIOD } from "./sync_film.ts";
 
-/** Samples that sound is looked at: a millisecond of 48 kHz. */
+/** Samples a second at which sound is looked at, and how many at a time: a millisecond. */
+const RATE = 48_000;
 const BLOCK = 48;
 /** Seconds between two looks, above which something is missing between them. */
 const HOLE = { picture: 1.5 * FRAME, sound: 0.005 };
@@ -116,24 +117,30 @@ class Signal {
 
 async function pictureOf(path: string): Promise<Signal> {
   const filters = ["signalstats", printing("metadata", "lavfi.signalstats.YAVG")];
-  const looks = await looksAt(path, ["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", filters.join()]);
+  const options = ["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", filters.join()];
+  const looks = await looksAt(path, [...options, "-map", "0:a:0?", "-c:a", "copy"]);
   return new Signal(looks.map(({ at, value }) => ({ at, on: value > FLASH_LUMA })), HOLE.picture);
 }
 
 async function soundOf(path: string): Promise<Signal> {
   const level = "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level";
   const filters = [
+    `aresample=${RATE}`,
     `asetnsamples=${BLOCK}:p=0`,
     level,
     printing("ametadata", "lavfi.astats.Overall.RMS_level"),
   ];
-  const looks = await looksAt(path, ["-map", "0:a:0", "-af", filters.join()]);
+  const options = ["-map", "0:a:0", "-af", filters.join()];
+  const looks = await looksAt(path, [...options, "-map", "0:v:0?", "-c:v", "copy"]);
   return new Signal(looks.map(({ at, value }) => ({ at, on: value > BEEP_LEVEL })), HOLE.sound);
 }
 
 const printing = (filter: string, key: string) => `${filter}=mode=print:key=${key}:file=-`;
 
-/** What ffmpeg's filters print of a stream: a line with the time, a line with the value. */
+/**
+ * What ffmpeg's filters print of a stream: a line with the time, a line with the value. The other stream is to be read too:
+ * of an MPEG-TS the first time is 0, whatever ffmpeg is told, but it is the first of all streams that are.
+ */
 async function looksAt(path: string, options: readonly string[]): Promise<{ at: number; value: number }[]> {
   // Without -copyts a stream's times are counted from where the file begins.
   const text = await outputOf("ffmpeg", [

@@ -40,6 +40,41 @@ describe.skipIf(noCamera)("A/V sync", () => {
     for (const value of [median, worst]) expect(Math.abs(value - late)).toBeLessThan(PRECISION);
   });
 
+  test.each([
+    ["ts", []],
+    ["mkv", ["-c:a", "pcm_alaw", "-ar", "8000"]],
+    ["mp4", ["-ar", "16000", "-c:a", "aac"]],
+  ])("of sound that begins late is that of its times (%s %j)", async (extension, encoding) => {
+    // Two seconds of it are not there: packets of 21.3 ms.
+    const partial = await media.ffmpeg(
+      "partial.mkv",
+      ...["-i", film, "-map", "0:a", "-c", "copy", "-bsf:a", "noise=drop=lt(n\\,94)"],
+    );
+    const path = await media.ffmpeg(
+      `begins.${extension}`,
+      ...[
+        "-copyts",
+        "-i",
+        film,
+        "-itsoffset",
+        "0.06",
+        "-i",
+        partial,
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c",
+        "copy",
+      ],
+      ...encoding,
+    );
+    const { distances, alone, atEdges, worst } = await avSync(path);
+    expect([alone, distances.length + atEdges]).toEqual([[], SECONDS]);
+    expect(atEdges).toBeLessThanOrEqual(3);
+    expect(Math.abs(worst - 60)).toBeLessThan(PRECISION);
+  });
+
   test("of sound that jumps by 30 ms is 30 ms at worst", async () => {
     const jump = "setts=ts=TS+1440*gte(TS\\,8.2*48000)";
     const path = await changed("jump.mp4", "-i", film, "-bsf:a", jump);
