@@ -8,6 +8,7 @@ import { isDiskFull, loadNodeAv } from "./node_av.ts";
 import { pictureSizeOf } from "./picture_size.ts";
 import type { LeftTrack } from "./recording/taken_tracks.ts";
 import { type HeldPacket, HeldPackets } from "./recording/held_packets.ts";
+import { PRIMING_NS } from "./recording/prelude.ts";
 import { OpenSegment, type Segment } from "./recording/open_segment.ts";
 import { LONGEST_GAP_NS } from "./recording/recorded_track.ts";
 import type { RecorderPacket, RecorderTrack } from "./recording/recorder_track.ts";
@@ -72,10 +73,18 @@ export function recordable({ packet, track, epoch }: TrackPacket): SegmentPacket
 /** What a track is now; undefined where there is none of that number. */
 export type TrackOf = (track: number) => RecorderTrack | undefined;
 
+/** What a packet of the picture says besides itself. */
+interface News {
+  /** The track may be another from here on. */
+  readonly told: boolean;
+  /** Something is missing before it. */
+  readonly isBreak: boolean;
+}
+
 /** A file whose picture has ended, and whose sound may still come. */
 interface Ending {
   readonly segment: OpenSegment;
-  /** When the picture goes on in the next file: the frame's presentation, and its decode time. */
+  /** When the next file begins: its sound, and the decode time of its picture. */
   readonly untilNs: bigint;
   readonly endNs: bigint;
 }
@@ -84,7 +93,7 @@ interface Ending {
  * Records packets into durable files. A file begins at a key packet of the picture, where the time of the last one is up
  * or a track has changed; a break in the stream stays in its file, as the gap it was, up to 30 minutes: a longer one ends
  * it. Sound and data go into the file in whose time they begin, also where they come up to a second before the picture of
- * that moment or behind it. Without a picture the first track says where files begin, at any packet.
+ * that moment or behind it; behind a break that time begins 150 ms before the picture. Without a picture the first track says where files begin, at any packet.
  */
 export class SegmentRecorder implements AsyncDisposable {
   readonly #options: SegmentOptions;
@@ -103,6 +112,8 @@ export class SegmentRecorder implements AsyncDisposable {
   #ending: Ending | undefined;
   /** A track has changed: the next key packet begins a file. */
   #changed = false;
+  /** From when on sound belongs to the current file. */
+  #beginNs = 0n;
   /** The first packet's time; cuts are due at whole segments from there, however late key packets come. */
   #originNs: bigint | undefined;
   #cutNs = 0n;
@@ -197,7 +208,8 @@ export class SegmentRecorder implements AsyncDisposable {
     const told = isOther || packet.config !== undefined || packet.description !== undefined;
     this.#epochs.set(track, packet.epoch);
     if (this.#tracks.length === 0) this.#ask(trackOf);
-    if (track === this.#lead) await this.#writeLead(placed, told, trackOf);
+    const isBreak = packet.discontinuity || isOther;
+    if (track === this.#lead) await this.#writeLead(placed, { told, isBreak }, trackOf);
     else {
       if (told || this.#tracks[track] === undefined) {
         this.#learn(track, this.#configs.get(track) ?? trackOf(track));
@@ -225,7 +237,7 @@ export class SegmentRecorder implements AsyncDisposable {
     if (stated !== undefined && track <= this.#tracks.length) this.#tracks[track] = stated;
   }
 
-  async #writeLead(packet: RecorderPacket, told: boolean, trackOf: TrackOf): Promise<void> {
+  async #writeLead(packet: RecorderPacket, news: News, trackOf: TrackOf): Promise<void> {
     const { decodeTimestampNs: decodeNs, timestampNs } = packet;
     const step = decodeNs - (this.#leadNs ?? decodeNs);
     if (step > LONGEST_GAP_NS) {
@@ -233,7 +245,7 @@ export class SegmentRecorder implements AsyncDisposable {
       await this.#endAll();
     } else if (step > 0n) this.#stepNs = step;
     this.#leadNs = decodeNs;
-    if (packet.type === "key") await this.#cut(packet, told, trackOf);
+    if (packet.type === "key") await this.#cut(packet, news, trackOf);
     if (this.#current === undefined) return this.#drop(true);
     const durationNs = packet.durationNs || this.#stepNs;
     await this.#current.write({ ...packet, durationNs }, this.#lead, true);
@@ -241,7 +253,7 @@ export class SegmentRecorder implements AsyncDisposable {
   }
 
   /** Begins a file at this key packet, where one is due. */
-  async #cut(key: RecorderPacket, told: boolean, trackOf: TrackOf): Promise<void> {
+  async #cut(key: RecorderPacket, { told, isBreak }: News, trackOf: TrackOf): Promise<void> {
     const { data, timestampNs, decodeTimestampNs } = key;
     if (this.#retryAt !== undefined && performance.now() < this.#retryAt) return;
     const due = this.#segmentNs !== undefined && timestampNs >= this.#cutNs;
@@ -258,7 +270,9 @@ export class SegmentRecorder implements AsyncDisposable {
     const tracks = this.#tracks.with(this.#lead, { ...stated, description });
     const changed = this.#changed || this.#current?.isOf(tracks) === false;
     if (this.#current !== undefined && !changed && !due) return;
-    await this.#turn({ untilNs: timestampNs, endNs: decodeTimestampNs });
+    // Behind a break a stream's sound may begin a little before its picture: it is not the end of the file before.
+    this.#beginNs = isBreak ? later(this.#newestNs, timestampNs - PRIMING_NS) : timestampNs;
+    await this.#turn({ untilNs: this.#beginNs, endNs: decodeTimestampNs });
 
     const start = new Date();
     const size = isVideo ? await pictureSizeOf(await loadNodeAv(), codecId, description, data) : undefined;
@@ -322,7 +336,7 @@ export class SegmentRecorder implements AsyncDisposable {
   async #place({ packet, track, as }: HeldPacket): Promise<void> {
     const belongs = this.#ending !== undefined && packet.timestampNs < this.#ending.untilNs;
     const segment = belongs ? this.#ending!.segment : this.#current;
-    const isLate = !belongs && segment !== undefined && packet.timestampNs < segment.startNs &&
+    const isLate = !belongs && segment !== undefined && packet.timestampNs < this.#beginNs &&
       segment.startNs !== this.#originNs;
     if (isLate) return this.#drop();
     if (segment?.fits(track, as, packet.decodeTimestampNs)) return await segment.write(packet, track, false);

@@ -8,7 +8,7 @@ const KEPT_BYTES = 8 << 20;
  * What an encoder of sound puts before its first sample is at most so long: 2112 samples of AAC, or 1024 at 8 kHz. A stream
  * that begins this little before the picture begins with it.
  */
-const PRIMING_NS = 150_000_000n;
+export const PRIMING_NS = 150_000_000n;
 
 /** A packet of a track. */
 export interface Held {

@@ -147,6 +147,32 @@ describe.skipIf(!hasFfmpeg())("a recording in segments", () => {
     expect([counts, recorder.dropped]).toEqual([[before.length, 2], 0]);
   });
 
+  it.each(["mp4", "mkv", "ts"])(
+    "begins with all of the sound of a stream that is back (%s)",
+    async (extension) => {
+      const { tracks, packets } = await all();
+      const once = packets.filter(({ decodeTimestampNs }) => decodeTimestampNs < 5n * SECOND / 2n);
+      // AAC begins 21 ms before its picture.
+      const awayNs = 6200n * MS;
+      const seen = new Set<number>();
+      const again = once.map((packet) => ({
+        ...packet,
+        timestampNs: packet.timestampNs + awayNs,
+        decodeTimestampNs: packet.decodeTimestampNs + awayNs,
+        discontinuity: !seen.has(packet.track) && seen.add(packet.track).has(packet.track),
+      }));
+      expect(once.some(({ timestampNs }) => timestampNs < 0n)).toBe(true);
+      const both = [...once.map((packet) => ({ ...packet, discontinuity: false })), ...again];
+      const { files, dropped } = await recordAll(both, tracks, { seconds: 3, extension });
+      expect([files.map((file) => file.packets), dropped]).toEqual([[once.length, once.length], 0]);
+      for (const { path } of files) {
+        const times = await Promise.all([packetsIn(path, 0), packetsIn(path, 1)]);
+        const ends = times.map((those) => Math.max(...those.map(({ time }) => time)));
+        expect(Math.abs(ends[0]! - ends[1]!)).toBeLessThan(0.2);
+      }
+    },
+  );
+
   it("cuts sound alone by time", async () => {
     const { tracks, packets } = await all();
     const sound = packets.filter(({ track }) => track === 1);
