@@ -1,13 +1,14 @@
 // How the soak measures whether picture and sound belong together, and that the RTSP server sends them together.
 
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { outputOf } from "../../scripts/lib/process.ts";
 import { avSync } from "../../scripts/measure/av_sync.ts";
 import { makeSyncFilm } from "../../scripts/measure/sync_film.ts";
+import { longFilm } from "../../scripts/soak/film.ts";
 import { examine } from "../../scripts/soak/recordings.ts";
 import { stages } from "../support/processes.ts";
-import { Media, noCamera, serve } from "./support.ts";
+import { CLIP, Media, noCamera, serve } from "./support.ts";
 
 const stage = stages();
 const media = new Media();
@@ -128,6 +129,24 @@ describe.skipIf(noCamera)("A/V sync", () => {
     expect(await problemsOf(broken)).toEqual([expect.stringMatching(/does not play/)]);
     const soundAlone = await media.ffmpeg("sound.mp4", "-i", film, "-c", "copy", "-vn");
     expect(await problemsOf(soundAlone)).toEqual(["no picture"]);
+  });
+
+  test("is not measured of a file that is given: it is repeated, with its sound where that can be sent", async () => {
+    const directory = (name: string) => {
+      const path = media.path(name);
+      mkdirSync(path);
+      return path;
+    };
+    const opus = await media.ffmpeg("opus.mp4", "-i", CLIP, "-c:v", "copy", "-c:a", "libopus");
+    for (const [input, hasSound] of [[CLIP, true], [opus, false]] as const) {
+      const long = await longFilm(directory(`long-${hasSound}`), 20, input);
+      expect(long).toMatchObject({ hasSound, calibration: undefined });
+      const { picture, sound, sync, problems } = await examine(long.path, long);
+      expect([problems, sync]).toEqual([[], undefined]);
+      expect(picture.end - picture.begin).toBeGreaterThanOrEqual(50);
+      expect(picture.packets).toBeGreaterThanOrEqual(1250);
+      expect(sound.packets > 0).toBe(hasSound);
+    }
   });
 
   test("of what the RTSP server sends is that of its file", async () => {
