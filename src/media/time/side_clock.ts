@@ -25,6 +25,8 @@ export class SideClock {
   /** When it has been played. */
   #end: bigint | undefined;
   #marked = false;
+  /** Whether the track counts from where the others do although nobody has reported that: see `place`. */
+  #isTold = false;
 
   /** The source has been opened anew, and counts from anywhere. */
   reopen(): void {
@@ -38,14 +40,16 @@ export class SideClock {
   }
 
   /**
-   * Places the next packet.
+   * Places the next packet. A track that counts from anywhere counts from its first packet: where that is not at 0, the source
+   * has said at the beginning where it is (RTSP's RTP-Info), and it belongs to the others.
    *
    * @param belongs whether the track counts from where the others do
    */
   place(times: SourceTimes, belongs: boolean, line: Line): Placed {
     const { duration: durationNs } = times;
     const time = clockTime(times) ?? this.#expected ?? (line.position ?? 0n) - line.offset;
-    this.#offset = this.#offsetOf(time, belongs, line);
+    if (this.#expected === undefined) this.#isTold = clockTime(times) !== undefined && time !== 0n;
+    this.#offset = this.#offsetOf(time, belongs || this.#isTold, line);
     this.#expected = time + durationNs;
     let decode = time + this.#offset;
     if (this.#last !== undefined && decode <= this.#last) decode = this.#last + 1n;
