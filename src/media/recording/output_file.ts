@@ -164,10 +164,16 @@ export class OutputFile {
     this.#format.freeContext();
     const torn = this.#durable && failed;
     if (this.#path === undefined || (this.#begun && !torn)) return true;
-    // What was recorded to may be a device.
-    if (!(await lstat(this.#path)).isFile()) return true;
-    if (this.#playable > 0n) await truncate(this.#path, Number(this.#playable));
-    else await rm(this.#path);
+    try {
+      // What was recorded to may be a device.
+      if (!(await lstat(this.#path)).isFile()) return true;
+      if (this.#playable > 0n) await truncate(this.#path, Number(this.#playable));
+      else await rm(this.#path);
+    } catch (error) {
+      // A disk that takes nothing more cannot be tidied either; who writes has been told so.
+      if (!failed) throw error;
+      return true;
+    }
     return this.#playable > 0n;
   }
 }
