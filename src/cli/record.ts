@@ -146,14 +146,17 @@ async function recordAll(
   });
   // What the rings have lost, and what came while no file could have it.
   const lost = () => tracks.stats().lost + recorder.dropped;
-  let packets = 0;
+  // Packets of pictures, of sound and of data.
+  const counts = { video: 0, audio: 0, data: 0 };
   try {
     const waitMs = (options.wait ?? 0) * 1000;
     for await (const packet of trackPacketsOf(camera, tracks, waitMs, signal)) {
       await recorder.write(recordable(packet), (index) => tracks.trackOf(index));
-      packets++;
+      counts[tracks.trackOf(packet.track)!.kind]++;
       if (options.duration !== undefined && recorder.seconds >= options.duration) break;
-      if (!json) log.progress(`${recorder.path ?? key}: ${packets} packets, ${lost()} lost`);
+      if (!json) {
+        log.progress(`${recorder.path ?? key}: ${counts.video || counts.audio} packets, ${lost()} lost`);
+      }
     }
   } catch (error) {
     // A signal ends a recording as its length does, but for the exit code.
@@ -161,7 +164,14 @@ async function recordAll(
   } finally {
     await recorder.close();
   }
-  const total = { segments: segments.length, packets, lost: lost(), reconnects: camera.stats().reconnects };
+  const total = {
+    segments: segments.length,
+    packets: counts.video || counts.audio || counts.data,
+    audioPackets: counts.audio,
+    dataPackets: counts.data,
+    lost: lost(),
+    reconnects: camera.stats().reconnects,
+  };
   if (json) printJson({ event: "end", key, ...total });
   else log.info(`${key}: ${total.packets} packets in ${total.segments} files, ${total.lost} lost`);
 }

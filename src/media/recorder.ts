@@ -68,7 +68,8 @@ export class Recorder implements AsyncDisposable {
   #waitingNs: bigint | undefined;
   #failure: { readonly cause: unknown } | undefined;
   #failed = false;
-  #packets = 0;
+  /** Packets taken, by track. */
+  readonly #packets: number[] = [];
   #endNs: bigint | undefined;
   #closing: Promise<void> | undefined;
 
@@ -136,7 +137,12 @@ export class Recorder implements AsyncDisposable {
 
   /** Packets taken so far, of all tracks, from the first key packet on. */
   get packets(): number {
-    return this.#packets;
+    return this.#packets.reduce((sum, count = 0) => sum + count, 0);
+  }
+
+  /** Those of one of the tracks. */
+  packetsOf(track: number): number {
+    return this.#packets[track] ?? 0;
   }
 
   /**
@@ -234,7 +240,8 @@ export class Recorder implements AsyncDisposable {
 
   #push(packet: RecorderPacket, into: RecordedTrack): void {
     into.push(packet);
-    this.#packets++;
+    const track = this.#tracks.indexOf(into);
+    this.#packets[track] = this.packetsOf(track) + 1;
   }
 
   get #kept(): RecordedTrack[] {

@@ -135,9 +135,9 @@ describe.skipIf(!hasFfmpeg)("a recorder", () => {
       const recorder = record(path);
       await recorder.event("begin");
       const look = () => inspect("cam", { runtimeDirectory: stage().directory });
-      const received = async () => (await look()).subscribers[0]?.packetsReceived ?? 0;
-      await eventually("some seconds are recorded", async () => await received() > 100, 60_000);
-      const before = await received();
+      const published = async () => (await look()).packets?.published ?? 0;
+      await eventually("some seconds are recorded", async () => await published() > 100, 60_000);
+      const before = await published();
       recorder.kill("SIGKILL");
       await recorder.exited;
       const { packets } = ffprobe(path);

@@ -16,8 +16,12 @@ export interface Segment {
   readonly start: Date;
   /** Seconds from the first packet to the last of the track that leads it. */
   readonly seconds: number;
-  /** Of all tracks. */
+  /** Packets of the picture; without one those of the track that leads it. */
   readonly packets: number;
+  /** Packets of sound. */
+  readonly audioPackets: number;
+  /** Packets of data. */
+  readonly dataPackets: number;
   /** The file's size. */
   readonly bytes: number;
 }
@@ -93,6 +97,16 @@ export class OpenSegment {
     if (isLead && packet.timestampNs > this.#shownNs) this.#shownNs = packet.timestampNs;
   }
 
+  #packets(): Pick<Segment, "packets" | "audioPackets" | "dataPackets"> {
+    const lead = this.#tracks.some(({ kind }) => kind === "video") ? "video" : this.#tracks[0]!.kind;
+    const sum = (wanted: RecorderTrack["kind"]) =>
+      this.#tracks.reduce(
+        (count, { kind }, track) => kind === wanted ? count + this.recorder.packetsOf(track) : count,
+        0,
+      );
+    return { packets: sum(lead), audioPackets: sum("audio"), dataPackets: sum("data") };
+  }
+
   /** Completes the file. @param endNs when the stream goes on in another one @param onEnd told of what there is, even after a failure */
   async end(endNs: bigint | undefined, onEnd: (segment: Segment) => void): Promise<void> {
     const { recorder, start, startNs } = this;
@@ -103,7 +117,7 @@ export class OpenSegment {
       const bytes = await stat(recorder.path).then(({ size }) => size, () => undefined);
       const seconds = Number(this.#shownNs - startNs) / 1e9;
       if (bytes !== undefined) {
-        onEnd({ path: recorder.path, start, seconds, packets: recorder.packets, bytes });
+        onEnd({ path: recorder.path, start, seconds, ...this.#packets(), bytes });
       }
     }
   }
