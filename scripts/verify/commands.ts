@@ -75,11 +75,14 @@ const runs: Readonly<Record<string, Run>> = {
   async record(attempt) {
     const args = attempt.args.map((word) => word.replace(/^\//, `${attempt.directory}/`));
     await using started = begin({ ...attempt, args }, attempt.published);
+    const waits = args.includes("--on");
     await started.until(
-      "it began a file",
-      () => /recording |"begin"/.test(started.child.errors + started.child.text),
+      waits ? "it waits for events" : "it began a file",
+      () => /recording |"begin"|waiting for events/.test(started.child.errors + started.child.text),
     );
     await started.interrupted();
+    // Of what happens here nothing is an event.
+    if (waits) return;
     if (filesIn(attempt.directory).length === 0) throw started.failure("there is no recording");
   },
 

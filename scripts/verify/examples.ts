@@ -54,6 +54,9 @@ const programs: Readonly<Record<string, Run | Elsewhere>> = {
     "cam-parking",
     detect,
   ),
+  'docs/source.md: import { Publisher, Subscriber } from "@cuframes/core";': readsFrames("parking"),
+  'docs/source.md: import { Subscriber } from "@cuframes/core";':
+    "reads for ever what the program before it sends: test/packets/data.test.ts",
   "docs/source.md: // Publishes a camera under a key until Ctrl-C, and opens it again whenever it is lost: source.ts INPUT [KEY]":
     publishesUntilInterrupted,
   ...Object.fromEntries(["deno", "bun", "node"].flatMap((runtime) => {

@@ -52,7 +52,7 @@ export class CameraRing implements Disposable {
 
   /** Whether the ring carries packets: not where the input has none, but raw pictures. */
   get hasPackets(): boolean {
-    return this.#tracks.any;
+    return !this.#tracks.isEmpty;
   }
 
   /** Where the frames are. */

@@ -53,9 +53,9 @@ export class CameraTracks {
     this.#settings = settings;
   }
 
-  /** Whether there are any. */
-  get any(): boolean {
-    return this.#carried.length > 0;
+  /** Whether there are none. */
+  get isEmpty(): boolean {
+    return this.#carried.length === 0;
   }
 
   /** What a publisher is made with for these streams, so that nobody who waits for its key meets it without them. */
