@@ -151,9 +151,12 @@ async function watch(
 async function watchSignal(tell: (event: EventInit) => void, signal: AbortSignal): Promise<void> {
   const event = () => tell({ reason: "signal" });
   process.on("SIGUSR1", event);
+  // Who listens for signals alone has nothing to wait for, as Node sees it, and ends.
+  const alive = setInterval(() => {}, 2 ** 31 - 1);
   try {
     await aborted(signal);
   } finally {
+    clearInterval(alive);
     process.off("SIGUSR1", event);
   }
 }
