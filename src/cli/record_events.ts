@@ -183,7 +183,7 @@ async function watchData(
 
 /** Resolves when the publisher is gone. */
 async function endOf(camera: Subscriber, signal: AbortSignal): Promise<void> {
-  // Nobody has a last track: this waits, and copies nothing.
+  // Hardly anybody has a last track: this waits for the end of the connection, and copies nothing.
   using reader = camera.packets({ track: TRACKS_MAX - 1, wait: true, since: "key" });
   for await (const _ of reader.values({ signal }));
 }

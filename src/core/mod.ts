@@ -49,6 +49,7 @@ export {
   LONGEST_TIMER_MS,
   microseconds,
   nanoseconds,
+  nanosecondsOf,
   timeoutMilliseconds,
   WAIT_OPTIONS,
   type WaitOptions,

@@ -91,6 +91,14 @@ export function checkName(name: string): string {
   return name;
 }
 
+/** Nanoseconds from a span in seconds, from 0 on. */
+export function nanosecondsOf(name: string, seconds: number, maximum: number): bigint {
+  if (typeof seconds === "number" && seconds >= 0 && seconds <= maximum) {
+    return BigInt(Math.round(seconds * 1e9));
+  }
+  throw invalid(`${name} is ${shown(seconds)}: seconds from 0 to ${maximum}`);
+}
+
 /** Nanoseconds from whichever of the two units was given. */
 export function nanoseconds(
   name: string,

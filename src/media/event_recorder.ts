@@ -1,5 +1,12 @@
 /** This file records events: from so long before one to so long behind it. */
-import { checkOptions, CuframesError, invalid, isCuframesError, optionNames, shown } from "../core/mod.ts";
+import {
+  checkOptions,
+  CuframesError,
+  invalid,
+  isCuframesError,
+  nanosecondsOf,
+  optionNames,
+} from "../core/mod.ts";
 import type { Subscriber } from "../frames/mod.ts";
 import { AllTracks, type TrackPacket } from "./all_tracks.ts";
 import type { LeftTrack } from "./recording/taken_tracks.ts";
@@ -124,8 +131,8 @@ export class EventRecorder implements AsyncDisposable {
     if (typeof options.pathOf !== "function") throw invalid("pathOf must be a function that gives a path");
     this.#camera = camera;
     this.#options = options;
-    this.#preNs = nanosecondsOf("pre", options.pre ?? 10);
-    this.#postNs = nanosecondsOf("post", options.post ?? 10);
+    this.#preNs = nanosecondsOf("pre", options.pre ?? 10, LONGEST);
+    this.#postNs = nanosecondsOf("post", options.post ?? 10, LONGEST);
   }
 
   /**
@@ -364,11 +371,4 @@ function newestOf(camera: Subscriber, track: number): Place | undefined {
     if (isCuframesError(error, "WOULD_BLOCK", "PACKET_OVERRUN")) return undefined;
     throw error;
   }
-}
-
-function nanosecondsOf(name: string, seconds: number): bigint {
-  if (typeof seconds === "number" && seconds >= 0 && seconds <= LONGEST) {
-    return BigInt(Math.round(seconds * 1e9));
-  }
-  throw invalid(`${name} is ${shown(seconds)}: seconds from 0 to ${LONGEST}`);
 }

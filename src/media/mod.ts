@@ -22,4 +22,4 @@ export type { RecorderPacket, RecorderTrack } from "./recording/recorder_track.t
 export { recordable, type Segment, type SegmentPacket, SegmentRecorder } from "./segments.ts";
 export { RingTimeline, type RingTimes } from "./time/ring_timeline.ts";
 export { Timeline } from "./time/timeline.ts";
-export { isPictures, type MediaTrack, type VideoTrack } from "./track.ts";
+export { hasSameDecoder, isPictures, type MediaTrack, type VideoTrack } from "./track.ts";

@@ -1,6 +1,6 @@
 /** This file records into several files, one after the other. */
 import { clearTimeout, setTimeout } from "node:timers";
-import { isAnnexB, joinUnits, parameterSets } from "../core/mod.ts";
+import { isAnnexB, joinUnits, parameterSets, TRACKS_MAX } from "../core/mod.ts";
 
 import type { TrackPacket } from "./all_tracks.ts";
 import { CallQueue } from "./call_queue.ts";
@@ -12,13 +12,12 @@ import { PRIMING_NS } from "./recording/prelude.ts";
 import { OpenSegment, type Segment } from "./recording/open_segment.ts";
 import { LONGEST_GAP_NS } from "./recording/recorded_track.ts";
 import type { RecorderPacket, RecorderTrack } from "./recording/recorder_track.ts";
+import { later } from "./time/nanoseconds.ts";
 import { RingTimeline, type RingTimes } from "./time/ring_timeline.ts";
 
 export type { Segment } from "./recording/open_segment.ts";
 
 const SECOND = 1_000_000_000n;
-/** The most tracks of a publisher. */
-const TRACKS_MAX = 8;
 /** Sound and picture of one moment come within so long, in the stream's time where a file may end there. */
 const APART_NS = SECOND;
 /** Elsewhere: what is held is not on the disk. */
@@ -93,7 +92,8 @@ interface Ending {
  * Records packets into durable files. A file begins at a key packet of the picture, where the time of the last one is up
  * or a track has changed; a break in the stream stays in its file, as the gap it was, up to 30 minutes: a longer one ends
  * it. Sound and data go into the file in whose time they begin, also where they come up to a second before the picture of
- * that moment or behind it; behind a break that time begins 150 ms before the picture. Without a picture the first track says where files begin, at any packet.
+ * that moment or behind it; behind a break that time begins 150 ms before the picture. Without a picture the first track
+ * says where files begin, at any packet.
  */
 export class SegmentRecorder implements AsyncDisposable {
   readonly #options: SegmentOptions;
@@ -396,8 +396,4 @@ export class SegmentRecorder implements AsyncDisposable {
     }, APART_MS);
     this.#timer.unref();
   }
-}
-
-function later(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

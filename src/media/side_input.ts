@@ -5,7 +5,7 @@ import { CuframesError } from "../core/mod.ts";
 import { openFilter } from "./bitstream.ts";
 import { NANOSECONDS, type NodeAv } from "./node_av.ts";
 import { probed } from "./probe.ts";
-import { describeAudio, describeData, type MediaTrack } from "./track.ts";
+import { describeAudio, describeData, hasSameDecoder, type MediaTrack } from "./track.ts";
 
 /** Packets of a codec whose parameters cannot be found out, before the track is taken as it is. */
 const MOST_PROBED = 25;
@@ -115,10 +115,7 @@ export class SideInput {
   /** The track goes on, in another form of the input: its first packet says what it is, where that has changed. */
   follow(before: MediaTrack): void {
     const now = this.describe();
-    const isSame = before.codecId === now.codecId && before.sampleRate === now.sampleRate &&
-      before.numberOfChannels === now.numberOfChannels &&
-      Buffer.compare(before.description, now.description) === 0;
-    if (!isSame) this.#config = now;
+    if (!hasSameDecoder(before, now)) this.#config = now;
   }
 
   /** Frees everything. */

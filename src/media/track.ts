@@ -1,5 +1,6 @@
 /** This file says what is known of an input's tracks, in WebCodecs' words. */
 import type { CodecParameters, Stream } from "node-av";
+import { Buffer } from "node:buffer";
 import {
   codecString,
   type ColorSpace,
@@ -8,7 +9,6 @@ import {
   HeaderUnits,
   isAnnexB,
 } from "../core/mod.ts";
-
 import type { NodeAv } from "./node_av.ts";
 
 /**
@@ -49,6 +49,22 @@ export interface MediaTrack {
   readonly language?: string;
   /** The container's title of it. */
   readonly label?: string;
+}
+
+/** What a decoder of a track is configured with. */
+interface DecoderParameters {
+  readonly codecId: number;
+  readonly description?: Uint8Array | undefined;
+  readonly sampleRate?: number | undefined;
+  readonly numberOfChannels?: number | undefined;
+}
+
+/** Whether a decoder that is configured for the one track takes the packets of the other. */
+export function hasSameDecoder(one: DecoderParameters, other: DecoderParameters): boolean {
+  const none = new Uint8Array(0);
+  return one.codecId === other.codecId && one.sampleRate === other.sampleRate &&
+    one.numberOfChannels === other.numberOfChannels &&
+    Buffer.compare(one.description ?? none, other.description ?? none) === 0;
 }
 
 /**

@@ -10,13 +10,12 @@ import {
   type WaitOptions,
 } from "../core/mod.ts";
 import type { Packet } from "./packet.ts";
-import type {
-  PacketReaderStats,
-  PacketRingReader,
-  PacketSelection,
-  PacketsOptions,
+import {
+  type PacketReaderStats,
+  type PacketRingReader,
+  type PacketSelection,
+  packetSelection,
 } from "./packet_ring_reader.ts";
-import { packetSelection } from "./packet_ring_reader.ts";
 
 /** How `Subscriber.data` reads. */
 export interface DataOptions {
@@ -37,8 +36,7 @@ export function dataSelection(label: string, options: DataOptions | undefined): 
   if (latest && since !== undefined) throw invalid("latest and since exclude each other");
   const track = { kind: "data", label } as const;
   if (since === undefined) return { track, since: latest ? "key" : "upcoming", wait: true };
-  const options_: PacketsOptions = { since };
-  return { ...packetSelection(options_), track, wait: true };
+  return { ...packetSelection({ since }), track, wait: true };
 }
 
 /** A value of a data track, and what goes with it. */

@@ -18,6 +18,7 @@ import {
   isAnnexB,
   isCuframesError,
   joinUnits,
+  nanosecondsOf,
   optionNames,
   PACKET_FLAG_KEY,
   parameterSets,
@@ -130,10 +131,7 @@ export function packetSelection(options: PacketsOptions | undefined): PacketSele
     }
     return { track: selected, since, wait };
   }
-  if (!(since >= 0 && since <= LONGEST_SINCE)) {
-    throw invalid(`since is ${shown(since)}: seconds from 0 to ${LONGEST_SINCE}`);
-  }
-  return { track: selected, since: "ago", agoNs: BigInt(Math.round(since * 1e9)), wait };
+  return { track: selected, since: "ago", agoNs: nanosecondsOf("since", since, LONGEST_SINCE), wait };
 }
 
 /** Seconds: no ring goes back so far. */

@@ -1,7 +1,7 @@
 /** This file publishes a camera's packets: its streams on the tracks of one publisher, through all its connections. */
 import { isAnnexB, isCuframesError, TRACKS_MAX } from "../core/mod.ts";
 import type { Publisher } from "../frames/mod.ts";
-import { isPictures, type MediaPacket, type MediaTrack } from "../media/mod.ts";
+import { hasSameDecoder, isPictures, type MediaPacket, type MediaTrack } from "../media/mod.ts";
 import type { PacketRingWriter, TrackOptions } from "../packets/mod.ts";
 import { LARGEST_SHARE, type RingSettings } from "./options.ts";
 import { PacketAges } from "./packet_ages.ts";
@@ -169,7 +169,7 @@ export class CameraTracks {
     carried.track = stream;
     if (before.codecId === stream.codecId && isAnnexB(stream.codecId)) {
       carried.writer.setDescription(stream.description);
-    } else if (!isSame(before, stream)) {
+    } else if (before.codec !== stream.codec || !hasSameDecoder(before, stream)) {
       const { kind: _kind, ...options } = this.#options(stream);
       carried.writer.configure(options);
       carried.ages = this.#agesOf(stream);
@@ -220,12 +220,6 @@ function soundFields({ sampleRate, numberOfChannels }: MediaTrack): Partial<Trac
     ...(sampleRate !== undefined && sampleRate > 0 && { sampleRate }),
     ...(numberOfChannels !== undefined && numberOfChannels > 0 && { numberOfChannels }),
   };
-}
-
-function isSame(a: MediaTrack, b: MediaTrack): boolean {
-  return a.codecId === b.codecId && a.codec === b.codec && a.sampleRate === b.sampleRate &&
-    a.numberOfChannels === b.numberOfChannels && a.description.length === b.description.length &&
-    a.description.every((byte, index) => byte === b.description[index]);
 }
 
 /** As much of a text as fits into so many bytes, without half a character. */

@@ -1,8 +1,8 @@
 /** This file is one file of a recording in several, from when it begins to when it is complete. */
-import { Buffer } from "node:buffer";
 import { mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, extname, resolve } from "node:path";
 import { Recorder } from "../recorder.ts";
+import { hasSameDecoder } from "../track.ts";
 import { syncDirectory } from "./disk_sync.ts";
 import { longestGapOf } from "./recorded_track.ts";
 import type { RecorderOptions } from "./recorder_options.ts";
@@ -125,12 +125,7 @@ export class OpenSegment {
 
 /** Whether packets of the one can follow those of the other in a file. */
 function isSame(one: RecorderTrack, other: RecorderTrack): boolean {
-  const { kind, codecId, sampleRate, numberOfChannels } = one;
-  return one === other || (
-    kind === other.kind && codecId === other.codecId && sampleRate === other.sampleRate &&
-    numberOfChannels === other.numberOfChannels &&
-    Buffer.compare(one.description ?? new Uint8Array(0), other.description ?? new Uint8Array(0)) === 0
-  );
+  return one === other || (one.kind === other.kind && hasSameDecoder(one, other));
 }
 
 /** Makes an empty file. @param durably whether new directories are to outlast a power failure */

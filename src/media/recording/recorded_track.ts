@@ -3,6 +3,7 @@ import type { Rational, Stream } from "node-av";
 import { timescaleOf } from "../../core/mod.ts";
 
 import { NANOSECONDS, type NodeAv } from "../node_av.ts";
+import { later } from "../time/nanoseconds.ts";
 import type { MuxedPacket, OutputFile } from "./output_file.ts";
 import { type HeaderPlace, PacketForm } from "./packet_form.ts";
 import { type RecorderPacket, type RecorderTrack, stateTrack } from "./recorder_track.ts";
@@ -226,8 +227,4 @@ export function longestGapOf({ kind, sampleRate }: RecorderTrack): bigint {
   if (kind === "audio") return TICKS_MAX * SECOND / BigInt(sampleRate!);
   // Data goes into formats without such a limit.
   return kind === "video" ? LONGEST_GAP_NS : 2n ** 63n;
-}
-
-function later(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

@@ -2,12 +2,15 @@
 import type { Stream } from "node-av";
 import { Buffer } from "node:buffer";
 import {
+  checkChoice,
   checkDimension,
   checkInteger,
   checkOptions,
   INT32_MAX,
   invalid,
   optionNames,
+  TRACK_KINDS,
+  TRACKS_MAX,
 } from "../../core/mod.ts";
 import type { NodeAv } from "../node_av.ts";
 
@@ -91,8 +94,6 @@ const TRACK = optionNames<RecorderTrack>(
   },
 );
 
-/** The most tracks of a recording, as of a publisher. */
-const TRACKS_MAX = 8;
 /** More than FFmpeg's decoders take. */
 const SAMPLE_RATE_MAX = 768_000;
 const CHANNELS_MAX = 64;
@@ -113,9 +114,7 @@ export function checkTracks(tracks: readonly RecorderTrack[]): readonly Recorder
       track,
       TRACK,
     );
-    if (!["video", "audio", "data"].includes(kind)) {
-      throw invalid(`a track's kind is ${JSON.stringify(kind)}: it must be "video", "audio" or "data"`);
-    }
+    checkChoice("a track's kind", kind, TRACK_KINDS);
     checkInteger("codecId", codecId, 0, INT32_MAX);
     if (kind === "video") {
       checkDimension("codedWidth", codedWidth!);

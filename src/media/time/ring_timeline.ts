@@ -3,6 +3,7 @@
  * publisher nobody moves them: its source has placed them already. What it cannot know is that another one was before
  * it.
  */
+import { clockNs, later } from "./nanoseconds.ts";
 
 const SECOND = 1_000_000_000n;
 /** A decode time this far back is another clock, not a slip of it. */
@@ -132,12 +133,4 @@ export class RingTimeline {
 function isBreak({ decodeTimestampNs, discontinuity }: RingTimes, last: Last, atNs: bigint): boolean {
   const step = decodeTimestampNs - last.sourceDecode;
   return step < -BREAK || (discontinuity && step > atNs - last.atNs + SLACK);
-}
-
-function clockNs(): bigint {
-  return BigInt(Math.round(performance.now() * 1e6));
-}
-
-function later(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

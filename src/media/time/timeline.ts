@@ -2,6 +2,7 @@
  * This file puts the times that sources give on one line, in nanoseconds: a camera's reader places a packet's time here,
  * on its way into the ring.
  */
+import { clockNs, later } from "./nanoseconds.ts";
 import {
   BREAK,
   type ClockState,
@@ -302,12 +303,4 @@ export class Timeline {
       time === undefined ? undefined : unwrapped(time, near, wrapNs);
     return { ...times, pts: unwrap(times.pts), dts: unwrap(times.dts) };
   }
-}
-
-function clockNs(): bigint {
-  return BigInt(Math.round(performance.now() * 1e6));
-}
-
-function later(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }
